@@ -1,0 +1,237 @@
+use crate::policy::RetryPolicy;
+use crate::time::{Ns, Timestamp};
+
+/// When to transmit, until when to listen: one request's schedule as it unfolds.
+///
+/// Ask [`poll`](Self::poll) what to do, do it, and report what happened through `on_…`. Nothing here knows a
+/// datagram, a socket or a clock; 48 bytes, `Copy`, so millions can be kept. The policy stays outside and is
+/// passed in.
+///
+/// - A policy of n transmissions has n *slots*. A slot is used up by a transmission, by a send that failed, or by
+///   passing while nobody polled; only transmissions count as such. After the last slot the exchange keeps
+///   listening for the last wait.
+/// - Due times count from the previous due time, so lateness never adds up. A late poll asks for one transmission,
+///   never for a burst, and the next slot lies at least half its own wait after it; a machine that slept through
+///   more than 64 slots starts a new grid.
+/// - No order of calls is wrong, and nothing spins: after any fact, `poll` asks for one transmission or names a
+///   later time.
+///
+/// ```
+/// use core::time::Duration;
+/// use udp_retry::RetryPolicy;
+/// use udp_retry::exchange::{Action, Exchange};
+/// use udp_retry::time::Timestamp;
+///
+/// let policy = RetryPolicy::LAN;
+/// let start = Timestamp::ZERO;
+/// let mut exchange = Exchange::start(&policy, start, 42);
+/// assert_eq!(exchange.poll(start), Action::Transmit);
+/// exchange.on_transmitted(&policy, start);
+///
+/// let retransmission = start.after(Duration::from_millis(100));
+/// assert_eq!(exchange.poll(start), Action::WaitUntil(retransmission));
+/// assert_eq!(exchange.poll(retransmission), Action::Transmit);
+///
+/// exchange.on_reply(retransmission);
+/// assert_eq!(exchange.poll(retransmission), Action::Done);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exchange {
+    /// When the phase ends: the next slot, or the end of the last wait or of the patience.
+    due: Timestamp,
+    /// Nothing is sent at or after it, nothing accepted after it; `MAX` for none.
+    deadline: Timestamp,
+    /// Keys every draw of this exchange.
+    seed: u64,
+    /// The slot that is due next, and the number of the interval after it.
+    slot: u32,
+    transmissions: u32,
+    phase: Phase,
+    /// A provisional answer slowed the retransmissions: every further wait is the policy's longest.
+    slowed: bool,
+    /// The budget withheld a transmission.
+    withheld: bool,
+}
+
+/// What a driver does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle every answer")]
+pub enum Action {
+    /// Send the request now, then report how that went.
+    Transmit,
+    /// Listen until then, and ask again.
+    WaitUntil(Timestamp),
+    /// The reply came; nothing is left to do.
+    Done,
+    /// It is over without a reply.
+    GiveUp(GiveUp),
+}
+
+/// Why an exchange ended without a reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum GiveUp {
+    /// The wait after the last transmission ended.
+    Unanswered,
+    /// As `Unanswered`, but the budget withheld at least one transmission.
+    OverBudget,
+    /// The deadline, the policy's or the request's own, has come.
+    Deadline,
+    /// A provisional answer came, and no reply within the policy's patience after it.
+    PatienceEnded,
+    /// [`Exchange::on_cancelled`] was called.
+    Cancelled,
+}
+
+/// Why a transmission that was asked for did not happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum NotTransmitted {
+    /// The system refused to send.
+    SendFailed,
+    /// The retry budget was empty.
+    OverBudget,
+}
+
+/// What a provisional answer does to the retransmissions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "what the RFCs cited know")]
+pub enum Hold {
+    /// Ends them: wait for the reply as long as the policy's patience lasts (CoAP's empty acknowledgement,
+    /// RFC 7252 §5.2.2; SIP's 1xx to an INVITE, RFC 3261 §17.1.1.2).
+    Stop,
+    /// Slows them to the policy's longest interval (SIP's 1xx to a non-INVITE, RFC 3261 §17.1.2.2).
+    Slow,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// `due` is a slot.
+    Sending,
+    /// Every slot is used; `due` ends the last wait.
+    Listening,
+    /// A provisional answer ended the retransmissions; `due` ends the patience.
+    Held,
+    Done,
+    Cancelled,
+}
+
+impl Exchange {
+    /// Begins at `now`, or after the policy's start delay; every draw of this exchange is keyed by `seed`.
+    #[must_use]
+    pub fn start(policy: &RetryPolicy, now: Timestamp, seed: u64) -> Self {
+        let due = now.after_ns(policy.start_delay_ns(seed));
+        let deadline = policy.deadline_ns().map_or(Timestamp::MAX, |deadline| due.after_ns(deadline));
+        Self { due, deadline, seed, slot: 0, transmissions: 0, phase: Phase::Sending, slowed: false, withheld: false }
+    }
+
+    /// The same exchange, over at `deadline` at the latest.
+    #[must_use]
+    pub fn end_by(self, deadline: Timestamp) -> Self {
+        Self { deadline: self.deadline.min(deadline), ..self }
+    }
+
+    /// What to do at `now`. Asking changes nothing; asking again gives the same answer.
+    #[must_use]
+    pub fn poll(&self, now: Timestamp) -> Action {
+        match self.phase {
+            Phase::Done => Action::Done,
+            Phase::Cancelled => Action::GiveUp(GiveUp::Cancelled),
+            _ if now >= self.deadline => Action::GiveUp(GiveUp::Deadline),
+            _ if now < self.due => Action::WaitUntil(self.due.min(self.deadline)),
+            Phase::Sending => Action::Transmit,
+            Phase::Held => Action::GiveUp(GiveUp::PatienceEnded),
+            Phase::Listening if self.withheld => Action::GiveUp(GiveUp::OverBudget),
+            Phase::Listening => Action::GiveUp(GiveUp::Unanswered),
+        }
+    }
+
+    /// The request was sent at `now`.
+    pub fn on_transmitted(&mut self, policy: &RetryPolicy, now: Timestamp) {
+        self.transmissions = self.transmissions.saturating_add(1);
+        self.use_slot(policy, now);
+    }
+
+    /// The request was not sent at `now`, although that was due: the slot passes, the count does not.
+    pub fn on_not_transmitted(&mut self, policy: &RetryPolicy, now: Timestamp, why: NotTransmitted) {
+        self.withheld |= why == NotTransmitted::OverBudget;
+        self.use_slot(policy, now);
+    }
+
+    /// A provisional answer arrived at `now`: the reply is being worked on.
+    pub fn on_provisional(&mut self, policy: &RetryPolicy, now: Timestamp, hold: Hold) {
+        match (self.phase, hold) {
+            (Phase::Sending | Phase::Listening | Phase::Held, Hold::Stop) => {
+                self.phase = Phase::Held;
+                self.due = now.after_ns(policy.patience_ns());
+            }
+            (_, Hold::Slow) => self.slowed = true,
+            (Phase::Done | Phase::Cancelled, Hold::Stop) => {}
+        }
+    }
+
+    /// The reply arrived at `now`. One after the deadline does not count.
+    pub fn on_reply(&mut self, now: Timestamp) {
+        if self.phase != Phase::Cancelled && now <= self.deadline {
+            self.phase = Phase::Done;
+        }
+    }
+
+    /// The caller no longer wants the reply.
+    pub fn on_cancelled(&mut self) {
+        if self.phase != Phase::Done {
+            self.phase = Phase::Cancelled;
+        }
+    }
+
+    /// How often the request was sent, the first time included.
+    #[must_use]
+    pub fn transmissions(&self) -> u32 {
+        self.transmissions
+    }
+
+    /// When it is over at the latest; [`Timestamp::MAX`] if only transmissions and waits limit it.
+    #[must_use]
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// Uses up the slot that is due, and every further one that `now` has left behind.
+    fn use_slot(&mut self, policy: &RetryPolicy, now: Timestamp) {
+        if self.phase != Phase::Sending {
+            return;
+        }
+        let mut wait = self.pass(policy);
+        for _ in 0..MISSED_SLOTS {
+            if self.due >= now.after_ns(half(wait)) {
+                return;
+            }
+            if self.phase == Phase::Listening {
+                break;
+            }
+            wait = self.pass(policy);
+        }
+        self.due = now.after_ns(wait);
+    }
+
+    /// Moves on by one slot; returns the wait that led from the last one to `due`.
+    fn pass(&mut self, policy: &RetryPolicy) -> Ns {
+        let wait = policy.wait_ns(self.slot, self.slowed, self.seed);
+        self.due = self.due.after_ns(wait);
+        self.slot = self.slot.saturating_add(1);
+        if self.slot >= policy.max_transmissions() {
+            self.phase = Phase::Listening;
+        }
+        wait
+    }
+}
+
+/// At least one nanosecond, so that a slot never follows at the same moment.
+fn half(wait: Ns) -> Ns {
+    wait.div_ceil(2).max(1)
+}
+
+/// After this many slots slept through, a new grid starts: catching up must not take long.
+const MISSED_SLOTS: u32 = 64;
+
+const _: () = assert!(size_of::<Exchange>() <= 48);

@@ -1,0 +1,144 @@
+//! Linux and Android, by safe system calls.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu, ip_mtu_discover, ipv6_mtu, ipv6_mtu_discover,
+    set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
+use rustix::net::{RecvFlags, connect_unspec, recv, recvfrom};
+
+use super::pmtu::Fragmentation;
+use crate::size::IpFamily;
+
+/// Receives into the caller's buffer; the kernel tells the true length.
+#[derive(Debug)]
+pub(super) struct Receiver;
+
+/// A datagram in the caller's buffer.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) len: usize,
+    pub(super) actual: usize,
+    /// `None` on a connected socket.
+    pub(super) from: Option<SocketAddr>,
+}
+
+impl Receiver {
+    pub(super) fn new() -> Self {
+        Self
+    }
+
+    /// Takes a datagram that is there, or the first one within `wait`. `None` does not mean that the time is up: a
+    /// signal, a datagram with a bad checksum or the coarse part of a long wait end it early.
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+        connected: bool,
+        wait: Duration,
+    ) -> io::Result<Option<Arrival>> {
+        if !wait.is_zero() && !readable(socket, coarse(wait))? {
+            return Ok(None);
+        }
+        let flags = RecvFlags::TRUNC | RecvFlags::DONTWAIT;
+        let received = if connected {
+            recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None })
+        } else {
+            recvfrom(socket, buffer, flags).map(|(len, actual, from)| {
+                let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+                Arrival { len, actual, from }
+            })
+        };
+        match received {
+            Ok(arrival) => Ok(Some(arrival)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The kernel may end a `ppoll` late by 0.1 % of what was asked. So a long wait first asks for a little less, and
+/// then for the remainder, whose 0.1 % is nothing.
+fn coarse(wait: Duration) -> Duration {
+    const PRECISE: Duration = Duration::from_millis(50);
+    if wait > PRECISE { wait - wait / 256 } else { wait }
+}
+
+fn readable(socket: &UdpSocket, wait: Duration) -> io::Result<bool> {
+    let timeout =
+        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
+    match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives the connected socket another port, or the same one if it was bound to a port of its choice. The queue and
+/// all other settings stay.
+pub(super) fn reconnect(socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<()> {
+    connect_unspec(&*socket)?;
+    socket.connect(peer)
+}
+
+/// Whether the mode took hold for this family.
+pub(super) fn set_fragmentation(socket: &UdpSocket, family: IpFamily, mode: Fragmentation) -> io::Result<bool> {
+    let applied = match family {
+        IpFamily::V4 => {
+            set_ip_mtu_discover(socket, v4(mode)).and_then(|()| ip_mtu_discover(socket)).map(|now| now == v4(mode))
+        }
+        IpFamily::V6 => {
+            set_ipv6_mtu_discover(socket, v6(mode)).and_then(|()| ipv6_mtu_discover(socket)).map(|now| now == v6(mode))
+        }
+    };
+    match applied {
+        Err(rustix::io::Errno::NOPROTOOPT | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Ok(false),
+        applied => Ok(applied?),
+    }
+}
+
+pub(super) fn fragmentation(socket: &UdpSocket, family: IpFamily) -> io::Result<Fragmentation> {
+    const MODES: [Fragmentation; 4] =
+        [Fragmentation::ByEstimate, Fragmentation::Allowed, Fragmentation::Forbidden, Fragmentation::Probing];
+    let named = match family {
+        IpFamily::V4 => {
+            let present = ip_mtu_discover(socket)?;
+            MODES.into_iter().find(|&mode| v4(mode) == present)
+        }
+        IpFamily::V6 => {
+            let present = ipv6_mtu_discover(socket)?;
+            MODES.into_iter().find(|&mode| v6(mode) == present)
+        }
+    };
+    named.ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn kernel_pmtu(socket: &UdpSocket, family: IpFamily) -> io::Result<u32> {
+    let pmtu = match family {
+        IpFamily::V4 => ip_mtu(socket),
+        IpFamily::V6 => ipv6_mtu(socket),
+    };
+    Ok(pmtu?)
+}
+
+fn v4(mode: Fragmentation) -> Ipv4PathMtuDiscovery {
+    match mode {
+        Fragmentation::ByEstimate => Ipv4PathMtuDiscovery::WANT,
+        Fragmentation::Allowed => Ipv4PathMtuDiscovery::DONT,
+        Fragmentation::Forbidden => Ipv4PathMtuDiscovery::DO,
+        Fragmentation::Probing => Ipv4PathMtuDiscovery::PROBE,
+    }
+}
+
+fn v6(mode: Fragmentation) -> Ipv6PathMtuDiscovery {
+    match mode {
+        Fragmentation::ByEstimate => Ipv6PathMtuDiscovery::WANT,
+        Fragmentation::Allowed => Ipv6PathMtuDiscovery::DONT,
+        Fragmentation::Forbidden => Ipv6PathMtuDiscovery::DO,
+        Fragmentation::Probing => Ipv6PathMtuDiscovery::PROBE,
+    }
+}

@@ -1,0 +1,84 @@
+//! Every other platform, by the standard library alone.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use super::options;
+use super::pmtu::Fragmentation;
+use crate::size::IpFamily;
+
+/// Receives into a buffer that no datagram exceeds, because a cut one is reported differently everywhere, and its
+/// true length nowhere.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    whole: Vec<u8>,
+}
+
+/// A datagram in the caller's buffer.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) len: usize,
+    pub(super) actual: usize,
+    pub(super) from: Option<SocketAddr>,
+}
+
+impl Receiver {
+    pub(super) fn new() -> Self {
+        Self { whole: vec![0; 65_536] }
+    }
+
+    /// Takes a datagram that is there, or the first one within `wait`. `None` does not mean that the time is up.
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+        _connected: bool,
+        wait: Duration,
+    ) -> io::Result<Option<Arrival>> {
+        // A timeout of zero would be refused, and one below the clock's step might mean "for ever".
+        const SHORTEST: Duration = Duration::from_millis(1);
+        socket.set_nonblocking(wait.is_zero())?;
+        if !wait.is_zero() {
+            socket.set_read_timeout(Some(wait.max(SHORTEST)))?;
+        }
+        let received = socket.recv_from(&mut self.whole);
+        socket.set_nonblocking(false)?;
+        match received {
+            Ok((actual, from)) => {
+                let len = actual.min(buffer.len());
+                let (kept, whole) = (buffer.get_mut(..len), self.whole.get(..len));
+                if let (Some(kept), Some(whole)) = (kept, whole) {
+                    kept.copy_from_slice(whole);
+                }
+                Ok(Some(Arrival { len, actual, from: Some(from) }))
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+/// Replaces the socket by a new one to the same peer.
+pub(super) fn reconnect(socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<()> {
+    let address = SocketAddr::new(socket.local_addr()?.ip(), 0);
+    let fresh = UdpSocket::bind(address)?;
+    options::allow_large_sends(&fresh)?;
+    fresh.connect(peer)?;
+    *socket = fresh;
+    Ok(())
+}
+
+pub(super) fn set_fragmentation(_socket: &UdpSocket, _family: IpFamily, _mode: Fragmentation) -> io::Result<bool> {
+    Ok(false)
+}
+
+pub(super) fn fragmentation(_socket: &UdpSocket, _family: IpFamily) -> io::Result<Fragmentation> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn kernel_pmtu(_socket: &UdpSocket, _family: IpFamily) -> io::Result<u32> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -1,0 +1,503 @@
+use core::time::Duration;
+
+use super::PolicyError;
+use crate::entropy::{Seed, uniform};
+use crate::time::{Ns, checked_ns};
+
+/// The intervals between transmissions: exponential growth up to a hard maximum, with jitter inside the bounds.
+///
+/// The law of interval `n` (0 is the wait after the first transmission), for a draw uniform in its range:
+///
+/// | jitter | range |
+/// |---|---|
+/// | every interval its own draw, or one for all | max(floor, c·lo − pm) to c·hi + pm, where c = min(initial·multiplierⁿ, cap) |
+/// | compounding (RFC 9915 §15) | previous·(multiplier − 1 + lo) to previous·(multiplier − 1 + hi); a value above the cap becomes cap·lo to cap·hi |
+///
+/// with cap = (max − pm) / hi. So **no interval exceeds `max`**, jitter included, and jitter spreads as widely at
+/// the cap as below it: a fleet that has backed off to its maximum stays spread. An RFC that adds jitter on top
+/// of its cap has a `max` of cap·hi here.
+///
+/// Integer nanoseconds throughout: no float drifts, nothing overflows, and the same seed gives the same
+/// intervals everywhere. A whole multiplier is exact; any other is within a nanosecond a step.
+///
+/// ```
+/// use core::time::Duration;
+/// use udp_retry::policy::{Backoff, Jitter};
+///
+/// # fn main() -> Result<(), udp_retry::policy::PolicyError> {
+/// let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(2))?;
+/// assert_eq!(backoff.interval(3), Duration::from_millis(800));
+/// assert_eq!(backoff.interval(u32::MAX), Duration::from_secs(2));
+///
+/// let jittered = backoff.with_jitter(Jitter::UPWARD)?;
+/// let delay = jittered.delay(0, 42);
+/// assert!(Duration::from_millis(100) <= delay && delay <= Duration::from_millis(150));
+///
+/// assert!(backoff.with_multiplier(0.5).is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "retry")]
+#[doc(alias = "timeout")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backoff {
+    /// The interval after the first transmission, before jitter.
+    initial: Ns,
+    /// What no interval exceeds, jitter included.
+    max: Ns,
+    /// Growth from one interval to the next; at least one.
+    multiplier: Ppb,
+    /// What no interval falls below, whatever the jitter.
+    floor: Ns,
+    jitter: Jitter,
+    /// Derived: the largest interval before jitter, so that the largest jitter still meets `max`.
+    cap: Ns,
+    /// Derived: where jitter may put the first intervals, so that the usual slots cost a load and a draw.
+    first: [(Ns, Ns); TABULATED],
+}
+
+impl Backoff {
+    /// Doubles from `initial` up to `max`, without jitter.
+    ///
+    /// # Errors
+    ///
+    /// [`ZeroInitial`](PolicyError::ZeroInitial), [`MaxBelowInitial`](PolicyError::MaxBelowInitial), and
+    /// [`TooLong`](PolicyError::TooLong) above 584 years.
+    pub const fn exponential(initial: Duration, max: Duration) -> Result<Self, PolicyError> {
+        let Some(initial_ns) = checked_ns(initial) else {
+            return Err(PolicyError::TooLong { duration: initial });
+        };
+        let Some(max_ns) = checked_ns(max) else {
+            return Err(PolicyError::TooLong { duration: max });
+        };
+        if initial_ns == 0 {
+            return Err(PolicyError::ZeroInitial);
+        }
+        if max_ns < initial_ns {
+            return Err(PolicyError::MaxBelowInitial { initial, max });
+        }
+        Self {
+            initial: initial_ns,
+            max: max_ns,
+            multiplier: 2 * ONE,
+            floor: 1,
+            jitter: Jitter::NONE,
+            cap: 0,
+            first: [(0, 0); TABULATED],
+        }
+        .checked()
+    }
+
+    /// Waits `interval` every time, without jitter.
+    ///
+    /// Room for jitter is made by [`exponential`](Self::exponential) with a larger `max` and a multiplier of 1.
+    ///
+    /// # Errors
+    ///
+    /// [`ZeroInitial`](PolicyError::ZeroInitial) and [`TooLong`](PolicyError::TooLong).
+    pub const fn constant(interval: Duration) -> Result<Self, PolicyError> {
+        match Self::exponential(interval, interval) {
+            Ok(backoff) => backoff.with_multiplier(1.0),
+            refused => refused,
+        }
+    }
+
+    /// Grows by this factor from one interval to the next; the default is 2. Kept in parts per billion, so that
+    /// a decimal such as 1.1 is exact.
+    ///
+    /// # Errors
+    ///
+    /// [`MultiplierOutOfRange`](PolicyError::MultiplierOutOfRange) unless it is a number from 1 to 10⁹, and
+    /// [`CompoundingTooSlow`](PolicyError::CompoundingTooSlow).
+    pub const fn with_multiplier(self, multiplier: f64) -> Result<Self, PolicyError> {
+        match ppb(multiplier) {
+            Some(factor) if factor >= ONE => Self { multiplier: factor, ..self }.checked(),
+            _ => Err(PolicyError::MultiplierOutOfRange { multiplier }),
+        }
+    }
+
+    /// Varies the intervals; the default is [`Jitter::NONE`].
+    ///
+    /// # Errors
+    ///
+    /// [`JitterTooWide`](PolicyError::JitterTooWide) if the initial interval with its jitter exceeds `max`, and
+    /// [`CompoundingTooSlow`](PolicyError::CompoundingTooSlow).
+    pub const fn with_jitter(self, jitter: Jitter) -> Result<Self, PolicyError> {
+        Self { jitter, ..self }.checked()
+    }
+
+    /// Lets no interval fall below `floor`, whatever the jitter; the default is one nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// [`FloorAboveInitial`](PolicyError::FloorAboveInitial) and [`TooLong`](PolicyError::TooLong).
+    pub const fn with_floor(self, floor: Duration) -> Result<Self, PolicyError> {
+        match checked_ns(floor) {
+            Some(0) => Self { floor: 1, ..self }.checked(),
+            Some(floor) => Self { floor, ..self }.checked(),
+            None => Err(PolicyError::TooLong { duration: floor }),
+        }
+    }
+
+    /// Interval number `n` before jitter: min(initial·multiplierⁿ, cap).
+    #[must_use]
+    pub const fn interval(&self, n: u32) -> Duration {
+        Duration::from_nanos(self.nominal(n))
+    }
+
+    /// The shortest and the longest that interval number `n` can be, both possible.
+    #[must_use]
+    pub const fn bounds(&self, n: u32) -> (Duration, Duration) {
+        let (lo, hi) = match self.jitter.drawn {
+            Drawn::Each | Drawn::Once => self.range_of(n),
+            Drawn::Compounding => self.compounded_bounds(n),
+        };
+        (Duration::from_nanos(lo), Duration::from_nanos(hi))
+    }
+
+    /// Interval number `n` of the exchange with this seed, jitter included: a pure function, within
+    /// [`bounds`](Self::bounds) and never above the maximum.
+    #[must_use]
+    pub const fn delay(&self, n: u32, seed: u64) -> Duration {
+        Duration::from_nanos(self.delay_ns(n, seed))
+    }
+
+    /// The interval after the first transmission, before jitter.
+    #[must_use]
+    pub const fn initial(&self) -> Duration {
+        Duration::from_nanos(self.initial)
+    }
+
+    /// What no interval exceeds, jitter included.
+    #[must_use]
+    pub const fn max(&self) -> Duration {
+        Duration::from_nanos(self.max)
+    }
+
+    /// The growth from one interval to the next.
+    #[must_use]
+    pub const fn multiplier(&self) -> f64 {
+        fraction(self.multiplier)
+    }
+
+    /// What no interval falls below.
+    #[must_use]
+    pub const fn floor(&self) -> Duration {
+        Duration::from_nanos(self.floor)
+    }
+
+    /// How the intervals vary.
+    #[must_use]
+    pub const fn jitter(&self) -> Jitter {
+        self.jitter
+    }
+
+    pub(crate) const fn initial_ns(&self) -> Ns {
+        self.initial
+    }
+
+    pub(crate) const fn delay_ns(&self, n: u32, seed: u64) -> Ns {
+        let slot = match self.jitter.drawn {
+            Drawn::Each => n,
+            Drawn::Once => 0,
+            Drawn::Compounding => return self.compounded(n, Seed(seed)),
+        };
+        let (lo, hi) = self.range_of(n);
+        uniform(lo, hi, Seed(seed).draw(slot as u64))
+    }
+
+    /// As interval `n`, but grown to the cap already.
+    pub(crate) const fn longest_ns(&self, n: u32, seed: u64) -> Ns {
+        let slot = if matches!(self.jitter.drawn, Drawn::Once) { 0 } else { n };
+        let (lo, hi) = self.range(self.cap);
+        uniform(lo, hi, Seed(seed).draw(slot as u64))
+    }
+
+    const fn range_of(&self, n: u32) -> (Ns, Ns) {
+        if (n as usize) < TABULATED {
+            #[expect(clippy::indexing_slicing, reason = "compared with the length just above; `get` is not const")]
+            return self.first[n as usize];
+        }
+        self.range(self.nominal(n))
+    }
+
+    /// min(initial·multiplierⁿ, cap)
+    const fn nominal(&self, n: u32) -> Ns {
+        let grown = times(self.initial, power(self.multiplier, n));
+        if grown < self.cap { grown } else { self.cap }
+    }
+
+    /// Where jitter may put an interval of `nominal`. Rounded inwards, so that the bounds hold to the nanosecond.
+    const fn range(&self, nominal: Ns) -> (Ns, Ns) {
+        let lo = scaled_up(nominal, self.jitter.lo).saturating_sub(self.jitter.plus_minus);
+        let hi = scaled_down(nominal, self.jitter.hi).saturating_add(self.jitter.plus_minus);
+        let lo = if lo > self.floor { lo } else { self.floor };
+        (lo, if hi > lo { hi } else { lo })
+    }
+
+    /// RFC 9915 §15: RT = 2·RTprev + RAND·RTprev, and MRT + RAND·MRT where that exceeds MRT.
+    /// Past the cap the previous interval no longer matters, because even the shortest grows above it again.
+    const fn compounded(&self, n: u32, seed: Seed) -> Ns {
+        let (lo, hi) = self.range(self.initial);
+        let mut interval = uniform(lo, hi, seed.draw(0));
+        let mut slot = 0;
+        while slot < n {
+            slot += 1;
+            let (lo, hi) = self.range_after(interval);
+            interval = uniform(lo, hi, seed.draw(slot as u64));
+            if interval > self.cap {
+                let (lo, hi) = self.range(self.cap);
+                return uniform(lo, hi, seed.draw(n as u64));
+            }
+        }
+        interval
+    }
+
+    const fn range_after(&self, previous: Ns) -> (Ns, Ns) {
+        let growth = self.multiplier - ONE;
+        let lo = scaled_up(previous, growth + self.jitter.lo);
+        let hi = scaled_down(previous, growth + self.jitter.hi);
+        let lo = if lo > self.floor { lo } else { self.floor };
+        (lo, if hi > lo { hi } else { lo })
+    }
+
+    const fn compounded_bounds(&self, n: u32) -> (Ns, Ns) {
+        let (capped_lo, capped_hi) = self.range(self.cap);
+        let (mut shortest, mut longest) = self.range(self.initial);
+        let mut slot = 0;
+        while slot < n {
+            slot += 1;
+            let (lo, _) = self.range_after(shortest);
+            let (soonest_capped, hi) = self.range_after(longest);
+            if lo > self.cap {
+                return (capped_lo, capped_hi);
+            }
+            if hi <= self.cap {
+                (shortest, longest) = (lo, hi);
+                continue;
+            }
+            // Some of the draws exceed the cap; the smallest of them may land below the shortest uncapped value.
+            let least_capped = if soonest_capped > self.cap { capped_lo } else { self.least_capped(longest) };
+            shortest = if lo < least_capped { lo } else { least_capped };
+            longest = capped_hi;
+        }
+        (shortest, longest)
+    }
+
+    /// The smallest interval that a draw just past the cap gives, after the interval `previous`: the factor that
+    /// takes `previous` to the cap, less the growth, times the cap.
+    const fn least_capped(&self, previous: Ns) -> Ns {
+        let factor =
+            (self.cap as u128 * ONE as u128 / previous as u128).saturating_sub((self.multiplier - ONE) as u128);
+        #[expect(clippy::cast_possible_truncation, reason = "at most hi: a draw of hi takes `previous` past the cap")]
+        scaled_down(self.cap, factor as Ppb)
+    }
+
+    /// The rules that tie the fields together, and what is derived from them.
+    const fn checked(self) -> Result<Self, PolicyError> {
+        let Jitter { lo, hi, plus_minus, drawn } = self.jitter;
+        let reaches = scaled_up(self.initial, hi).saturating_add(plus_minus);
+        if reaches > self.max {
+            return Err(PolicyError::JitterTooWide { reaches: Duration::from_nanos(reaches), max: self.max() });
+        }
+        if self.floor > self.initial {
+            return Err(PolicyError::FloorAboveInitial { floor: self.floor(), initial: self.initial() });
+        }
+        let slowest = (self.multiplier - ONE + lo) as u128 * lo as u128;
+        if matches!(drawn, Drawn::Compounding) && slowest < ONE as u128 * ONE as u128 * 5 / 4 {
+            return Err(PolicyError::CompoundingTooSlow { multiplier: self.multiplier(), lo: fraction(lo) });
+        }
+        let mut checked = self;
+        checked.cap = largest_below(self.max - plus_minus, hi);
+        let mut n = 0;
+        while n < TABULATED {
+            #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "n < TABULATED")]
+            {
+                checked.first[n] = checked.range(checked.nominal(n as u32));
+            }
+            n += 1;
+        }
+        Ok(checked)
+    }
+}
+
+/// How intervals vary from exchange to exchange, so that clients that failed together do not retry together.
+///
+/// The interval after a transmission is the wait for its reply. Jitter that shortens it causes retransmissions
+/// that nothing called for (71 % of healthy exchanges with full jitter on a tuned timer, 1 % with
+/// [`UPWARD`](Self::UPWARD)), so prefer factors of 1 and more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Jitter {
+    /// The smallest factor.
+    lo: Ppb,
+    /// The largest factor.
+    hi: Ppb,
+    /// An absolute deviation on top, in either direction.
+    plus_minus: Ns,
+    drawn: Drawn,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Drawn {
+    /// Every interval has its own draw.
+    Each,
+    /// One draw serves every interval of an exchange.
+    Once,
+    /// Every interval has its own draw and grows from the interval before it as it was drawn.
+    Compounding,
+}
+
+impl Jitter {
+    /// No jitter: every exchange waits the same.
+    pub const NONE: Self = Self { lo: ONE, hi: ONE, plus_minus: 0, drawn: Drawn::Each };
+    /// Factors from 1 to 1.5, the range of RFC 7252 §4.2, drawn for every interval.
+    pub const UPWARD: Self = Self { lo: ONE, hi: ONE + ONE / 2, plus_minus: 0, drawn: Drawn::Each };
+    /// Factors from 0 to 1: for a pause after an explicit rejection, harmful on a timer that waits for a reply.
+    pub const FULL: Self = Self { lo: 0, hi: ONE, plus_minus: 0, drawn: Drawn::Each };
+    /// Factors from 0.5 to 1: as [`FULL`](Self::FULL), half as wide.
+    pub const EQUAL: Self = Self { lo: ONE / 2, hi: ONE, plus_minus: 0, drawn: Drawn::Each };
+
+    /// Factors from `lo` to `hi`, drawn for every interval.
+    ///
+    /// # Errors
+    ///
+    /// [`JitterOutOfRange`](PolicyError::JitterOutOfRange) unless both are numbers from 0 to 10⁹ and `hi` is above
+    /// 0, [`JitterInverted`](PolicyError::JitterInverted) if `lo` exceeds `hi`.
+    pub const fn between(lo: f64, hi: f64) -> Result<Self, PolicyError> {
+        Self::drawn(lo, hi, Drawn::Each)
+    }
+
+    /// One factor from `lo` to `hi` for all intervals of an exchange (RFC 7252 §4.2).
+    ///
+    /// # Errors
+    ///
+    /// As [`between`](Self::between).
+    pub const fn once(lo: f64, hi: f64) -> Result<Self, PolicyError> {
+        Self::drawn(lo, hi, Drawn::Once)
+    }
+
+    /// Factors from `lo` to `hi` for every interval, which then grows from the interval before it as that was
+    /// drawn (RFC 5080 §2.2.1, RFC 9915 §15).
+    ///
+    /// # Errors
+    ///
+    /// As [`between`](Self::between); [`Backoff::with_jitter`] checks that the intervals grow.
+    pub const fn compounding(lo: f64, hi: f64) -> Result<Self, PolicyError> {
+        Self::drawn(lo, hi, Drawn::Compounding)
+    }
+
+    /// Up to `deviation` more or less, whatever the interval (RFC 2131 §4.1), drawn for every interval.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`](PolicyError::TooLong) above 584 years.
+    pub const fn plus_minus(deviation: Duration) -> Result<Self, PolicyError> {
+        match checked_ns(deviation) {
+            Some(plus_minus) => Ok(Self { plus_minus, ..Self::NONE }),
+            None => Err(PolicyError::TooLong { duration: deviation }),
+        }
+    }
+
+    const fn drawn(lo: f64, hi: f64, drawn: Drawn) -> Result<Self, PolicyError> {
+        match (ppb(lo), ppb(hi)) {
+            (Some(lo_ppb), Some(hi_ppb)) if hi_ppb > 0 => {
+                if lo_ppb > hi_ppb {
+                    return Err(PolicyError::JitterInverted { lo, hi });
+                }
+                Ok(Self { lo: lo_ppb, hi: hi_ppb, plus_minus: 0, drawn })
+            }
+            _ => Err(PolicyError::JitterOutOfRange { lo, hi }),
+        }
+    }
+}
+
+/// A factor in parts per billion.
+type Ppb = u64;
+
+const ONE: Ppb = 1_000_000_000;
+
+/// Past these, intervals are computed: schedules with more than 16 transmissions are rare.
+const TABULATED: usize = 16;
+
+/// The nearest number of parts per billion; `None` for what is not a number from 0 to 10⁹.
+const fn ppb(factor: f64) -> Option<Ppb> {
+    if !(factor >= 0.0 && factor <= 1e9) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10¹⁸")]
+    Some((factor * 1e9 + 0.5) as Ppb)
+}
+
+const fn fraction(ppb: Ppb) -> f64 {
+    ppb as f64 / ONE as f64
+}
+
+/// interval·factor, rounded down; saturating.
+const fn scaled_down(interval: Ns, factor: Ppb) -> Ns {
+    scaled(interval, factor, 0)
+}
+
+/// interval·factor, rounded up; saturating.
+const fn scaled_up(interval: Ns, factor: Ppb) -> Ns {
+    scaled(interval, factor, ONE - 1)
+}
+
+/// (interval·factor + bias) / 10⁹. Whole billions apart from the rest, so that the one division is of 64 bits by a
+/// constant unless the factor exceeds 18.
+const fn scaled(interval: Ns, factor: Ppb, bias: Ppb) -> Ns {
+    let rest = (interval % ONE) as u128 * factor as u128 + bias as u128;
+    let rest = if rest <= Ns::MAX as u128 { (saturated(rest) / ONE) as u128 } else { rest / ONE as u128 };
+    saturated((interval / ONE) as u128 * factor as u128 + rest)
+}
+
+/// The largest c with c·factor ≤ bound.
+const fn largest_below(bound: Ns, factor: Ppb) -> Ns {
+    saturated(bound as u128 * ONE as u128 / factor as u128)
+}
+
+/// factorⁿ in 64.64 fixed point, by squaring, so that no count of slots costs more than 64 multiplications.
+/// Every product is rounded to nearest, which keeps the relative error below n·2⁻⁶⁴.
+const fn power(factor: Ppb, n: u32) -> u128 {
+    const BILLION: u128 = ONE as u128;
+    let mut square = (((factor as u128) << 64) + BILLION / 2) / BILLION;
+    let mut result = 1 << 64;
+    let mut left = n;
+    while left > 0 {
+        if left & 1 == 1 {
+            result = product(result, square);
+        }
+        square = product(square, square);
+        left >>= 1;
+    }
+    result
+}
+
+/// a·b of 64.64 fixed point numbers, to the nearest; saturating.
+const fn product(a: u128, b: u128) -> u128 {
+    const LOW: u128 = (1 << 64) - 1;
+    let whole = (a >> 64) * (b >> 64);
+    if whole > LOW {
+        return u128::MAX;
+    }
+    let cross = (a >> 64).saturating_mul(b & LOW).saturating_add((a & LOW).saturating_mul(b >> 64));
+    let fraction = ((a & LOW) * (b & LOW) + (1 << 63)) >> 64;
+    (whole << 64).saturating_add(cross).saturating_add(fraction)
+}
+
+/// interval·factor for a factor in 64.64 fixed point, to the nearest; saturating.
+const fn times(interval: Ns, factor: u128) -> Ns {
+    const LOW: u128 = (1 << 64) - 1;
+    let whole = (interval as u128).saturating_mul(factor >> 64);
+    let fraction = (interval as u128 * (factor & LOW) + (1 << 63)) >> 64;
+    saturated(whole.saturating_add(fraction))
+}
+
+const fn saturated(ns: u128) -> Ns {
+    if ns > Ns::MAX as u128 {
+        return Ns::MAX;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "compared with Ns::MAX just above")]
+    {
+        ns as Ns
+    }
+}

@@ -1,0 +1,231 @@
+use core::time::Duration;
+
+use super::{Backoff, Jitter, PolicyError};
+use crate::entropy::{Seed, uniform};
+use crate::time::{Ns, checked_ns};
+
+/// A whole schedule: how often to send, when, and when to give up.
+///
+/// | setting | default of [`new`](Self::new) | meaning |
+/// |---|---|---|
+/// | `max_transmissions` | 5 | all transmissions, **the first included** |
+/// | `last_wait` | [`LastWait::Next`] | how long to listen after the last one |
+/// | `deadline` | none | the end, counted from the first transmission |
+/// | `start_delay` | none | a random pause before the first transmission |
+/// | `patience` | 60 s | how long a provisional answer may hold the exchange |
+///
+/// A policy knows nothing of datagrams and shares nothing: it is a `Copy` value, and a schedule follows from it,
+/// a start and a seed alone.
+///
+/// ```
+/// use core::time::Duration;
+/// use udp_retry::RetryPolicy;
+/// use udp_retry::policy::{Backoff, Jitter};
+///
+/// # fn main() -> Result<(), udp_retry::policy::PolicyError> {
+/// let backoff = Backoff::exponential(Duration::from_millis(500), Duration::from_secs(8))?.with_jitter(Jitter::UPWARD)?;
+/// let policy = RetryPolicy::new(backoff).with_max_transmissions(4)?.with_deadline(Duration::from_secs(10))?;
+/// assert_eq!(policy.max_transmissions(), 4);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetryPolicy {
+    /// Shortest and longest pause before the first transmission.
+    start_delay: (Ns, Ns),
+    backoff: Backoff,
+    max_transmissions: u32,
+    last_wait: LastWait,
+    /// From the first due transmission.
+    deadline: Option<Ns>,
+    /// From the latest provisional answer.
+    patience: Ns,
+}
+
+/// How long an exchange listens after its last transmission.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "the schedules of the RFCs know no third")]
+pub enum LastWait {
+    /// The next interval of the backoff, as CoAP (RFC 7252 §4.2) and most others do.
+    Next,
+    /// This many initial intervals, as STUN's Rm (RFC 8489 §6.2.1).
+    Initial(u32),
+}
+
+impl RetryPolicy {
+    /// The book's schedule, **for loopback and LAN only**: transmissions at 0, 0.1, 0.3, 0.7 and 1.5 s, failure at
+    /// 3.1 s, no jitter. On the Internet it is too eager (RFC 8085 §3.1.1 asks for 1 s where nothing is known).
+    #[doc(alias = "book")]
+    pub const LAN: Self = Self::new(built(Backoff::exponential(Duration::from_millis(100), Duration::from_secs(2))));
+
+    /// What [`default`](Self::default) returns, for constants.
+    const INTERNET: Self = {
+        let backoff = built(Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60)));
+        Self { deadline: Some(30_000_000_000), ..Self::new(built(backoff.with_jitter(Jitter::UPWARD))) }
+    };
+
+    /// Five transmissions spaced by `backoff`, listening one more interval after the last.
+    #[must_use]
+    pub const fn new(backoff: Backoff) -> Self {
+        Self {
+            start_delay: (0, 0),
+            backoff,
+            max_transmissions: 5,
+            last_wait: LastWait::Next,
+            deadline: None,
+            patience: 60_000_000_000,
+        }
+    }
+
+    /// Sends at most this often, **the first transmission included**; `u32::MAX` is practically without end.
+    ///
+    /// # Errors
+    ///
+    /// [`ZeroTransmissions`](PolicyError::ZeroTransmissions).
+    pub const fn with_max_transmissions(self, transmissions: u32) -> Result<Self, PolicyError> {
+        if transmissions == 0 {
+            return Err(PolicyError::ZeroTransmissions);
+        }
+        Ok(Self { max_transmissions: transmissions, ..self })
+    }
+
+    /// Listens this long after the last transmission.
+    ///
+    /// # Errors
+    ///
+    /// [`ZeroLastWait`](PolicyError::ZeroLastWait) for `LastWait::Initial(0)`.
+    pub const fn with_last_wait(self, last_wait: LastWait) -> Result<Self, PolicyError> {
+        match last_wait {
+            LastWait::Initial(0) => Err(PolicyError::ZeroLastWait),
+            last_wait => Ok(Self { last_wait, ..self }),
+        }
+    }
+
+    /// Ends `deadline` after the first due transmission (MRD in RFC 9915 §15, Timers B and F in RFC 3261).
+    ///
+    /// The last wait is clipped to it. A transmission that would fall exactly on it is not sent; a reply that
+    /// arrives exactly then is accepted. A request may have a deadline of its own besides; the earlier one wins.
+    ///
+    /// # Errors
+    ///
+    /// [`ZeroDeadline`](PolicyError::ZeroDeadline) and [`TooLong`](PolicyError::TooLong).
+    pub const fn with_deadline(self, deadline: Duration) -> Result<Self, PolicyError> {
+        match checked_ns(deadline) {
+            Some(0) => Err(PolicyError::ZeroDeadline),
+            Some(ns) => Ok(Self { deadline: Some(ns), ..self }),
+            None => Err(PolicyError::TooLong { duration: deadline }),
+        }
+    }
+
+    /// Pauses for a random time from `from` to `to` before the first transmission, so that a fleet that powers up
+    /// together does not ask together (RFC 9915 §18.2.1: 0 to 1 s).
+    ///
+    /// # Errors
+    ///
+    /// [`StartDelayInverted`](PolicyError::StartDelayInverted) and [`TooLong`](PolicyError::TooLong).
+    pub const fn with_start_delay(self, from: Duration, to: Duration) -> Result<Self, PolicyError> {
+        match (checked_ns(from), checked_ns(to)) {
+            (Some(lo), Some(hi)) if lo <= hi => Ok(Self { start_delay: (lo, hi), ..self }),
+            (Some(_), Some(_)) => Err(PolicyError::StartDelayInverted { from, to }),
+            (_, None) => Err(PolicyError::TooLong { duration: to }),
+            (None, _) => Err(PolicyError::TooLong { duration: from }),
+        }
+    }
+
+    /// Waits this long for the reply after a provisional answer has ended the retransmissions; each further
+    /// provisional answer grants it anew. The default of 60 s is ours: RFC 7252 §5.2.2 leaves it to the
+    /// application, RFC 3261's Timer C is three minutes.
+    ///
+    /// # Errors
+    ///
+    /// [`ZeroPatience`](PolicyError::ZeroPatience) and [`TooLong`](PolicyError::TooLong).
+    pub const fn with_patience(self, patience: Duration) -> Result<Self, PolicyError> {
+        match checked_ns(patience) {
+            Some(0) => Err(PolicyError::ZeroPatience),
+            Some(patience) => Ok(Self { patience, ..self }),
+            None => Err(PolicyError::TooLong { duration: patience }),
+        }
+    }
+
+    /// The intervals between transmissions.
+    #[must_use]
+    pub const fn backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
+    /// How often to send, the first transmission included.
+    #[must_use]
+    pub const fn max_transmissions(&self) -> u32 {
+        self.max_transmissions
+    }
+
+    /// How long to listen after the last transmission.
+    #[must_use]
+    pub const fn last_wait(&self) -> LastWait {
+        self.last_wait
+    }
+
+    /// The end, from the first due transmission; `None` if only the transmissions and the last wait limit it.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Duration> {
+        match self.deadline {
+            Some(ns) => Some(Duration::from_nanos(ns)),
+            None => None,
+        }
+    }
+
+    /// The shortest and the longest pause before the first transmission.
+    #[must_use]
+    pub const fn start_delay(&self) -> (Duration, Duration) {
+        (Duration::from_nanos(self.start_delay.0), Duration::from_nanos(self.start_delay.1))
+    }
+
+    /// How long a provisional answer may hold an exchange.
+    #[must_use]
+    pub const fn patience(&self) -> Duration {
+        Duration::from_nanos(self.patience)
+    }
+
+    /// The wait after slot `slot` of the exchange with this seed; the longest one if a provisional answer `slowed` it.
+    pub(crate) const fn wait_ns(&self, slot: u32, slowed: bool, seed: u64) -> Ns {
+        match self.last_wait {
+            _ if slowed => self.backoff.longest_ns(slot, seed),
+            LastWait::Initial(count) if slot.saturating_add(1) >= self.max_transmissions => {
+                self.backoff.initial_ns().saturating_mul(count as Ns)
+            }
+            LastWait::Initial(_) | LastWait::Next => self.backoff.delay_ns(slot, seed),
+        }
+    }
+
+    pub(crate) const fn start_delay_ns(&self, seed: u64) -> Ns {
+        uniform(self.start_delay.0, self.start_delay.1, Seed(seed).derive(START_DELAY).draw(0))
+    }
+
+    pub(crate) const fn deadline_ns(&self) -> Option<Ns> {
+        self.deadline
+    }
+
+    pub(crate) const fn patience_ns(&self) -> Ns {
+        self.patience
+    }
+}
+
+impl Default for RetryPolicy {
+    /// A schedule for the Internet: first wait 1 s (RFC 8085 §3.1.1, RFC 8961 §4), doubling up to 60 s, each wait
+    /// 1 to 1.5 times as long as drawn, 5 transmissions, all over after 30 s.
+    fn default() -> Self {
+        Self::INTERNET
+    }
+}
+
+/// The stream of a seed that draws the start delay; intervals draw from the seed itself, by slot.
+const START_DELAY: u64 = 1;
+
+/// A policy of this file; a mistake in one ends the compilation.
+const fn built(backoff: Result<Backoff, PolicyError>) -> Backoff {
+    match backoff {
+        Ok(backoff) => backoff,
+        #[expect(clippy::panic, reason = "evaluated at compile time only")]
+        Err(_) => panic!("a built-in policy breaks a rule"),
+    }
+}
