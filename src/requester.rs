@@ -10,7 +10,7 @@ use std::net::ToSocketAddrs;
 
 use crate::entropy::Seed;
 use crate::error::RequestError;
-use crate::exchange::{Failure, Identity, Match, Next, ReplyMatcher, Timeline, Transaction};
+use crate::exchange::{Failure, Identity, Next, ReplyMatcher, Timeline, Transaction};
 use crate::net::{UdpTransport, system_seed};
 use crate::policy::RetryPolicy;
 use crate::time::Timestamp;
@@ -187,8 +187,8 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         mut build: impl FnMut(u32, &mut Vec<u8>),
         rebuild: Rebuild,
     ) -> Result<Reply<'_>, RequestError> {
-        self.begin(&mut build)?;
-        let (len, at) = self.drive(build, rebuild)?;
+        let now = self.begin(&mut build)?;
+        let (len, at) = self.drive(now, build, rebuild)?;
         Ok(Reply {
             payload: self.buffer.get(..len).unwrap_or_default(),
             transmissions: self.transaction.transmissions(),
@@ -198,7 +198,8 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         })
     }
 
-    fn begin(&mut self, build: &mut impl FnMut(u32, &mut Vec<u8>)) -> Result<(), RequestError> {
+    /// Starts the transaction; returns the moment at which its first transmission may leave.
+    fn begin(&mut self, build: &mut impl FnMut(u32, &mut Vec<u8>)) -> Result<Timestamp, RequestError> {
         let now = self.transport.now();
         self.transaction.start_building(now, self.seed.draw(self.requests));
         self.requests = self.requests.wrapping_add(1);
@@ -206,41 +207,41 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
             self.transaction.end_by(now.after(deadline));
         }
         self.transaction.build(build);
-        if self.transaction.identity() == Identity::Port {
-            self.transport.renew().map_err(|error| self.failed(Failure::Local(error)))?;
+        if self.transaction.identity() != Identity::Port {
+            return Ok(now);
         }
-        Ok(())
+        self.transport.renew().map_err(|error| self.failed(Failure::Local(error)))?;
+        Ok(self.transport.now())
     }
 
     /// Asks what to do next, does it, and reports how it went, until it is over. Returns how long the reply is, and
     /// when it came.
     fn drive(
         &mut self,
+        mut now: Timestamp,
         mut build: impl FnMut(u32, &mut Vec<u8>),
         rebuild: Rebuild,
     ) -> Result<(usize, Timestamp), RequestError> {
-        let mut received = (0, Timestamp::ZERO);
         let mut built = true;
+        let mut len = 0;
         loop {
-            match self.transaction.next(self.transport.now()) {
+            match self.transaction.next(now) {
                 Next::Transmit => {
                     if rebuild == Rebuild::EachTime && !built {
                         self.transaction.build(&mut build);
                     }
-                    self.transmit();
                     built = false;
+                    self.transmit(now);
                 }
-                Next::WaitUntil(until) => received = self.listen(until).unwrap_or(received),
-                Next::Done => return Ok(received),
+                Next::WaitUntil(until) => (len, now) = self.listen(until),
+                Next::Done => return Ok((len, now)),
                 Next::Failed(failure) => return Err(self.failed(failure)),
             }
         }
     }
 
-    fn transmit(&mut self) {
-        let sent = self.transport.send_again(PATH, self.transaction.datagram());
-        let now = self.transport.now();
-        match sent {
+    fn transmit(&mut self, now: Timestamp) {
+        match self.transport.send_again(PATH, self.transaction.datagram()) {
             Ok(swallowed) => {
                 if let Some(error) = swallowed {
                     self.transaction.on_path_error(now, error);
@@ -251,20 +252,18 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         }
     }
 
-    /// One datagram, one error or the end of the wait; returns what the reply is, if it came.
-    fn listen(&mut self, until: Timestamp) -> Option<(usize, Timestamp)> {
+    /// One datagram, one error or the end of the wait; returns the length of what is in the buffer, and the time.
+    fn listen(&mut self, until: Timestamp) -> (usize, Timestamp) {
         match self.transport.recv_until(&mut self.buffer, until) {
             Ok(Some(heard)) => {
                 let datagram = self.buffer.get(..heard.len).unwrap_or_default();
-                let verdict = self.transaction.on_datagram(heard.at, datagram, heard.actual);
-                (verdict == Match::Reply).then_some((heard.len, heard.at))
+                self.transaction.on_datagram(heard.at, datagram, heard.actual);
+                return (heard.len, heard.at);
             }
-            Ok(None) => None,
-            Err(error) => {
-                self.transaction.on_path_error(self.transport.now(), error);
-                None
-            }
+            Ok(None) => {}
+            Err(error) => self.transaction.on_path_error(self.transport.now(), error),
         }
+        (0, self.transport.now())
     }
 
     fn failed(&self, failure: Failure) -> RequestError {
