@@ -3,7 +3,8 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 
-use crate::exchange::{Execution, Failure, Timeline};
+use crate::exchange::{Execution, Failure, GiveUp, ReplyMatcher, Timeline, Transaction};
+use crate::time::Timestamp;
 use crate::transport::PathError;
 
 /// A request that brought no reply: what happened, and whether the peer may have acted on it.
@@ -36,21 +37,23 @@ struct Report {
     failure: Failure,
     execution: Execution,
     transmissions: u32,
+    withheld: u32,
     elapsed: Duration,
     last_path_error: Option<PathError>,
     timeline: Timeline,
 }
 
 impl RequestError {
-    pub(crate) fn new(
-        failure: Failure,
-        execution: Execution,
-        transmissions: u32,
-        elapsed: Duration,
-        last_path_error: Option<PathError>,
-        timeline: Timeline,
-    ) -> Self {
-        let report = Report { failure, execution, transmissions, elapsed, last_path_error, timeline };
+    pub(crate) fn new(failure: Failure, transaction: &Transaction<impl ReplyMatcher>, now: Timestamp) -> Self {
+        let report = Report {
+            failure,
+            execution: transaction.execution(),
+            transmissions: transaction.transmissions(),
+            withheld: transaction.withheld(),
+            elapsed: transaction.elapsed(now),
+            last_path_error: transaction.last_error(),
+            timeline: *transaction.timeline(),
+        };
         Self { report: Box::new(report) }
     }
 
@@ -78,6 +81,12 @@ impl RequestError {
         self.report.transmissions
     }
 
+    /// How many transmissions the retry budget withheld.
+    #[must_use]
+    pub fn withheld(&self) -> u32 {
+        self.report.withheld
+    }
+
     /// The time from the call to the failure.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
@@ -101,6 +110,7 @@ impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { transmissions, elapsed, last_path_error, .. } = &*self.report;
         match self.report.failure {
+            Failure::TimedOut(GiveUp::OverBudget) => write!(f, "no reply, and the retry budget is spent")?,
             Failure::TimedOut(_) => write!(f, "no reply")?,
             Failure::Refused => write!(f, "refused: nobody listens there")?,
             Failure::Unreachable => write!(f, "destination unreachable")?,

@@ -94,7 +94,7 @@ pub use error::RequestError;
 pub use exchange::{any_reply, transaction_id};
 pub use fault::{Impairments, LossySink, Probability};
 pub use net::UdpTransport;
-pub use policy::RetryPolicy;
+pub use policy::{RetryBudget, RetryPolicy};
 pub use requester::{ReliableRequester, Reply};
 
 #[cfg(doctest)]

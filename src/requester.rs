@@ -12,7 +12,7 @@ use crate::entropy::Seed;
 use crate::error::RequestError;
 use crate::exchange::{Failure, Identity, Next, ReplyMatcher, Timeline, Transaction};
 use crate::net::{UdpTransport, system_seed};
-use crate::policy::RetryPolicy;
+use crate::policy::{RetryBudget, RetryPolicy};
 use crate::time::Timestamp;
 use crate::transport::Transport;
 
@@ -75,6 +75,7 @@ impl ReliableRequester<UdpTransport> {
         Builder {
             matcher: Box::new(matcher),
             policy: RetryPolicy::default(),
+            budget: RetryBudget::unlimited(),
             deadline: None,
             seed: None,
             buffer: 65_535,
@@ -87,6 +88,7 @@ impl ReliableRequester<UdpTransport> {
 /// | setting | default |
 /// |---|---|
 /// | [`policy`](Self::policy) | [`RetryPolicy::default`]: for the Internet |
+/// | [`budget`](Self::budget) | unlimited; [`RetryBudget::default`] is recommended, shared by all requests to a destination |
 /// | [`deadline`](Self::deadline) | none but the policy's |
 /// | [`seed`](Self::seed) | from the operating system |
 /// | [`buffer`](Self::buffer) | 65,535 bytes: any reply fits |
@@ -94,6 +96,7 @@ impl ReliableRequester<UdpTransport> {
 pub struct Builder {
     matcher: Box<dyn ReplyMatcher + Send>,
     policy: RetryPolicy,
+    budget: RetryBudget,
     deadline: Option<Duration>,
     seed: Option<Seed>,
     buffer: usize,
@@ -103,6 +106,12 @@ impl Builder {
     /// When to send again, and when to give up.
     pub fn policy(self, policy: RetryPolicy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// Spends retransmissions from a budget that all requests to the destination should share: a request that finds
+    /// it empty keeps listening instead of sending again.
+    pub fn budget(self, budget: &RetryBudget) -> Self {
+        Self { budget: budget.clone(), ..self }
     }
 
     /// Ends every request this long after its call at the latest, whatever the policy says. A reply that arrives
@@ -133,7 +142,7 @@ impl Builder {
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
     pub fn over<T: Transport<Peer = usize>>(self, transport: T) -> ReliableRequester<T> {
         ReliableRequester {
-            transaction: Transaction::new(self.policy, self.matcher),
+            transaction: Transaction::new(self.policy, self.matcher).with_budget(self.budget),
             deadline: self.deadline,
             seed: self.seed.unwrap_or_else(|| fresh_seed(transport.now())),
             requests: 0,
@@ -192,6 +201,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         Ok(Reply {
             payload: self.buffer.get(..len).unwrap_or_default(),
             transmissions: self.transaction.transmissions(),
+            withheld: self.transaction.withheld(),
             elapsed: self.transaction.elapsed(at),
             round_trip: self.transaction.round_trip(),
             timeline: self.transaction.timeline(),
@@ -267,14 +277,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
     }
 
     fn failed(&self, failure: Failure) -> RequestError {
-        RequestError::new(
-            failure,
-            self.transaction.execution(),
-            self.transaction.transmissions(),
-            self.transaction.elapsed(self.transport.now()),
-            self.transaction.last_error(),
-            *self.transaction.timeline(),
-        )
+        RequestError::new(failure, &self.transaction, self.transport.now())
     }
 }
 
@@ -283,6 +286,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
 pub struct Reply<'r> {
     payload: &'r [u8],
     transmissions: u32,
+    withheld: u32,
     elapsed: Duration,
     round_trip: Option<Duration>,
     timeline: &'r Timeline,
@@ -299,6 +303,12 @@ impl<'r> Reply<'r> {
     #[must_use]
     pub fn transmissions(&self) -> u32 {
         self.transmissions
+    }
+
+    /// How many transmissions the retry budget withheld.
+    #[must_use]
+    pub fn withheld(&self) -> u32 {
+        self.withheld
     }
 
     /// The time from the call to the reply.
@@ -342,6 +352,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("policy", &self.policy)
+            .field("budget", &self.budget)
             .field("deadline", &self.deadline)
             .field("seed", &self.seed)
             .field("buffer", &self.buffer)

@@ -7,8 +7,8 @@
 //! | [`Transaction`] | *what* to do: an exchange, a matcher and the requests it sent |
 //! | [`Timeline`] | nothing; it remembers what happened |
 //!
-//! Questions ([`poll`](Exchange::poll), [`next`](Transaction::next)) change nothing and may be asked at any time;
-//! facts come in through `on_…`, in any order.
+//! Questions ([`poll`](Exchange::poll), [`next`](Transaction::next)) may be asked at any time, and asked again they
+//! have the same answer; facts come in through `on_…`, in any order.
 
 #[expect(clippy::module_inception, reason = "the field's word for the machine and for its subject")]
 mod exchange;

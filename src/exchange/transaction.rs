@@ -2,13 +2,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Action, Event, Exchange, GiveUp, Identity, Match, NotTransmitted, ReplyMatcher, Timeline};
-use crate::policy::RetryPolicy;
+use crate::policy::{RetryBudget, RetryPolicy};
 use crate::size::Plpmtu;
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
 /// One request and its reply, without a socket or a clock: an [`Exchange`], a [`ReplyMatcher`], the requests that
-/// were sent and the [`Timeline`] of what happened.
+/// were sent, a [`RetryBudget`] and the [`Timeline`] of what happened.
 ///
 /// Every front drives it the same way: ask [`next`](Self::next), do that, report through `on_…`. It can be started
 /// again and again; after the first time that allocates nothing.
@@ -35,6 +35,7 @@ use crate::transport::PathError;
 pub struct Transaction<M> {
     policy: RetryPolicy,
     matcher: M,
+    budget: RetryBudget,
     exchange: Exchange,
     requests: Requests,
     timeline: Timeline,
@@ -42,6 +43,10 @@ pub struct Transaction<M> {
     /// Decided before the exchange is over.
     failure: Option<Failure>,
     round_trip: Option<Duration>,
+    /// The budget has granted the transmission that is due.
+    granted: bool,
+    /// Transmissions that the budget withheld.
+    withheld: u32,
     last_error: Option<PathError>,
     /// Transmissions that met a refusal, as far as that can be told.
     refused: u32,
@@ -120,18 +125,27 @@ impl<M: ReplyMatcher> Transaction<M> {
         Self {
             policy,
             matcher,
+            budget: RetryBudget::unlimited(),
             exchange,
             requests: Requests::default(),
             timeline: Timeline::new(Timestamp::ZERO),
             started: Timestamp::ZERO,
             failure: None,
             round_trip: None,
+            granted: false,
+            withheld: 0,
             last_error: None,
             refused: 0,
             heard: false,
             answered: false,
             local_errors: 0,
         }
+    }
+
+    /// Spends retransmissions from this budget, which others may share; unlimited unless told.
+    #[must_use]
+    pub fn with_budget(self, budget: RetryBudget) -> Self {
+        Self { budget, ..self }
     }
 
     /// Begins a transaction that sends the same bytes every time. `seed` keys the jitter: take a fresh one for
@@ -144,12 +158,14 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Begins a transaction whose request is built anew for each transmission: call [`build`](Self::build) now and
     /// whenever [`next`](Self::next) asks for a transmission.
     pub fn start_building(&mut self, now: Timestamp, seed: u64) {
+        self.withdraw_nothing();
         self.exchange = Exchange::start(&self.policy, now, seed);
         self.requests.forget();
         self.timeline.restart(now);
         self.started = now;
         self.failure = None;
         self.round_trip = None;
+        self.withheld = 0;
         self.last_error = None;
         self.refused = 0;
         self.heard = false;
@@ -184,14 +200,18 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.requests.newest()
     }
 
-    /// What to do at `now`. Asking changes nothing.
-    #[must_use]
-    pub fn next(&self, now: Timestamp) -> Next {
+    /// What to do at `now`. Asking again gives the same answer; a retransmission is asked of the budget once, and if
+    /// that has nothing left, its slot passes and the listening goes on.
+    pub fn next(&mut self, now: Timestamp) -> Next {
         if let Some(failure) = self.failure {
             return Next::Failed(failure);
         }
         match self.exchange.poll(now) {
-            Action::Transmit => Next::Transmit,
+            Action::Transmit if self.may_transmit() => Next::Transmit,
+            Action::Transmit => {
+                self.on_withheld(now);
+                self.next(now)
+            }
             Action::WaitUntil(until) => Next::WaitUntil(until),
             Action::Done => Next::Done,
             Action::GiveUp(reason) => Next::Failed(self.gave_up(reason)),
@@ -200,6 +220,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// The request was sent at `now`.
     pub fn on_transmitted(&mut self, now: Timestamp) {
+        self.granted = false;
         self.exchange.on_transmitted(&self.policy, now);
         self.requests.on_transmitted(now);
         self.local_errors = 0;
@@ -209,6 +230,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// The system refused to send the request at `now`. "Too big" ends the transaction, because sending the same
     /// bytes later would fare no better; after anything else the next transmission may succeed.
     pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
+        self.withdraw_nothing();
         self.last_error = Some(error);
         self.timeline.record(now, Event::NotTransmitted(error));
         if let PathError::TooBig { limit } = error {
@@ -240,6 +262,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         match verdict {
             Match::Reply => {
                 self.exchange.on_reply(now);
+                self.budget.deposit();
                 self.round_trip = round_trip;
                 self.timeline.record(now, Event::Replied);
                 if actual > datagram.len() {
@@ -259,6 +282,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// The caller no longer wants the reply.
     pub fn on_cancelled(&mut self) {
+        self.withdraw_nothing();
         self.exchange.on_cancelled();
     }
 
@@ -266,6 +290,12 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     pub fn transmissions(&self) -> u32 {
         self.exchange.transmissions()
+    }
+
+    /// How many transmissions the budget withheld.
+    #[must_use]
+    pub fn withheld(&self) -> u32 {
+        self.withheld
     }
 
     /// The time since the start.
@@ -300,6 +330,26 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    /// The first transmission is free, and what was granted stays granted until it is used.
+    fn may_transmit(&mut self) -> bool {
+        self.granted = self.granted || self.transmissions() == 0 || self.budget.try_withdraw();
+        self.granted
+    }
+
+    fn on_withheld(&mut self, now: Timestamp) {
+        self.withheld = self.withheld.saturating_add(1);
+        self.timeline.record(now, Event::Withheld);
+        self.exchange.on_not_transmitted(&self.policy, now, NotTransmitted::OverBudget);
+    }
+
+    /// Gives back what was granted and not used.
+    fn withdraw_nothing(&mut self) {
+        if self.granted && self.transmissions() > 0 {
+            self.budget.refund();
+        }
+        self.granted = false;
     }
 
     /// What the datagram is to any of the requests sent, and its round trip if only one transmission can be meant.

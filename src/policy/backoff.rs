@@ -148,10 +148,7 @@ impl Backoff {
     /// The shortest and the longest that interval number `n` can be, both possible.
     #[must_use]
     pub const fn bounds(&self, n: u32) -> (Duration, Duration) {
-        let (lo, hi) = match self.jitter.drawn {
-            Drawn::Each | Drawn::Once => self.range_of(n),
-            Drawn::Compounding => self.compounded_bounds(n),
-        };
+        let (lo, hi) = self.bounds_ns(n);
         (Duration::from_nanos(lo), Duration::from_nanos(hi))
     }
 
@@ -194,6 +191,45 @@ impl Backoff {
 
     pub(crate) const fn initial_ns(&self) -> Ns {
         self.initial
+    }
+
+    pub(super) const fn bounds_ns(&self, n: u32) -> (Ns, Ns) {
+        match self.jitter.drawn {
+            Drawn::Each | Drawn::Once => self.range_of(n),
+            Drawn::Compounding => self.compounded_bounds(n),
+        }
+    }
+
+    /// Interval number `n` with every factor at its middle.
+    pub(super) const fn middle_ns(&self, n: u32) -> Ns {
+        let middle = self.jitter.lo / 2 + self.jitter.hi / 2;
+        let growth = match self.jitter.drawn {
+            Drawn::Each | Drawn::Once => self.multiplier,
+            Drawn::Compounding => self.multiplier - ONE + middle,
+        };
+        let first = scaled_down(self.initial, middle);
+        let grown = times(first, power(growth, n));
+        let most = scaled_down(self.cap, middle);
+        let middle = if grown < most { grown } else { most };
+        if middle > self.floor { middle } else { self.floor }
+    }
+
+    /// Whether interval number `n` would be longer if it were not for the maximum.
+    pub(super) const fn is_capped(&self, n: u32) -> bool {
+        times(self.initial, power(self.multiplier, n)) > self.cap
+    }
+
+    /// The same backoff with the nearest initial interval to this one that breaks no rule.
+    pub(super) const fn starting_at(self, initial: Ns) -> Self {
+        let initial = if initial < self.floor { self.floor } else { initial };
+        let initial = if initial > self.cap { self.cap } else { initial };
+        if initial == self.initial {
+            return self;
+        }
+        match (Self { initial, ..self }).checked() {
+            Ok(backoff) => backoff,
+            Err(_) => self,
+        }
     }
 
     pub(crate) const fn delay_ns(&self, n: u32, seed: u64) -> Ns {

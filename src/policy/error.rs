@@ -92,4 +92,28 @@ pub enum PolicyError {
         /// The longest delay asked for.
         to: Duration,
     },
+    /// The bounds of an estimator are out of order.
+    #[error("an estimator needs 0 < floor <= initial <= cap, not {floor:?}, {initial:?} and {cap:?}")]
+    EstimatorBounds {
+        /// The floor asked for.
+        floor: Duration,
+        /// The initial timeout asked for.
+        initial: Duration,
+        /// The cap asked for.
+        cap: Duration,
+    },
+    /// A budget's ratio is not a number from 0 to 10⁹.
+    #[error("the ratio of a budget must be a number from 0 to 1,000,000,000, not {ratio}")]
+    BudgetRatioOutOfRange {
+        /// The ratio asked for.
+        ratio: f64,
+    },
+    /// A budget starts with more tokens than it can hold.
+    #[error("a budget that holds {burst} tokens cannot start with {start}")]
+    BudgetStartAboveBurst {
+        /// The tokens at the start.
+        start: u32,
+        /// The tokens that it holds.
+        burst: u32,
+    },
 }

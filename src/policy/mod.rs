@@ -1,12 +1,27 @@
 //! When to send again, and when to stop: pure values, no clock, no datagram.
 //!
-//! [`Backoff`] is one interval after the other, [`RetryPolicy`] a whole schedule made of them. Both are checked
-//! once, when they are built, and `Copy` from then on; chance comes in as a seed.
+//! | type | answers |
+//! |---|---|
+//! | [`Backoff`], [`Jitter`] | how long to wait after each transmission |
+//! | [`RetryPolicy`], [`Preset`] | the whole schedule, and those that RFCs publish |
+//! | [`Schedule`], [`Deviation`] | what a policy will do, and which rules it breaks |
+//! | [`RttEstimator`] | how long the first wait should be on a measured path |
+//! | [`RetryBudget`] | how many retransmissions all requests to a destination may make together |
+//!
+//! Policies are checked once, when they are built, and `Copy` from then on; chance comes in as a seed.
 
 mod backoff;
+mod budget;
 mod error;
+mod presets;
 mod retry_policy;
+mod rtt;
+mod schedule;
 
 pub use backoff::{Backoff, Jitter};
+pub use budget::RetryBudget;
 pub use error::PolicyError;
+pub use presets::Preset;
 pub use retry_policy::{LastWait, RetryPolicy};
+pub use rtt::RttEstimator;
+pub use schedule::{Deviation, Schedule, Window};

@@ -1,8 +1,8 @@
 use core::time::Duration;
 
-use super::{Backoff, Jitter, PolicyError};
+use super::{Backoff, PolicyError};
 use crate::entropy::{Seed, uniform};
-use crate::time::{Ns, checked_ns};
+use crate::time::{Ns, checked_ns, saturating_ns};
 
 /// A whole schedule: how often to send, when, and when to give up.
 ///
@@ -33,7 +33,7 @@ use crate::time::{Ns, checked_ns};
 pub struct RetryPolicy {
     /// Shortest and longest pause before the first transmission.
     start_delay: (Ns, Ns),
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     max_transmissions: u32,
     last_wait: LastWait,
     /// From the first due transmission.
@@ -53,17 +53,6 @@ pub enum LastWait {
 }
 
 impl RetryPolicy {
-    /// The book's schedule, **for loopback and LAN only**: transmissions at 0, 0.1, 0.3, 0.7 and 1.5 s, failure at
-    /// 3.1 s, no jitter. On the Internet it is too eager (RFC 8085 §3.1.1 asks for 1 s where nothing is known).
-    #[doc(alias = "book")]
-    pub const LAN: Self = Self::new(built(Backoff::exponential(Duration::from_millis(100), Duration::from_secs(2))));
-
-    /// What [`default`](Self::default) returns, for constants.
-    const INTERNET: Self = {
-        let backoff = built(Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60)));
-        Self { deadline: Some(30_000_000_000), ..Self::new(built(backoff.with_jitter(Jitter::UPWARD))) }
-    };
-
     /// Five transmissions spaced by `backoff`, listening one more interval after the last.
     #[must_use]
     pub const fn new(backoff: Backoff) -> Self {
@@ -147,6 +136,13 @@ impl RetryPolicy {
         }
     }
 
+    /// The same policy with another initial interval, such as [`RttEstimator::rto`](super::RttEstimator::rto). It is
+    /// kept between the backoff's floor and the largest one whose jitter still meets the maximum.
+    #[must_use]
+    pub const fn starting_at(self, initial: Duration) -> Self {
+        Self { backoff: self.backoff.starting_at(saturating_ns(initial)), ..self }
+    }
+
     /// The intervals between transmissions.
     #[must_use]
     pub const fn backoff(&self) -> &Backoff {
@@ -197,6 +193,20 @@ impl RetryPolicy {
         }
     }
 
+    /// The smallest, the middle and the largest wait after slot `slot`.
+    pub(super) const fn window_ns(&self, slot: u32) -> (Ns, Ns, Ns) {
+        match self.last_wait {
+            LastWait::Initial(count) if slot.saturating_add(1) >= self.max_transmissions => {
+                let wait = self.backoff.initial_ns().saturating_mul(count as Ns);
+                (wait, wait, wait)
+            }
+            LastWait::Initial(_) | LastWait::Next => {
+                let (lo, hi) = self.backoff.bounds_ns(slot);
+                (lo, self.backoff.middle_ns(slot), hi)
+            }
+        }
+    }
+
     pub(crate) const fn start_delay_ns(&self, seed: u64) -> Ns {
         uniform(self.start_delay.0, self.start_delay.1, Seed(seed).derive(START_DELAY).draw(0))
     }
@@ -220,12 +230,3 @@ impl Default for RetryPolicy {
 
 /// The stream of a seed that draws the start delay; intervals draw from the seed itself, by slot.
 const START_DELAY: u64 = 1;
-
-/// A policy of this file; a mistake in one ends the compilation.
-const fn built(backoff: Result<Backoff, PolicyError>) -> Backoff {
-    match backoff {
-        Ok(backoff) => backoff,
-        #[expect(clippy::panic, reason = "evaluated at compile time only")]
-        Err(_) => panic!("a built-in policy breaks a rule"),
-    }
-}

@@ -1,0 +1,135 @@
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::PolicyError;
+
+/// What all requests to a destination may spend on retransmissions together: the guard against retry storms.
+///
+/// A bucket of tokens. Every success pays a share of a token in, every retransmission takes one out; a request
+/// whose retransmission finds the bucket empty keeps listening instead. While losses are rare the bucket is full
+/// and nobody notices it. When a server stops answering, nothing is paid in any more, and the retransmissions of
+/// all clients together end after a handful instead of multiplying the load that the server is down under.
+///
+/// transmissions ≤ requests + start + ratio·successes, always, on any number of threads.
+///
+/// Clones share one bucket. A policy has no budget by itself: give the requesters of one destination the same.
+///
+/// | setting | default | meaning |
+/// |---|---|---|
+/// | `ratio` | 0.3 | tokens paid by a success; bears an attempt loss of ratio/(1 + ratio), here 23 % |
+/// | `burst` | 10 | what the bucket holds |
+/// | `start` | 3 | what it holds at first: few, or many small clients add up to a storm |
+///
+/// ```
+/// use udp_retry::policy::RetryBudget;
+///
+/// let budget = RetryBudget::default();
+/// let shared = budget.clone();
+/// assert!(budget.try_withdraw() && shared.try_withdraw() && budget.try_withdraw());
+/// assert!(!shared.try_withdraw());
+/// for _ in 0..4 {
+///     shared.deposit();
+/// }
+/// assert!(budget.try_withdraw());
+/// ```
+#[doc(alias = "throttle")]
+#[derive(Clone)]
+pub struct RetryBudget {
+    /// `None`: unlimited.
+    bucket: Option<Arc<Bucket>>,
+}
+
+struct Bucket {
+    /// In billionths of a token, so that every ratio is paid exactly.
+    balance: AtomicU64,
+    burst: u64,
+    reward: u64,
+}
+
+impl RetryBudget {
+    /// A bucket of `burst` tokens that holds `start` at first and gains `ratio` by every success. A burst of 0
+    /// forbids retransmissions.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetRatioOutOfRange`](PolicyError::BudgetRatioOutOfRange) unless the ratio is a number from 0 to 10⁹,
+    /// [`BudgetStartAboveBurst`](PolicyError::BudgetStartAboveBurst).
+    pub fn new(ratio: f64, burst: u32, start: u32) -> Result<Self, PolicyError> {
+        if !(0.0..=1e9).contains(&ratio) {
+            return Err(PolicyError::BudgetRatioOutOfRange { ratio });
+        }
+        if start > burst {
+            return Err(PolicyError::BudgetStartAboveBurst { start, burst });
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10¹⁸")]
+        let reward = (ratio * TOKEN as f64 + 0.5) as u64;
+        Ok(Self::filled(reward, burst, start))
+    }
+
+    /// A budget that never says no.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        Self { bucket: None }
+    }
+
+    /// A request has succeeded, after however many transmissions.
+    pub fn deposit(&self) {
+        if let Some(bucket) = &self.bucket {
+            // Nothing else is published by the balance, so no ordering is needed beyond its own.
+            let _ = bucket.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| {
+                (balance < bucket.burst).then(|| balance.saturating_add(bucket.reward).min(bucket.burst))
+            });
+        }
+    }
+
+    /// Takes a token for one retransmission, if there is one.
+    #[must_use]
+    pub fn try_withdraw(&self) -> bool {
+        self.bucket.as_ref().is_none_or(|bucket| {
+            let taken =
+                bucket.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| balance.checked_sub(TOKEN));
+            taken.is_ok()
+        })
+    }
+
+    /// Gives back a token that was not spent after all.
+    pub(crate) fn refund(&self) {
+        if let Some(bucket) = &self.bucket {
+            let _ = bucket.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| {
+                Some(balance.saturating_add(TOKEN).min(bucket.burst))
+            });
+        }
+    }
+
+    /// Whole tokens left; `u32::MAX` for an unlimited budget.
+    #[must_use]
+    pub fn balance(&self) -> u32 {
+        self.bucket.as_ref().map_or(u32::MAX, |bucket| {
+            u32::try_from(bucket.balance.load(Ordering::Relaxed) / TOKEN).unwrap_or(u32::MAX)
+        })
+    }
+
+    fn filled(reward: u64, burst: u32, start: u32) -> Self {
+        let balance = AtomicU64::new(u64::from(start) * TOKEN);
+        Self { bucket: Some(Arc::new(Bucket { balance, burst: u64::from(burst) * TOKEN, reward })) }
+    }
+}
+
+impl Default for RetryBudget {
+    /// The recommended one: ratio 0.3, burst 10, starting at 3.
+    fn default() -> Self {
+        Self::filled(TOKEN * 3 / 10, 10, 3)
+    }
+}
+
+impl fmt::Debug for RetryBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.bucket {
+            None => f.write_str("RetryBudget(unlimited)"),
+            Some(_) => write!(f, "RetryBudget({} tokens)", self.balance()),
+        }
+    }
+}
+
+const TOKEN: u64 = 1_000_000_000;

@@ -1,0 +1,272 @@
+use core::fmt;
+use core::time::Duration;
+
+use super::RetryPolicy;
+use crate::time::Ns;
+
+/// The transmissions of a policy, each with the window that it falls into; made by [`RetryPolicy::schedule`].
+///
+/// Times count from the first transmission. A transmission that can never leave before the deadline is not listed.
+#[derive(Clone, Debug)]
+pub struct Schedule<'p> {
+    policy: &'p RetryPolicy,
+    /// The transmission that comes next, from 0.
+    slot: u32,
+    due: Sums,
+}
+
+/// When something happens, for the smallest, the middle and the largest draw of every interval.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "three moments, no more")]
+pub struct Window {
+    /// No sooner than this.
+    pub earliest: Duration,
+    /// With every jitter factor at its middle value; `None` if that falls on or after the deadline.
+    pub nominal: Option<Duration>,
+    /// No later than this.
+    pub latest: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sums {
+    earliest: Ns,
+    nominal: Ns,
+    latest: Ns,
+}
+
+impl RetryPolicy {
+    /// Every transmission in order, lazily: a policy may have four billion.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use udp_retry::RetryPolicy;
+    ///
+    /// let sent: Vec<_> = RetryPolicy::LAN.schedule().map(|window| window.earliest.as_millis()).collect();
+    /// assert_eq!(sent, [0, 100, 300, 700, 1500]);
+    /// assert_eq!(RetryPolicy::LAN.schedule().fails().unwrap().latest, Duration::from_millis(3100));
+    /// ```
+    #[must_use]
+    pub fn schedule(&self) -> Schedule<'_> {
+        Schedule { policy: self, slot: 0, due: Sums { earliest: 0, nominal: 0, latest: 0 } }
+    }
+
+    /// The schedule in words, and which rules it breaks.
+    ///
+    /// ```
+    /// let words = udp_retry::RetryPolicy::LAN.explain().to_string();
+    /// assert!(words.starts_with("up to 5 transmissions: at 0s, 100ms, 300ms, 700ms, 1.5s; fails at 3.1s"));
+    /// ```
+    #[must_use]
+    pub fn explain(&self) -> impl fmt::Display {
+        Explanation(self)
+    }
+
+    /// What the policy does that RFC 8085 or RFC 8961 advise against on the Internet, where nothing is known of the
+    /// path. On a controlled network each may be right.
+    pub fn deviations(&self) -> impl Iterator<Item = Deviation> {
+        [self.eager_start(), self.no_backoff(), self.low_maximum(), self.single_transmission()].into_iter().flatten()
+    }
+
+    /// The chance that an exchange brings a reply, if each datagram is lost with probability `loss` in either
+    /// direction, independently, and every transmission has the time to be answered: 1 − (1 − (1 − p)²)ⁿ. NaN unless
+    /// `loss` is a number from 0 to 1.
+    ///
+    /// ```
+    /// let half = udp_retry::RetryPolicy::LAN.success_probability(0.5);
+    /// assert!((half - 0.7627).abs() < 0.0001);
+    /// ```
+    #[must_use]
+    pub fn success_probability(&self, loss: f64) -> f64 {
+        if !(0.0..=1.0).contains(&loss) {
+            return f64::NAN;
+        }
+        let mut all_fail = 1.0;
+        let mut square = 1.0 - (1.0 - loss) * (1.0 - loss);
+        let mut left = self.max_transmissions();
+        while left > 0 {
+            if left & 1 == 1 {
+                all_fail *= square;
+            }
+            square *= square;
+            left >>= 1;
+        }
+        1.0 - all_fail
+    }
+
+    fn eager_start(&self) -> Option<Deviation> {
+        let (first_wait, _) = self.backoff().bounds(0);
+        (first_wait < SECOND && self.max_transmissions() > 1).then_some(Deviation::EagerStart { first_wait })
+    }
+
+    fn no_backoff(&self) -> Option<Deviation> {
+        let last = self.max_transmissions().checked_sub(3)?;
+        let (first, second) = (self.backoff().interval(last), self.backoff().interval(last.saturating_add(1)));
+        let grows = self.backoff().interval(1) > self.backoff().interval(0);
+        (!grows && first == second).then_some(Deviation::NoBackoff { interval: first })
+    }
+
+    /// Only if the schedule is long enough to reach it.
+    fn low_maximum(&self) -> Option<Deviation> {
+        let last = self.max_transmissions().checked_sub(2)?;
+        let max = self.backoff().max();
+        let reached = self.backoff().is_capped(last) && self.no_backoff().is_none();
+        (reached && max < MINUTE).then_some(Deviation::LowMaximum { max })
+    }
+
+    fn single_transmission(&self) -> Option<Deviation> {
+        let deadline = self.deadline()?;
+        let (first_wait, _) = self.backoff().bounds(0);
+        (self.max_transmissions() > 1 && first_wait >= deadline)
+            .then_some(Deviation::SingleTransmission { deadline, first_wait })
+    }
+}
+
+impl Schedule<'_> {
+    /// When the exchange fails if no reply comes. `None` if that is never, or lies more than 65,536 transmissions
+    /// ahead.
+    #[must_use]
+    pub fn fails(&self) -> Option<Window> {
+        let mut rest = self.clone();
+        for _ in 0..FORESEEN {
+            if rest.next().is_none() {
+                let end = rest.policy.deadline_ns().unwrap_or(Ns::MAX);
+                let Sums { earliest, nominal, latest } = rest.due;
+                return Some(Window {
+                    earliest: Duration::from_nanos(earliest.min(end)),
+                    nominal: Some(Duration::from_nanos(nominal.min(end))),
+                    latest: Duration::from_nanos(latest.min(end)),
+                });
+            }
+        }
+        None
+    }
+}
+
+impl Iterator for Schedule<'_> {
+    type Item = Window;
+
+    fn next(&mut self) -> Option<Window> {
+        let end = self.policy.deadline_ns().unwrap_or(Ns::MAX);
+        let Sums { earliest, nominal, latest } = self.due;
+        if self.slot >= self.policy.max_transmissions() || earliest >= end {
+            return None;
+        }
+        let wait = self.policy.window_ns(self.slot);
+        self.due = Sums {
+            earliest: earliest.saturating_add(wait.0),
+            nominal: nominal.saturating_add(wait.1),
+            latest: latest.saturating_add(wait.2),
+        };
+        self.slot += 1;
+        Some(Window {
+            earliest: Duration::from_nanos(earliest),
+            nominal: (nominal < end).then(|| Duration::from_nanos(nominal)),
+            latest: Duration::from_nanos(latest.min(end)),
+        })
+    }
+}
+
+/// A rule that a policy does not follow, or a warning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Deviation {
+    /// The first wait may be shorter than a second.
+    EagerStart {
+        /// The shortest first wait.
+        first_wait: Duration,
+    },
+    /// The intervals do not grow.
+    NoBackoff {
+        /// The interval.
+        interval: Duration,
+    },
+    /// The intervals stop growing below a minute.
+    LowMaximum {
+        /// The longest interval.
+        max: Duration,
+    },
+    /// The deadline comes before the second transmission: no loss can be repaired.
+    SingleTransmission {
+        /// The policy's deadline.
+        deadline: Duration,
+        /// The shortest first wait.
+        first_wait: Duration,
+    },
+}
+
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EagerStart { first_wait } => write!(
+                f,
+                "RFC 8961 §4 (1) and RFC 8085 §3.1.3 ask for a first wait of at least 1s where the path is not \
+                 measured; here it may be {first_wait:?}"
+            ),
+            Self::NoBackoff { interval } => write!(
+                f,
+                "RFC 8961 §4 (3) and RFC 8085 §3.1.3 ask for exponential backoff; here every wait is {interval:?}"
+            ),
+            Self::LowMaximum { max } => {
+                write!(f, "RFC 8961 §4 (3) lets waits stop growing at 60s, not sooner; here they do at {max:?}")
+            }
+            Self::SingleTransmission { deadline, first_wait } => write!(
+                f,
+                "warning: the deadline of {deadline:?} comes before the second transmission, {first_wait:?} after \
+                 the first: no loss can be repaired"
+            ),
+        }
+    }
+}
+
+struct Explanation<'p>(&'p RetryPolicy);
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(policy) = self;
+        match policy.max_transmissions() {
+            u32::MAX => write!(f, "transmissions without end: at")?,
+            1 => write!(f, "a single transmission: at")?,
+            most => write!(f, "up to {most} transmissions: at")?,
+        }
+        let mut schedule = policy.schedule();
+        for (number, window) in schedule.by_ref().take(EXPLAINED).enumerate() {
+            write!(f, "{} {}", if number == 0 { "" } else { "," }, Between(window))?;
+        }
+        if schedule.next().is_some() {
+            write!(f, ", and so on")?;
+        }
+        match policy.schedule().fails() {
+            Some(window) => write!(f, "; fails at {}", Between(window))?,
+            None => write!(f, "; never fails by itself")?,
+        }
+        match policy.start_delay() {
+            (_, Duration::ZERO) => {}
+            (from, to) => write!(f, "; all that after a random pause of {from:?} to {to:?}")?,
+        }
+        for deviation in policy.deviations() {
+            write!(f, "\n{deviation}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Between(Window);
+
+impl fmt::Display for Between {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Window { latest: Duration::ZERO, .. } => write!(f, "0s"),
+            Window { earliest, latest, .. } if earliest == latest => write!(f, "{earliest:?}"),
+            Window { earliest, latest, .. } => write!(f, "{earliest:?} to {latest:?}"),
+        }
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How many transmissions are added up before a failure counts as never.
+const FORESEEN: u32 = 65_536;
+
+/// How many transmissions are put into words.
+const EXPLAINED: usize = 16;
