@@ -297,27 +297,27 @@ impl Backoff {
         (lo, if hi > lo { hi } else { lo })
     }
 
+    /// The shortest and the longest chain of draws, as long as they stay below the cap. An interval that may be
+    /// capped reaches up to cap·hi; where it may still be below the cap too, the smaller of both ends counts.
     const fn compounded_bounds(&self, n: u32) -> (Ns, Ns) {
-        let (capped_lo, capped_hi) = self.range(self.cap);
-        let (mut shortest, mut longest) = self.range(self.initial);
-        let mut slot = 0;
-        while slot < n {
-            slot += 1;
-            let (lo, _) = self.range_after(shortest);
-            let (soonest_capped, hi) = self.range_after(longest);
-            if lo > self.cap {
-                return (capped_lo, capped_hi);
-            }
-            if hi <= self.cap {
-                (shortest, longest) = (lo, hi);
-                continue;
-            }
-            // Some of the draws exceed the cap; the smallest of them may land below the shortest uncapped value.
-            let least_capped = if soonest_capped > self.cap { capped_lo } else { self.least_capped(longest) };
-            shortest = if lo < least_capped { lo } else { least_capped };
-            longest = capped_hi;
+        let (first_lo, first_hi) = self.range(self.initial);
+        if n == 0 {
+            return (first_lo, first_hi);
         }
-        (shortest, longest)
+        let growth = self.multiplier - ONE;
+        let lo = times(first_lo, power(growth + self.jitter.lo, n));
+        let hi = times(first_hi, power(growth + self.jitter.hi, n));
+        if hi <= self.cap {
+            return (lo, hi);
+        }
+        let (capped_lo, capped_hi) = self.range(self.cap);
+        if lo > self.cap {
+            return (capped_lo, capped_hi);
+        }
+        let previous = times(first_hi, power(growth + self.jitter.hi, n - 1));
+        let (soonest_capped, _) = self.range_after(previous);
+        let least = if soonest_capped > self.cap { capped_lo } else { self.least_capped(previous) };
+        (if lo < least { lo } else { least }, capped_hi)
     }
 
     /// The smallest interval that a draw just past the cap gives, after the interval `previous`: the factor that

@@ -205,9 +205,9 @@ impl Default for RttEstimator {
     }
 }
 
-/// The average of `old`, which counts share − 1 times, and `new`. In 128 bits: no input overflows it.
+/// The average of `old`, which counts share − 1 times, and `new`, to the nearest. In 128 bits: no input overflows it.
 const fn weighted(old: Ns, new: Ns, share: u8) -> Ns {
-    let sum = old as u128 * (share as u128 - 1) + new as u128;
+    let sum = old as u128 * (share as u128 - 1) + new as u128 + share as u128 / 2;
     #[expect(clippy::cast_possible_truncation, reason = "an average is between the two")]
     {
         (sum / share as u128) as Ns
