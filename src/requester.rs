@@ -221,7 +221,9 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
             return Ok(now);
         }
         self.transport.renew().map_err(|error| self.failed(Failure::Local(error)))?;
-        Ok(self.transport.now())
+        let now = self.transport.now();
+        self.transaction.put_off(now);
+        Ok(now)
     }
 
     /// Asks what to do next, does it, and reports how it went, until it is over. Returns how long the reply is, and

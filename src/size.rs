@@ -1,6 +1,7 @@
 //! Sizes of a path: IP packets and UDP payloads are different numbers, so they are different types.
 
 use core::fmt;
+use core::net::IpAddr;
 
 /// The version of IP under a datagram; it decides the size of the headers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -12,6 +13,15 @@ pub enum IpFamily {
 }
 
 impl IpFamily {
+    /// The family of the packets that reach this address: an IPv4-mapped one (`::ffff:192.0.2.7`) is reached by IPv4.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => Self::V6,
+            _ => Self::V4,
+        }
+    }
+
     /// Bytes of IP and UDP header around a payload: 28 or 48.
     #[must_use]
     pub const fn overhead(self) -> u32 {

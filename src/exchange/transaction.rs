@@ -40,6 +40,9 @@ pub struct Transaction<M> {
     requests: Requests,
     timeline: Timeline,
     started: Timestamp,
+    seed: u64,
+    /// The caller's own, besides the policy's.
+    deadline: Timestamp,
     /// Decided before the exchange is over.
     failure: Option<Failure>,
     round_trip: Option<Duration>,
@@ -130,6 +133,8 @@ impl<M: ReplyMatcher> Transaction<M> {
             requests: Requests::default(),
             timeline: Timeline::new(Timestamp::ZERO),
             started: Timestamp::ZERO,
+            seed: 0,
+            deadline: Timestamp::MAX,
             failure: None,
             round_trip: None,
             granted: false,
@@ -163,6 +168,8 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.requests.forget();
         self.timeline.restart(now);
         self.started = now;
+        self.seed = seed;
+        self.deadline = Timestamp::MAX;
         self.failure = None;
         self.round_trip = None;
         self.withheld = 0;
@@ -173,8 +180,17 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.local_errors = 0;
     }
 
+    /// Puts the beginning off to `now`, as long as nothing was sent. What it took to get ready then shortens no wait;
+    /// it still counts as elapsed, and towards the caller's deadline.
+    pub fn put_off(&mut self, now: Timestamp) {
+        if self.transmissions() == 0 {
+            self.exchange = Exchange::start(&self.policy, now, self.seed).end_by(self.deadline);
+        }
+    }
+
     /// Ends the transaction at `deadline` at the latest, whatever the policy says.
     pub fn end_by(&mut self, deadline: Timestamp) {
+        self.deadline = self.deadline.min(deadline);
         self.exchange = self.exchange.end_by(deadline);
     }
 

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 
 use super::sys;
 use crate::size::{IpFamily, Plpmtu, Pmtu};
@@ -90,8 +90,5 @@ pub(super) fn deliverable(socket: &UdpSocket) -> Option<Plpmtu> {
 /// The family of the packets on the wire: an IPv4-mapped peer is reached by IPv4.
 fn family(socket: &UdpSocket) -> io::Result<IpFamily> {
     let address = socket.peer_addr().or_else(|_| socket.local_addr())?;
-    Ok(match address {
-        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_none() => IpFamily::V6,
-        _ => IpFamily::V4,
-    })
+    Ok(IpFamily::of(address.ip()))
 }

@@ -1,0 +1,92 @@
+//! One datagram to every host of a network at once.
+//!
+//! ```text
+//! broadcast                            both ends on this host, by way of 127.255.255.255
+//! broadcast server HOST [-p PORT]      prints what it hears; only HOST "" hears broadcasts everywhere
+//! broadcast client NETWORK [-p PORT]   sends one datagram and does not wait
+//! ```
+//!
+//! NETWORK is the broadcast address of an interface, such as 192.0.2.255, or `<broadcast>` for 255.255.255.255.
+
+mod support;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use support::{Endpoint, Outcome, PORT, exit_code, say};
+use udp_retry::net::{Route, UdpServer};
+use udp_retry::time::Timestamp;
+use udp_retry::transport::{PathError, Received, Transport};
+
+/// Sends one datagram to every host of a network; without a role, both ends run on this host
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Prints every datagram that it hears
+    Server(Endpoint),
+    /// Sends one datagram to a whole network and does not wait
+    Client {
+        /// Broadcast address of an interface, or "<broadcast>" for 255.255.255.255
+        network: String,
+        /// UDP port
+        #[arg(short, long, default_value_t = PORT)]
+        port: u16,
+    },
+}
+
+fn main() -> ExitCode {
+    exit_code(match Arguments::parse().role {
+        Some(Role::Server(here)) => server(&here),
+        Some(Role::Client { network, port }) => client(&Endpoint { host: network, port }),
+        None => both(),
+    })
+}
+
+fn both() -> Outcome {
+    let mut listener = UdpServer::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let port = listener.local_addr().port();
+    say(format_args!("Listening for datagrams at {}", listener.local_addr()))?;
+    client(&Endpoint { host: "127.255.255.255".to_owned(), port })?;
+
+    let soon = listener.now().after(Duration::from_secs(2));
+    let mut buffer = [0; 65_535];
+    let heard = listener.recv_until(&mut buffer, soon)?.ok_or("nothing was heard within 2 s")?;
+    tell(&heard, &buffer)
+}
+
+fn server(here: &Endpoint) -> Outcome {
+    let mut listener = UdpServer::bind(&*here.addresses()?)?;
+    say(format_args!("Listening for datagrams at {}", listener.local_addr()))?;
+    let mut buffer = [0; 65_535];
+    loop {
+        if let Some(heard) = listener.recv_until(&mut buffer, Timestamp::MAX)? {
+            tell(&heard, &buffer)?;
+        }
+    }
+}
+
+fn tell(heard: &Received<Route>, buffer: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(&buffer[..heard.len]);
+    say(format_args!("The client at {} says: {}", heard.from.remote, text.escape_debug()))?;
+    Ok(())
+}
+
+fn client(network: &Endpoint) -> Outcome {
+    let network = network.addresses()?.into_iter().find(SocketAddr::is_ipv4).ok_or("only IPv4 has broadcasts")?;
+    let mut client = UdpServer::bind_broadcast((Ipv4Addr::UNSPECIFIED, 0))?;
+    client.send(client.route_to(network), b"Broadcast datagram!").map_err(|error| match error {
+        PathError::Unreachable => format!(
+            "no route to {network}: without a default route the system cannot tell which network is meant; \
+             name the broadcast address of an interface, such as 192.0.2.255"
+        ),
+        error => format!("{network}: {error}"),
+    })?;
+    Ok(())
+}
