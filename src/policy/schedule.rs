@@ -57,13 +57,13 @@ impl RetryPolicy {
     /// assert!(words.starts_with("up to 5 transmissions: at 0s, 100ms, 300ms, 700ms, 1.5s; fails at 3.1s"));
     /// ```
     #[must_use]
-    pub fn explain(&self) -> impl fmt::Display {
-        Explanation(self)
+    pub fn explain(&self) -> impl fmt::Display + use<> {
+        Explanation(*self)
     }
 
     /// What the policy does that RFC 8085 or RFC 8961 advise against on the Internet, where nothing is known of the
     /// path. On a controlled network each may be right.
-    pub fn deviations(&self) -> impl Iterator<Item = Deviation> {
+    pub fn deviations(&self) -> impl Iterator<Item = Deviation> + use<> {
         [self.eager_start(), self.no_backoff(), self.low_maximum(), self.single_transmission()].into_iter().flatten()
     }
 
@@ -126,8 +126,12 @@ impl Schedule<'_> {
     /// ahead.
     #[must_use]
     pub fn fails(&self) -> Option<Window> {
+        let most = self.policy.max_transmissions().saturating_sub(self.slot);
+        if self.policy.deadline().is_none() && most > FORESEEN {
+            return None;
+        }
         let mut rest = self.clone();
-        for _ in 0..FORESEEN {
+        for _ in 0..=FORESEEN {
             if rest.next().is_none() {
                 let end = rest.policy.deadline_ns().unwrap_or(Ns::MAX);
                 let Sums { earliest, nominal, latest } = rest.due;
@@ -218,9 +222,9 @@ impl fmt::Display for Deviation {
     }
 }
 
-struct Explanation<'p>(&'p RetryPolicy);
+struct Explanation(RetryPolicy);
 
-impl fmt::Display for Explanation<'_> {
+impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(policy) = self;
         match policy.max_transmissions() {
@@ -241,7 +245,7 @@ impl fmt::Display for Explanation<'_> {
         }
         match policy.start_delay() {
             (_, Duration::ZERO) => {}
-            (from, to) => write!(f, "; all that after a random pause of {from:?} to {to:?}")?,
+            (from, to) => write!(f, "; all that after a random pause of {} to {}", Time(from), Time(to))?,
         }
         for deviation in policy.deviations() {
             write!(f, "\n{deviation}")?;
@@ -254,11 +258,21 @@ struct Between(Window);
 
 impl fmt::Display for Between {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Window { latest: Duration::ZERO, .. } => write!(f, "0s"),
-            Window { earliest, latest, .. } if earliest == latest => write!(f, "{earliest:?}"),
-            Window { earliest, latest, .. } => write!(f, "{earliest:?} to {latest:?}"),
+        let Window { earliest, latest, .. } = self.0;
+        if earliest == latest {
+            write!(f, "{}", Time(earliest))
+        } else {
+            write!(f, "{} to {}", Time(earliest), Time(latest))
         }
+    }
+}
+
+/// A duration as people write it: zero has no unit of nanoseconds.
+struct Time(Duration);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_zero() { write!(f, "0s") } else { write!(f, "{:?}", self.0) }
     }
 }
 
