@@ -11,7 +11,7 @@ use crate::time::{Ns, checked_ns};
 /// | jitter | range |
 /// |---|---|
 /// | every interval its own draw, or one for all | max(floor, c·lo − pm) to c·hi + pm, where c = min(initial·multiplierⁿ, cap) |
-/// | compounding (RFC 9915 §15) | previous·(multiplier − 1 + lo) to previous·(multiplier − 1 + hi); a value above the cap becomes cap·lo to cap·hi |
+/// | compounding (RFC 9915 §15) | previous·(multiplier − 1 + lo) to previous·(multiplier − 1 + hi); a value that reaches the cap becomes cap·lo to cap·hi |
 ///
 /// with cap = (max − pm) / hi. So **no interval exceeds `max`**, jitter included, and jitter spreads as widely at
 /// the cap as below it: a fleet that has backed off to its maximum stays spread. An RFC that adds jitter on top
@@ -54,6 +54,8 @@ pub struct Backoff {
     cap: Ns,
     /// Derived: where jitter may put the first intervals, so that the usual slots cost a load and a draw.
     first: [(Ns, Ns); TABULATED],
+    /// Derived: the factors of a compounding jitter.
+    chain: Chain,
 }
 
 impl Backoff {
@@ -84,6 +86,7 @@ impl Backoff {
             jitter: Jitter::NONE,
             cap: 0,
             first: [(0, 0); TABULATED],
+            chain: Chain::NONE,
         }
         .checked()
     }
@@ -202,7 +205,7 @@ impl Backoff {
 
     /// Interval number `n` with every factor at its middle.
     pub(super) const fn middle_ns(&self, n: u32) -> Ns {
-        let middle = self.jitter.lo / 2 + self.jitter.hi / 2;
+        let middle = (self.jitter.lo + self.jitter.hi) / 2;
         let growth = match self.jitter.drawn {
             Drawn::Each | Drawn::Once => self.multiplier,
             Drawn::Compounding => self.multiplier - ONE + middle,
@@ -222,7 +225,8 @@ impl Backoff {
     /// The same backoff with the nearest initial interval to this one that breaks no rule.
     pub(super) const fn starting_at(self, initial: Ns) -> Self {
         let initial = if initial < self.floor { self.floor } else { initial };
-        let initial = if initial > self.cap { self.cap } else { initial };
+        let most = if self.cap < self.max { self.cap } else { self.max };
+        let initial = if initial > most { most } else { initial };
         if initial == self.initial {
             return self;
         }
@@ -271,53 +275,56 @@ impl Backoff {
         (lo, if hi > lo { hi } else { lo })
     }
 
-    /// RFC 9915 §15: RT = 2·RTprev + RAND·RTprev, and MRT + RAND·MRT where that exceeds MRT.
-    /// Past the cap the previous interval no longer matters, because even the shortest grows above it again.
+    /// RFC 9915 §15: RT = 2·RTprev + RAND·RTprev, and MRT + RAND·MRT where that exceeds MRT. The chain is kept as a
+    /// factor, so that it is rounded once. Past the cap the previous interval no longer matters, because even the
+    /// shortest grows above it again.
     const fn compounded(&self, n: u32, seed: Seed) -> Ns {
-        let (lo, hi) = self.range(self.initial);
-        let mut interval = uniform(lo, hi, seed.draw(0));
+        let mut factor = self.chain.first(seed.draw(0));
         let mut slot = 0;
         while slot < n {
             slot += 1;
-            let (lo, hi) = self.range_after(interval);
-            interval = uniform(lo, hi, seed.draw(slot as u64));
-            if interval > self.cap {
+            factor = product(factor, self.chain.step(seed.draw(slot as u64)));
+            // At the cap too: one of u64::MAX can never be exceeded, and the loop must end.
+            if times(self.initial, factor) >= self.cap {
                 let (lo, hi) = self.range(self.cap);
                 return uniform(lo, hi, seed.draw(n as u64));
             }
         }
-        interval
+        times(self.initial, factor)
     }
 
-    const fn range_after(&self, previous: Ns) -> (Ns, Ns) {
-        let growth = self.multiplier - ONE;
-        let lo = scaled_up(previous, growth + self.jitter.lo);
-        let hi = scaled_down(previous, growth + self.jitter.hi);
-        let lo = if lo > self.floor { lo } else { self.floor };
-        (lo, if hi > lo { hi } else { lo })
-    }
-
-    /// The shortest and the longest chain of draws, as long as they stay below the cap. An interval that may be
-    /// capped reaches up to cap·hi; where it may still be below the cap too, the smaller of both ends counts.
+    /// Follows the shortest and the longest chain of draws.
     const fn compounded_bounds(&self, n: u32) -> (Ns, Ns) {
-        let (first_lo, first_hi) = self.range(self.initial);
-        if n == 0 {
-            return (first_lo, first_hi);
-        }
-        let growth = self.multiplier - ONE;
-        let lo = times(first_lo, power(growth + self.jitter.lo, n));
-        let hi = times(first_hi, power(growth + self.jitter.hi, n));
-        if hi <= self.cap {
-            return (lo, hi);
-        }
         let (capped_lo, capped_hi) = self.range(self.cap);
-        if lo > self.cap {
-            return (capped_lo, capped_hi);
+        let (mut lo, mut hi) = (self.chain.first(0), self.chain.first(u64::MAX));
+        // The shortest interval that a draw at the cap gives, once there are such draws.
+        let mut least_capped = None;
+        let mut slot = 0;
+        while slot < n {
+            slot += 1;
+            lo = product(lo, self.chain.step(0));
+            if times(self.initial, lo) >= self.cap {
+                return (capped_lo, capped_hi);
+            }
+            if least_capped.is_some() {
+                least_capped = Some(capped_lo);
+                continue;
+            }
+            let soonest = product(hi, self.chain.step(0));
+            let previous = times(self.initial, hi);
+            hi = product(hi, self.chain.step(u64::MAX));
+            if times(self.initial, soonest) >= self.cap {
+                least_capped = Some(capped_lo);
+            } else if times(self.initial, hi) >= self.cap {
+                least_capped = Some(self.least_capped(previous));
+            }
         }
-        let previous = times(first_hi, power(growth + self.jitter.hi, n - 1));
-        let (soonest_capped, _) = self.range_after(previous);
-        let least = if soonest_capped > self.cap { capped_lo } else { self.least_capped(previous) };
-        (if lo < least { lo } else { least }, capped_hi)
+        let shortest = times(self.initial, lo);
+        match least_capped {
+            None => (shortest, times(self.initial, hi)),
+            Some(least) if least < shortest => (least, capped_hi),
+            Some(_) => (shortest, capped_hi),
+        }
     }
 
     /// The smallest interval that a draw just past the cap gives, after the interval `previous`: the factor that
@@ -332,9 +339,11 @@ impl Backoff {
     /// The rules that tie the fields together, and what is derived from them.
     const fn checked(self) -> Result<Self, PolicyError> {
         let Jitter { lo, hi, plus_minus, drawn } = self.jitter;
-        let reaches = scaled_up(self.initial, hi).saturating_add(plus_minus);
-        if reaches > self.max {
-            return Err(PolicyError::JitterTooWide { reaches: Duration::from_nanos(reaches), max: self.max() });
+        // Not saturated: 2⁶⁴ ns must not pass for the 2⁶⁴ − 1 that a maximum can be.
+        let reaches = (self.initial as u128 * hi as u128).div_ceil(ONE as u128) + plus_minus as u128;
+        if reaches > self.max as u128 {
+            let reaches = Duration::from_nanos(saturated(reaches));
+            return Err(PolicyError::JitterTooWide { reaches, max: self.max() });
         }
         if self.floor > self.initial {
             return Err(PolicyError::FloorAboveInitial { floor: self.floor(), initial: self.initial() });
@@ -345,6 +354,7 @@ impl Backoff {
         }
         let mut checked = self;
         checked.cap = largest_below(self.max - plus_minus, hi);
+        checked.chain = Chain::new(self.initial, self.floor, self.multiplier, lo, hi);
         let mut n = 0;
         while n < TABULATED {
             #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "n < TABULATED")]
@@ -417,9 +427,13 @@ impl Jitter {
     ///
     /// # Errors
     ///
-    /// As [`between`](Self::between); [`Backoff::with_jitter`] checks that the intervals grow.
+    /// As [`between`](Self::between), and [`CompoundingOneSided`](PolicyError::CompoundingOneSided) unless
+    /// lo ≤ 1 ≤ hi; [`Backoff::with_jitter`] checks that the intervals grow.
     pub const fn compounding(lo: f64, hi: f64) -> Result<Self, PolicyError> {
-        Self::drawn(lo, hi, Drawn::Compounding)
+        match Self::drawn(lo, hi, Drawn::Compounding) {
+            Ok(jitter) if jitter.lo > ONE || jitter.hi < ONE => Err(PolicyError::CompoundingOneSided { lo, hi }),
+            jitter => jitter,
+        }
     }
 
     /// Up to `deviation` more or less, whatever the interval (RFC 2131 §4.1), drawn for every interval.
@@ -447,10 +461,52 @@ impl Jitter {
     }
 }
 
+/// The factors of a compounding jitter, in 64.64 fixed point: each interval is the initial one times the first factor
+/// times a step for every interval since.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Chain {
+    /// The smallest first factor: lo, or what the floor makes of it.
+    first_lo: Fixed,
+    /// The smallest step: multiplier − 1 + lo.
+    step_lo: Fixed,
+    /// How far above the smallest each may be drawn.
+    first_width: Fixed,
+    step_width: Fixed,
+}
+
+impl Chain {
+    const NONE: Self = Self { first_lo: 0, step_lo: 0, first_width: 0, step_width: 0 };
+
+    const fn new(initial: Ns, floor: Ns, multiplier: Ppb, lo: Ppb, hi: Ppb) -> Self {
+        let floor = ((floor as u128) << 64) / initial as u128;
+        let first_lo = if floor > fixed(lo) { floor } else { fixed(lo) };
+        Self {
+            first_lo,
+            step_lo: fixed(multiplier - ONE + lo),
+            first_width: fixed(hi).saturating_sub(first_lo),
+            step_width: fixed(hi) - fixed(lo),
+        }
+    }
+
+    const fn first(&self, draw: u64) -> Fixed {
+        self.first_lo + part(self.first_width, draw)
+    }
+
+    const fn step(&self, draw: u64) -> Fixed {
+        self.step_lo + part(self.step_width, draw)
+    }
+}
+
 /// A factor in parts per billion.
 type Ppb = u64;
 
+/// A factor in 64.64 fixed point.
+type Fixed = u128;
+
 const ONE: Ppb = 1_000_000_000;
+
+/// The fraction of a fixed-point number.
+const LOW: Fixed = (1 << 64) - 1;
 
 /// Past these, intervals are computed: schedules with more than 16 transmissions are rare.
 const TABULATED: usize = 16;
@@ -491,11 +547,20 @@ const fn largest_below(bound: Ns, factor: Ppb) -> Ns {
     saturated(bound as u128 * ONE as u128 / factor as u128)
 }
 
-/// factorⁿ in 64.64 fixed point, by squaring, so that no count of slots costs more than 64 multiplications.
-/// Every product is rounded to nearest, which keeps the relative error below n·2⁻⁶⁴.
-const fn power(factor: Ppb, n: u32) -> u128 {
-    const BILLION: u128 = ONE as u128;
-    let mut square = (((factor as u128) << 64) + BILLION / 2) / BILLION;
+/// To the nearest.
+const fn fixed(factor: Ppb) -> Fixed {
+    (((factor as u128) << 64) + ONE as u128 / 2) / ONE as u128
+}
+
+/// width·draw/2⁶⁴, so that the largest draw gives all of the width but its last bit.
+const fn part(width: Fixed, draw: u64) -> Fixed {
+    (width >> 64) * draw as u128 + (((width & LOW) * draw as u128) >> 64)
+}
+
+/// factorⁿ, by squaring, so that no count of slots costs more than 64 multiplications. Every product is rounded to
+/// nearest, which keeps the relative error below n·2⁻⁶⁴.
+const fn power(factor: Ppb, n: u32) -> Fixed {
+    let mut square = fixed(factor);
     let mut result = 1 << 64;
     let mut left = n;
     while left > 0 {
@@ -508,9 +573,8 @@ const fn power(factor: Ppb, n: u32) -> u128 {
     result
 }
 
-/// a·b of 64.64 fixed point numbers, to the nearest; saturating.
-const fn product(a: u128, b: u128) -> u128 {
-    const LOW: u128 = (1 << 64) - 1;
+/// a·b, to the nearest; saturating.
+const fn product(a: Fixed, b: Fixed) -> Fixed {
     let whole = (a >> 64) * (b >> 64);
     if whole > LOW {
         return u128::MAX;
@@ -520,9 +584,8 @@ const fn product(a: u128, b: u128) -> u128 {
     (whole << 64).saturating_add(cross).saturating_add(fraction)
 }
 
-/// interval·factor for a factor in 64.64 fixed point, to the nearest; saturating.
-const fn times(interval: Ns, factor: u128) -> Ns {
-    const LOW: u128 = (1 << 64) - 1;
+/// interval·factor, to the nearest; saturating.
+const fn times(interval: Ns, factor: Fixed) -> Ns {
     let whole = (interval as u128).saturating_mul(factor >> 64);
     let fraction = (interval as u128 * (factor & LOW) + (1 << 63)) >> 64;
     saturated(whole.saturating_add(fraction))

@@ -53,6 +53,14 @@ pub enum PolicyError {
         /// The longest interval asked for.
         max: Duration,
     },
+    /// Compounding jitter has factors on both sides of 1: it lengthens and shortens.
+    #[error("compounding jitter needs factors on both sides of 1, not {lo} and {hi}")]
+    CompoundingOneSided {
+        /// The lower factor asked for.
+        lo: f64,
+        /// The higher factor asked for.
+        hi: f64,
+    },
     /// Compounding jitter needs (multiplier − 1 + lo) · lo of at least 1.25, so that the intervals grow whatever
     /// is drawn.
     #[error(

@@ -202,7 +202,10 @@ impl RetryPolicy {
             }
             LastWait::Initial(_) | LastWait::Next => {
                 let (lo, hi) = self.backoff.bounds_ns(slot);
-                (lo, self.backoff.middle_ns(slot), hi)
+                // At a few nanoseconds rounding may put the middle outside.
+                let middle = self.backoff.middle_ns(slot);
+                let middle = if middle < lo { lo } else { middle };
+                (lo, if middle > hi { hi } else { middle }, hi)
             }
         }
     }

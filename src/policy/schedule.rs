@@ -69,7 +69,7 @@ impl RetryPolicy {
 
     /// The chance that an exchange brings a reply, if each datagram is lost with probability `loss` in either
     /// direction, independently, and every transmission has the time to be answered: 1 − (1 − (1 − p)²)ⁿ. NaN unless
-    /// `loss` is a number from 0 to 1.
+    /// `loss` is a number from 0 to 1. n counts the transmissions that can leave before the deadline.
     ///
     /// ```
     /// let half = udp_retry::RetryPolicy::LAN.success_probability(0.5);
@@ -82,7 +82,10 @@ impl RetryPolicy {
         }
         let mut all_fail = 1.0;
         let mut square = 1.0 - (1.0 - loss) * (1.0 - loss);
-        let mut left = self.max_transmissions();
+        let mut left = match self.deadline() {
+            None => u64::from(self.max_transmissions()),
+            Some(_) => self.schedule().take(FORESEEN).count() as u64,
+        };
         while left > 0 {
             if left & 1 == 1 {
                 all_fail *= square;
@@ -91,6 +94,10 @@ impl RetryPolicy {
             left >>= 1;
         }
         1.0 - all_fail
+    }
+
+    fn never_fails(&self) -> bool {
+        self.max_transmissions() == u32::MAX && self.deadline().is_none()
     }
 
     fn eager_start(&self) -> Option<Deviation> {
@@ -127,7 +134,7 @@ impl Schedule<'_> {
     #[must_use]
     pub fn fails(&self) -> Option<Window> {
         let most = self.policy.max_transmissions().saturating_sub(self.slot);
-        if self.policy.deadline().is_none() && most > FORESEEN {
+        if self.policy.deadline().is_none() && most as usize > FORESEEN {
             return None;
         }
         let mut rest = self.clone();
@@ -241,7 +248,8 @@ impl fmt::Display for Explanation {
         }
         match policy.schedule().fails() {
             Some(window) => write!(f, "; fails at {}", Between(window))?,
-            None => write!(f, "; never fails by itself")?,
+            None if policy.never_fails() => write!(f, "; never fails by itself")?,
+            None => write!(f, "; fails after more than {FORESEEN} transmissions")?,
         }
         match policy.start_delay() {
             (_, Duration::ZERO) => {}
@@ -280,7 +288,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// How many transmissions are added up before a failure counts as never.
-const FORESEEN: u32 = 65_536;
+const FORESEEN: usize = 65_536;
 
 /// How many transmissions are put into words.
 const EXPLAINED: usize = 16;
