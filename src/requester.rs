@@ -10,7 +10,7 @@ use std::net::ToSocketAddrs;
 
 use crate::entropy::Seed;
 use crate::error::RequestError;
-use crate::exchange::{Failure, Identity, Next, ReplyMatcher, Timeline, Transaction};
+use crate::exchange::{Failure, Identity, Match, Next, ReplyMatcher, Timeline, Transaction};
 use crate::net::{UdpTransport, system_seed};
 use crate::policy::{RetryBudget, RetryPolicy};
 use crate::time::Timestamp;
@@ -241,6 +241,8 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
                 Next::Transmit => {
                     if rebuild == Rebuild::EachTime && !built {
                         self.transaction.build(&mut build);
+                        built = true; // ask again: it may lack its id
+                        continue;
                     }
                     built = false;
                     self.transmit(now);
@@ -264,16 +266,25 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         }
     }
 
-    /// One datagram, one error or the end of the wait; returns the length of what is in the buffer, and the time.
+    /// Listens until something came or the time has come; returns the length of what is in the buffer, and the time.
+    ///
+    /// Once the time has come everything that is queued is read, because it may hide the reply.
     fn listen(&mut self, until: Timestamp) -> (usize, Timestamp) {
-        match self.transport.recv_until(&mut self.buffer, until) {
-            Ok(Some(heard)) => {
-                let datagram = self.buffer.get(..heard.len).unwrap_or_default();
-                self.transaction.on_datagram(heard.at, datagram, heard.actual);
-                return (heard.len, heard.at);
+        for _ in 0..MOST_OVERDUE {
+            match self.transport.recv_until(&mut self.buffer, until) {
+                Ok(Some(heard)) => {
+                    let datagram = self.buffer.get(..heard.len).unwrap_or_default();
+                    let verdict = self.transaction.on_datagram(heard.at, datagram, heard.actual);
+                    if verdict == Match::Reply {
+                        return (heard.len, heard.at);
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => self.transaction.on_path_error(self.transport.now(), error),
             }
-            Ok(None) => {}
-            Err(error) => self.transaction.on_path_error(self.transport.now(), error),
+            if self.transport.now() < until {
+                break;
+            }
         }
         (0, self.transport.now())
     }
@@ -366,6 +377,9 @@ impl fmt::Debug for Builder {
 fn fresh_seed(now: Timestamp) -> Seed {
     system_seed().unwrap_or_else(|_| Seed(std::process::id().into()).derive(now.as_nanos()))
 }
+
+/// So much is read at most once the time has come, lest a flood put off the next transmission.
+const MOST_OVERDUE: u32 = 64;
 
 /// A requester has one path.
 const PATH: usize = 0;

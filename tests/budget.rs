@@ -1,5 +1,4 @@
 //! The retry budget: exact at every ratio, on any number of threads, and obeyed by transactions.
-#![expect(clippy::disallowed_methods, reason = "races need threads")]
 
 use core::time::Duration;
 use std::sync::Barrier;

@@ -183,7 +183,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Puts the beginning off to `now`, as long as nothing was sent. What it took to get ready then shortens no wait;
     /// it still counts as elapsed, and towards the caller's deadline.
     pub fn put_off(&mut self, now: Timestamp) {
-        if self.transmissions() == 0 {
+        if self.exchange == Exchange::start(&self.policy, self.started, self.seed).end_by(self.deadline) {
             self.exchange = Exchange::start(&self.policy, now, self.seed).end_by(self.deadline);
         }
     }
@@ -200,7 +200,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         let request = self.requests.fresh();
         build(self.exchange.transmissions().saturating_add(1), request);
         if self.matcher.identity(request) == Identity::Missing {
-            self.failure = Some(Failure::Unmatchable);
+            self.decide(Failure::Unmatchable);
         }
     }
 
@@ -250,7 +250,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.last_error = Some(error);
         self.timeline.record(now, Event::NotTransmitted(error));
         if let PathError::TooBig { limit } = error {
-            self.failure = Some(Failure::TooLarge { len: self.datagram().len(), limit });
+            self.decide(Failure::TooLarge { len: self.datagram().len(), limit });
         }
         self.exchange.on_not_transmitted(&self.policy, now, NotTransmitted::SendFailed);
     }
@@ -263,10 +263,10 @@ impl<M: ReplyMatcher> Transaction<M> {
             // Before the first transmission it is news of an earlier transaction.
             self.refused = self.refused.saturating_add(1).min(self.exchange.transmissions());
         }
-        if matches!(error, PathError::Other(_) | PathError::Unsupported) {
+        if matches!(error, PathError::Other(_) | PathError::Unsupported | PathError::NoBuffers) {
             self.local_errors = self.local_errors.saturating_add(1);
             if self.local_errors >= HOPELESS {
-                self.failure = Some(Failure::Local(error));
+                self.decide(Failure::Local(error));
             }
         }
     }
@@ -346,6 +346,14 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    /// Fails, unless it is over for good already.
+    fn decide(&mut self, failure: Failure) {
+        let settled = matches!(self.exchange.poll(Timestamp::ZERO), Action::Done | Action::GiveUp(GiveUp::Cancelled));
+        if self.failure.is_none() && !settled {
+            self.failure = Some(failure);
+        }
     }
 
     /// The first transmission is free, and what was granted stays granted until it is used.
@@ -459,7 +467,7 @@ impl Requests {
     }
 
     fn newest(&self) -> &[u8] {
-        self.kept.get(self.newest).map_or(&[], |newest| &newest.bytes)
+        self.kept.get(self.newest).filter(|_| self.len > 0).map_or(&[], |newest| &newest.bytes)
     }
 
     /// Only what was sent can have been answered.

@@ -114,7 +114,7 @@ impl Backoff {
     /// [`CompoundingTooSlow`](PolicyError::CompoundingTooSlow).
     pub const fn with_multiplier(self, multiplier: f64) -> Result<Self, PolicyError> {
         match ppb(multiplier) {
-            Some(factor) if factor >= ONE => Self { multiplier: factor, ..self }.checked(),
+            Some(factor) if multiplier >= 1.0 => Self { multiplier: factor, ..self }.checked(),
             _ => Err(PolicyError::MultiplierOutOfRange { multiplier }),
         }
     }
@@ -342,7 +342,8 @@ impl Backoff {
         // Not saturated: 2⁶⁴ ns must not pass for the 2⁶⁴ − 1 that a maximum can be.
         let reaches = (self.initial as u128 * hi as u128).div_ceil(ONE as u128) + plus_minus as u128;
         if reaches > self.max as u128 {
-            let reaches = Duration::from_nanos(saturated(reaches));
+            #[expect(clippy::cast_possible_truncation, reason = "at most 2⁶⁴ · 10⁹ + 2⁶⁴ nanoseconds")]
+            let reaches = Duration::new((reaches / ONE as u128) as u64, (reaches % ONE as u128) as u32);
             return Err(PolicyError::JitterTooWide { reaches, max: self.max() });
         }
         if self.floor > self.initial {
@@ -451,7 +452,7 @@ impl Jitter {
     const fn drawn(lo: f64, hi: f64, drawn: Drawn) -> Result<Self, PolicyError> {
         match (ppb(lo), ppb(hi)) {
             (Some(lo_ppb), Some(hi_ppb)) if hi_ppb > 0 => {
-                if lo_ppb > hi_ppb {
+                if lo > hi {
                     return Err(PolicyError::JitterInverted { lo, hi });
                 }
                 Ok(Self { lo: lo_ppb, hi: hi_ppb, plus_minus: 0, drawn })
