@@ -285,7 +285,7 @@ impl Backoff {
             slot += 1;
             factor = product(factor, self.chain.step(seed.draw(slot as u64)));
             // At the cap too: one of u64::MAX can never be exceeded, and the loop must end.
-            if times(self.initial, factor) >= self.cap {
+            if times_down(self.initial, factor) >= self.cap {
                 let (lo, hi) = self.range(self.cap);
                 return uniform(lo, hi, seed.draw(n as u64));
             }
@@ -303,20 +303,18 @@ impl Backoff {
         while slot < n {
             slot += 1;
             lo = product(lo, self.chain.step(0));
-            if times(self.initial, lo) >= self.cap {
+            if times_down(self.initial, lo) >= self.cap {
                 return (capped_lo, capped_hi);
             }
             if least_capped.is_some() {
                 least_capped = Some(capped_lo);
                 continue;
             }
-            let soonest = product(hi, self.chain.step(0));
-            let previous = times(self.initial, hi);
+            let previous = times_down(self.initial, hi);
             hi = product(hi, self.chain.step(u64::MAX));
-            if times(self.initial, soonest) >= self.cap {
-                least_capped = Some(capped_lo);
-            } else if times(self.initial, hi) >= self.cap {
-                least_capped = Some(self.least_capped(previous));
+            if times_down(self.initial, hi) >= self.cap {
+                let least = self.least_capped(previous);
+                least_capped = Some(if least > capped_lo { least } else { capped_lo });
             }
         }
         let shortest = times(self.initial, lo);
@@ -327,13 +325,12 @@ impl Backoff {
         }
     }
 
-    /// The smallest interval that a draw just past the cap gives, after the interval `previous`: the factor that
-    /// takes `previous` to the cap, less the growth, times the cap.
+    /// The smallest interval that a draw at the cap can give after an interval of `previous` and a fraction: the factor
+    /// that takes it to the cap, less the growth, times the cap. Zero if any draw takes it there.
     const fn least_capped(&self, previous: Ns) -> Ns {
-        let factor =
-            (self.cap as u128 * ONE as u128 / previous as u128).saturating_sub((self.multiplier - ONE) as u128);
-        #[expect(clippy::cast_possible_truncation, reason = "at most hi: a draw of hi takes `previous` past the cap")]
-        scaled_down(self.cap, factor as Ppb)
+        let to_the_cap = self.cap as u128 * ONE as u128 / (previous as u128 + 1);
+        let factor = to_the_cap.saturating_sub((self.multiplier - ONE) as u128);
+        scaled_down(self.cap, saturated(factor))
     }
 
     /// The rules that tie the fields together, and what is derived from them.
@@ -587,8 +584,17 @@ const fn product(a: Fixed, b: Fixed) -> Fixed {
 
 /// interval·factor, to the nearest; saturating.
 const fn times(interval: Ns, factor: Fixed) -> Ns {
+    times_and(interval, factor, 1 << 63)
+}
+
+/// interval·factor, rounded down; saturating.
+const fn times_down(interval: Ns, factor: Fixed) -> Ns {
+    times_and(interval, factor, 0)
+}
+
+const fn times_and(interval: Ns, factor: Fixed, bias: u128) -> Ns {
     let whole = (interval as u128).saturating_mul(factor >> 64);
-    let fraction = (interval as u128 * (factor & LOW) + (1 << 63)) >> 64;
+    let fraction = (interval as u128 * (factor & LOW) + bias) >> 64;
     saturated(whole.saturating_add(fraction))
 }
 
