@@ -1,6 +1,11 @@
 use core::time::Duration;
 
 use super::PolicyError;
+use super::fixed::{
+    Fixed, ONE, Ppb, fixed, fraction, largest_below, part, power, ppb, product, saturated, scaled_down, scaled_up,
+    times, times_down,
+};
+use super::jitter::{Drawn, Jitter};
 use crate::entropy::{Seed, uniform};
 use crate::time::{Ns, checked_ns};
 
@@ -365,100 +370,6 @@ impl Backoff {
     }
 }
 
-/// How intervals vary from exchange to exchange, so that clients that failed together do not retry together.
-///
-/// The interval after a transmission is the wait for its reply. Jitter that shortens it causes retransmissions
-/// that nothing called for (71 % of healthy exchanges with full jitter on a tuned timer, 1 % with
-/// [`UPWARD`](Self::UPWARD)), so prefer factors of 1 and more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Jitter {
-    /// The smallest factor.
-    lo: Ppb,
-    /// The largest factor.
-    hi: Ppb,
-    /// An absolute deviation on top, in either direction.
-    plus_minus: Ns,
-    drawn: Drawn,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Drawn {
-    /// Every interval has its own draw.
-    Each,
-    /// One draw serves every interval of an exchange.
-    Once,
-    /// Every interval has its own draw and grows from the interval before it as it was drawn.
-    Compounding,
-}
-
-impl Jitter {
-    /// No jitter: every exchange waits the same.
-    pub const NONE: Self = Self { lo: ONE, hi: ONE, plus_minus: 0, drawn: Drawn::Each };
-    /// Factors from 1 to 1.5, the range of RFC 7252 §4.2, drawn for every interval.
-    pub const UPWARD: Self = Self { lo: ONE, hi: ONE + ONE / 2, plus_minus: 0, drawn: Drawn::Each };
-    /// Factors from 0 to 1: for a pause after an explicit rejection, harmful on a timer that waits for a reply.
-    pub const FULL: Self = Self { lo: 0, hi: ONE, plus_minus: 0, drawn: Drawn::Each };
-    /// Factors from 0.5 to 1: as [`FULL`](Self::FULL), half as wide.
-    pub const EQUAL: Self = Self { lo: ONE / 2, hi: ONE, plus_minus: 0, drawn: Drawn::Each };
-
-    /// Factors from `lo` to `hi`, drawn for every interval.
-    ///
-    /// # Errors
-    ///
-    /// [`JitterOutOfRange`](PolicyError::JitterOutOfRange) unless both are numbers from 0 to 10⁹ and `hi` is above
-    /// 0, [`JitterInverted`](PolicyError::JitterInverted) if `lo` exceeds `hi`.
-    pub const fn between(lo: f64, hi: f64) -> Result<Self, PolicyError> {
-        Self::drawn(lo, hi, Drawn::Each)
-    }
-
-    /// One factor from `lo` to `hi` for all intervals of an exchange (RFC 7252 §4.2).
-    ///
-    /// # Errors
-    ///
-    /// As [`between`](Self::between).
-    pub const fn once(lo: f64, hi: f64) -> Result<Self, PolicyError> {
-        Self::drawn(lo, hi, Drawn::Once)
-    }
-
-    /// Factors from `lo` to `hi` for every interval, which then grows from the interval before it as that was
-    /// drawn (RFC 5080 §2.2.1, RFC 9915 §15).
-    ///
-    /// # Errors
-    ///
-    /// As [`between`](Self::between), and [`CompoundingOneSided`](PolicyError::CompoundingOneSided) unless
-    /// lo ≤ 1 ≤ hi; [`Backoff::with_jitter`] checks that the intervals grow.
-    pub const fn compounding(lo: f64, hi: f64) -> Result<Self, PolicyError> {
-        match Self::drawn(lo, hi, Drawn::Compounding) {
-            Ok(jitter) if jitter.lo > ONE || jitter.hi < ONE => Err(PolicyError::CompoundingOneSided { lo, hi }),
-            jitter => jitter,
-        }
-    }
-
-    /// Up to `deviation` more or less, whatever the interval (RFC 2131 §4.1), drawn for every interval.
-    ///
-    /// # Errors
-    ///
-    /// [`TooLong`](PolicyError::TooLong) above 584 years.
-    pub const fn plus_minus(deviation: Duration) -> Result<Self, PolicyError> {
-        match checked_ns(deviation) {
-            Some(plus_minus) => Ok(Self { plus_minus, ..Self::NONE }),
-            None => Err(PolicyError::TooLong { duration: deviation }),
-        }
-    }
-
-    const fn drawn(lo: f64, hi: f64, drawn: Drawn) -> Result<Self, PolicyError> {
-        match (ppb(lo), ppb(hi)) {
-            (Some(lo_ppb), Some(hi_ppb)) if hi_ppb > 0 => {
-                if lo > hi {
-                    return Err(PolicyError::JitterInverted { lo, hi });
-                }
-                Ok(Self { lo: lo_ppb, hi: hi_ppb, plus_minus: 0, drawn })
-            }
-            _ => Err(PolicyError::JitterOutOfRange { lo, hi }),
-        }
-    }
-}
-
 /// The factors of a compounding jitter, in 64.64 fixed point: each interval is the initial one times the first factor
 /// times a step for every interval since.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -495,115 +406,5 @@ impl Chain {
     }
 }
 
-/// A factor in parts per billion.
-type Ppb = u64;
-
-/// A factor in 64.64 fixed point.
-type Fixed = u128;
-
-const ONE: Ppb = 1_000_000_000;
-
-/// The fraction of a fixed-point number.
-const LOW: Fixed = (1 << 64) - 1;
-
 /// Past these, intervals are computed: schedules with more than 16 transmissions are rare.
 const TABULATED: usize = 16;
-
-/// The nearest number of parts per billion; `None` for what is not a number from 0 to 10⁹.
-const fn ppb(factor: f64) -> Option<Ppb> {
-    if !(factor >= 0.0 && factor <= 1e9) {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10¹⁸")]
-    Some((factor * 1e9 + 0.5) as Ppb)
-}
-
-const fn fraction(ppb: Ppb) -> f64 {
-    ppb as f64 / ONE as f64
-}
-
-/// interval·factor, rounded down; saturating.
-const fn scaled_down(interval: Ns, factor: Ppb) -> Ns {
-    scaled(interval, factor, 0)
-}
-
-/// interval·factor, rounded up; saturating.
-const fn scaled_up(interval: Ns, factor: Ppb) -> Ns {
-    scaled(interval, factor, ONE - 1)
-}
-
-/// (interval·factor + bias) / 10⁹. Whole billions apart from the rest, so that the one division is of 64 bits by a
-/// constant unless the factor exceeds 18.
-const fn scaled(interval: Ns, factor: Ppb, bias: Ppb) -> Ns {
-    let rest = (interval % ONE) as u128 * factor as u128 + bias as u128;
-    let rest = if rest <= Ns::MAX as u128 { (saturated(rest) / ONE) as u128 } else { rest / ONE as u128 };
-    saturated((interval / ONE) as u128 * factor as u128 + rest)
-}
-
-/// The largest c with c·factor ≤ bound.
-const fn largest_below(bound: Ns, factor: Ppb) -> Ns {
-    saturated(bound as u128 * ONE as u128 / factor as u128)
-}
-
-/// To the nearest.
-const fn fixed(factor: Ppb) -> Fixed {
-    (((factor as u128) << 64) + ONE as u128 / 2) / ONE as u128
-}
-
-/// width·draw/2⁶⁴, so that the largest draw gives all of the width but its last bit.
-const fn part(width: Fixed, draw: u64) -> Fixed {
-    (width >> 64) * draw as u128 + (((width & LOW) * draw as u128) >> 64)
-}
-
-/// factorⁿ, by squaring, so that no count of slots costs more than 64 multiplications. Every product is rounded to
-/// nearest, which keeps the relative error below n·2⁻⁶⁴.
-const fn power(factor: Ppb, n: u32) -> Fixed {
-    let mut square = fixed(factor);
-    let mut result = 1 << 64;
-    let mut left = n;
-    while left > 0 {
-        if left & 1 == 1 {
-            result = product(result, square);
-        }
-        square = product(square, square);
-        left >>= 1;
-    }
-    result
-}
-
-/// a·b, to the nearest; saturating.
-const fn product(a: Fixed, b: Fixed) -> Fixed {
-    let whole = (a >> 64) * (b >> 64);
-    if whole > LOW {
-        return u128::MAX;
-    }
-    let cross = (a >> 64).saturating_mul(b & LOW).saturating_add((a & LOW).saturating_mul(b >> 64));
-    let fraction = ((a & LOW) * (b & LOW) + (1 << 63)) >> 64;
-    (whole << 64).saturating_add(cross).saturating_add(fraction)
-}
-
-/// interval·factor, to the nearest; saturating.
-const fn times(interval: Ns, factor: Fixed) -> Ns {
-    times_and(interval, factor, 1 << 63)
-}
-
-/// interval·factor, rounded down; saturating.
-const fn times_down(interval: Ns, factor: Fixed) -> Ns {
-    times_and(interval, factor, 0)
-}
-
-const fn times_and(interval: Ns, factor: Fixed, bias: u128) -> Ns {
-    let whole = (interval as u128).saturating_mul(factor >> 64);
-    let fraction = (interval as u128 * (factor & LOW) + bias) >> 64;
-    saturated(whole.saturating_add(fraction))
-}
-
-const fn saturated(ns: u128) -> Ns {
-    if ns > Ns::MAX as u128 {
-        return Ns::MAX;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "compared with Ns::MAX just above")]
-    {
-        ns as Ns
-    }
-}

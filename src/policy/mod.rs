@@ -13,14 +13,17 @@
 mod backoff;
 mod budget;
 mod error;
+mod fixed;
+mod jitter;
 mod presets;
 mod retry_policy;
 mod rtt;
 mod schedule;
 
-pub use backoff::{Backoff, Jitter};
+pub use backoff::Backoff;
 pub use budget::RetryBudget;
 pub use error::PolicyError;
+pub use jitter::Jitter;
 pub use presets::Preset;
 pub use retry_policy::{LastWait, RetryPolicy};
 pub use rtt::RttEstimator;
