@@ -68,8 +68,8 @@ fn delay_compounds(settings: &Settings, backoff: &Backoff, n: u32, seed: u64) {
     let drawn_anew = distance(&delay, &anew) <= whole(2) + fraction(settings.hi);
     let fits = match &grown {
         None => drawn_anew || distance(&delay, &settings.cap()) <= slack(&settings.cap()),
-        // Just below the cap a last bit decides whether it is drawn anew.
-        Some(grown) if distance(grown, &settings.cap()) <= slack(grown) => {
+        // Just below the cap, which is a whole nanosecond, a last bit decides whether it is drawn anew.
+        Some(grown) if distance(grown, &settings.cap()) <= slack(grown) + whole(1) => {
             drawn_anew || distance(&delay, grown) <= slack(grown)
         }
         Some(grown) => distance(&delay, grown) <= slack(grown),
