@@ -23,6 +23,18 @@ fn the_recommended_budget_starts_with_three_tokens_holds_ten_and_earns_three_ten
 }
 
 #[test]
+fn no_deposit_fills_the_bucket_past_its_brim() {
+    for ratio in [0.3, 0.7, 300.0] {
+        let budget = RetryBudget::new(ratio, 10, 0).unwrap();
+        (0..100).for_each(|_| budget.deposit());
+        assert_eq!(drain(&budget), 10, "ratio {ratio}");
+        budget.deposit();
+        let rest = (ratio * 1e9).round() as u64 / 1_000_000_000;
+        assert_eq!(drain(&budget), rest.min(10), "what was above the brim is gone, ratio {ratio}");
+    }
+}
+
+#[test]
 fn an_unlimited_budget_never_says_no_and_an_empty_one_never_yes() {
     let unlimited = RetryBudget::unlimited();
     assert!((0..1000).all(|_| unlimited.try_withdraw()));

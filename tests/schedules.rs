@@ -118,10 +118,20 @@ fn every_deviation_has_its_boundary() {
     assert_eq!(found(RetryPolicy::new(flat)), [Deviation::NoBackoff { interval: ms(1000) }]);
     assert_eq!(found(RetryPolicy::new(backoff(1000, 7999))), [Deviation::LowMaximum { max: ms(7999) }]);
     assert_eq!(found(RetryPolicy::new(backoff(1000, 8000))), [], "no interval between transmissions is cut");
+    let many = |max| RetryPolicy::new(backoff(1000, max)).with_max_transmissions(9).unwrap();
+    assert_eq!(found(many(60_000)), [], "a minute is allowed");
+    assert_eq!(found(many(59_999)), [Deviation::LowMaximum { max: ms(59_999) }]);
     let late = fine.with_deadline(ms(1000)).unwrap();
     assert_eq!(found(late), [Deviation::SingleTransmission { deadline: ms(1000), first_wait: ms(1000) }]);
     assert_eq!(found(fine.with_deadline(ms(1001)).unwrap()), []);
     assert_eq!(found(fine.with_max_transmissions(1).unwrap().with_deadline(ms(10)).unwrap()), []);
+}
+
+#[test]
+fn a_slot_exactly_on_the_deadline_is_not_listed() {
+    let listed = |deadline| RetryPolicy::LAN.with_deadline(ms(deadline)).unwrap().schedule().count();
+    assert_eq!([listed(299), listed(300), listed(301)], [2, 2, 3]);
+    assert_eq!(RetryPolicy::LAN.with_deadline(ms(300)).unwrap().schedule().fails().unwrap().latest, ms(300));
 }
 
 #[test]
