@@ -636,6 +636,14 @@ fn delays_of_known_seeds_never_change() {
     }
 }
 
+#[test]
+fn start_delays_of_known_seeds_never_change() {
+    // From a stream of their own: not the draws of the first intervals.
+    let policy = RetryPolicy::LAN.with_start_delay(Duration::from_millis(20), Duration::from_millis(120)).unwrap();
+    let delays = [0, 1, 7, u64::MAX].map(|seed| start_delay(&policy, seed));
+    assert_eq!(delays, [26_920_248, 92_583_722, 101_826_143, 61_320_460]);
+}
+
 /// Slots and seeds.
 const GOLDEN_DRAWS: [(u32, u64); 8] =
     [(0, 0), (0, 1), (0, u64::MAX), (1, 0), (3, 42), (6, 7), (20, 1 << 63), (u32::MAX, 0x0123_4567_89ab_cdef)];

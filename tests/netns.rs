@@ -4,11 +4,15 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "a server in another namespace takes real time to start")]
 
+#[path = "common/built.rs"]
+mod built;
+
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use built::built;
 use udp_retry::exchange::{Execution, Failure};
 use udp_retry::net::{Applied, Fragmentation, kernel_pmtu, set_fragmentation};
 use udp_retry::policy::Backoff;
@@ -114,7 +118,7 @@ fn the_big_datagram_example_finds_the_first_hops_limit() {
     let Some(network) = inside!("direct") else { return };
     for (server, most) in [(&network.server4, "1472"), (&network.server6, "1452")] {
         let _server = network.echo(server);
-        let output = Command::new(example("big_datagram")).args([server, "-p", "1060"]).output().unwrap();
+        let output = Command::new(built("big_datagram")).args([server, "-p", "1060"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}");
         assert!(text.contains("1500") && text.contains(most), "{text}");
@@ -129,7 +133,7 @@ fn a_subnet_broadcast_reaches_every_listener_on_the_segment() {
         listener.wait_for_line("istening");
         listener
     });
-    let sent = Command::new(example("broadcast")).args(["client", "10.211.1.255", "-p", "1060"]).output().unwrap();
+    let sent = Command::new(built("broadcast")).args(["client", "10.211.1.255", "-p", "1060"]).output().unwrap();
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
     for listener in &mut listeners {
         listener.wait_for_line("10.211.1.1");
@@ -139,7 +143,7 @@ fn a_subnet_broadcast_reaches_every_listener_on_the_segment() {
 #[test]
 fn a_limited_broadcast_without_a_route_is_explained() {
     let Some(_network) = inside!("bridge") else { return };
-    let sent = Command::new(example("broadcast")).args(["client", "<broadcast>", "-p", "1060"]).output().unwrap();
+    let sent = Command::new(built("broadcast")).args(["client", "<broadcast>", "-p", "1060"]).output().unwrap();
     assert_eq!(sent.status.code(), Some(1), "{}", String::from_utf8_lossy(&sent.stdout));
     assert!(!sent.stderr.is_empty());
 }
@@ -182,7 +186,7 @@ impl Network {
     fn spawn(&self, host: &str, name: &str, arguments: &[&str]) -> Program {
         let mut child = Command::new("ip")
             .args(["netns", "exec", &env::var(host).unwrap()])
-            .arg(example(name))
+            .arg(built(name))
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
@@ -244,10 +248,4 @@ fn payload(len: u16) -> Vec<u8> {
 
 fn too_big(most: u16) -> PathError {
     PathError::TooBig { limit: Some(Plpmtu::new(most)) }
-}
-
-fn example(name: &str) -> PathBuf {
-    let path = env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(path.exists(), "{} is missing: `cargo test` builds it, `cargo test --test netns` does not", path.display());
-    path
 }

@@ -1,5 +1,7 @@
 //! The example `schedule` as people run it: its pictures, its JSON against published vectors, its refusals.
 
+#[path = "common/built.rs"]
+mod built;
 #[path = "common/program.rs"]
 mod program;
 
@@ -10,7 +12,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use program::{Ended, built};
+use built::built;
+use program::Ended;
 use serde_json::Value;
 use udp_retry::policy::Preset;
 
