@@ -146,6 +146,8 @@ fn a_refusal_of_an_earlier_request_is_no_refusal_of_this_one() {
     requester.transport_mut().advance(ms(1000));
     let error = requester.request(PONG).unwrap_err();
     assert_eq!((error.execution(), error.transmissions()), (Execution::Unknown, 5));
+    assert!(error.is_timeout(), "nothing was said of this request: {error}");
+    assert_eq!(error.last_path_error(), None);
 }
 
 #[test]

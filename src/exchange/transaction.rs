@@ -257,10 +257,12 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// The path reported at `now` an error of something that was sent before: news, not a verdict.
     pub fn on_path_error(&mut self, now: Timestamp, error: PathError) {
-        self.last_error = Some(error);
         self.timeline.record(now, Event::PathError(error));
+        // Before the first transmission it is news of an earlier transaction.
+        if self.transmissions() > 0 {
+            self.last_error = Some(error);
+        }
         if matches!(error, PathError::Refused | PathError::Unreachable) {
-            // Before the first transmission it is news of an earlier transaction.
             self.refused = self.refused.saturating_add(1).min(self.exchange.transmissions());
         }
         if matches!(error, PathError::Other(_) | PathError::Unsupported | PathError::NoBuffers) {
