@@ -65,7 +65,7 @@ impl Jitter {
     /// # Errors
     ///
     /// As [`between`](Self::between), and [`CompoundingOneSided`](PolicyError::CompoundingOneSided) unless
-    /// lo ≤ 1 ≤ hi; [`Backoff::with_jitter`] checks that the intervals grow.
+    /// lo ≤ 1 ≤ hi; [`Backoff::with_jitter`](super::Backoff::with_jitter) checks that the intervals grow.
     pub const fn compounding(lo: f64, hi: f64) -> Result<Self, PolicyError> {
         match Self::drawn(lo, hi, Drawn::Compounding) {
             Ok(jitter) if jitter.lo > ONE || jitter.hi < ONE => Err(PolicyError::CompoundingOneSided { lo, hi }),
