@@ -40,25 +40,28 @@ fn the_books_schedule_leaves_on_time_as_precisely_as_the_system_can_wait() {
         .policy(RetryPolicy::LAN)
         .connect(silent.local_addr().unwrap())
         .unwrap();
-    // The quieter of two rounds, because the machine has other work; beside each, bare waits of the same lengths.
+    // The quietest of a few rounds, because other work can only make a wait later; beside each, bare waits of the same
+    // lengths.
     let (mut ours, mut bare) = ([Duration::MAX; 5], [Duration::MAX; 5]);
-    for _ in 0..2 {
+    let as_precise = |(ours, bare): (&Duration, &Duration)| *ours <= *bare + MS / 2;
+    for _ in 0..5 {
         let waits = thread::spawn(|| [100, 200, 400, 800, 1600].map(|wait| bare_wait(wait * MS)));
         let error = requester.request(b"0001 anyone?").unwrap_err();
         assert_eq!((error.transmissions(), error.is_timeout(), error.execution()), (5, true, Execution::Unknown));
         let sent: Vec<Duration> = error.timeline().transmissions().collect();
         let ends = sent[1..].iter().copied().chain([error.elapsed()]);
         for ((due, end), ours) in [100, 300, 700, 1500, 3100].into_iter().zip(ends).zip(&mut ours) {
-            assert!(end >= due * MS - MS / 10, "due at {due} ms, but early: {end:?}");
+            assert!(end >= due * MS, "due at {due} ms, but early: {end:?}");
             *ours = (*ours).min(end.saturating_sub(due * MS));
         }
         for (late, bare) in waits.join().unwrap().into_iter().zip(&mut bare) {
             *bare = (*bare).min(late);
         }
+        if ours.iter().zip(&bare).all(as_precise) {
+            return;
+        }
     }
-    for (ours, bare) in ours.into_iter().zip(bare) {
-        assert!(ours <= bare + MS / 2, "late by {ours:?} where a bare wait is late by {bare:?}");
-    }
+    panic!("late by {ours:?} where bare waits are late by {bare:?}");
 }
 
 #[test]
