@@ -174,6 +174,19 @@ fn compounding_jitter_that_might_not_grow_is_refused() {
 }
 
 #[test]
+fn compounding_jitter_on_one_side_only_is_refused() {
+    for (lo, hi) in [(0.5, 0.8), (0.9, 0.999_999_999), (1.000_000_001, 1.5), (2.0, 3.0)] {
+        let refused = PolicyError::CompoundingOneSided { lo, hi };
+        assert_eq!(Jitter::compounding(lo, hi), Err(refused));
+        let words = format!("compounding jitter needs factors on both sides of 1, not {lo} and {hi}");
+        assert_eq!(refused.to_string(), words);
+    }
+    for (lo, hi) in [(1.0, 1.0), (0.9, 1.0), (1.0, 1.1), (0.0, 1e9)] {
+        assert!(Jitter::compounding(lo, hi).is_ok(), "{lo} to {hi}");
+    }
+}
+
+#[test]
 fn a_floor_above_the_initial_interval_is_refused() {
     let floor = SEC + NANO;
     assert_eq!(doubling().with_floor(floor), Err(PolicyError::FloorAboveInitial { floor, initial: SEC }));

@@ -18,7 +18,7 @@ use crate::time::{Ns, checked_ns};
 /// | every interval its own draw, or one for all | max(floor, c·lo − pm) to c·hi + pm, where c = min(initial·multiplierⁿ, cap) |
 /// | compounding (RFC 9915 §15) | previous·(multiplier − 1 + lo) to previous·(multiplier − 1 + hi); a value that reaches the cap becomes cap·lo to cap·hi |
 ///
-/// with cap = (max − pm) / hi. So **no interval exceeds `max`**, jitter included, and jitter spreads as widely at
+/// with cap = (max − pm) / hi, or 584 years if that is less. So **no interval exceeds `max`**, jitter included, and jitter spreads as widely at
 /// the cap as below it: a fleet that has backed off to its maximum stays spread. An RFC that adds jitter on top
 /// of its cap has a `max` of cap·hi here.
 ///
