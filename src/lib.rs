@@ -64,6 +64,7 @@
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the front that programs hold |
+//! | `proxy` | a bad network in front of any service; with the feature of that name |
 //!
 //! # Platforms
 //!
@@ -84,6 +85,8 @@ pub mod exchange;
 pub mod fault;
 pub mod net;
 pub mod policy;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 pub mod requester;
 pub mod size;
 pub mod time;

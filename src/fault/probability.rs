@@ -1,4 +1,7 @@
 use core::fmt;
+use core::str::FromStr;
+
+use super::decimal::{Decimal, MOST_DECIMALS, NotADecimal};
 
 /// A probability, in steps of 2⁻⁶³, so that 0 never happens, 1 always does, and 0.5 is exact.
 ///
@@ -9,6 +12,8 @@ use core::fmt;
 /// assert_eq!(Probability::new(0.5)?, Probability::HALF);
 /// assert_eq!(Probability::ratio(1, 2)?, Probability::HALF);
 /// assert!(Probability::new(30.0).is_err()); // per cent?
+/// assert_eq!("30%".parse::<Probability>()?, "0.3".parse()?);
+/// assert_eq!(Probability::ratio(3, 10)?.to_string(), "30%");
 /// # Ok(())
 /// # }
 /// ```
@@ -30,6 +35,9 @@ pub enum NotAProbability {
         /// The whole asked for.
         denominator: u64,
     },
+    /// A text that is neither a fraction nor a percentage.
+    #[error("a probability is a fraction from 0 to 1 or a percentage, such as 0.3 or 30%")]
+    Unreadable,
 }
 
 impl Probability {
@@ -68,10 +76,39 @@ impl Probability {
         Ok(Self((scaled / denominator as u128) as u64))
     }
 
+    /// Part of a whole that both count in the same steps; never, if the whole is nothing.
+    pub(super) fn part(self, other: Self) -> Self {
+        let whole = u128::from(self.0) + u128::from(other.0);
+        let scaled = u128::from(self.0) * u128::from(CERTAIN) + whole / 2;
+        #[expect(clippy::cast_possible_truncation, reason = "at most 2⁶³, as the part is at most the whole")]
+        Self(scaled.checked_div(whole).unwrap_or(0) as u64)
+    }
+
+    /// The nearest probability to so many per cent; `None` above 100.
+    pub(super) fn percentage(number: Decimal) -> Option<Self> {
+        Self::fraction(Decimal { digits: number.digits, decimals: number.decimals + 2 })
+    }
+
+    fn fraction(number: Decimal) -> Option<Self> {
+        let whole = 10_u128.pow(number.decimals);
+        if number.digits > whole {
+            return None;
+        }
+        // Coarser than 2⁻⁶³ is nothing that has to be counted in more than 19 decimals.
+        let excess = 10_u128.pow(number.decimals.saturating_sub(MOST_DECIMALS));
+        let (part, whole) = (number.digits / excess, whole / excess);
+        #[expect(clippy::cast_possible_truncation, reason = "at most 2⁶³")]
+        Some(Self(((part * u128::from(CERTAIN) + whole / 2) / whole) as u64))
+    }
+
     /// The nearest float.
     #[must_use]
     pub const fn as_f64(self) -> f64 {
         self.0 as f64 / CERTAIN as f64
+    }
+
+    pub(super) const fn is_possible(self) -> bool {
+        self.0 > 0
     }
 
     /// Whether a draw of 64 uniform bits falls within this probability.
@@ -82,9 +119,34 @@ impl Probability {
 }
 
 impl fmt::Display for Probability {
-    /// In per cent, with as many digits as it takes to tell.
+    /// In per cent, with as many decimals as tell it from every other probability: parsing gives the same one back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", self.as_f64() * 100.0)
+        let percent = |decimals| {
+            let scaled = u128::from(self.0) * 100 * 10_u128.pow(decimals);
+            Decimal { digits: (scaled + u128::from(Self::HALF.0)) / u128::from(CERTAIN), decimals }
+        };
+        let short = (0..MOST_DECIMALS - 2).map(percent).find(|&short| Self::percentage(short) == Some(*self));
+        write!(f, "{}%", short.unwrap_or_else(|| percent(MOST_DECIMALS - 2)))
+    }
+}
+
+impl FromStr for Probability {
+    type Err = NotAProbability;
+
+    /// A percentage, `30%`, or a fraction from 0 to 1.
+    fn from_str(text: &str) -> Result<Self, NotAProbability> {
+        let unreadable = |NotADecimal| NotAProbability::Unreadable;
+        let (number, probability) = match text.strip_suffix('%') {
+            Some(number) => {
+                let number: Decimal = number.trim_end().parse().map_err(unreadable)?;
+                (Decimal { decimals: number.decimals + 2, ..number }, Self::percentage(number))
+            }
+            None => {
+                let number = text.parse().map_err(unreadable)?;
+                (number, Self::fraction(number))
+            }
+        };
+        probability.ok_or(NotAProbability::OutOfRange(number.digits as f64 / 10_u128.pow(number.decimals) as f64))
     }
 }
 
@@ -121,6 +183,28 @@ mod tests {
         assert!(matches!(Probability::new(f64::NAN), Err(NotAProbability::OutOfRange(value)) if value.is_nan()));
         assert_eq!(Probability::ratio(2, 1), Err(NotAProbability::NotARatio { numerator: 2, denominator: 1 }));
         assert!(Probability::ratio(0, 0).is_err());
+    }
+
+    #[test]
+    fn text_says_exactly_which_one_it_is() {
+        for steps in (0..64).flat_map(|bit| [1_u64 << bit, (1 << bit) - 1, (1 << bit) + 1]).filter(|&it| it <= CERTAIN)
+        {
+            assert_eq!(Probability(steps).to_string().parse(), Ok(Probability(steps)), "{steps}");
+        }
+        for seed in 0..10_000 {
+            let any = Probability(crate::Seed(seed).draw(0) >> 1);
+            assert_eq!(any.to_string().parse(), Ok(any), "{any}");
+        }
+        for text in ["0%", "100%", "5%", "0.1%", "33.3333%", "99.99999%", "0.00000000000000001%"] {
+            assert_eq!(text.parse::<Probability>().map(|it| it.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!("0.3".parse(), Probability::ratio(3, 10));
+        assert_eq!("1".parse(), Ok(Probability::ONE));
+        assert_eq!("130%".parse::<Probability>(), Err(NotAProbability::OutOfRange(1.3)));
+        assert_eq!("30".parse::<Probability>(), Err(NotAProbability::OutOfRange(30.0)));
+        for text in ["", "%", "half", "-0.1", "nan", "1e-3", "5 % "] {
+            assert_eq!(text.parse::<Probability>(), Err(NotAProbability::Unreadable), "{text}");
+        }
     }
 
     #[test]

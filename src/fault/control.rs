@@ -1,0 +1,60 @@
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+// The one thing here that `core` lacks; a lock is neither clock nor socket, and is taken when settings change only.
+use std::sync::{Mutex, PoisonError};
+
+use super::{Direction, Impairments, Profile};
+
+/// Changes the impairments of a [`LossySink`](super::LossySink) or a proxy while it runs, from any thread.
+///
+/// A change holds from the next datagram on. The states of the links stay: numbers, bursts, queues, what is on its
+/// way. Clones steer the same network.
+#[derive(Clone, Debug)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// How often the profile was changed.
+    version: AtomicU64,
+    profile: Mutex<Profile>,
+}
+
+impl Control {
+    pub(crate) fn new(profile: Profile) -> Self {
+        Self { shared: Arc::new(Shared { version: AtomicU64::new(0), profile: Mutex::new(profile) }) }
+    }
+
+    /// From now on, these impairments in this direction.
+    pub fn set(&self, direction: Direction, impairments: Impairments) {
+        self.change(|profile| *profile.direction_mut(direction) = impairments);
+    }
+
+    /// From now on, this profile.
+    pub fn set_profile(&self, profile: Profile) {
+        self.change(|present| *present = profile);
+    }
+
+    /// The present settings.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The settings, if they have changed since `seen`, which then is up to date.
+    pub(crate) fn news(&self, seen: &mut u64) -> Option<Profile> {
+        let version = self.shared.version.load(Ordering::Acquire);
+        if version == *seen {
+            return None;
+        }
+        *seen = version;
+        Some(self.profile())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Profile)) {
+        // Nothing that could panic runs under the lock.
+        change(&mut self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shared.version.fetch_add(1, Ordering::Release);
+    }
+}

@@ -1,0 +1,47 @@
+use super::{Direction, Link, LinkStats, Profile, Record};
+use crate::entropy::Seed;
+use crate::time::Timestamp;
+
+/// Both directions of the path of one client, which came `ordinal`-th.
+#[derive(Debug)]
+pub(crate) struct Links {
+    ordinal: u64,
+    to_server: Link,
+    to_client: Link,
+}
+
+impl Links {
+    pub(crate) fn new(profile: &Profile, seed: Seed, ordinal: u64) -> Self {
+        let link =
+            |direction: Direction| Link::new(profile.direction(direction).clone(), direction.link_seed(seed, ordinal));
+        Self { ordinal, to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) }
+    }
+
+    /// One datagram, this way.
+    pub(crate) fn transmit(&mut self, direction: Direction, now: Timestamp, datagram: &[u8]) -> Record {
+        let ordinal = self.ordinal;
+        let link = self.link_mut(direction);
+        let fate = link.transmit(now, datagram);
+        Record { link: ordinal, direction, n: link.stats().received, at: now, len: datagram.len(), fate }
+    }
+
+    pub(crate) fn reconfigure(&mut self, profile: &Profile) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.link_mut(direction).reconfigure(profile.direction(direction).clone());
+        }
+    }
+
+    pub(crate) fn stats(&self, direction: Direction) -> &LinkStats {
+        match direction {
+            Direction::ToServer => self.to_server.stats(),
+            Direction::ToClient => self.to_client.stats(),
+        }
+    }
+
+    fn link_mut(&mut self, direction: Direction) -> &mut Link {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+}
