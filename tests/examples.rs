@@ -244,7 +244,7 @@ fn a_message_that_no_datagram_can_carry_is_too_large_at_once_and_each_request_is
 
 #[test]
 fn the_same_seed_drops_the_same_requests() {
-    for seed in ["2", "15"] {
+    for seed in ["2", "12"] {
         let losses = || {
             let ended = run("lossy_backoff", &["--seed", seed, "--loss", "0.5"]);
             assert_eq!(ended.code, Some(0), "{ended:?}");

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use udp_retry::exchange::{Event, Execution, Failure, GiveUp};
+use udp_retry::fault::Direction;
 use udp_retry::size::Plpmtu;
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{
@@ -563,10 +564,11 @@ fn five_transmissions_at_half_loss_each_way_succeed_as_often_as_they_should() {
         }
         let rate = f64::from(succeeded) / f64::from(EXCHANGES);
         assert!((rate - expected).abs() < 6.0 * sigma, "seed {seed}: {rate}, not {expected}");
-        let sending = requester.transport().sending();
-        assert_eq!(sending.received, transmissions, "one fate for each transmission");
-        assert_eq!(sending.delivered, requester.transport().get_ref().left);
-        assert_eq!(requester.transport().receiving().received, sending.delivered, "every reply arrived in its wait");
+        let requests = requester.transport().stats(Direction::ToServer).fates;
+        assert_eq!(requests.received, transmissions, "one fate for each transmission");
+        assert_eq!(requests.delivered, requester.transport().get_ref().left);
+        let replies = requester.transport().stats(Direction::ToClient).fates;
+        assert_eq!(replies.received, requests.delivered, "every reply arrived in its wait");
     }
 }
 
