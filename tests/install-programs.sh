@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# install-programs.sh - the DNS and CoAP programs that tests/real_programs.rs sends through the lossy proxy.
+#
+# Debian 12 packages, some five seconds; as root or with password-less sudo. Does nothing where they are installed.
+set -euo pipefail
+
+missing=()
+for package in dnsmasq-base bind9-dnsutils libcoap3-bin; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} != 0 ] || exit 0
+
+sudo=()
+[ "$(id -u)" = 0 ] || sudo=(sudo -n)
+# Lists of several hours ago name packages that the archive no longer has.
+[ -n "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mmin -180 2>/dev/null | head -n 1)" ] ||
+    ${sudo[@]+"${sudo[@]}"} apt-get update -qq
+${sudo[@]+"${sudo[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
