@@ -197,6 +197,38 @@ fn what_is_delayed_on_the_way_out_leaves_on_time_while_somebody_waits() {
 }
 
 #[test]
+fn what_is_due_when_the_wait_ends_has_left() {
+    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(30))), Seed(1));
+    sink.send(0, b"x").unwrap();
+    assert_eq!(sink.recv_until(&mut [0; 8], at_ms(30)), Ok(None));
+    assert_eq!((sink.get_ref().left, sink.get_ref().sent[0].at), (1, at_ms(30)));
+}
+
+#[test]
+fn more_than_there_is_room_for_is_discarded_and_counted() {
+    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(30))), Seed(1));
+    for _ in 0..70_000 {
+        sink.send(0, b"x").unwrap();
+    }
+    assert_eq!((sent(&sink).in_flight, sent(&sink).discarded), (65_536, 70_000 - 65_536));
+    assert_balanced(&sent(&sink));
+}
+
+#[test]
+fn whoever_wakes_late_is_still_shown_first_what_came_first() {
+    let mut sink = LossySink::at_client(Room { late: ms(10), ..Room::default() }, replies(delay(ms(5))), Seed(1));
+    sink.get_mut().inbox.push_back((at_ms(0), 0, b"1".to_vec()));
+    assert_eq!(sink.recv_until(&mut [0; 8], at_ms(0)), Ok(None));
+    sink.control().set_profile(Profile::default());
+    sink.get_mut().inbox.push_back((at_ms(7), 0, b"2".to_vec()));
+    let mut buffer = [0; 8];
+    for (datagram, at) in [(b'1', at_ms(5)), (b'2', at_ms(7))] {
+        let received = sink.recv_until(&mut buffer, at_ms(6)).unwrap().unwrap();
+        assert_eq!((buffer[0], received.at), (datagram, at));
+    }
+}
+
+#[test]
 fn what_is_due_leaves_before_what_is_sent_now() {
     let mut sink =
         LossySink::at_client(Scripted::silent(), requests(script([(1, Rule::Delay { by: ms(5) })])), Seed(1));
@@ -348,6 +380,15 @@ fn a_buffer_too_small_is_told_the_true_length_however_late_the_datagram_is() {
     assert_eq!(sink.recv_until(&mut [0; 64], at_ms(7)), Ok(None));
     let received = sink.recv_until(&mut small[..2], at_ms(50)).unwrap().unwrap();
     assert_eq!((received.len, received.actual), (2, 6));
+
+    // What the path cut off is gone, whatever the buffer cuts off besides.
+    let cut = script([(1, Rule::Truncate { copy: 0, to: 3 }), (2, Rule::Truncate { copy: 0, to: 5 })]);
+    let mut sink = LossySink::at_client(echo(), replies(cut), Seed(1));
+    for (len, actual) in [(3, 3), (4, 5)] {
+        sink.send(0, b"abcdef").unwrap();
+        let received = sink.recv_until(&mut small, at_ms(50)).unwrap().unwrap();
+        assert_eq!((received.len, received.actual), (len, actual));
+    }
 }
 
 #[test]
@@ -547,6 +588,8 @@ proptest! {
 #[derive(Default, Debug)]
 struct Room {
     now: Timestamp,
+    /// Whoever waits finds what came up to so much later.
+    late: Duration,
     inbox: VecDeque<(Timestamp, u32, Vec<u8>)>,
     outbox: Vec<(Timestamp, u32, Vec<u8>)>,
 }
@@ -564,7 +607,7 @@ impl Transport for Room {
     }
 
     fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<u32>>, PathError> {
-        let limit = until.max(self.now);
+        let limit = until.max(self.now).after(self.late);
         let due = self.inbox.front().is_some_and(|(at, ..)| *at <= limit);
         let Some((at, from, datagram)) = due.then(|| self.inbox.pop_front()).flatten() else {
             self.now = limit;

@@ -126,7 +126,11 @@ impl Link {
 
     /// Decides what becomes of a datagram that enters at `now`.
     pub fn transmit(&mut self, now: Timestamp, datagram: &[u8]) -> Fate {
-        let mut len = datagram.len();
+        self.transmit_len(now, datagram.len())
+    }
+
+    /// Of a datagram that is not at hand as a whole: contents decide nothing.
+    pub(super) fn transmit_len(&mut self, now: Timestamp, mut len: usize) -> Fate {
         let fate = self.decide(now, &mut len);
         self.stats.count(&fate, len);
         fate

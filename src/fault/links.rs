@@ -17,12 +17,12 @@ impl Links {
         Self { ordinal, to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) }
     }
 
-    /// One datagram, this way.
-    pub(crate) fn transmit(&mut self, direction: Direction, now: Timestamp, datagram: &[u8]) -> Record {
+    /// One datagram of so many bytes, this way.
+    pub(crate) fn transmit(&mut self, direction: Direction, now: Timestamp, len: usize) -> Record {
         let ordinal = self.ordinal;
         let link = self.link_mut(direction);
-        let fate = link.transmit(now, datagram);
-        Record { link: ordinal, direction, n: link.stats().received, at: now, len: datagram.len(), fate }
+        let fate = link.transmit_len(now, len);
+        Record { link: ordinal, direction, n: link.stats().received, at: now, len, fate }
     }
 
     pub(crate) fn reconfigure(&mut self, profile: &Profile) {

@@ -165,7 +165,7 @@ impl<T: Transport> LossySink<T> {
     }
 
     /// What becomes of a datagram, in the direction in which it goes.
-    fn decide(&mut self, direction: Direction, peer: T::Peer, now: Timestamp, datagram: &[u8]) -> Fate {
+    fn decide(&mut self, direction: Direction, peer: T::Peer, now: Timestamp, len: usize) -> Fate {
         if let Some(profile) = self.control.news(&mut self.control_seen) {
             self.profile = profile;
             for links in self.peers.values_mut() {
@@ -175,7 +175,7 @@ impl<T: Transport> LossySink<T> {
         let place = self.place(peer);
         // A place that was just found is there.
         let Some(links) = self.peers.get_mut(place) else { return Fate::Dropped(DropCause::Loss) };
-        let record = links.transmit(direction, now, datagram);
+        let record = links.transmit(direction, now, len);
         if let Some(observer) = &mut self.observer {
             observer(peer, &record);
         }
@@ -230,7 +230,7 @@ impl<T: Transport> LossySink<T> {
     ) -> Result<Option<PathError>, PathError> {
         self.release();
         let now = self.inner.now();
-        let deliveries = match self.decide(self.sending, to, now, datagram) {
+        let deliveries = match self.decide(self.sending, to, now, datagram.len()) {
             Fate::Delivered(deliveries) => deliveries,
             Fate::Dropped(_) => return Ok(None),
             Fate::TooBig { limit } => return Err(PathError::TooBig { limit: Some(limit) }),
@@ -256,19 +256,18 @@ impl<T: Transport> LossySink<T> {
     /// A datagram has arrived at this host: into the line with it, or straight to the caller, if `direct` and
     /// nothing holds it up or changes it.
     fn take_in(&mut self, received: &Received<T::Peer>, datagram: &[u8], direct: bool) -> bool {
-        let fate = self.decide(self.sending.opposite(), received.from, received.at, datagram);
+        let fate = self.decide(self.sending.opposite(), received.from, received.at, received.actual);
         let Fate::Delivered(deliveries) = fate else { return false };
         let mut passed = false;
         for delivery in &deliveries {
-            let unchanged = delivery.len == datagram.len() && delivery.flips.as_slice().is_empty();
+            let unchanged = delivery.len == received.actual && delivery.flips.as_slice().is_empty();
             let next = self.incoming.line.next_due().is_none_or(|due| due > delivery.at);
             if direct && !passed && unchanged && next && delivery.at <= received.at {
                 passed = true;
                 self.incoming.passed += 1;
                 continue;
             }
-            let whole = delivery.len == datagram.len();
-            let cut_off = if whole { received.actual.saturating_sub(received.len) } else { 0 };
+            let cut_off = delivery.len.saturating_sub(datagram.len());
             let room = self.incoming.line.push(Arrived { from: received.from, cut_off }, delivery, datagram);
             self.incoming.discarded += u64::from(!room);
         }
