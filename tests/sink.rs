@@ -335,6 +335,15 @@ fn a_fresh_port_drops_what_is_on_its_way_in_both_directions_and_counts_it() {
     assert_eq!(sink.recv_until(&mut [0; 8], at_ms(100)), Ok(None));
     assert_balanced(&sent(&sink));
     assert_balanced(&heard(&sink));
+
+    // News of the old port too.
+    sink.send(0, b"c").unwrap();
+    sink.get_mut().advance(ms(10));
+    sink.get_mut().fail_sends(2, PathError::Denied);
+    sink.send(0, b"d").unwrap();
+    assert_eq!(sent(&sink).failed, 1);
+    assert_eq!(sink.renew(), Ok(()));
+    assert_eq!(sink.recv_until(&mut [0; 8], at_ms(200)), Ok(None));
 }
 
 // Copies and damage.
@@ -506,6 +515,11 @@ fn a_control_changes_a_sink_in_another_thread_and_the_links_go_on() {
         sink.send(0, b"x").unwrap();
     }
     assert_eq!((sink.get_ref().left, sent(&sink).fates.dropped.script), (2, 1));
+    // Each direction by itself.
+    control.set_profile(replies(always()));
+    sink.send(0, b"x").unwrap();
+    assert_eq!((sink.get_ref().left, sink.recv_until(&mut [0; 8], at_ms(50))), (3, Ok(None)));
+    assert_eq!(heard(&sink).fates.dropped.loss, 3);
 }
 
 #[test]
