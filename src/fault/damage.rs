@@ -112,7 +112,7 @@ pub struct Flips {
 }
 
 impl Flips {
-    /// The numbers of the bits, ascending only by chance.
+    /// The numbers of the bits, ascending.
     #[must_use]
     pub fn as_slice(&self) -> &[u32] {
         self.bits.get(..self.count.into()).unwrap_or_default()
@@ -133,6 +133,7 @@ impl Flips {
             (Some(place), Ok(bit)) => {
                 *place = bit;
                 self.count += 1;
+                self.bits.get_mut(..self.count.into()).unwrap_or_default().sort_unstable();
                 true
             }
             _ => false,

@@ -109,7 +109,7 @@ mod tests {
             assert!(line.push(key, &at(due, 9), &[key; 4]));
         }
         assert_eq!((line.len(), line.next_due()), (5, Some(Timestamp::from_nanos(10))));
-        assert_eq!(line.pop_due(Timestamp::from_nanos(9), |..| ()), None);
+        assert_eq!(line.pop_due(Timestamp::from_nanos(9), |_, _, _| ()), None);
         let late = Timestamp::from_nanos(99);
         let out: Vec<_> = core::iter::from_fn(|| line.pop_due(late, |key, at, _| (key, at.as_nanos()))).collect();
         assert_eq!(out, [(1, 10), (4, 10), (3, 20), (0, 30), (2, 30)]);
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(line.clear(), fit);
         let fit = (0..).take_while(|_| line.push((), &at(5, 0), &[])).count();
         assert_eq!(fit, MOST_DATAGRAMS);
-        while line.pop_due(Timestamp::MAX, |..| ()).is_some() {}
+        while line.pop_due(Timestamp::MAX, |_, _, _| ()).is_some() {}
         assert_eq!((line.held_bytes, line.len()), (0, 0));
         assert!(line.kept_bytes <= 2 * MOST_BYTES);
         assert!(line.push((), &at(5, 1), &[1]));

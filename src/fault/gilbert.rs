@@ -54,7 +54,7 @@ impl GilbertElliott {
             return Err(Infeasible::BurstTooLong { mean_burst, most: LONGEST_BURST });
         }
         // What is not a number is no burst either.
-        if !(mean_burst >= least) {
+        if mean_burst.is_nan() || mean_burst < least {
             return Err(Infeasible::BurstTooShort { loss, mean_burst, least });
         }
         let infeasible = |_| Infeasible::BurstTooShort { loss, mean_burst, least };

@@ -7,7 +7,7 @@ use super::Probability;
 #[non_exhaustive]
 pub enum Infeasible {
     /// So much loss does not fit into bursts so short, or a burst is shorter than one datagram.
-    #[error("a loss of {loss} in bursts of {mean_burst} cannot be: they last {least} datagrams at least")]
+    #[error("a loss of {loss} in bursts of {mean_burst} cannot be: they last {} datagrams at least", rounded_up(*least))]
     BurstTooShort {
         /// The loss asked for.
         loss: Probability,
@@ -132,4 +132,9 @@ pub enum Infeasible {
         /// The datagram.
         number: u64,
     },
+}
+
+/// To nine decimals: a loss of 60 % needs 1.5 and not 1.4999999999999998, although that would do.
+fn rounded_up(number: f64) -> f64 {
+    libm::ceil(number * 1e9) / 1e9
 }

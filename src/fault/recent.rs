@@ -44,6 +44,7 @@ impl<K: Copy + Ord, V> Recent<K, V> {
     }
 
     /// The key and the value at a place.
+    #[cfg(any(test, feature = "proxy"))]
     pub(crate) fn entry_mut(&mut self, place: usize) -> Option<(K, &mut V)> {
         let entry = self.entries.get_mut(place)?;
         Some((entry.key, entry.value.as_mut()?))

@@ -11,7 +11,8 @@ use super::link::MOST_COPIES;
 ///
 /// As text: `drop 1,3; duplicate 5 after 2s; delay 7 by 200ms; truncate 4 to 100; corrupt 9 bit 13;
 /// refuse 6 above 1372`. The copies
-/// of a duplicated datagram count from 0, the datagram itself; `corrupt 5.1 bit 13` damages the first extra one.
+/// of a duplicated datagram count from 0, the datagram itself, by the time that they come; `corrupt 5.1 bit 13` damages
+/// the first extra one.
 ///
 /// What the script does to a datagram, chance does not do again; its delay comes on top of the link's.
 ///

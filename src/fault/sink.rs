@@ -50,10 +50,12 @@ pub struct LossySink<T: Transport> {
     incoming: Way<Arrived<T::Peer>>,
     /// What the system said of a datagram that left late.
     news: Option<PathError>,
-    observer: Option<Box<dyn FnMut(T::Peer, &Record) + Send>>,
+    observer: Option<Observer<T::Peer>>,
     /// For damaged copies, and for what arrives while nobody asks.
     scratch: Vec<u8>,
 }
+
+type Observer<P> = Box<dyn FnMut(P, &Record) + Send>;
 
 /// Whom a datagram came from, and how many bytes the caller's buffer cut off.
 #[derive(Clone, Copy, Debug)]
