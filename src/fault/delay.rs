@@ -171,8 +171,7 @@ impl DelayLaw {
     /// The standard deviation.
     #[must_use]
     pub fn std_dev(&self) -> Duration {
-        let (mean, square) = self.moments();
-        duration(libm::sqrt((square - mean * mean).max(0.0)))
+        duration(libm::sqrt(self.moments().1.max(0.0)))
     }
 
     /// The probability of a delay of at most this.
@@ -207,32 +206,31 @@ impl DelayLaw {
         }
     }
 
-    /// First and second moment, in nanoseconds.
+    /// Mean and variance, in nanoseconds; the variance never as a difference of large numbers.
     fn moments(&self) -> (f64, f64) {
         match &self.0 {
-            Shape::Fixed(delay) => (*delay as f64, (*delay as f64) * (*delay as f64)),
-            Shape::Uniform { mean, jitter } => {
-                let (mean, jitter) = (*mean as f64, *jitter as f64);
-                (mean, mean * mean + jitter * jitter / 3.0)
-            }
-            Shape::Normal { mean, sigma: 0 } => (*mean as f64, (*mean as f64) * (*mean as f64)),
+            Shape::Fixed(delay) => (*delay as f64, 0.0),
+            Shape::Uniform { mean, jitter } => (*mean as f64, *jitter as f64 * *jitter as f64 / 3.0),
+            Shape::Normal { mean, sigma: 0 } => (*mean as f64, 0.0),
             Shape::Normal { mean, sigma } => {
                 let (mean, sigma) = (*mean as f64, *sigma as f64);
                 let score = mean / sigma;
-                let (above, density) = (normal_cdf(score), libm::exp(-score * score / 2.0) / libm::sqrt(2.0 * PI));
-                (mean * above + sigma * density, (mean * mean + sigma * sigma) * above + mean * sigma * density)
+                let below = normal_cdf(-score);
+                // By how many deviations the clamp shifts the mean.
+                let shift = libm::exp(-score * score / 2.0) / libm::sqrt(2.0 * PI) - score * below;
+                (mean + sigma * shift, sigma * sigma * (1.0 - below - score * shift - shift * shift))
             }
-            Shape::Exponential { least, tail } => {
-                let (least, tail) = (*least as f64, *tail as f64);
-                (least + tail, least * least + 2.0 * least * tail + 2.0 * tail * tail)
-            }
+            Shape::Exponential { least, tail } => (*least as f64 + *tail as f64, *tail as f64 * *tail as f64),
             Shape::Quantiles(table) => {
-                let pairs = table.iter().zip(table.iter().skip(1)).map(|(&a, &b)| (a as f64, b as f64));
+                let least = table.first().copied().unwrap_or_default();
+                let beyond = |quantile: &Ns| (quantile - least) as f64;
+                let pairs = table.iter().zip(table.iter().skip(1)).map(|(a, b)| (beyond(a), beyond(b)));
                 let (sum, squares) = pairs.fold((0.0, 0.0), |(sum, squares), (a, b)| {
                     (sum + (a + b) / 2.0, squares + (a * a + a * b + b * b) / 3.0)
                 });
                 let lines = (table.len() - 1) as f64;
-                (sum / lines, squares / lines)
+                let mean = sum / lines;
+                (least as f64 + mean, squares / lines - mean * mean)
             }
         }
     }
@@ -258,7 +256,10 @@ impl DelayLaw {
     fn at_level(&self, level: f64) -> Ns {
         match &self.0 {
             Shape::Fixed(delay) => *delay,
-            Shape::Uniform { mean, jitter } => mean - jitter + whole(2.0 * *jitter as f64 * level),
+            Shape::Uniform { mean, jitter } => {
+                // Doubled as a float, the widest jitter of all may be rounded up.
+                (mean - jitter).saturating_add(whole(2.0 * *jitter as f64 * level))
+            }
             // Drawn by their scores.
             Shape::Normal { mean, .. } => *mean,
             Shape::Exponential { least, tail } => {

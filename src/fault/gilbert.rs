@@ -44,12 +44,13 @@ impl GilbertElliott {
     /// [`Infeasible::BurstTooShort`] below max(1, loss/(1 - loss)), [`Infeasible::BurstTooLong`] past 10⁹,
     /// [`Infeasible::CertainLossInBursts`].
     pub fn with_mean_burst(loss: Probability, mean_burst: f64) -> Result<Self, Infeasible> {
-        if loss == Probability::ONE {
-            return Err(Infeasible::CertainLossInBursts { mean_burst });
-        }
         let share = loss.as_f64();
         let odds = share / (1.0 - share);
         let least = odds.max(1.0);
+        // As good as certain: its shortest burst is longer than the longest.
+        if least > LONGEST_BURST {
+            return Err(Infeasible::CertainLossInBursts { mean_burst });
+        }
         if mean_burst > LONGEST_BURST {
             return Err(Infeasible::BurstTooLong { mean_burst, most: LONGEST_BURST });
         }
