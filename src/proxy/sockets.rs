@@ -1,0 +1,185 @@
+//! Non-blocking sockets, and what their answers mean.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use mio::net::UdpSocket;
+use socket2::SockRef;
+
+use crate::net::classify;
+use crate::transport::PathError;
+
+/// Listens, with as much room for what has not been read yet as the system grants.
+pub(super) fn listening(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    let options = SockRef::from(&socket);
+    if options.recv_buffer_size()? < LISTENERS_ROOM {
+        // Less room is no reason not to run.
+        let _ = options.set_recv_buffer_size(LISTENERS_ROOM);
+    }
+    allow_large_sends(&socket)?;
+    Ok(socket)
+}
+
+/// A socket that hears the service and nobody else, on a port of its own.
+pub(super) fn connected(upstream: SocketAddr, room: Option<usize>) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(any(upstream))?;
+    if let Some(room) = room {
+        let _ = SockRef::from(&socket).set_recv_buffer_size(room);
+    }
+    allow_large_sends(&socket)?;
+    connect(&socket, upstream)?;
+    Ok(socket)
+}
+
+/// The room for unread replies that each session asks for, if the system's default is less: all sessions together
+/// stay bounded.
+pub(super) fn sessions_room(upstream: SocketAddr, max_sessions: usize) -> io::Result<Option<usize>> {
+    let default = SockRef::from(&UdpSocket::bind(any(upstream))?).recv_buffer_size()?;
+    let room = (ALL_SESSIONS_ROOM / max_sessions.max(1)).min(LISTENERS_ROOM);
+    Ok((room > default).then_some(room))
+}
+
+/// What a socket had.
+pub(super) enum Read<T> {
+    Datagram(T),
+    /// Nothing, until the next event.
+    Empty,
+    /// News of something sent earlier. Datagrams may be queued behind it.
+    Error,
+}
+
+pub(super) fn read<T>(mut receive: impl FnMut() -> io::Result<T>) -> Read<T> {
+    match uninterrupted(&mut receive) {
+        Ok(datagram) => Read::Datagram(datagram),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Empty,
+        Err(_) => Read::Error,
+    }
+}
+
+/// What became of a datagram that was to leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sent {
+    Passed,
+    /// It has left, after the system had reported an error of an earlier one instead.
+    PassedAfterError,
+    /// The system would not take it, be it for a full queue: what waits for room here would delay all that follow.
+    Failed,
+    /// There is no session any more to send it from.
+    Nowhere,
+}
+
+/// An error may belong to an earlier datagram, and this one then was not sent: so it is re-issued once, at once.
+pub(super) fn send(mut attempt: impl FnMut() -> io::Result<usize>) -> Sent {
+    match uninterrupted(&mut attempt) {
+        Ok(_) => Sent::Passed,
+        Err(_) => match uninterrupted(&mut attempt) {
+            Ok(_) => Sent::PassedAfterError,
+            Err(_) => Sent::Failed,
+        },
+    }
+}
+
+/// Whether a socket more might be had if there were one less: the system has run out of descriptors, memory or
+/// ports. Not if the service cannot be reached at all.
+pub(super) fn exhausted(error: &io::Error) -> bool {
+    matches!(classify(error), PathError::NoBuffers | PathError::Other(_))
+}
+
+fn uninterrupted<T>(call: &mut impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            called => return called,
+        }
+    }
+}
+
+fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {
+    socket.connect(peer)?;
+    // What came before that is in the queue, whoever sent it. It is no more than the queue holds.
+    let nowhere = &mut [];
+    let _ = (0..MOST_QUEUED).find(|_| matches!(read(|| socket.recv(nowhere)), Read::Empty));
+    Ok(())
+}
+
+/// macOS refuses whatever exceeds the send buffer, 9216 bytes by default.
+fn allow_large_sends(socket: &UdpSocket) -> io::Result<()> {
+    if cfg!(any(target_os = "linux", target_os = "android", windows)) {
+        return Ok(());
+    }
+    let options = SockRef::from(socket);
+    if options.send_buffer_size()? < LARGEST_DATAGRAM { options.set_send_buffer_size(LARGEST_DATAGRAM) } else { Ok(()) }
+}
+
+/// Any own address of that family, any port.
+fn any(peer: SocketAddr) -> SocketAddr {
+    match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}
+
+/// More than a datagram can be, so that none is cut.
+pub(super) const LARGEST_DATAGRAM: usize = 65_536;
+/// Bytes, as the system counts them, its own overhead included.
+const LISTENERS_ROOM: usize = 4 << 20;
+const ALL_SESSIONS_ROOM: usize = 256 << 20;
+/// More than the largest receive buffer holds of the smallest datagrams.
+const MOST_QUEUED: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers by the list, and shows what was left of it.
+    fn calls<T>(
+        mut answers: Vec<io::Result<usize>>,
+        ask: impl FnOnce(&mut dyn FnMut() -> io::Result<usize>) -> T,
+    ) -> (T, usize) {
+        answers.reverse();
+        let asked = ask(&mut || answers.pop().unwrap());
+        (asked, answers.len())
+    }
+
+    #[test]
+    fn a_send_is_reissued_once_and_interruptions_do_not_count() {
+        let error = |kind: io::ErrorKind| Err(kind.into());
+        use io::ErrorKind::{ConnectionRefused as Refused, Interrupted, WouldBlock};
+        for (answers, sent) in [
+            (vec![Ok(1)], Sent::Passed),
+            (vec![error(Interrupted), Ok(1)], Sent::Passed),
+            (vec![error(Refused), Ok(1)], Sent::PassedAfterError),
+            (vec![error(Interrupted), error(Refused), error(Interrupted), Ok(1)], Sent::PassedAfterError),
+            (vec![error(Refused), error(Refused)], Sent::Failed),
+            (vec![error(WouldBlock), error(WouldBlock)], Sent::Failed),
+        ] {
+            assert_eq!(calls(answers, |attempt| send(attempt)), (sent, 0));
+        }
+    }
+
+    #[test]
+    fn what_strangers_sent_before_connecting_is_not_heard() {
+        let bound = || UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (socket, stranger, service) = (bound(), bound(), bound());
+        for _ in 0..3 {
+            stranger.send_to(b"forged", socket.local_addr().unwrap()).unwrap();
+        }
+        connect(&socket, service.local_addr().unwrap()).unwrap();
+        assert!(matches!(read(|| socket.recv(&mut [0; 16])), Read::Empty));
+        service.send_to(b"reply", socket.local_addr().unwrap()).unwrap();
+        assert!(matches!(read(|| socket.recv(&mut [0; 16])), Read::Datagram(5)));
+    }
+
+    #[test]
+    fn only_a_shortage_is_worth_a_session() {
+        for (kind, worth) in [
+            (io::ErrorKind::OutOfMemory, true),
+            (io::ErrorKind::AddrInUse, true),
+            (io::ErrorKind::NetworkUnreachable, false),
+            (io::ErrorKind::PermissionDenied, false),
+        ] {
+            assert_eq!(exhausted(&kind.into()), worth, "{kind:?}");
+        }
+    }
+}
