@@ -253,6 +253,12 @@ fn what_fits_into_the_mtu_with_its_headers_passes_and_one_byte_more_does_not() {
             }
         }
     }
+    // Where the headers alone are too large, not even an empty datagram passes.
+    for oversize in [Oversize::Drop, Oversize::Error, Oversize::Truncate] {
+        let mut link = Link::new(Impairments::NONE.with_mtu(MtuClamp::new(Pmtu::new(27), oversize)), Seed(1));
+        assert!(!matches!(link.transmit(at(0), b""), Fate::Delivered(_)), "{oversize:?}");
+        assert_eq!((link.stats().dropped.mtu, link.stats().clamped), (1, 0));
+    }
     assert_eq!(Oversize::default(), Oversize::Drop);
 }
 

@@ -172,15 +172,17 @@ impl Link {
             return Fate::Dropped(DropCause::Outage);
         }
         if let Some(mtu) = impairments.mtu() {
-            let limit = mtu.limit(impairments.headers());
+            let headers = impairments.headers();
+            let limit = mtu.limit(headers);
             match mtu.oversize() {
-                _ if *len <= limit.bytes() => {}
-                Oversize::Drop => return Fate::Dropped(DropCause::Mtu),
+                _ if mtu.carries(*len, headers) => {}
                 Oversize::Error => return Fate::TooBig { limit },
-                Oversize::Truncate => {
+                Oversize::Truncate if mtu.carries(0, headers) => {
                     *len = limit.bytes();
                     stats.clamped += 1;
                 }
+                // Not even the headers fit, or nobody is told.
+                Oversize::Truncate | Oversize::Drop => return Fate::Dropped(DropCause::Mtu),
             }
         }
         let mut at = now;

@@ -39,6 +39,11 @@ impl MtuClamp {
         self.oversize
     }
 
+    /// Whether a payload of so many bytes fits, where headers take so many.
+    pub(super) fn carries(&self, payload: usize, headers: u32) -> bool {
+        headers <= self.pmtu.bytes() && payload <= self.limit(headers).bytes()
+    }
+
     /// The largest payload, where headers take so many bytes.
     pub(super) fn limit(&self, headers: u32) -> Plpmtu {
         let payload = self.pmtu.bytes().saturating_sub(headers);
