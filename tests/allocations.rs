@@ -10,9 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use udp_retry::exchange::{Action, Exchange, Next, Transaction};
+use udp_retry::fault::{Direction, Fate, Link};
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::time::Timestamp;
-use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, any_reply, transaction_id};
+use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::{Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
 #[test]
 fn the_counter_counts() {
@@ -87,6 +89,90 @@ fn a_request_over_loopback_allocates_nothing_after_the_first_ones() {
         }
         let count = allocations(|| (10..110).for_each(|id| request(requester, id)));
         assert_eq!(count, 0, "in 100 requests");
+    }
+}
+
+#[test]
+fn a_link_with_every_stage_allocates_nothing_once_its_queue_has_been_full() {
+    for queue in ["100ms", "64kB", "25 datagrams"] {
+        let mut link = Link::new(bad_network(queue), Seed(7));
+        let (mut now, mut datagram) = (Timestamp::ZERO, [0; 1250]);
+        // Four for each one that there is room for.
+        let mut carry = |datagrams: u32| {
+            for _ in 0..datagrams {
+                now = now.after(Duration::from_micros(250));
+                if let Fate::Delivered(copies) = link.transmit(now, &datagram) {
+                    copies.iter().for_each(|copy| assert!(copy.damage(&mut datagram).len() <= 1250));
+                }
+            }
+            assert!(link.stats().dropped.queue > 0);
+        };
+        carry(10_000);
+        assert_eq!(allocations(|| carry(100_000)), 0, "queue {queue}");
+    }
+}
+
+#[test]
+fn a_lossy_sink_that_delays_allocates_nothing_once_its_lines_have_been_full() {
+    let mut sink = LossySink::new(Mirror::default(), bad_network("100ms"), Seed(7));
+    let (datagram, mut buffer) = ([0x5a; 1250], [0; 1500]);
+    let mut carry = |datagrams: u32, apart: Duration| {
+        for _ in 0..datagrams {
+            sink.send(0, &datagram).unwrap();
+            let until = sink.now().after(apart);
+            while sink.recv_until(&mut buffer, until).unwrap().is_some() {}
+        }
+        let stats = sink.stats(Direction::ToClient);
+        assert!(stats.in_flight > 0 && stats.passed > 0 && stats.fates.corrupted > 0 && stats.fates.truncated > 0);
+        assert_eq!(stats.discarded, 0);
+    };
+    // With a full queue there are always more on their way than ever without; and so many that every buffer has held
+    // a datagram that was not cut.
+    carry(100_000, Duration::from_millis(1));
+    assert_eq!(allocations(|| carry(100_000, Duration::from_millis(2))), 0);
+}
+
+/// Every stage, each often enough to be met.
+fn bad_network(queue: &str) -> Impairments {
+    let spec = format!(
+        "script {{ drop 20001; duplicate 30001 after 1ms }}; outage from 1s for 20ms every 2s; mtu 1400; \
+         rate 10mbit queue {queue}; loss 5% burst 3; duplicate 10% late 200ms ~100ms; truncate 10%; \
+         corrupt 10% bits 8; delay 50ms exponential 20ms correlation 25%; reorder 5% by 30ms"
+    );
+    spec.parse().unwrap()
+}
+
+/// Sends everything back at once, in virtual time, and keeps no more than a count of it.
+#[derive(Default, Debug)]
+struct Mirror {
+    now: Timestamp,
+    queued: u32,
+}
+
+impl Transport for Mirror {
+    type Peer = usize;
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn send(&mut self, _: usize, _: &[u8]) -> Result<(), PathError> {
+        self.queued += 1;
+        Ok(())
+    }
+
+    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
+        if self.queued > 0 {
+            self.queued -= 1;
+            buffer[..1250].fill(0xa5);
+            return Ok(Some(Received { from: 0, len: 1250, actual: 1250, at: self.now }));
+        }
+        self.now = self.now.max(until);
+        Ok(None)
+    }
+
+    fn renew(&mut self) -> Result<(), PathError> {
+        Ok(())
     }
 }
 
