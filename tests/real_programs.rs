@@ -156,7 +156,10 @@ fn installed(test: &str, programs: &[&str]) -> bool {
         !found.unwrap().success()
     };
     let Some(missing) = programs.iter().find(missing) else { return true };
-    assert!(std::env::var_os("UDP_RETRY_REQUIRE_ALL").is_none(), "{missing} is not installed: tests/install-programs.sh");
+    assert!(
+        std::env::var_os("UDP_RETRY_REQUIRE_ALL").is_none(),
+        "{missing} is not installed: tests/install-programs.sh"
+    );
     println!("SKIPPED {test}: {missing} is not installed: tests/install-programs.sh");
     false
 }
