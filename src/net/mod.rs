@@ -2,7 +2,7 @@
 //!
 //! | platform | waits | true length of a cut datagram | fresh port | path MTU |
 //! |---|---|---|---|---|
-//! | Linux, Android | `ppoll`, late by some 0.05 ms | from the kernel | same socket, some 2 µs | read and steered |
+//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | from the kernel | same socket, some 2 µs | read and steered |
 //! | elsewhere | socket timeout, late by milliseconds | by a buffer of full size | new socket | `Unsupported` |
 //!
 //! No wait ends early on any of them.

@@ -103,9 +103,10 @@ impl UdpTransport {
         &self.socket
     }
 
-    /// Gives the socket back.
+    /// Gives the socket back, without a timeout.
     #[must_use]
     pub fn into_socket(self) -> UdpSocket {
+        sys::forget_timeout(&self.socket);
         self.socket
     }
 
@@ -237,9 +238,10 @@ impl UdpServer {
         &self.socket
     }
 
-    /// Gives the socket back.
+    /// Gives the socket back, without a timeout.
     #[must_use]
     pub fn into_socket(self) -> UdpSocket {
+        sys::forget_timeout(&self.socket);
         self.socket
     }
 }
@@ -299,14 +301,17 @@ fn receive_until(
     buffer: &mut [u8],
     until: Timestamp,
 ) -> Result<Option<(sys::Arrival, Timestamp)>, PathError> {
+    let mut remaining = until.since(clock.now());
+    let mut received = receiver.receive_first(socket, buffer, connected, remaining);
     loop {
-        let remaining = until.since(clock.now());
-        match receiver.receive(socket, buffer, connected, remaining) {
+        match received {
             Ok(Some(arrival)) => return Ok(Some((arrival, clock.now()))),
             Ok(None) if remaining.is_zero() => return Ok(None),
             Ok(None) => {}
             Err(error) => return Err(classify(&error)),
         }
+        remaining = until.since(clock.now());
+        received = receiver.receive(socket, buffer, connected, remaining);
     }
 }
 

@@ -16,7 +16,10 @@ use crate::size::IpFamily;
 
 /// Receives into the caller's buffer; the kernel tells the true length.
 #[derive(Debug)]
-pub(super) struct Receiver;
+pub(super) struct Receiver {
+    /// The timeout of the socket itself, once it is known. Having one costs nothing, setting one 0.2 µs.
+    timeout: Option<Duration>,
+}
 
 /// A datagram in the caller's buffer.
 #[derive(Debug)]
@@ -29,7 +32,26 @@ pub(super) struct Arrival {
 
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self
+        Self { timeout: None }
+    }
+
+    /// The beginning of a wait. A long one blocks in `recv` itself: a reply that comes in the first half of it, as
+    /// most do, costs no other system call. `None` does not mean that the time is up.
+    pub(super) fn receive_first(
+        &mut self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+        connected: bool,
+        wait: Duration,
+    ) -> io::Result<Option<Arrival>> {
+        let Some(most) = blockable(wait) else { return self.receive(socket, buffer, connected, wait) };
+        if !self.timeout.is_some_and(|timeout| timeout <= most && timeout >= most / 4) {
+            // In between, so that it also suits waits with other jitter.
+            let timeout = most * 5 / 8;
+            socket.set_read_timeout(Some(timeout))?;
+            self.timeout = Some(timeout);
+        }
+        arrival(socket, buffer, connected, RecvFlags::TRUNC)
     }
 
     /// Takes a datagram that is there, or the first one within `wait`. `None` does not mean that the time is up: a
@@ -44,21 +66,33 @@ impl Receiver {
         if !wait.is_zero() && !readable(socket, coarse(wait))? {
             return Ok(None);
         }
-        let flags = RecvFlags::TRUNC | RecvFlags::DONTWAIT;
-        let received = if connected {
-            recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None })
-        } else {
-            recvfrom(socket, buffer, flags).map(|(len, actual, from)| {
-                let from = from.and_then(|from| SocketAddr::try_from(from).ok());
-                Arrival { len, actual, from }
-            })
-        };
-        match received {
-            Ok(arrival) => Ok(Some(arrival)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        arrival(socket, buffer, connected, RecvFlags::TRUNC | RecvFlags::DONTWAIT)
     }
+}
+
+/// `None` if there was nothing, or a signal came first.
+fn arrival(socket: &UdpSocket, buffer: &mut [u8], connected: bool, flags: RecvFlags) -> io::Result<Option<Arrival>> {
+    let received = if connected {
+        recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None })
+    } else {
+        recvfrom(socket, buffer, flags).map(|(len, actual, from)| {
+            let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+            Arrival { len, actual, from }
+        })
+    };
+    match received {
+        Ok(arrival) => Ok(Some(arrival)),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How long a socket's own timeout may be within a wait. It ends late, by up to an eighth and three ticks of 4 ms;
+/// what is left is for `ppoll`. In a short wait there is no room for that.
+fn blockable(wait: Duration) -> Option<Duration> {
+    const SHORTEST: Duration = Duration::from_millis(25);
+    const TICKS: Duration = Duration::from_millis(12);
+    (wait >= SHORTEST).then(|| (wait - wait / 8).saturating_sub(TICKS))
 }
 
 /// The kernel may end a `ppoll` late by 0.1 % of what was asked. So a long wait first asks for a little less, and
@@ -83,6 +117,12 @@ fn readable(socket: &UdpSocket, wait: Duration) -> io::Result<bool> {
 pub(super) fn reconnect(socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<()> {
     connect_unspec(&*socket)?;
     socket.connect(peer)
+}
+
+/// Undoes what the waits of a [`Receiver`] left behind.
+pub(super) fn forget_timeout(socket: &UdpSocket) {
+    // Whoever takes the socket over will see if this failed: his reads end early.
+    let _ = socket.set_read_timeout(None);
 }
 
 /// Whether the mode took hold for this family.

@@ -28,6 +28,17 @@ impl Receiver {
         Self { whole: vec![0; 65_536] }
     }
 
+    /// The beginning of a wait.
+    pub(super) fn receive_first(
+        &mut self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+        connected: bool,
+        wait: Duration,
+    ) -> io::Result<Option<Arrival>> {
+        self.receive(socket, buffer, connected, wait)
+    }
+
     /// Takes a datagram that is there, or the first one within `wait`. `None` does not mean that the time is up.
     pub(super) fn receive(
         &mut self,
@@ -69,6 +80,12 @@ pub(super) fn reconnect(socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<
     fresh.connect(peer)?;
     *socket = fresh;
     Ok(())
+}
+
+/// Undoes what the waits of a [`Receiver`] left behind.
+pub(super) fn forget_timeout(socket: &UdpSocket) {
+    // Whoever takes the socket over will see if this failed: his reads end early.
+    let _ = socket.set_read_timeout(None);
 }
 
 pub(super) fn set_fragmentation(_socket: &UdpSocket, _family: IpFamily, _mode: Fragmentation) -> io::Result<bool> {
