@@ -10,7 +10,7 @@ use std::net::ToSocketAddrs;
 
 use crate::entropy::Seed;
 use crate::error::RequestError;
-use crate::exchange::{Failure, Identity, Match, Next, ReplyMatcher, Timeline, Transaction};
+use crate::exchange::{Failure, Identity, Match, Next, OnUnreachable, ReplyMatcher, Timeline, Transaction};
 use crate::net::{UdpTransport, system_seed};
 use crate::policy::{RetryBudget, RetryPolicy};
 use crate::time::Timestamp;
@@ -76,6 +76,7 @@ impl ReliableRequester<UdpTransport> {
             matcher: Box::new(matcher),
             policy: RetryPolicy::default(),
             budget: RetryBudget::unlimited(),
+            on_unreachable: OnUnreachable::KeepTrying,
             deadline: None,
             seed: None,
             buffer: 65_535,
@@ -89,6 +90,7 @@ impl ReliableRequester<UdpTransport> {
 /// |---|---|
 /// | [`policy`](Self::policy) | [`RetryPolicy::default`]: for the Internet |
 /// | [`budget`](Self::budget) | unlimited; [`RetryBudget::default`] is recommended, shared by all requests to a destination |
+/// | [`on_unreachable`](Self::on_unreachable) | keeps trying: a server that restarts is back before the schedule ends |
 /// | [`deadline`](Self::deadline) | none but the policy's |
 /// | [`seed`](Self::seed) | from the operating system |
 /// | [`buffer`](Self::buffer) | 65,535 bytes: any reply fits |
@@ -97,6 +99,7 @@ pub struct Builder {
     matcher: Box<dyn ReplyMatcher + Send>,
     policy: RetryPolicy,
     budget: RetryBudget,
+    on_unreachable: OnUnreachable,
     deadline: Option<Duration>,
     seed: Option<Seed>,
     buffer: usize,
@@ -112,6 +115,12 @@ impl Builder {
     /// it empty keeps listening instead of sending again.
     pub fn budget(self, budget: &RetryBudget) -> Self {
         Self { budget: budget.clone(), ..self }
+    }
+
+    /// Takes the message that nobody listens there, or that no way leads there, for the end of a request: at once, or
+    /// after some of them. A reply that is there already is still found.
+    pub fn on_unreachable(self, on_unreachable: OnUnreachable) -> Self {
+        Self { on_unreachable, ..self }
     }
 
     /// Ends every request this long after its call at the latest, whatever the policy says. A reply that arrives
@@ -142,7 +151,9 @@ impl Builder {
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
     pub fn over<T: Transport<Peer = usize>>(self, transport: T) -> ReliableRequester<T> {
         ReliableRequester {
-            transaction: Transaction::new(self.policy, self.matcher).with_budget(self.budget),
+            transaction: Transaction::new(self.policy, self.matcher)
+                .with_budget(self.budget)
+                .with_on_unreachable(self.on_unreachable),
             deadline: self.deadline,
             seed: self.seed.unwrap_or_else(|| fresh_seed(transport.now())),
             requests: 0,

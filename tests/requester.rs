@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Execution, Failure, GiveUp};
+use udp_retry::exchange::{Event, Execution, Failure, GiveUp, OnUnreachable};
 use udp_retry::fault::Direction;
 use udp_retry::size::Plpmtu;
 use udp_retry::transport::{PathError, Transport};
@@ -535,6 +535,74 @@ fn the_jitter_follows_from_the_seed_and_differs_from_request_to_request() {
     assert_eq!(sent(7), sent(7));
     assert_ne!(sent(7), sent(8));
     assert_ne!(sent(7)[0], sent(7)[1]);
+}
+
+// News that is taken for a verdict, where the caller wants it so.
+
+#[test]
+fn by_default_refusals_end_nothing_before_the_schedule_does() {
+    let mut requester = by_id(Scripted::new(|_| vec![refused(ms(1))]));
+    let error = requester.request(PING).unwrap_err();
+    assert_eq!((error.failure(), error.transmissions(), error.elapsed()), (Failure::Refused, 5, ms(3100)));
+}
+
+#[test]
+fn whoever_cannot_wait_fails_with_the_first_refusal_or_the_nth() {
+    for (on_unreachable, error, failure, transmissions, elapsed) in [
+        (OnUnreachable::FailFast, PathError::Refused, Failure::Refused, 1, 1),
+        (OnUnreachable::FailFast, PathError::Unreachable, Failure::Unreachable, 1, 1),
+        (OnUnreachable::FailAfter(0), PathError::Refused, Failure::Refused, 1, 1),
+        (OnUnreachable::FailAfter(1), PathError::Refused, Failure::Refused, 1, 1),
+        (OnUnreachable::FailAfter(3), PathError::Refused, Failure::Refused, 3, 301),
+        (OnUnreachable::FailAfter(9), PathError::Refused, Failure::Refused, 5, 3100),
+        // Of other errors it says nothing.
+        (OnUnreachable::FailFast, PathError::Denied, Failure::TimedOut(GiveUp::Unanswered), 5, 3100),
+    ] {
+        let world = Scripted::new(move |_| vec![(ms(1), Back::Error(error))]);
+        let mut requester = failing(world, on_unreachable);
+        // Each request has a verdict of its own.
+        for _ in 0..2 {
+            let ended = requester.request(PING).unwrap_err();
+            assert_eq!((ended.failure(), ended.transmissions()), (failure, transmissions), "{on_unreachable:?}");
+            let late = ended.elapsed().saturating_sub(ms(elapsed));
+            assert!(late < Duration::from_micros(1), "{on_unreachable:?}: {:?}", ended.elapsed());
+        }
+    }
+}
+
+#[test]
+fn a_reply_behind_the_refusal_is_found_all_the_same() {
+    let refused_then_answered = |heard: Heard<'_>| vec![reply(ms(1), heard.payload), refused(ms(1))];
+    let mut requester = failing(Scripted::new(refused_then_answered), OnUnreachable::FailFast);
+    assert_eq!(requester.request(PING).unwrap().transmissions(), 1);
+    // Not one that is still on its way.
+    let too_late = |heard: Heard<'_>| vec![refused(ms(1)), reply(ms(2), heard.payload)];
+    let mut requester = failing(Scripted::new(too_late), OnUnreachable::FailFast);
+    assert_eq!(requester.request(PING).unwrap_err().failure(), Failure::Refused);
+    // Nor does a stray behind it save the request.
+    let stray = |_: Heard<'_>| vec![reply(ms(1), b"stray"), refused(ms(1))];
+    let mut requester = failing(Scripted::new(stray), OnUnreachable::FailFast);
+    assert_eq!(requester.request(PING).unwrap_err().failure(), Failure::Refused);
+}
+
+#[test]
+fn news_of_the_request_before_dooms_nobody() {
+    // The first request is answered and refused late: the refusal swallows the first send of the second request.
+    let mut requester = failing(
+        Scripted::new(|heard| match heard.ordinal {
+            0 => vec![reply(ms(1), heard.payload), refused(ms(5))],
+            _ => vec![reply(ms(1), heard.payload)],
+        }),
+        OnUnreachable::FailFast,
+    );
+    requester.request(PING).unwrap();
+    requester.transport_mut().advance(ms(10));
+    assert_eq!(requester.request(PONG).unwrap().transmissions(), 1);
+}
+
+fn failing(world: Scripted, on_unreachable: OnUnreachable) -> ReliableRequester<Scripted> {
+    let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
+    builder.on_unreachable(on_unreachable).over(world)
 }
 
 // Under loss.

@@ -36,6 +36,7 @@ pub struct Transaction<M> {
     policy: RetryPolicy,
     matcher: M,
     budget: RetryBudget,
+    on_unreachable: OnUnreachable,
     exchange: Exchange,
     requests: Requests,
     timeline: Timeline,
@@ -45,6 +46,8 @@ pub struct Transaction<M> {
     deadline: Timestamp,
     /// Decided before the exchange is over.
     failure: Option<Failure>,
+    /// What will be decided unless the reply is behind the error of this moment.
+    doomed: Option<(Timestamp, Failure)>,
     round_trip: Option<Duration>,
     /// The budget has granted the transmission that is due.
     granted: bool,
@@ -107,6 +110,22 @@ pub enum Failure {
     Cancelled,
 }
 
+/// What "nobody listens" and "no way there" do to a transaction.
+///
+/// Such an ICMP message is news of one transmission, and anybody can forge it; the server may come up before the
+/// next one. So nothing is the default. Whoever cannot wait takes the news for a verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum OnUnreachable {
+    /// The schedule goes on to its end.
+    #[default]
+    KeepTrying,
+    /// The first such message ends the transaction.
+    FailFast,
+    /// So many transmissions that met one end it; 0 is taken for 1.
+    FailAfter(u32),
+}
+
 /// Whether the peer may have executed the request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the caller's decision hangs on all three")]
@@ -129,6 +148,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             policy,
             matcher,
             budget: RetryBudget::unlimited(),
+            on_unreachable: OnUnreachable::KeepTrying,
             exchange,
             requests: Requests::default(),
             timeline: Timeline::new(Timestamp::ZERO),
@@ -136,6 +156,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             seed: 0,
             deadline: Timestamp::MAX,
             failure: None,
+            doomed: None,
             round_trip: None,
             granted: false,
             withheld: 0,
@@ -151,6 +172,12 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     pub fn with_budget(self, budget: RetryBudget) -> Self {
         Self { budget, ..self }
+    }
+
+    /// What messages that the peer cannot be reached do; nothing unless told.
+    #[must_use]
+    pub fn with_on_unreachable(self, on_unreachable: OnUnreachable) -> Self {
+        Self { on_unreachable, ..self }
     }
 
     /// Begins a transaction that sends the same bytes every time. `seed` keys the jitter: take a fresh one for
@@ -171,6 +198,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.seed = seed;
         self.deadline = Timestamp::MAX;
         self.failure = None;
+        self.doomed = None;
         self.round_trip = None;
         self.withheld = 0;
         self.last_error = None;
@@ -219,6 +247,13 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// What to do at `now`. Asking again gives the same answer; a retransmission is asked of the budget once, and if
     /// that has nothing left, its slot passes and the listening goes on.
     pub fn next(&mut self, now: Timestamp) -> Next {
+        if let Some((at, failure)) = self.doomed {
+            // An error hides what is queued behind it: that is looked at first.
+            if now <= at {
+                return Next::WaitUntil(at.after_ns(1));
+            }
+            self.decide(failure);
+        }
         if let Some(failure) = self.failure {
             return Next::Failed(failure);
         }
@@ -264,6 +299,10 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
         if matches!(error, PathError::Refused | PathError::Unreachable) {
             self.refused = self.refused.saturating_add(1).min(self.exchange.transmissions());
+            let kind = if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable };
+            if self.refused >= self.refusals_to_bear() {
+                self.doomed.get_or_insert((now, kind));
+            }
         }
         if matches!(error, PathError::Other(_) | PathError::Unsupported | PathError::NoBuffers) {
             self.local_errors = self.local_errors.saturating_add(1);
@@ -280,6 +319,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         match verdict {
             Match::Reply => {
                 self.exchange.on_reply(now);
+                self.doomed = None;
                 self.budget.deposit();
                 self.round_trip = round_trip;
                 self.timeline.record(now, Event::Replied);
@@ -355,6 +395,15 @@ impl<M: ReplyMatcher> Transaction<M> {
         let settled = matches!(self.exchange.poll(Timestamp::ZERO), Action::Done | Action::GiveUp(GiveUp::Cancelled));
         if self.failure.is_none() && !settled {
             self.failure = Some(failure);
+        }
+    }
+
+    /// So many transmissions that were refused are the end.
+    fn refusals_to_bear(&self) -> u32 {
+        match self.on_unreachable {
+            OnUnreachable::KeepTrying => u32::MAX,
+            OnUnreachable::FailFast => 1,
+            OnUnreachable::FailAfter(refusals) => refusals.max(1),
         }
     }
 
