@@ -537,6 +537,47 @@ fn the_jitter_follows_from_the_seed_and_differs_from_request_to_request() {
     assert_ne!(sent(7)[0], sent(7)[1]);
 }
 
+// Ids that nobody has to write.
+
+#[test]
+fn a_stamped_id_is_the_same_in_every_transmission_and_another_in_every_request() {
+    let matcher = transaction_id(1..5).stamped();
+    let lost_twice = |heard: Heard<'_>| if heard.ordinal % 3 == 2 { vec![reply(ms(1), heard.payload)] } else { vec![] };
+    let run = |seed| {
+        let builder = ReliableRequester::builder(matcher.clone()).policy(RetryPolicy::LAN).seed(Seed(seed));
+        let mut requester = builder.over(Scripted::new(lost_twice));
+        for n in 0..40_u8 {
+            let answer = requester.request(&[n, 0, 0, 0, 0, n]).unwrap();
+            assert_eq!((answer.payload()[0], answer.payload()[5], answer.transmissions()), (n, n, 3));
+        }
+        let sent: Vec<_> = requester.into_transport().sent.into_iter().map(|sent| sent.payload).collect();
+        assert!(sent.chunks(3).all(|of_one| of_one[0] == of_one[1] && of_one[1] == of_one[2]));
+        let mut ids: Vec<_> = sent.iter().step_by(3).map(|payload| payload[1..5].to_vec()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 40);
+        sent
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn a_request_that_changes_keeps_its_stamped_id() {
+    let mut requester = ReliableRequester::builder(transaction_id(0..8).stamped())
+        .policy(RetryPolicy::LAN)
+        .over(Scripted::new(only(2, |heard| vec![reply(ms(1), heard.payload)])));
+    let answer = requester.request_with(|number, bytes| {
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.push(u8::try_from(number).unwrap());
+    });
+    assert_eq!(answer.unwrap().payload()[8], 3);
+    let sent = &requester.transport().sent;
+    assert!(sent.iter().all(|it| it.payload[..8] == sent[0].payload[..8] && it.payload[..8] != [0; 8]), "{sent:?}");
+    // Without room for the id there is nothing to send.
+    assert_eq!(requester.request(b"short").unwrap_err().failure(), Failure::Unmatchable);
+}
+
 // News that is taken for a verdict, where the caller wants it so.
 
 #[test]

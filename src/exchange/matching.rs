@@ -2,6 +2,7 @@ use alloc::boxed::Box;
 use core::ops::Range;
 
 use super::Hold;
+use crate::entropy::Seed;
 
 /// Decides which datagram answers which request.
 ///
@@ -32,6 +33,12 @@ pub trait ReplyMatcher {
     fn identity(&self, request: &[u8]) -> Identity {
         let _ = request;
         Identity::Content
+    }
+
+    /// Writes a fresh id into a request before it is sent for the first time; `ids` is another seed for every request.
+    /// Nothing unless overridden: then the request has its id already.
+    fn stamp(&self, request: &mut [u8], ids: Seed) {
+        let _ = (request, ids);
     }
 }
 
@@ -84,13 +91,17 @@ impl ReplyMatcher for Box<dyn ReplyMatcher + Send> {
     fn identity(&self, request: &[u8]) -> Identity {
         (**self).identity(request)
     }
+
+    fn stamp(&self, request: &mut [u8], ids: Seed) {
+        (**self).stamp(request, ids);
+    }
 }
 
 /// Matches replies that repeat these bytes of the request, at the same place.
 ///
 /// DNS `0..2`, STUN `4..20`, ONC RPC `0..4`, BitTorrent trackers `4..8`. Where the id moves between request and
 /// reply, add [`found_at`](TransactionId::found_at). The id must be unpredictable and fresh for each request, or
-/// late replies and forgeries match.
+/// late replies and forgeries match; [`stamped`](TransactionId::stamped) sees to that.
 ///
 /// A request too short to hold the bytes cannot be sent ([`Identity::Missing`]), nor any request if the range is
 /// empty or reversed.
@@ -108,7 +119,7 @@ impl ReplyMatcher for Box<dyn ReplyMatcher + Send> {
 /// ```
 #[must_use]
 pub fn transaction_id(range: Range<usize>) -> TransactionId {
-    TransactionId { found_at: range.start, range }
+    TransactionId { found_at: range.start, range, stamped: false }
 }
 
 /// Matches by an id at a fixed place; made by [`transaction_id`].
@@ -118,6 +129,8 @@ pub struct TransactionId {
     range: Range<usize>,
     /// Where replies hold it.
     found_at: usize,
+    /// Whether the requester writes it.
+    stamped: bool,
 }
 
 impl TransactionId {
@@ -125,6 +138,29 @@ impl TransactionId {
     #[must_use]
     pub fn found_at(self, offset: usize) -> Self {
         Self { found_at: offset, ..self }
+    }
+
+    /// The id is written for the caller, over whatever bytes the request has there: unpredictable, a new one for each
+    /// request, and the same in all its transmissions. It follows from the requester's seed, which the operating system
+    /// draws unless told.
+    ///
+    /// An id of two bytes, as DNS has it, can be guessed in 65,536 tries and repeats itself as often.
+    ///
+    /// ```
+    /// use udp_retry::exchange::Transaction;
+    /// use udp_retry::time::Timestamp;
+    /// use udp_retry::{RetryPolicy, transaction_id};
+    ///
+    /// let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4).stamped());
+    /// transaction.start(b"....ping", Timestamp::ZERO, 42);
+    /// let first = transaction.datagram().to_vec();
+    /// assert!(first.ends_with(b"ping") && !first.starts_with(b"...."));
+    /// transaction.start(b"....ping", Timestamp::ZERO, 43);
+    /// assert_ne!(transaction.datagram(), first);
+    /// ```
+    #[must_use]
+    pub fn stamped(self) -> Self {
+        Self { stamped: true, ..self }
     }
 
     fn id<'r>(&self, request: &'r [u8]) -> Option<&'r [u8]> {
@@ -140,6 +176,16 @@ impl ReplyMatcher for TransactionId {
 
     fn identity(&self, request: &[u8]) -> Identity {
         if self.id(request).is_some() { Identity::Content } else { Identity::Missing }
+    }
+
+    fn stamp(&self, request: &mut [u8], ids: Seed) {
+        let id = request.get_mut(self.range.clone()).filter(|_| self.stamped);
+        for (n, bytes) in (0..).zip(id.unwrap_or_default().chunks_mut(8)) {
+            let draw = ids.draw(n).to_be_bytes();
+            for (byte, fresh) in bytes.iter_mut().zip(draw) {
+                *byte = fresh;
+            }
+        }
     }
 }
 
@@ -218,6 +264,51 @@ mod tests {
         }
         let beyond = transaction_id(0..4).found_at(usize::MAX);
         assert_eq!(beyond.judge(b"12345678", b"12345678"), Match::Foreign);
+    }
+
+    #[test]
+    fn a_stamp_is_fresh_for_every_seed_and_touches_the_id_only() {
+        let matcher = transaction_id(2..14).stamped();
+        let stamp = |seed| {
+            let mut request = [7; 20];
+            matcher.stamp(&mut request, Seed(seed));
+            request
+        };
+        let mut ones = [0_u32; 96];
+        for seed in 0..10_000 {
+            let request = stamp(seed);
+            assert_eq!((&request[..2], &request[14..]), (&[7; 2][..], &[7; 6][..]));
+            assert_eq!((matcher.judge(&request, &request), request), (Match::Reply, stamp(seed)));
+            for (bit, ones) in ones.iter_mut().enumerate() {
+                *ones += u32::from(request[2 + bit / 8] >> (bit % 8) & 1);
+            }
+        }
+        // 6 sigma of a fair coin thrown 10,000 times is 300.
+        assert!(ones.iter().all(|ones| ones.abs_diff(5_000) <= 300), "{ones:?}");
+        let mut ids: Vec<_> = (0..10_000).map(stamp).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 10_000);
+    }
+
+    #[test]
+    #[expect(clippy::reversed_empty_ranges, reason = "a mistake that must do nothing")]
+    fn nothing_is_stamped_where_there_is_no_room_or_nobody_asked() {
+        for range in [0..4, 2..9, 5..2, 3..3, 0..usize::MAX] {
+            let (asked, unasked) = (transaction_id(range.clone()).stamped(), transaction_id(range));
+            for len in 0..4 {
+                let mut request = vec![7; len];
+                asked.stamp(&mut request, Seed(1));
+                assert_eq!(request, vec![7; len]);
+            }
+            let mut request = [7; 16];
+            unasked.stamp(&mut request, Seed(1));
+            assert_eq!(request, [7; 16]);
+        }
+        let boxed: Box<dyn ReplyMatcher + Send> = Box::new(transaction_id(0..4).found_at(8).stamped());
+        let mut request = [7; 4];
+        boxed.stamp(&mut request, Seed(1));
+        assert_eq!(request, Seed(1).draw(0).to_be_bytes()[..4]);
     }
 
     #[test]

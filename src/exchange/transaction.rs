@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Action, Event, Exchange, GiveUp, Identity, Match, NotTransmitted, ReplyMatcher, Timeline};
+use crate::entropy::Seed;
 use crate::policy::{RetryBudget, RetryPolicy};
 use crate::size::Plpmtu;
 use crate::time::Timestamp;
@@ -227,6 +228,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         let request = self.requests.fresh();
         build(self.exchange.transmissions().saturating_add(1), request);
+        self.matcher.stamp(request, Seed(self.seed).derive(IDS));
         if self.matcher.identity(request) == Identity::Missing {
             self.decide(Failure::Unmatchable);
         }
@@ -532,3 +534,5 @@ const KEPT: usize = 16;
 
 /// This many errors in a row that are not about a datagram of ours: the socket itself is broken.
 const HOPELESS: u32 = 16;
+/// The label of the draws of stamped ids among those of a transaction.
+const IDS: u64 = 1;
