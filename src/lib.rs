@@ -62,6 +62,7 @@
 //! | [`transport`] | the seam between logic and the world |
 //! | [`exchange`] | what to do next in one transaction |
 //! | [`fault`] | what happens to a datagram on a bad network |
+//! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the front that programs hold |
 //! | `proxy` | a bad network in front of any service; with the feature of that name |
@@ -88,6 +89,7 @@ pub mod policy;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod requester;
+pub mod sim;
 pub mod size;
 pub mod time;
 pub mod transport;

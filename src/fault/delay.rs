@@ -168,6 +168,19 @@ impl DelayLaw {
         duration(self.moments().0)
     }
 
+    /// The shortest delay.
+    #[must_use]
+    pub fn least(&self) -> Duration {
+        Duration::from_nanos(match &self.0 {
+            Shape::Fixed(delay) | Shape::Exponential { least: delay, .. } | Shape::Normal { mean: delay, sigma: 0 } => {
+                *delay
+            }
+            Shape::Uniform { mean, jitter } => mean - jitter,
+            Shape::Normal { .. } => 0,
+            Shape::Quantiles(table) => table.first().copied().unwrap_or_default(),
+        })
+    }
+
     /// The standard deviation.
     #[must_use]
     pub fn std_dev(&self) -> Duration {

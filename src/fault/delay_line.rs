@@ -15,8 +15,12 @@ pub(crate) struct DelayLine<K> {
     slots: Vec<Slot<K>>,
     free: Vec<usize>,
     pushed: u64,
+    /// Buffers that are used again, and all of their room together with that of the slots.
+    spare: Vec<Vec<u8>>,
     held_bytes: usize,
     kept_bytes: usize,
+    most: usize,
+    most_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -27,28 +31,51 @@ struct Slot<K> {
 
 impl<K: Copy> DelayLine<K> {
     pub(crate) const fn new() -> Self {
-        Self { due: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), pushed: 0, held_bytes: 0, kept_bytes: 0 }
+        Self::with_room(MOST_DATAGRAMS, MOST_BYTES)
+    }
+
+    /// Bounded otherwise.
+    pub(crate) const fn with_room(datagrams: usize, bytes: usize) -> Self {
+        Self {
+            due: BinaryHeap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            pushed: 0,
+            spare: Vec::new(),
+            held_bytes: 0,
+            kept_bytes: 0,
+            most: datagrams,
+            most_bytes: bytes,
+        }
     }
 
     /// Takes in a copy of the datagram, damaged as the link says; not if the line is full.
     #[must_use]
     pub(crate) fn push(&mut self, key: K, delivery: &Delivery, datagram: &[u8]) -> bool {
         let left = datagram.get(..delivery.len).unwrap_or(datagram);
-        if self.due.len() >= MOST_DATAGRAMS || self.held_bytes.saturating_add(left.len()) > MOST_BYTES {
+        if self.due.len() >= self.most || self.held_bytes.saturating_add(left.len()) > self.most_bytes {
             return false;
         }
-        let place = self.free.pop().unwrap_or(self.slots.len());
-        if place == self.slots.len() {
-            self.slots.push(Slot { key, datagram: Vec::new() });
-        }
-        let Some(slot) = self.slots.get_mut(place) else { return false };
-        slot.key = key;
-        let kept = slot.datagram.capacity();
-        slot.datagram.clear();
-        slot.datagram.extend_from_slice(left);
-        delivery.flips.apply(&mut slot.datagram);
-        self.kept_bytes += slot.datagram.capacity() - kept;
+        let mut copy = self.spare.pop().unwrap_or_default();
+        let kept = copy.capacity();
+        copy.clear();
+        copy.extend_from_slice(left);
+        delivery.flips.apply(&mut copy);
+        self.kept_bytes += copy.capacity() - kept;
         self.held_bytes += left.len();
+        let slot = Slot { key, datagram: copy };
+        let place = match self.free.pop() {
+            Some(place) => {
+                if let Some(free) = self.slots.get_mut(place) {
+                    *free = slot;
+                }
+                place
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        };
         self.due.push(Reverse((delivery.at, self.pushed, place)));
         self.pushed += 1;
         true
@@ -61,19 +88,31 @@ impl<K: Copy> DelayLine<K> {
 
     /// Shows the next one that is due, and when it was, and forgets it.
     pub(crate) fn pop_due<R>(&mut self, now: Timestamp, show: impl FnOnce(K, Timestamp, &[u8]) -> R) -> Option<R> {
+        let (key, at, datagram) = self.take_due(now)?;
+        let shown = show(key, at, &datagram);
+        self.give_back(datagram);
+        Some(shown)
+    }
+
+    /// Takes out the next one that is due, and when it was; its buffer is to be [given back](Self::give_back).
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<(K, Timestamp, Vec<u8>)> {
         if self.next_due()? > now {
             return None;
         }
         let Reverse((at, _, place)) = self.due.pop()?;
         let slot = self.slots.get_mut(place)?;
-        let shown = show(slot.key, at, &slot.datagram);
-        self.held_bytes -= slot.datagram.len();
-        if self.kept_bytes > MOST_BYTES {
-            self.kept_bytes -= slot.datagram.capacity();
-            slot.datagram = Vec::new();
-        }
+        let (key, datagram) = (slot.key, core::mem::take(&mut slot.datagram));
+        self.held_bytes -= datagram.len();
         self.free.push(place);
-        Some(shown)
+        Some((key, at, datagram))
+    }
+
+    pub(crate) fn give_back(&mut self, buffer: Vec<u8>) {
+        if self.kept_bytes > self.most_bytes {
+            self.kept_bytes -= buffer.capacity();
+        } else {
+            self.spare.push(buffer);
+        }
     }
 
     /// How many are on their way.
@@ -84,8 +123,7 @@ impl<K: Copy> DelayLine<K> {
     /// Forgets all; tells how many that were.
     pub(crate) fn clear(&mut self) -> usize {
         let many = self.len();
-        self.free.extend(self.due.drain().map(|Reverse((.., place))| place));
-        self.held_bytes = 0;
+        while self.pop_due(Timestamp::MAX, |_, _, _| ()).is_some() {}
         many
     }
 }

@@ -279,6 +279,45 @@ fn damage(
     }
 }
 
+impl Fate {
+    /// What becomes of a datagram where nothing is lost, doubled or damaged: it takes the mean delay.
+    pub(crate) fn plain(now: Timestamp, impairments: &Impairments, len: usize) -> Self {
+        let delay = impairments.delay().map(|model| model.law().mean()).unwrap_or_default();
+        Self::Delivered(Deliveries::one(Delivery::whole(now.after(delay), len)))
+    }
+
+    /// Whether it arrives once and whole, as the plain one does.
+    pub(crate) fn is_harmless(&self, plain: &Self) -> bool {
+        match (self, plain) {
+            (Self::Delivered(copies), Self::Delivered(whole)) => match (copies.as_slice(), whole.as_slice()) {
+                ([copy], [whole]) => copy.len == whole.len && copy.flips == whole.flips,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// All of them, so much later.
+    pub(crate) fn late(copies: &Deliveries, by: core::time::Duration) -> Self {
+        let mut late = *copies;
+        for copy in late.as_mut_slice() {
+            copy.at = copy.at.after(by);
+        }
+        Self::Delivered(late)
+    }
+
+    /// The plain fate, at this one's time if it has one.
+    pub(crate) fn healed(&self, plain: &Self) -> Self {
+        match (self, plain) {
+            (Self::Delivered(copies), Self::Delivered(whole)) => match (copies.as_slice(), whole.as_slice()) {
+                ([copy, ..], [whole, ..]) => Self::Delivered(Deliveries::one(Delivery { at: copy.at, ..*whole })),
+                _ => *plain,
+            },
+            _ => *plain,
+        }
+    }
+}
+
 impl Direction {
     /// The seed of the link that leads this way for the client that came `ordinal`-th, from 0.
     ///
@@ -326,11 +365,11 @@ impl DropCause {
 }
 
 impl Deliveries {
-    fn one(delivery: Delivery) -> Self {
+    pub(crate) fn one(delivery: Delivery) -> Self {
         Self { copies: [delivery; MOST_COPIES], count: 1 }
     }
 
-    fn push(&mut self, delivery: Delivery) {
+    pub(crate) fn push(&mut self, delivery: Delivery) {
         if let Some(place) = self.copies.get_mut(usize::from(self.count)) {
             *place = delivery;
             self.count += 1;
@@ -363,6 +402,11 @@ impl<'a> IntoIterator for &'a Deliveries {
 }
 
 impl Delivery {
+    /// Of a datagram that nothing happened to.
+    pub(crate) fn whole(at: Timestamp, len: usize) -> Self {
+        Self { at, len, flips: Flips::default() }
+    }
+
     /// Does to a copy of the datagram what the link did: gives back what is left of it, with its bits flipped.
     pub fn damage<'d>(&self, datagram: &'d mut [u8]) -> &'d mut [u8] {
         let len = self.len.min(datagram.len());

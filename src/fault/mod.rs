@@ -36,6 +36,7 @@ pub use bottleneck::{Bottleneck, QueueLimit};
 pub use control::Control;
 pub use damage::{Corrupt, Flips, Truncate};
 pub use delay::{DelayLaw, DelayModel};
+pub(crate) use delay_line::DelayLine;
 pub use duplicate::Duplicate;
 pub use gilbert::GilbertElliott;
 pub use impairments::Impairments;

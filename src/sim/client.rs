@@ -1,0 +1,143 @@
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::{Endpoint, Outbox};
+use crate::entropy::Seed;
+use crate::exchange::{Failure, Identity, Match, Next, ReplyMatcher, Transaction};
+use crate::time::Timestamp;
+use crate::transport::PathError;
+
+/// A client of a [`SimNet`](super::SimNet) that makes one request after the other: an [`Endpoint`] that drives a
+/// [`Transaction`], as every front does. For fleets; a single client is better a
+/// [`ReliableRequester`](crate::ReliableRequester).
+///
+/// `next` is told how a request ended, is given an empty buffer for the next one, and says when that begins; `None`
+/// ends the client.
+pub struct Client<M, F> {
+    server: SocketAddr,
+    transaction: Transaction<M>,
+    seed: Seed,
+    requests: u64,
+    /// Begins then, unless it is under way.
+    begin: Option<Timestamp>,
+    wait: Option<Timestamp>,
+    request: Vec<u8>,
+    next: F,
+}
+
+/// How a request of a [`Client`] ended.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Outcome<'a> {
+    /// There was none before.
+    First,
+    /// With this reply.
+    Reply {
+        /// What the server sent.
+        payload: &'a [u8],
+        /// How often the request was sent.
+        transmissions: u32,
+        /// From the start to the reply.
+        elapsed: Duration,
+    },
+    /// Without one.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// How often the request was sent.
+        transmissions: u32,
+        /// From the start to the end.
+        elapsed: Duration,
+    },
+}
+
+impl<M, F> Client<M, F>
+where
+    M: ReplyMatcher,
+    F: FnMut(Timestamp, Outcome<'_>, &mut Vec<u8>) -> Option<Timestamp>,
+{
+    /// A client of `server` that begins at time zero, or at its start if that is later.
+    #[must_use]
+    pub fn new(server: SocketAddr, transaction: Transaction<M>, seed: Seed, mut next: F) -> Self {
+        let mut request = Vec::new();
+        let begin = next(Timestamp::ZERO, Outcome::First, &mut request);
+        Self { server, transaction, seed, requests: 0, begin, wait: None, request, next }
+    }
+
+    fn drive(&mut self, now: Timestamp, reply: Option<&[u8]>, out: &mut Outbox) {
+        loop {
+            let outcome = match self.transaction.next(now) {
+                Next::Transmit => {
+                    out.send(self.server, self.transaction.datagram());
+                    self.transaction.on_transmitted(now);
+                    continue;
+                }
+                Next::WaitUntil(until) => {
+                    self.wait = Some(until);
+                    return;
+                }
+                Next::Done => Outcome::Reply {
+                    payload: reply.unwrap_or_default(),
+                    transmissions: self.transaction.transmissions(),
+                    elapsed: self.transaction.elapsed(now),
+                },
+                Next::Failed(failure) => Outcome::Failed {
+                    failure,
+                    transmissions: self.transaction.transmissions(),
+                    elapsed: self.transaction.elapsed(now),
+                },
+            };
+            self.wait = None;
+            self.request.clear();
+            self.begin = (self.next)(now, outcome, &mut self.request);
+            return;
+        }
+    }
+}
+
+impl<M, F> Endpoint for Client<M, F>
+where
+    M: ReplyMatcher,
+    F: FnMut(Timestamp, Outcome<'_>, &mut Vec<u8>) -> Option<Timestamp>,
+{
+    fn on_datagram(&mut self, now: Timestamp, _from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
+        // Between two requests everything is late.
+        if self.wait.is_some() && self.transaction.on_datagram(now, datagram, datagram.len()) == Match::Reply {
+            self.drive(now, Some(datagram), out);
+        } else if self.wait.is_some() {
+            self.drive(now, None, out);
+        }
+    }
+
+    fn on_path_error(&mut self, now: Timestamp, error: PathError, out: &mut Outbox) {
+        if self.wait.is_some() {
+            self.transaction.on_path_error(now, error);
+            self.drive(now, None, out);
+        }
+    }
+
+    fn on_wake(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.wait.is_none() && self.begin.is_some_and(|begin| begin <= now) {
+            self.begin = None;
+            self.transaction.start(&self.request, now, self.seed.draw(self.requests));
+            self.requests += 1;
+            if self.transaction.identity() == Identity::Port {
+                out.renew();
+            }
+        }
+        if self.begin.is_none() {
+            self.drive(now, None, out);
+        }
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.wait.or(self.begin)
+    }
+}
+
+impl<M, F> core::fmt::Debug for Client<M, F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Client").field("server", &self.server).field("requests", &self.requests).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,143 @@
+use core::fmt;
+use core::net::SocketAddr;
+
+use crate::entropy::Seed;
+use crate::fault::{Direction, Fate};
+use crate::time::Timestamp;
+
+/// Something that happened to a datagram in a [`SimNet`](super::SimNet).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SimEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Who sent the datagram.
+    pub from: SocketAddr,
+    /// Where it was sent.
+    pub to: SocketAddr,
+    /// Its bytes.
+    pub len: usize,
+    /// A digest of its bytes.
+    pub digest: u64,
+    /// What.
+    pub what: Happened,
+}
+
+/// What happened to a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Happened {
+    /// It entered its path as number `n` of this direction, and met this fate.
+    Sent {
+        /// Which path, by the order in which paths were made.
+        path: u64,
+        /// Which way.
+        direction: Direction,
+        /// Its number on this way, from 1.
+        n: u64,
+        /// What the link made of it.
+        fate: Fate,
+    },
+    /// Not a datagram but the news that nobody listens at `from` entered its path, as number `n`, and met this fate.
+    RefusalSent {
+        /// Which path, by the order in which paths were made.
+        path: u64,
+        /// Which way.
+        direction: Direction,
+        /// Its number on this way, from 1.
+        n: u64,
+        /// What the link made of it.
+        fate: Fate,
+    },
+    /// It met a partition.
+    Cut,
+    /// It reached a socket.
+    Arrived,
+    /// Nobody listened; a refusal was sent back.
+    Refused,
+    /// A refusal of it came back to the socket that it was sent from.
+    RefusalArrived,
+    /// A refusal of it came back to nobody who could hear it.
+    RefusalLost,
+    /// The socket's receive buffer was full.
+    Overflowed,
+    /// The socket is connected to another peer.
+    Foreign,
+    /// The address was given up, or the host is down: it vanished.
+    Vanished,
+}
+
+impl SimEvent {
+    /// The hash of what went before, and of this.
+    pub(super) fn hash(&self, before: u64) -> u64 {
+        let fold = |hash: u64, word: u64| Seed(hash).draw(word);
+        let (kind, detail) = match &self.what {
+            Happened::Sent { path, direction, n, fate } | Happened::RefusalSent { path, direction, n, fate } => {
+                let sent = fold(fold(*path * 2 + u64::from(*direction == Direction::ToClient), *n), 0);
+                let fate = match fate {
+                    Fate::Delivered(copies) => {
+                        copies.iter().fold(1, |hash, copy| fold(hash, copy.at.as_nanos() ^ (copy.len as u64) << 40))
+                    }
+                    Fate::Dropped(cause) => 2 + *cause as u64,
+                    Fate::TooBig { limit } => 100 + limit.bytes() as u64,
+                };
+                (if matches!(self.what, Happened::Sent { .. }) { 0 } else { 9 }, fold(sent, fate))
+            }
+            Happened::Cut => (1, 0),
+            Happened::Arrived => (2, 0),
+            Happened::Refused => (3, 0),
+            Happened::RefusalArrived => (4, 0),
+            Happened::RefusalLost => (5, 0),
+            Happened::Overflowed => (6, 0),
+            Happened::Foreign => (7, 0),
+            Happened::Vanished => (8, 0),
+        };
+        let ports = u64::from(self.from.port()) << 16 | u64::from(self.to.port());
+        let words = [self.at.as_nanos(), ports << 8 | kind, self.digest, detail];
+        words.into_iter().fold(before, fold)
+    }
+}
+
+impl fmt::Display for SimEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, from, to, len, what, .. } = self;
+        write!(f, "{:>12.3} ms  {from} -> {to}, {len} bytes: ", at.as_nanos() as f64 / 1e6)?;
+        match what {
+            Happened::RefusalSent { fate: Fate::Delivered(_), n, .. } => write!(f, "refused, told as number {n}"),
+            Happened::RefusalSent { n, .. } => write!(f, "refused, told as number {n}, which is lost"),
+            Happened::Sent { fate: Fate::Delivered(copies), n, .. } => {
+                write!(f, "sent as number {n}, arrives")?;
+                for (nth, copy) in copies.iter().enumerate() {
+                    let comma = if nth == 0 { "" } else { "," };
+                    write!(f, "{comma} at {:.3} ms", copy.at.as_nanos() as f64 / 1e6)?;
+                }
+                Ok(())
+            }
+            Happened::Sent { fate: Fate::Dropped(cause), n, .. } => {
+                write!(f, "sent as number {n}, dropped ({})", cause.as_str())
+            }
+            Happened::Sent { fate: Fate::TooBig { limit }, n, .. } => {
+                write!(f, "number {n} is too big, {} bytes would fit", limit.bytes())
+            }
+            Happened::Cut => f.write_str("sent into a partition"),
+            Happened::Arrived => f.write_str("arrived"),
+            Happened::Refused => f.write_str("nobody listens there"),
+            Happened::RefusalArrived => f.write_str("its refusal arrived"),
+            Happened::RefusalLost => f.write_str("its refusal found nobody"),
+            Happened::Overflowed => f.write_str("lost, as the receive buffer was full"),
+            Happened::Foreign => f.write_str("lost, as the socket is connected to another"),
+            Happened::Vanished => f.write_str("vanished"),
+        }
+    }
+}
+
+/// Eight bytes a step; equal for equal bytes, and that is all it promises.
+pub(super) fn digest(datagram: &[u8]) -> u64 {
+    let mut hash = Seed(datagram.len() as u64).draw(0);
+    for chunk in datagram.chunks(8) {
+        let word = chunk.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^= hash >> 29;
+    }
+    hash
+}

@@ -1,0 +1,58 @@
+//! A whole network in virtual time, so that the very code that users run can be shown every fate, a thousand times a
+//! second, and again bit for bit.
+//!
+//! [`SimNet`] has hosts, paths with a [`Link`](crate::fault::Link) in each direction, partitions, refusals as a kernel
+//! shows them, restarts and moving clients. A [`SimTransport`] is a client's socket there:
+//! [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one. Servers, and clients by the thousand,
+//! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and boils a failure down to the few faults that
+//! matter; [`exhaust`] tries every fate of the first datagrams instead of any.
+//!
+//! A test of a protocol at 30 % loss each way, 1,000 seeds:
+//!
+//! ```
+//! use core::time::Duration;
+//! use udp_retry::fault::Profile;
+//! use udp_retry::sim::{SimNet, explore};
+//! use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
+//!
+//! fn asks_three_times(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = net.host("10.0.0.1".parse()?)?;
+//!     let server = net.host("10.0.0.2".parse()?)?;
+//!     net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?));
+//!     net.serve("10.0.0.2:1060".parse()?, udp_retry::sim::echo())?;
+//!
+//!     let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
+//!     let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(transport);
+//!     for id in 0..3 {
+//!         match requester.request(&[id, b'?']) {
+//!             Ok(reply) => assert_eq!(reply.payload(), [id, b'?']),
+//!             Err(error) => assert_eq!(error.transmissions(), 5, "{error}"),
+//!         }
+//!     }
+//!     assert!(net.now().since(Default::default()) < Duration::from_secs(10));
+//!     Ok(())
+//! }
+//!
+//! explore(0..1_000, asks_three_times).unwrap_or_else(|failure| panic!("{failure}"));
+//! ```
+
+mod client;
+mod dose;
+mod endpoint;
+mod event;
+mod explore;
+mod network;
+mod shrink;
+mod socket;
+mod topology;
+mod transport;
+mod world;
+
+pub use client::{Client, Outcome};
+pub use dose::Dose;
+pub use endpoint::{Endpoint, Outbox, echo};
+pub use event::{Happened, SimEvent};
+pub use explore::{Divergence, Failure, check_determinism, exhaust, explore};
+pub use network::{HostId, NetStats, SimError, SimNet};
+pub use shrink::{Choice, Fault};
+pub use transport::SimTransport;
