@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use udp_retry::exchange::{Action, Exchange, Next, Transaction};
-use udp_retry::fault::{Direction, Fate, Link};
+use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::policy::{Backoff, Jitter};
+use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Received, Transport};
 use udp_retry::{Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
@@ -89,6 +90,34 @@ fn a_request_over_loopback_allocates_nothing_after_the_first_ones() {
         }
         let count = allocations(|| (10..110).for_each(|id| request(requester, id)));
         assert_eq!(count, 0, "in 100 requests");
+    }
+}
+
+#[test]
+fn a_simulated_network_allocates_nothing_once_it_has_been_as_full_as_it_gets() {
+    let net = SimNet::new(Seed(7));
+    let [client, server] = ["10.0.0.1", "10.0.0.2"].map(|address| net.host(address.parse().unwrap()).unwrap());
+    // Bad in the same way again and again, so that it is soon as full as it gets.
+    let bad = "loss pattern 00100; duplicate 100% late 350ms; corrupt 100%; delay 50ms";
+    net.path(client, server, Profile::both(bad.parse().unwrap()));
+    let address = "10.0.0.2:1060".parse().unwrap();
+    net.serve(address, udp_retry::sim::echo()).unwrap();
+    let connect = || net.connect(client, address).unwrap();
+    let endless = RetryPolicy::LAN.with_max_transmissions(u32::MAX).unwrap();
+    let mut by_id = ReliableRequester::builder(transaction_id(0..4)).policy(endless).over(connect());
+    let mut by_port = ReliableRequester::builder(any_reply()).policy(endless).over(connect());
+    for requester in [&mut by_id, &mut by_port] {
+        let mut ask = |ids: std::ops::Range<u32>| {
+            for id in ids {
+                let mut message = [0; 24];
+                message[..4].copy_from_slice(&id.to_be_bytes());
+                assert!(requester.request(&message).is_ok(), "an error is boxed");
+            }
+        };
+        ask(0..2000);
+        let before = net.stats().sent;
+        let count = allocations(|| ask(2000..3000));
+        assert_eq!(count, 0, "for {} datagrams", net.stats().sent - before);
     }
 }
 
