@@ -57,6 +57,10 @@ pub struct Transaction<M> {
     last_error: Option<PathError>,
     /// Transmissions that met a refusal, as far as that can be told.
     refused: u32,
+    /// Those, and the ones that may be of earlier requests.
+    refusals: u32,
+    /// Transmissions of earlier requests that neither a reply nor a refusal has settled, until when they may be refused.
+    unsettled: (u32, Timestamp),
     /// A datagram arrived, whatever it was.
     heard: bool,
     /// The peer is known to have had the request.
@@ -133,7 +137,8 @@ pub enum OnUnreachable {
 pub enum Execution {
     /// It has not: no transmission left this host.
     NotSent,
-    /// It has not, if the refusals are to be believed: every transmission met one.
+    /// It has not, if the refusals are to be believed: every transmission met one. Those that may belong to earlier
+    /// requests are not counted; ones that are forged, or that the network repeats, cannot be told.
     Refused,
     /// It may have, once or several times.
     Unknown,
@@ -163,6 +168,8 @@ impl<M: ReplyMatcher> Transaction<M> {
             withheld: 0,
             last_error: None,
             refused: 0,
+            refusals: 0,
+            unsettled: (0, Timestamp::ZERO),
             heard: false,
             answered: false,
             local_errors: 0,
@@ -192,6 +199,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// whenever [`next`](Self::next) asks for a transmission.
     pub fn start_building(&mut self, now: Timestamp, seed: u64) {
         self.withdraw_nothing();
+        self.unsettled = self.left_unsettled(now);
         self.exchange = Exchange::start(&self.policy, now, seed);
         self.requests.forget();
         self.timeline.restart(now);
@@ -204,6 +212,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.withheld = 0;
         self.last_error = None;
         self.refused = 0;
+        self.refusals = 0;
         self.heard = false;
         self.answered = false;
         self.local_errors = 0;
@@ -300,6 +309,9 @@ impl<M: ReplyMatcher> Transaction<M> {
             self.last_error = Some(error);
         }
         if matches!(error, PathError::Refused | PathError::Unreachable) {
+            // Each vouches for something that was sent before it came.
+            let sent = self.transmissions().saturating_add(self.others());
+            self.refusals = self.refusals.saturating_add(1).min(sent);
             self.refused = self.refused.saturating_add(1).min(self.exchange.transmissions());
             let kind = if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable };
             if self.refused >= self.refusals_to_bear() {
@@ -375,7 +387,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn execution(&self) -> Execution {
         match self.transmissions() {
             0 => Execution::NotSent,
-            transmissions if self.refused >= transmissions && !self.answered => Execution::Refused,
+            transmissions if self.refusals >= transmissions.saturating_add(self.others()) && !self.answered => {
+                Execution::Refused
+            }
             _ => Execution::Unknown,
         }
     }
@@ -390,6 +404,23 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    /// Transmissions of earlier requests whose refusals may be among those that were counted: none on a fresh port.
+    fn others(&self) -> u32 {
+        match self.identity() {
+            Identity::Port => 0,
+            Identity::Content | Identity::Missing => self.unsettled.0,
+        }
+    }
+
+    /// What the next request, which starts at `now`, has to reckon with.
+    fn left_unsettled(&self, now: Timestamp) -> (u32, Timestamp) {
+        let (others, until) = self.unsettled;
+        let until = if self.transmissions() > 0 { self.requests.sent_last().after(LIFETIME) } else { until };
+        let settled = self.refusals.saturating_add(u32::from(self.answered));
+        let open = others.saturating_add(self.transmissions()).saturating_sub(settled);
+        (if now >= until { 0 } else { open }, until)
     }
 
     /// Fails, unless it is over for good already.
@@ -519,6 +550,10 @@ impl Requests {
         }
     }
 
+    fn sent_last(&self) -> Timestamp {
+        self.sent().map(|kept| kept.at).max().unwrap_or_default()
+    }
+
     fn newest(&self) -> &[u8] {
         self.kept.get(self.newest).filter(|_| self.len > 0).map_or(&[], |newest| &newest.bytes)
     }
@@ -534,5 +569,7 @@ const KEPT: usize = 16;
 
 /// This many errors in a row that are not about a datagram of ours: the socket itself is broken.
 const HOPELESS: u32 = 16;
+/// So long a datagram may be on its way: the maximum segment lifetime of RFC 9293.
+const LIFETIME: Duration = Duration::from_secs(120);
 /// The label of the draws of stamped ids among those of a transaction.
 const IDS: u64 = 1;
