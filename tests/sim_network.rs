@@ -93,7 +93,7 @@ fn what_is_due_at_one_moment_happens_in_the_order_in_which_it_was_caused() {
     let order = Rc::new(RefCell::new(Vec::new()));
     let heard = order.clone();
     net.serve(SERVER, move |_: Timestamp, _: SocketAddr, datagram: &[u8], _: &mut Outbox| {
-        heard.borrow_mut().push(datagram[0])
+        heard.borrow_mut().push(datagram[0]);
     })
     .unwrap();
     for n in 0..4 {
