@@ -191,8 +191,10 @@ fn arrivals(net: &SimNet, spec: &str, datagrams: u8) -> Vec<(u8, Timestamp)> {
     heard.borrow().iter().map(|(at, datagram)| (datagram.get(3).copied().unwrap_or(0), *at)).collect()
 }
 
+type Heard = Rc<RefCell<Vec<(Timestamp, Vec<u8>)>>>;
+
 /// A server that notes what it hears, and the host of a client.
-fn serve(net: &SimNet, spec: &str, heard: Rc<RefCell<Vec<(Timestamp, Vec<u8>)>>>) -> udp_retry::sim::HostId {
+fn serve(net: &SimNet, spec: &str, heard: Heard) -> udp_retry::sim::HostId {
     let client = net.host("10.0.0.1".parse().unwrap()).unwrap();
     let server = net.host(SERVER.ip()).unwrap();
     net.path(client, server, Profile { to_server: spec.parse().unwrap(), ..Profile::default() });
