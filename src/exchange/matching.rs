@@ -99,9 +99,12 @@ impl ReplyMatcher for Box<dyn ReplyMatcher + Send> {
 
 /// Matches replies that repeat these bytes of the request, at the same place.
 ///
-/// DNS `0..2`, STUN `4..20`, ONC RPC `0..4`, BitTorrent trackers `4..8`. Where the id moves between request and
-/// reply, add [`found_at`](TransactionId::found_at). The id must be unpredictable and fresh for each request, or
-/// late replies and forgeries match; [`stamped`](TransactionId::stamped) sees to that.
+/// DNS `0..2`, STUN `4..20`, ONC RPC `0..4`. Where the id moves between request and reply, add
+/// [`found_at`](TransactionId::found_at): BitTorrent trackers have it at `12..16` and repeat it at 4, SNTP at `40..48` and
+/// at 24. Where it moves with the lengths of other fields, as in SNMP, a closure is needed.
+///
+/// The id must be unpredictable and fresh for each request, or late replies and forgeries match;
+/// [`stamped`](TransactionId::stamped) sees to that.
 ///
 /// A request too short to hold the bytes cannot be sent ([`Identity::Missing`]), nor any request if the range is
 /// empty or reversed.
