@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! {"reply_hex":"706f6e67","transmissions":2,"elapsed_ms":100.4,"round_trip_ms":null,"sent_ms":[0.0,100.1],
-//!  "strays":{"foreign":0}}
+//!  "strays":{"stale":0,"empty":0,"truncated":0,"foreign":0}}
 //! {"error":"timed_out","execution":"unknown","transmissions":2,"sent_ms":[0.0,100.1],"elapsed_ms":300.1}
 //! ```
 //!

@@ -3,7 +3,7 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 
-use crate::exchange::{Execution, Failure, GiveUp, ReplyMatcher, Timeline, Transaction};
+use crate::exchange::{Execution, Failure, GiveUp, ReplyMatcher, Strays, Timeline, Transaction};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -40,6 +40,7 @@ struct Report {
     withheld: u32,
     elapsed: Duration,
     last_path_error: Option<PathError>,
+    strays: Strays,
     timeline: Timeline,
 }
 
@@ -52,6 +53,7 @@ impl RequestError {
             withheld: transaction.withheld(),
             elapsed: transaction.elapsed(now),
             last_path_error: transaction.last_error(),
+            strays: transaction.strays(),
             timeline: *transaction.timeline(),
         };
         Self { report: Box::new(report) }
@@ -97,6 +99,12 @@ impl RequestError {
     #[must_use]
     pub fn last_path_error(&self) -> Option<PathError> {
         self.report.last_path_error
+    }
+
+    /// What arrived meanwhile and answered nothing, by kind.
+    #[must_use]
+    pub fn strays(&self) -> Strays {
+        self.report.strays
     }
 
     /// What happened, event by event.

@@ -10,7 +10,7 @@ use std::net::ToSocketAddrs;
 
 use crate::entropy::Seed;
 use crate::error::RequestError;
-use crate::exchange::{Failure, Identity, Match, Next, OnUnreachable, ReplyMatcher, Timeline, Transaction};
+use crate::exchange::{Failure, Identity, Match, Next, OnUnreachable, ReplyMatcher, Strays, Timeline, Transaction};
 use crate::net::{UdpTransport, system_seed};
 use crate::policy::{RetryBudget, RetryPolicy};
 use crate::time::Timestamp;
@@ -215,6 +215,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
             withheld: self.transaction.withheld(),
             elapsed: self.transaction.elapsed(at),
             round_trip: self.transaction.round_trip(),
+            strays: self.transaction.strays(),
             timeline: self.transaction.timeline(),
         })
     }
@@ -313,6 +314,7 @@ pub struct Reply<'r> {
     withheld: u32,
     elapsed: Duration,
     round_trip: Option<Duration>,
+    strays: Strays,
     timeline: &'r Timeline,
 }
 
@@ -346,6 +348,12 @@ impl<'r> Reply<'r> {
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
+    }
+
+    /// What arrived meanwhile and answered nothing, by kind.
+    #[must_use]
+    pub fn strays(&self) -> Strays {
+        self.strays
     }
 
     /// What happened, event by event.

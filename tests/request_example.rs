@@ -149,7 +149,7 @@ fn a_late_reply_is_nobodys_with_an_id_without_one_and_taken_for_the_next_only_if
         let lines = reports(&ended);
         let answers: Vec<_> = lines.iter().map(|line| unhex(&line["reply_hex"])[4..].to_vec()).collect();
         assert_eq!(answers, [b"answer 1", second], "{arguments:?}");
-        let counted: Vec<_> = lines.iter().map(|line| line["strays"]["foreign"].clone()).collect();
+        let counted: Vec<_> = lines.iter().map(|line| line["strays"]["stale"].clone()).collect();
         assert_eq!(counted, [0, strays], "{arguments:?}");
         assert_eq!((&lines[0]["transmissions"], &lines[0]["round_trip_ms"]), (&2.into(), &Value::Null));
         assert!((100.0..300.0).contains(&lines[0]["elapsed_ms"].as_f64().unwrap()), "{lines:?}");
@@ -164,7 +164,7 @@ fn every_duplicate_is_counted_and_no_reply_is_anothers() {
     let once: Vec<_> = server.heard().iter().map(|request| hex(request)).collect();
     assert_eq!(lines.iter().map(|line| line["reply_hex"].as_str().unwrap()).collect::<Vec<_>>(), once);
     for (number, line) in lines.iter().enumerate() {
-        assert_eq!((&line["strays"]["foreign"], &line["transmissions"]), (&u8::from(number > 0).into(), &1.into()));
+        assert_eq!((&line["strays"]["stale"], &line["transmissions"]), (&u8::from(number > 0).into(), &1.into()));
     }
 }
 
@@ -443,7 +443,7 @@ fn reports(ended: &Ended) -> Vec<Value> {
 }
 
 fn foreign(strays: u8) -> Value {
-    serde_json::json!({ "foreign": strays })
+    serde_json::json!({ "stale": 0, "empty": 0, "truncated": 0, "foreign": strays })
 }
 
 fn hex(bytes: &[u8]) -> String {

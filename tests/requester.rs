@@ -578,6 +578,45 @@ fn a_request_that_changes_keeps_its_stamped_id() {
     assert_eq!(requester.request(b"short").unwrap_err().failure(), Failure::Unmatchable);
 }
 
+// Strays.
+
+#[test]
+fn strays_are_told_by_what_they_are() {
+    let mut earlier: Vec<Vec<u8>> = Vec::new();
+    let world = Scripted::new(move |heard| {
+        let mut answers = vec![
+            reply(ms(1), b""),
+            reply(ms(1), b"forged"),
+            reply(ms(1), &[0xff; 40]),
+            reply(ms(1), heard.payload.split_at(2).0),
+        ];
+        answers.extend(earlier.iter().map(|request| reply(ms(2), request)));
+        answers.push(reply(ms(3), heard.payload));
+        earlier.push(heard.payload.to_vec());
+        answers
+    });
+    let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).buffer(32);
+    let mut requester = builder.over(world);
+    for n in 0..12_u32 {
+        let strays = requester.request(&n.to_be_bytes()).unwrap().strays();
+        let remembered = n.min(8);
+        assert_eq!((strays.stale, strays.empty, strays.truncated), (remembered, 1, 1), "request {n}");
+        assert_eq!(strays.foreign, 2 + (n - remembered), "forged, too short, and older than is remembered");
+        assert_eq!(strays.total(), 4 + n);
+    }
+}
+
+#[test]
+fn an_error_tells_its_strays_too_and_a_late_reply_is_one() {
+    let mut requester = by_id(Scripted::new(|heard| match heard.payload[0] {
+        b'1' => vec![reply(ms(4000), heard.payload)],
+        _ => vec![reply(ms(10), b"junk")],
+    }));
+    assert_eq!(requester.request(b"1 late").unwrap_err().strays().total(), 0);
+    let strays = requester.request(b"2 nobody").unwrap_err().strays();
+    assert_eq!((strays.stale, strays.foreign, strays.total()), (5, 5, 10));
+}
+
 // News that is taken for a verdict, where the caller wants it so.
 
 #[test]

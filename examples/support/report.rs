@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Execution, Failure, Timeline};
+use udp_retry::exchange::{Execution, Failure, Strays, Timeline};
 use udp_retry::{Reply, RequestError};
 
 use crate::hex;
@@ -38,7 +38,7 @@ pub(crate) fn json(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestErro
             writeln!(
                 out,
                 "{{\"reply_hex\":\"{}\",\"transmissions\":{},\"elapsed_ms\":{:?},\"round_trip_ms\":{round_trip},\
-                 \"sent_ms\":[{}],\"strays\":{{\"foreign\":{}}}}}",
+                 \"sent_ms\":[{}],\"strays\":{}}}",
                 hex::Plain(reply.payload()),
                 reply.transmissions(),
                 ms(reply.elapsed()),
@@ -58,12 +58,9 @@ pub(crate) fn json(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestErro
     }
 }
 
-/// Those that the timeline has no room for are strays as long as it has every transmission.
-fn strays(reply: &Reply<'_>) -> usize {
-    let timeline = reply.timeline();
-    let told = timeline.events().filter(|(_, event)| matches!(event, Event::Stray(_))).count();
-    let complete = timeline.transmissions().count() == reply.transmissions() as usize;
-    told + if complete { timeline.omitted() as usize } else { 0 }
+fn strays(reply: &Reply<'_>) -> String {
+    let Strays { stale, empty, truncated, foreign, .. } = reply.strays();
+    format!("{{\"stale\":{stale},\"empty\":{empty},\"truncated\":{truncated},\"foreign\":{foreign}}}")
 }
 
 fn kind(failure: Failure) -> &'static str {

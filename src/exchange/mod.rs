@@ -19,4 +19,4 @@ mod transaction;
 pub use exchange::{Action, Exchange, GiveUp, Hold, NotTransmitted};
 pub use matching::{AnyReply, Identity, Match, ReplyMatcher, TransactionId, any_reply, transaction_id};
 pub use timeline::{Event, Timeline};
-pub use transaction::{Execution, Failure, Next, OnUnreachable, Transaction};
+pub use transaction::{Execution, Failure, Next, OnUnreachable, Strays, Transaction};

@@ -61,6 +61,7 @@ pub struct Transaction<M> {
     refusals: u32,
     /// Transmissions of earlier requests that neither a reply nor a refusal has settled, until when they may be refused.
     unsettled: (u32, Timestamp),
+    strays: Strays,
     /// A datagram arrived, whatever it was.
     heard: bool,
     /// The peer is known to have had the request.
@@ -131,6 +132,28 @@ pub enum OnUnreachable {
     FailAfter(u32),
 }
 
+/// Datagrams that answered nothing, by what they were. None of them ends, delays or hastens anything.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub struct Strays {
+    /// They answer one of the latest eight requests before, or this one after its end: late or second copies.
+    pub stale: u32,
+    /// They are empty.
+    pub empty: u32,
+    /// They were cut, because they exceeded the receive buffer.
+    pub truncated: u32,
+    /// Anything else: malformed, forged, or somebody else's.
+    pub foreign: u32,
+}
+
+impl Strays {
+    /// Of all kinds.
+    #[must_use]
+    pub const fn total(&self) -> u32 {
+        self.stale.saturating_add(self.empty).saturating_add(self.truncated).saturating_add(self.foreign)
+    }
+}
+
 /// Whether the peer may have executed the request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the caller's decision hangs on all three")]
@@ -170,6 +193,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             refused: 0,
             refusals: 0,
             unsettled: (0, Timestamp::ZERO),
+            strays: Strays::default(),
             heard: false,
             answered: false,
             local_errors: 0,
@@ -213,6 +237,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.last_error = None;
         self.refused = 0;
         self.refusals = 0;
+        self.strays = Strays::default();
         self.heard = false;
         self.answered = false;
         self.local_errors = 0;
@@ -345,7 +370,10 @@ impl<M: ReplyMatcher> Transaction<M> {
                 self.exchange.on_provisional(&self.policy, now, hold);
                 self.timeline.record(now, Event::Provisional);
             }
-            Match::Foreign => self.timeline.record(now, Event::Stray(actual)),
+            Match::Foreign => {
+                self.count_stray(datagram, actual);
+                self.timeline.record(now, Event::Stray(actual));
+            }
         }
         self.heard = true;
         self.answered |= verdict != Match::Foreign;
@@ -392,6 +420,12 @@ impl<M: ReplyMatcher> Transaction<M> {
             }
             _ => Execution::Unknown,
         }
+    }
+
+    /// What arrived and answered nothing.
+    #[must_use]
+    pub fn strays(&self) -> Strays {
+        self.strays
     }
 
     /// What the system said last, if it said anything.
@@ -482,6 +516,19 @@ impl<M: ReplyMatcher> Transaction<M> {
         (verdict, round_trip)
     }
 
+    fn count_stray(&mut self, datagram: &[u8], actual: usize) {
+        let answers = |request: &[u8]| self.matcher.judge(request, datagram) != Match::Foreign;
+        let stale = self.requests.sent().any(|sent| answers(&sent.bytes)) || self.requests.past().any(answers);
+        let Strays { stale: late, empty, truncated, foreign } = &mut self.strays;
+        let count = match stale {
+            true => late,
+            false if actual == 0 => empty,
+            false if actual > datagram.len() => truncated,
+            false => foreign,
+        };
+        *count = count.saturating_add(1);
+    }
+
     /// Whether not even a reply would change anything. One that comes after the last wait, but before the deadline,
     /// still would: the driver may have been late to look.
     fn is_over(&self, now: Timestamp) -> bool {
@@ -511,6 +558,9 @@ struct Requests {
     /// How many of `kept` belong to this transaction.
     len: usize,
     newest: usize,
+    /// The latest of earlier transactions, to tell what is late from what is forged; empty where there was none.
+    past: [Vec<u8>; PAST],
+    next_past: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -523,7 +573,16 @@ struct Kept {
 
 impl Requests {
     fn forget(&mut self) {
+        let newest = self.kept.get_mut(self.newest).filter(|newest| self.len > 0 && newest.transmissions > 0);
+        if let (Some(newest), Some(past)) = (newest, self.past.get_mut(self.next_past)) {
+            core::mem::swap(&mut newest.bytes, past);
+            self.next_past = (self.next_past + 1) % PAST;
+        }
         (self.len, self.newest) = (0, 0);
+    }
+
+    fn past(&self) -> impl Iterator<Item = &[u8]> {
+        self.past.iter().map(Vec::as_slice).filter(|past| !past.is_empty())
     }
 
     /// An empty buffer for a request; the oldest one goes if there are 16 already, one never sent goes at once.
@@ -547,6 +606,12 @@ impl Requests {
         if let Some(newest) = self.kept.get_mut(self.newest) {
             newest.transmissions = newest.transmissions.saturating_add(1);
             newest.at = now;
+            // All of them in the first transaction, so that none of the later ones allocates.
+            for past in &mut self.past {
+                if past.capacity() == 0 {
+                    past.reserve(newest.bytes.len());
+                }
+            }
         }
     }
 
@@ -566,6 +631,8 @@ impl Requests {
 
 /// How many different requests of one transaction a reply may answer.
 const KEPT: usize = 16;
+/// Requests of earlier transactions that are remembered.
+const PAST: usize = 8;
 
 /// This many errors in a row that are not about a datagram of ours: the socket itself is broken.
 const HOPELESS: u32 = 16;
