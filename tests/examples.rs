@@ -38,6 +38,20 @@ fn every_example_shows_both_ends_when_it_is_run_without_arguments() {
 }
 
 #[test]
+fn an_event_loop_of_ones_own_has_two_requests_under_way_at_once() {
+    let ended = run("drive_it_yourself", &["--json"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let lines: Vec<serde_json::Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> =
+        lines.iter().map(|line| (line["said"].as_str().unwrap(), line["transmissions"].clone())).collect();
+    assert_eq!(told, [("\"hello\"", 1.into()), ("\"hello\"", 3.into())]);
+    // The third transmission leaves at 300 ms, and nobody waits for longer than that.
+    assert!(ended.took >= Duration::from_millis(300) && ended.took < Duration::from_secs(2), "{ended:?}");
+    assert_eq!(run("drive_it_yourself", &["--nonsense"]).code, Some(2));
+    assert!(run("drive_it_yourself", &["--help"]).stdout.contains("Usage: "));
+}
+
+#[test]
 fn every_example_explains_itself() {
     for example in EXAMPLES {
         let ended = run(example, &["--help"]);
