@@ -1,10 +1,13 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Action, Event, Exchange, GiveUp, Identity, Match, NotTransmitted, ReplyMatcher, Timeline};
+use super::requests::Requests;
+use super::{
+    Action, Event, Exchange, Execution, Failure, GiveUp, Identity, Match, NotTransmitted, OnUnreachable, ReplyMatcher,
+    Strays, Timeline,
+};
 use crate::entropy::Seed;
 use crate::policy::{RetryBudget, RetryPolicy};
-use crate::size::Plpmtu;
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -82,89 +85,6 @@ pub enum Next {
     Done,
     /// It is over without a reply.
     Failed(Failure),
-}
-
-/// Why a transaction ended without a reply.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Failure {
-    /// The schedule ended; the reason says which part of it.
-    TimedOut(GiveUp),
-    /// The schedule ended, and nothing but refusals came back.
-    Refused,
-    /// The schedule ended, and nothing but "unreachable" came back.
-    Unreachable,
-    /// The request exceeds what the path, the interface or a datagram at all can be. It was not sent again.
-    TooLarge {
-        /// Bytes of the request.
-        len: usize,
-        /// What would fit, where it is known.
-        limit: Option<Plpmtu>,
-    },
-    /// The reply came, but the receive buffer was too small for it.
-    Truncated {
-        /// Bytes that fitted.
-        received: usize,
-        /// Bytes of the reply.
-        actual: usize,
-    },
-    /// Nothing could be sent, or nothing received, for a reason of this host.
-    Local(PathError),
-    /// The request lacks the id that the matcher looks for, so no reply could be told.
-    Unmatchable,
-    /// The caller no longer wanted the reply.
-    Cancelled,
-}
-
-/// What "nobody listens" and "no way there" do to a transaction.
-///
-/// Such an ICMP message is news of one transmission, and anybody can forge it; the server may come up before the
-/// next one. So nothing is the default. Whoever cannot wait takes the news for a verdict.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-#[non_exhaustive]
-pub enum OnUnreachable {
-    /// The schedule goes on to its end.
-    #[default]
-    KeepTrying,
-    /// The first such message ends the transaction.
-    FailFast,
-    /// So many transmissions that met one end it; 0 is taken for 1.
-    FailAfter(u32),
-}
-
-/// Datagrams that answered nothing, by what they were. None of them ends, delays or hastens anything.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-#[non_exhaustive]
-pub struct Strays {
-    /// They answer one of the latest eight requests before, or this one after its end: late or second copies.
-    pub stale: u32,
-    /// They are empty.
-    pub empty: u32,
-    /// They were cut, because they exceeded the receive buffer.
-    pub truncated: u32,
-    /// Anything else: malformed, forged, or somebody else's.
-    pub foreign: u32,
-}
-
-impl Strays {
-    /// Of all kinds.
-    #[must_use]
-    pub const fn total(&self) -> u32 {
-        self.stale.saturating_add(self.empty).saturating_add(self.truncated).saturating_add(self.foreign)
-    }
-}
-
-/// Whether the peer may have executed the request.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "the caller's decision hangs on all three")]
-pub enum Execution {
-    /// It has not: no transmission left this host.
-    NotSent,
-    /// It has not, if the refusals are to be believed: every transmission met one. Those that may belong to earlier
-    /// requests are not counted; ones that are forged, or that the network repeats, cannot be told.
-    Refused,
-    /// It may have, once or several times.
-    Unknown,
 }
 
 impl<M: ReplyMatcher> Transaction<M> {
@@ -550,89 +470,6 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
     }
 }
-
-/// The requests that a reply may answer, newest last in time; buffers are used again.
-#[derive(Clone, Debug, Default)]
-struct Requests {
-    kept: Vec<Kept>,
-    /// How many of `kept` belong to this transaction.
-    len: usize,
-    newest: usize,
-    /// The latest of earlier transactions, to tell what is late from what is forged; empty where there was none.
-    past: [Vec<u8>; PAST],
-    next_past: usize,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Kept {
-    bytes: Vec<u8>,
-    transmissions: u32,
-    /// When it was sent last.
-    at: Timestamp,
-}
-
-impl Requests {
-    fn forget(&mut self) {
-        let newest = self.kept.get_mut(self.newest).filter(|newest| self.len > 0 && newest.transmissions > 0);
-        if let (Some(newest), Some(past)) = (newest, self.past.get_mut(self.next_past)) {
-            core::mem::swap(&mut newest.bytes, past);
-            self.next_past = (self.next_past + 1) % PAST;
-        }
-        (self.len, self.newest) = (0, 0);
-    }
-
-    fn past(&self) -> impl Iterator<Item = &[u8]> {
-        self.past.iter().map(Vec::as_slice).filter(|past| !past.is_empty())
-    }
-
-    /// An empty buffer for a request; the oldest one goes if there are 16 already, one never sent goes at once.
-    fn fresh(&mut self) -> &mut Vec<u8> {
-        let unsent = self.len > 0 && self.kept.get(self.newest).is_some_and(|newest| newest.transmissions == 0);
-        if !unsent {
-            self.newest = if self.len == 0 { 0 } else { (self.newest + 1) % KEPT };
-            self.len = self.len.max(self.newest + 1);
-        }
-        if self.kept.len() <= self.newest {
-            self.kept.resize_with(self.newest + 1, Kept::default);
-        }
-        #[expect(clippy::indexing_slicing, reason = "grown to hold it just above")]
-        let kept = &mut self.kept[self.newest];
-        kept.bytes.clear();
-        kept.transmissions = 0;
-        &mut kept.bytes
-    }
-
-    fn on_transmitted(&mut self, now: Timestamp) {
-        if let Some(newest) = self.kept.get_mut(self.newest) {
-            newest.transmissions = newest.transmissions.saturating_add(1);
-            newest.at = now;
-            // All of them in the first transaction, so that none of the later ones allocates.
-            for past in &mut self.past {
-                if past.capacity() == 0 {
-                    past.reserve(newest.bytes.len());
-                }
-            }
-        }
-    }
-
-    fn sent_last(&self) -> Timestamp {
-        self.sent().map(|kept| kept.at).max().unwrap_or_default()
-    }
-
-    fn newest(&self) -> &[u8] {
-        self.kept.get(self.newest).filter(|_| self.len > 0).map_or(&[], |newest| &newest.bytes)
-    }
-
-    /// Only what was sent can have been answered.
-    fn sent(&self) -> impl Iterator<Item = &Kept> {
-        self.kept.iter().take(self.len).filter(|kept| kept.transmissions > 0)
-    }
-}
-
-/// How many different requests of one transaction a reply may answer.
-const KEPT: usize = 16;
-/// Requests of earlier transactions that are remembered.
-const PAST: usize = 8;
 
 /// This many errors in a row that are not about a datagram of ours: the socket itself is broken.
 const HOPELESS: u32 = 16;

@@ -1,0 +1,86 @@
+use super::GiveUp;
+use crate::size::Plpmtu;
+use crate::transport::PathError;
+
+/// Why a transaction ended without a reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The schedule ended; the reason says which part of it.
+    TimedOut(GiveUp),
+    /// The schedule ended, and nothing but refusals came back.
+    Refused,
+    /// The schedule ended, and nothing but "unreachable" came back.
+    Unreachable,
+    /// The request exceeds what the path, the interface or a datagram at all can be. It was not sent again.
+    TooLarge {
+        /// Bytes of the request.
+        len: usize,
+        /// What would fit, where it is known.
+        limit: Option<Plpmtu>,
+    },
+    /// The reply came, but the receive buffer was too small for it.
+    Truncated {
+        /// Bytes that fitted.
+        received: usize,
+        /// Bytes of the reply.
+        actual: usize,
+    },
+    /// Nothing could be sent, or nothing received, for a reason of this host.
+    Local(PathError),
+    /// The request lacks the id that the matcher looks for, so no reply could be told.
+    Unmatchable,
+    /// The caller no longer wanted the reply.
+    Cancelled,
+}
+
+/// What "nobody listens" and "no way there" do to a transaction.
+///
+/// Such an ICMP message is news of one transmission, and anybody can forge it; the server may come up before the
+/// next one. So nothing is the default. Whoever cannot wait takes the news for a verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum OnUnreachable {
+    /// The schedule goes on to its end.
+    #[default]
+    KeepTrying,
+    /// The first such message ends the transaction.
+    FailFast,
+    /// So many transmissions that met one end it; 0 is taken for 1.
+    FailAfter(u32),
+}
+
+/// Datagrams that answered nothing, by what they were. None of them ends, delays or hastens anything.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub struct Strays {
+    /// They answer one of the latest eight requests before, or this one after its end: late or second copies.
+    pub stale: u32,
+    /// They are empty.
+    pub empty: u32,
+    /// They were cut, because they exceeded the receive buffer.
+    pub truncated: u32,
+    /// Anything else: malformed, forged, or somebody else's.
+    pub foreign: u32,
+}
+
+impl Strays {
+    /// Of all kinds.
+    #[must_use]
+    pub const fn total(&self) -> u32 {
+        self.stale.saturating_add(self.empty).saturating_add(self.truncated).saturating_add(self.foreign)
+    }
+}
+
+/// Whether the peer may have executed the request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "the caller's decision hangs on all three")]
+pub enum Execution {
+    /// It has not: no transmission left this host.
+    NotSent,
+    /// It has not, if the refusals are to be believed: every transmission met one. Those that may belong to earlier
+    /// requests are not counted; ones that are forged, or that the network repeats, cannot be told.
+    Refused,
+    /// It may have, once or several times.
+    Unknown,
+}

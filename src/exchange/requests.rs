@@ -1,0 +1,86 @@
+use alloc::vec::Vec;
+
+use crate::time::Timestamp;
+
+/// The requests that a reply may answer, newest last in time; buffers are used again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Requests {
+    kept: Vec<Kept>,
+    /// How many of `kept` belong to this transaction.
+    len: usize,
+    newest: usize,
+    /// The latest of earlier transactions, to tell what is late from what is forged; empty where there was none.
+    past: [Vec<u8>; PAST],
+    next_past: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    pub(super) bytes: Vec<u8>,
+    pub(super) transmissions: u32,
+    /// When it was sent last.
+    pub(super) at: Timestamp,
+}
+
+impl Requests {
+    pub(super) fn forget(&mut self) {
+        let newest = self.kept.get_mut(self.newest).filter(|newest| self.len > 0 && newest.transmissions > 0);
+        if let (Some(newest), Some(past)) = (newest, self.past.get_mut(self.next_past)) {
+            core::mem::swap(&mut newest.bytes, past);
+            self.next_past = (self.next_past + 1) % PAST;
+        }
+        (self.len, self.newest) = (0, 0);
+    }
+
+    pub(super) fn past(&self) -> impl Iterator<Item = &[u8]> {
+        self.past.iter().map(Vec::as_slice).filter(|past| !past.is_empty())
+    }
+
+    /// An empty buffer for a request; the oldest one goes if there are 16 already, one never sent goes at once.
+    pub(super) fn fresh(&mut self) -> &mut Vec<u8> {
+        let unsent = self.len > 0 && self.kept.get(self.newest).is_some_and(|newest| newest.transmissions == 0);
+        if !unsent {
+            self.newest = if self.len == 0 { 0 } else { (self.newest + 1) % KEPT };
+            self.len = self.len.max(self.newest + 1);
+        }
+        if self.kept.len() <= self.newest {
+            self.kept.resize_with(self.newest + 1, Kept::default);
+        }
+        #[expect(clippy::indexing_slicing, reason = "grown to hold it just above")]
+        let kept = &mut self.kept[self.newest];
+        kept.bytes.clear();
+        kept.transmissions = 0;
+        &mut kept.bytes
+    }
+
+    pub(super) fn on_transmitted(&mut self, now: Timestamp) {
+        if let Some(newest) = self.kept.get_mut(self.newest) {
+            newest.transmissions = newest.transmissions.saturating_add(1);
+            newest.at = now;
+            // All of them in the first transaction, so that none of the later ones allocates.
+            for past in &mut self.past {
+                if past.capacity() == 0 {
+                    past.reserve(newest.bytes.len());
+                }
+            }
+        }
+    }
+
+    pub(super) fn sent_last(&self) -> Timestamp {
+        self.sent().map(|kept| kept.at).max().unwrap_or_default()
+    }
+
+    pub(super) fn newest(&self) -> &[u8] {
+        self.kept.get(self.newest).filter(|_| self.len > 0).map_or(&[], |newest| &newest.bytes)
+    }
+
+    /// Only what was sent can have been answered.
+    pub(super) fn sent(&self) -> impl Iterator<Item = &Kept> {
+        self.kept.iter().take(self.len).filter(|kept| kept.transmissions > 0)
+    }
+}
+
+/// How many different requests of one transaction a reply may answer.
+const KEPT: usize = 16;
+/// Requests of earlier transactions that are remembered.
+const PAST: usize = 8;
