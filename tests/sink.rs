@@ -216,9 +216,10 @@ fn more_than_there_is_room_for_is_discarded_and_counted() {
 
 #[test]
 fn whoever_wakes_late_is_still_shown_first_what_came_first() {
-    let mut sink = LossySink::at_client(Room { late: ms(10), ..Room::default() }, replies(delay(ms(5))), Seed(1));
+    let mut sink = LossySink::at_client(Room::default(), replies(delay(ms(5))), Seed(1));
     sink.get_mut().inbox.push_back((at_ms(0), 0, b"1".to_vec()));
     assert_eq!(sink.recv_until(&mut [0; 8], at_ms(0)), Ok(None));
+    sink.get_mut().late = ms(10);
     sink.control().set_profile(Profile::default());
     sink.get_mut().inbox.push_back((at_ms(7), 0, b"2".to_vec()));
     let mut buffer = [0; 8];
