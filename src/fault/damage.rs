@@ -1,3 +1,5 @@
+use core::fmt;
+
 use super::{Infeasible, Probability};
 use crate::entropy::{Seed, uniform};
 
@@ -105,7 +107,7 @@ impl Truncate {
 }
 
 /// The bits that flip in one copy; bit 0 is the highest of the first byte, as RFCs draw it.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flips {
     bits: [u32; MOST_FLIPS],
     count: u8,
@@ -142,6 +144,12 @@ impl Flips {
 
     fn contains(&self, bit: u64) -> bool {
         self.as_slice().iter().any(|&flipped| u64::from(flipped) == bit)
+    }
+}
+
+impl fmt::Debug for Flips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_slice().fmt(f)
     }
 }
 

@@ -1,4 +1,4 @@
-use core::slice;
+use core::{fmt, slice};
 
 use super::bottleneck::BottleneckState;
 use super::delay::DelayState;
@@ -91,7 +91,7 @@ pub enum DropCause {
 }
 
 /// The copies of a datagram that arrive: at least the datagram itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 pub struct Deliveries {
     copies: [Delivery; MOST_COPIES],
     count: u8,
@@ -392,6 +392,21 @@ impl Deliveries {
     }
 }
 
+// The places that hold no copy are nobody's business.
+impl PartialEq for Deliveries {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Deliveries {}
+
+impl fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
 impl<'a> IntoIterator for &'a Deliveries {
     type Item = &'a Delivery;
     type IntoIter = slice::Iter<'a, Delivery>;
@@ -445,3 +460,23 @@ impl Seeds {
 
 /// A datagram and its duplicates.
 pub(super) const MOST_COPIES: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn deliveries_are_equal_by_the_copies_that_there_are() {
+        let later = Duration::from_nanos(7);
+        let copy = Delivery::whole(Timestamp::from_nanos(5), 9);
+        let late = Fate::late(&Deliveries::one(copy), later);
+        assert_eq!(late, Fate::Delivered(Deliveries::one(Delivery { at: copy.at.after(later), ..copy })));
+        assert_ne!(late, Fate::Delivered(Deliveries::one(copy)));
+        assert_eq!(format!("{:?}", Deliveries::one(copy)), "[Delivery { at: 5ns, len: 9, flips: [] }]");
+        let mut twice = Deliveries::one(copy);
+        twice.push(copy);
+        assert_ne!(twice, Deliveries::one(copy));
+    }
+}
