@@ -3,7 +3,7 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 
-use crate::exchange::{Execution, Failure, GiveUp, ReplyMatcher, Strays, Timeline, Transaction};
+use crate::exchange::{Execution, Failure, ReplyMatcher, Strays, Timeline, Transaction};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -117,22 +117,7 @@ impl RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { transmissions, elapsed, last_path_error, .. } = &*self.report;
-        match self.report.failure {
-            Failure::TimedOut(GiveUp::OverBudget) => write!(f, "no reply, and the retry budget is spent")?,
-            Failure::TimedOut(_) => write!(f, "no reply")?,
-            Failure::Refused => write!(f, "refused: nobody listens there")?,
-            Failure::Unreachable => write!(f, "destination unreachable")?,
-            Failure::TooLarge { len, limit: None } => write!(f, "a request of {len} bytes is too large")?,
-            Failure::TooLarge { len, limit: Some(limit) } => {
-                write!(f, "a request of {len} bytes is too large: {} would fit", limit.bytes())?;
-            }
-            Failure::Truncated { received, actual } => {
-                write!(f, "the reply of {actual} bytes exceeds the buffer of {received}")?;
-            }
-            Failure::Local(error) => write!(f, "{error}")?,
-            Failure::Unmatchable => write!(f, "the request lacks the id that its reply would repeat")?,
-            Failure::Cancelled => write!(f, "cancelled")?,
-        }
+        write!(f, "{}", self.report.failure)?;
         let times = if *transmissions == 1 { "transmission" } else { "transmissions" };
         write!(f, " ({transmissions} {times}, {:.1} ms", elapsed.as_secs_f64() * 1e3)?;
         match last_path_error {

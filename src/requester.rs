@@ -1,18 +1,24 @@
 //! The front that programs hold: a requester that blocks until the reply is there.
 
+mod builder;
+mod reply;
+#[cfg_attr(not(feature = "tracing"), path = "requester/no_span.rs")]
+mod span;
+
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use std::io;
 use std::net::ToSocketAddrs;
 
+pub use self::builder::Builder;
+pub use self::reply::Reply;
 use crate::entropy::Seed;
 use crate::error::RequestError;
-use crate::exchange::{Failure, Identity, Match, Next, OnUnreachable, ReplyMatcher, Strays, Timeline, Transaction};
-use crate::net::{UdpTransport, system_seed};
-use crate::policy::{RetryBudget, RetryPolicy};
+use crate::exchange::{Failure, Identity, Match, Next, ReplyMatcher, Transaction};
+use crate::net::{CancelHandle, UdpTransport};
+use crate::policy::RttEstimator;
 use crate::time::Timestamp;
 use crate::transport::Transport;
 
@@ -61,7 +67,7 @@ pub struct ReliableRequester<T = UdpTransport> {
 }
 
 impl ReliableRequester<UdpTransport> {
-    /// Connects to a server with [`RetryPolicy::default`]; `matcher` tells which datagram answers which request.
+    /// Connects to a server with [`RetryPolicy::default`](crate::RetryPolicy); `matcher` tells which datagram answers which request.
     ///
     /// # Errors
     ///
@@ -72,94 +78,16 @@ impl ReliableRequester<UdpTransport> {
 
     /// A requester with settings of the caller's.
     pub fn builder(matcher: impl ReplyMatcher + Send + 'static) -> Builder {
-        Builder {
-            matcher: Box::new(matcher),
-            policy: RetryPolicy::default(),
-            budget: RetryBudget::unlimited(),
-            on_unreachable: OnUnreachable::KeepTrying,
-            deadline: None,
-            seed: None,
-            buffer: 65_535,
-        }
-    }
-}
-
-/// Settings of a [`ReliableRequester`]; made by [`ReliableRequester::builder`].
-///
-/// | setting | default |
-/// |---|---|
-/// | [`policy`](Self::policy) | [`RetryPolicy::default`]: for the Internet |
-/// | [`budget`](Self::budget) | unlimited; [`RetryBudget::default`] is recommended, shared by all requests to a destination |
-/// | [`on_unreachable`](Self::on_unreachable) | keeps trying: a server that restarts is back before the schedule ends |
-/// | [`deadline`](Self::deadline) | none but the policy's |
-/// | [`seed`](Self::seed) | from the operating system |
-/// | [`buffer`](Self::buffer) | 65,535 bytes: any reply fits |
-#[must_use]
-pub struct Builder {
-    matcher: Box<dyn ReplyMatcher + Send>,
-    policy: RetryPolicy,
-    budget: RetryBudget,
-    on_unreachable: OnUnreachable,
-    deadline: Option<Duration>,
-    seed: Option<Seed>,
-    buffer: usize,
-}
-
-impl Builder {
-    /// When to send again, and when to give up.
-    pub fn policy(self, policy: RetryPolicy) -> Self {
-        Self { policy, ..self }
+        Builder::new(Box::new(matcher))
     }
 
-    /// Spends retransmissions from a budget that all requests to the destination should share: a request that finds
-    /// it empty keeps listening instead of sending again.
-    pub fn budget(self, budget: &RetryBudget) -> Self {
-        Self { budget: budget.clone(), ..self }
-    }
-
-    /// Takes the message that nobody listens there, or that no way leads there, for the end of a request: at once, or
-    /// after some of them. A reply that is there already is still found.
-    pub fn on_unreachable(self, on_unreachable: OnUnreachable) -> Self {
-        Self { on_unreachable, ..self }
-    }
-
-    /// Ends every request this long after its call at the latest, whatever the policy says. A reply that arrives
-    /// exactly then is accepted.
-    pub fn deadline(self, deadline: Duration) -> Self {
-        Self { deadline: Some(deadline), ..self }
-    }
-
-    /// Makes the jitter repeatable: same seed, same intervals.
-    pub fn seed(self, seed: Seed) -> Self {
-        Self { seed: Some(seed), ..self }
-    }
-
-    /// The longest reply that can be received, in bytes. A longer one is an error that tells both sizes.
-    pub fn buffer(self, bytes: usize) -> Self {
-        Self { buffer: bytes, ..self }
-    }
-
-    /// Connects a UDP socket of its own to the first address that the system accepts.
+    /// A handle that ends the wait of a request from any thread.
     ///
     /// # Errors
     ///
-    /// What the system says of the name or the address.
-    pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
-        Ok(self.over(UdpTransport::connect(server)?))
-    }
-
-    /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
-    pub fn over<T: Transport<Peer = usize>>(self, transport: T) -> ReliableRequester<T> {
-        ReliableRequester {
-            transaction: Transaction::new(self.policy, self.matcher)
-                .with_budget(self.budget)
-                .with_on_unreachable(self.on_unreachable),
-            deadline: self.deadline,
-            seed: self.seed.unwrap_or_else(|| fresh_seed(transport.now())),
-            requests: 0,
-            buffer: vec![0; self.buffer],
-            transport,
-        }
+    /// What the system says; the first handle needs a descriptor.
+    pub fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
+        self.transport.cancel_handle()
     }
 }
 
@@ -185,6 +113,12 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         self.exchange(build, Rebuild::EachTime)
     }
 
+    /// What the round trips so far call for, if the requester [measures](Builder::estimator) them.
+    #[must_use]
+    pub fn estimator(&self) -> Option<&RttEstimator> {
+        self.transaction.estimator()
+    }
+
     /// The transport underneath.
     #[must_use]
     pub fn transport(&self) -> &T {
@@ -207,21 +141,18 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         mut build: impl FnMut(u32, &mut Vec<u8>),
         rebuild: Rebuild,
     ) -> Result<Reply<'_>, RequestError> {
-        let now = self.begin(&mut build)?;
-        let (len, at) = self.drive(now, build, rebuild)?;
-        Ok(Reply {
-            payload: self.buffer.get(..len).unwrap_or_default(),
-            transmissions: self.transaction.transmissions(),
-            withheld: self.transaction.withheld(),
-            elapsed: self.transaction.elapsed(at),
-            round_trip: self.transaction.round_trip(),
-            strays: self.transaction.strays(),
-            timeline: self.transaction.timeline(),
-        })
+        let span = span::open();
+        let now = self.begin(&mut build);
+        let ended = self.drive(now, build, rebuild);
+        span.close(&self.transaction, ended.err());
+        match ended {
+            Ok((len, at)) => Ok(Reply::new(self.buffer.get(..len).unwrap_or_default(), &self.transaction, at)),
+            Err(failure) => Err(RequestError::new(failure, &self.transaction, self.transport.now())),
+        }
     }
 
     /// Starts the transaction; returns the moment at which its first transmission may leave.
-    fn begin(&mut self, build: &mut impl FnMut(u32, &mut Vec<u8>)) -> Result<Timestamp, RequestError> {
+    fn begin(&mut self, build: &mut impl FnMut(u32, &mut Vec<u8>)) -> Timestamp {
         let now = self.transport.now();
         self.transaction.start_building(now, self.seed.draw(self.requests));
         self.requests = self.requests.wrapping_add(1);
@@ -229,13 +160,17 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
             self.transaction.end_by(now.after(deadline));
         }
         self.transaction.build(build);
-        if self.transaction.identity() != Identity::Port {
-            return Ok(now);
+        if self.transport.take_cancelled() {
+            self.transaction.on_cancelled();
         }
-        self.transport.renew().map_err(|error| self.failed(Failure::Local(error)))?;
-        let now = self.transport.now();
-        self.transaction.put_off(now);
-        Ok(now)
+        if self.transaction.identity() != Identity::Port {
+            return now;
+        }
+        match self.transport.renew() {
+            Ok(()) => self.transaction.put_off(self.transport.now()),
+            Err(error) => self.transaction.on_not_renewed(error),
+        }
+        self.transport.now()
     }
 
     /// Asks what to do next, does it, and reports how it went, until it is over. Returns how long the reply is, and
@@ -245,7 +180,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         mut now: Timestamp,
         mut build: impl FnMut(u32, &mut Vec<u8>),
         rebuild: Rebuild,
-    ) -> Result<(usize, Timestamp), RequestError> {
+    ) -> Result<(usize, Timestamp), Failure> {
         let mut built = true;
         let mut len = 0;
         loop {
@@ -259,9 +194,9 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
                     built = false;
                     self.transmit(now);
                 }
-                Next::WaitUntil(until) => (len, now) = self.listen(until),
+                Next::WaitUntil(until) => (len, now) = self.listen(now, until),
                 Next::Done => return Ok((len, now)),
-                Next::Failed(failure) => return Err(self.failed(failure)),
+                Next::Failed(failure) => return Err(failure),
             }
         }
     }
@@ -281,9 +216,9 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
     /// Listens until something came or the time has come; returns the length of what is in the buffer, and the time.
     ///
     /// Once the time has come everything that is queued is read, because it may hide the reply.
-    fn listen(&mut self, until: Timestamp) -> (usize, Timestamp) {
+    fn listen(&mut self, mut now: Timestamp, until: Timestamp) -> (usize, Timestamp) {
         for _ in 0..MOST_OVERDUE {
-            match self.transport.recv_until(&mut self.buffer, until) {
+            match self.transport.recv_within(&mut self.buffer, now, until) {
                 Ok(Some(heard)) => {
                     let datagram = self.buffer.get(..heard.len).unwrap_or_default();
                     let verdict = self.transaction.on_datagram(heard.at, datagram, heard.actual);
@@ -291,75 +226,20 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
                         return (heard.len, heard.at);
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    if self.transport.take_cancelled() {
+                        self.transaction.on_cancelled();
+                    }
+                    break;
+                }
                 Err(error) => self.transaction.on_path_error(self.transport.now(), error),
             }
-            if self.transport.now() < until {
+            now = self.transport.now();
+            if now < until {
                 break;
             }
         }
         (0, self.transport.now())
-    }
-
-    fn failed(&self, failure: Failure) -> RequestError {
-        RequestError::new(failure, &self.transaction, self.transport.now())
-    }
-}
-
-/// A reply, and what it took; borrows the requester's buffer.
-#[derive(Clone, Copy, Debug)]
-pub struct Reply<'r> {
-    payload: &'r [u8],
-    transmissions: u32,
-    withheld: u32,
-    elapsed: Duration,
-    round_trip: Option<Duration>,
-    strays: Strays,
-    timeline: &'r Timeline,
-}
-
-impl<'r> Reply<'r> {
-    /// What the server sent; an empty datagram is a reply too.
-    #[must_use]
-    pub fn payload(&self) -> &'r [u8] {
-        self.payload
-    }
-
-    /// How often the request was sent, the first time included.
-    #[must_use]
-    pub fn transmissions(&self) -> u32 {
-        self.transmissions
-    }
-
-    /// How many transmissions the retry budget withheld.
-    #[must_use]
-    pub fn withheld(&self) -> u32 {
-        self.withheld
-    }
-
-    /// The time from the call to the reply.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.elapsed
-    }
-
-    /// The time from transmission to reply, unless the reply may belong to more than one of them (Karn's rule,
-    /// RFC 6298 §3).
-    #[must_use]
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
-    }
-
-    /// What arrived meanwhile and answered nothing, by kind.
-    #[must_use]
-    pub fn strays(&self) -> Strays {
-        self.strays
-    }
-
-    /// What happened, event by event.
-    #[must_use]
-    pub fn timeline(&self) -> &'r Timeline {
-        self.timeline
     }
 }
 
@@ -378,23 +258,6 @@ impl<T: fmt::Debug> fmt::Debug for ReliableRequester<T> {
             .field("requests", &self.requests)
             .finish_non_exhaustive()
     }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("policy", &self.policy)
-            .field("budget", &self.budget)
-            .field("deadline", &self.deadline)
-            .field("seed", &self.seed)
-            .field("buffer", &self.buffer)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Jitter needs no secrecy, only that two processes differ: where the system has no entropy, their ids do.
-fn fresh_seed(now: Timestamp) -> Seed {
-    system_seed().unwrap_or_else(|_| Seed(std::process::id().into()).derive(now.as_nanos()))
 }
 
 /// So much is read at most once the time has come, lest a flood put off the next transmission.

@@ -37,6 +37,27 @@ pub trait Transport {
     /// News of a datagram sent earlier. A datagram may be queued behind it: call again before deciding anything.
     fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<Self::Peer>>, PathError>;
 
+    /// As [`recv_until`](Self::recv_until), for a caller that knows the time: `now` was read a moment ago. Spares the
+    /// reading of the clock where that is no loss.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_until`](Self::recv_until).
+    fn recv_within(
+        &mut self,
+        buffer: &mut [u8],
+        _now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Received<Self::Peer>>, PathError> {
+        self.recv_until(buffer, until)
+    }
+
+    /// Whether somebody cancelled the wait from outside. Until that is asked, every wait ends at once; asking
+    /// forgets it. Never, unless the transport has a way to be cancelled.
+    fn take_cancelled(&mut self) -> bool {
+        false
+    }
+
     /// Moves to a fresh source port with nothing queued in either direction, so that no reply to anything sent
     /// before can arrive any more.
     ///

@@ -48,7 +48,7 @@ const IMPURE: [&str; 14] = [
     "dbg",
 ];
 /// Dependencies that reach the operating system.
-const IMPURE_CRATES: [&str; 4] = ["rand", "socket2", "rustix", "mio"];
+const IMPURE_CRATES: [&str; 5] = ["rand", "socket2", "rustix", "mio", "tracing"];
 
 /// The one thing of `std` that a pure layer names: a lock, as `core` has none. It decides nothing.
 const LOCKED: (&str, [&str; 3]) = ("src/fault/control.rs", ["std", "::", "sync"]);

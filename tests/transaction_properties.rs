@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use udp_retry::RetryPolicy;
 use udp_retry::exchange::{
-    Event, Execution, Failure, GiveUp, Hold, Identity, Match, Next, ReplyMatcher, Transaction, TransactionId,
+    Event, Execution, Failure, GiveUp, Hold, Identity, Match, Next, ReplyMatcher, Stray, Transaction, TransactionId,
     any_reply, transaction_id,
 };
 use udp_retry::policy::{Backoff, RetryBudget};
@@ -208,7 +208,7 @@ fn a_reply_after_the_reply_is_a_stray() {
     assert_eq!(transaction.on_datagram(at(2 * MS), b"id 1", 4), Match::Foreign);
     assert_eq!(transaction.round_trip(), Some(Duration::from_millis(1)));
     let events: Vec<_> = transaction.timeline().events().map(|(_, event)| event).collect();
-    assert_eq!(events, [Event::Transmitted(1), Event::Replied, Event::Stray(4)]);
+    assert_eq!(events, [Event::Transmitted(1), Event::Replied, Event::Stray(Stray::Stale, 4)]);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use core::time::Duration;
+
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
 
@@ -194,6 +196,16 @@ impl Exchange {
     #[must_use]
     pub fn deadline(&self) -> Timestamp {
         self.deadline
+    }
+
+    /// The slot whose wait is running or has ended; `None` before the first transmission is due to have left.
+    pub(super) fn waited_slot(&self) -> Option<u32> {
+        self.slot.checked_sub(1)
+    }
+
+    /// How much longer the present wait would last if it were not for the deadline.
+    pub(super) fn clipped(&self) -> Duration {
+        self.due.since(self.deadline)
     }
 
     /// Uses up the slot that is due, and every further one that `now` has left behind.

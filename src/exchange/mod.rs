@@ -13,13 +13,17 @@
 #[expect(clippy::module_inception, reason = "the field's word for the machine and for its subject")]
 mod exchange;
 mod matching;
+mod observer;
 mod outcome;
+mod pace;
+mod picture;
+mod refusals;
 mod requests;
 mod timeline;
 mod transaction;
 
 pub use exchange::{Action, Exchange, GiveUp, Hold, NotTransmitted};
 pub use matching::{AnyReply, Identity, Match, ReplyMatcher, TransactionId, any_reply, transaction_id};
-pub use outcome::{Execution, Failure, OnUnreachable, Strays};
+pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
 pub use timeline::{Event, Timeline};
 pub use transaction::{Next, Transaction};

@@ -1,3 +1,5 @@
+use core::fmt;
+
 use super::GiveUp;
 use crate::size::Plpmtu;
 use crate::transport::PathError;
@@ -34,6 +36,28 @@ pub enum Failure {
     Cancelled,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut(GiveUp::OverBudget) => write!(f, "no reply, and the retry budget is spent"),
+            Self::TimedOut(GiveUp::Deadline) => write!(f, "no reply within the deadline"),
+            Self::TimedOut(_) => write!(f, "no reply"),
+            Self::Refused => write!(f, "refused: nobody listens there"),
+            Self::Unreachable => write!(f, "destination unreachable"),
+            Self::TooLarge { len, limit: None } => write!(f, "a request of {len} bytes is too large"),
+            Self::TooLarge { len, limit: Some(limit) } => {
+                write!(f, "a request of {len} bytes is too large: {} would fit", limit.bytes())
+            }
+            Self::Truncated { received, actual } => {
+                write!(f, "the reply of {actual} bytes exceeds the buffer of {received}")
+            }
+            Self::Local(error) => write!(f, "{error}"),
+            Self::Unmatchable => write!(f, "the request lacks the id that its reply would repeat"),
+            Self::Cancelled => write!(f, "cancelled"),
+        }
+    }
+}
+
 /// What "nobody listens" and "no way there" do to a transaction.
 ///
 /// Such an ICMP message is news of one transmission, and anybody can forge it; the server may come up before the
@@ -64,7 +88,42 @@ pub struct Strays {
     pub foreign: u32,
 }
 
+/// What kind of datagram answered nothing; [`Strays`] counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Stray {
+    /// A late or second copy of a reply.
+    Stale,
+    /// Without a payload.
+    Empty,
+    /// Cut, because it exceeded the receive buffer.
+    Truncated,
+    /// Malformed, forged, or somebody else's.
+    Foreign,
+}
+
+impl fmt::Display for Stray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stale => "stale",
+            Self::Empty => "empty",
+            Self::Truncated => "truncated",
+            Self::Foreign => "foreign",
+        })
+    }
+}
+
 impl Strays {
+    pub(super) fn add(&mut self, kind: Stray) {
+        let count = match kind {
+            Stray::Stale => &mut self.stale,
+            Stray::Empty => &mut self.empty,
+            Stray::Truncated => &mut self.truncated,
+            Stray::Foreign => &mut self.foreign,
+        };
+        *count = count.saturating_add(1);
+    }
+
     /// Of all kinds.
     #[must_use]
     pub const fn total(&self) -> u32 {

@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use super::{Match, ReplyMatcher, Stray};
 use crate::time::Timestamp;
 
 /// The requests that a reply may answer, newest last in time; buffers are used again.
@@ -15,11 +17,11 @@ pub(super) struct Requests {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept {
-    pub(super) bytes: Vec<u8>,
-    pub(super) transmissions: u32,
+struct Kept {
+    bytes: Vec<u8>,
+    transmissions: u32,
     /// When it was sent last.
-    pub(super) at: Timestamp,
+    at: Timestamp,
 }
 
 impl Requests {
@@ -32,7 +34,7 @@ impl Requests {
         (self.len, self.newest) = (0, 0);
     }
 
-    pub(super) fn past(&self) -> impl Iterator<Item = &[u8]> {
+    fn past(&self) -> impl Iterator<Item = &[u8]> {
         self.past.iter().map(Vec::as_slice).filter(|past| !past.is_empty())
     }
 
@@ -74,8 +76,43 @@ impl Requests {
         self.kept.get(self.newest).filter(|_| self.len > 0).map_or(&[], |newest| &newest.bytes)
     }
 
+    /// What the datagram is to any of the requests sent, and its round trip if only one transmission can be meant.
+    pub(super) fn judge(
+        &self,
+        matcher: &impl ReplyMatcher,
+        now: Timestamp,
+        datagram: &[u8],
+    ) -> (Match, Option<Duration>) {
+        let mut verdict = Match::Foreign;
+        let mut round_trip = None;
+        for sent in self.sent() {
+            match matcher.judge(&sent.bytes, datagram) {
+                Match::Foreign => {}
+                Match::Reply if verdict == Match::Reply => return (verdict, None),
+                Match::Reply => {
+                    verdict = Match::Reply;
+                    round_trip = (sent.transmissions == 1).then(|| now.since(sent.at));
+                }
+                provisional if verdict == Match::Foreign => verdict = provisional,
+                Match::Provisional(_) => {}
+            }
+        }
+        (verdict, round_trip)
+    }
+
+    /// What a datagram is that answers nothing (any more).
+    pub(super) fn stray(&self, matcher: &impl ReplyMatcher, datagram: &[u8], actual: usize) -> Stray {
+        let answers = |request: &[u8]| matcher.judge(request, datagram) != Match::Foreign;
+        match self.sent().any(|sent| answers(&sent.bytes)) || self.past().any(answers) {
+            true => Stray::Stale,
+            false if actual == 0 => Stray::Empty,
+            false if actual > datagram.len() => Stray::Truncated,
+            false => Stray::Foreign,
+        }
+    }
+
     /// Only what was sent can have been answered.
-    pub(super) fn sent(&self) -> impl Iterator<Item = &Kept> {
+    fn sent(&self) -> impl Iterator<Item = &Kept> {
         self.kept.iter().take(self.len).filter(|kept| kept.transmissions > 0)
     }
 }

@@ -1,13 +1,14 @@
-use core::fmt;
 use core::time::Duration;
 
+use super::{Failure, Stray};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
 /// What happened in one transaction, in order: a record of fixed size that needs no allocation.
 ///
 /// It holds the first 31 events and the newest; what lies between is [counted](Self::omitted). Strays take at most
-/// half of it, so that junk cannot push the transmissions out. `Display` prints one line an event.
+/// half of it, so that junk cannot push the transmissions out. `Display` draws it: the events on a scale of time, and
+/// then a line for each.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeline {
     start: Timestamp,
@@ -37,12 +38,16 @@ pub enum Event {
     Withheld,
     /// The path reported an error of something sent before.
     PathError(PathError),
-    /// A datagram of this many bytes arrived that answers nothing.
-    Stray(usize),
+    /// A datagram of this kind and of this many bytes arrived that answers nothing.
+    Stray(Stray, usize),
     /// A provisional answer arrived.
     Provisional,
     /// The reply arrived.
     Replied,
+    /// The deadline cut the wait that was running short by this much.
+    Clipped(Duration),
+    /// It is over without a reply.
+    Failed(Failure),
 }
 
 impl Timeline {
@@ -55,7 +60,7 @@ impl Timeline {
     }
 
     pub(super) fn record(&mut self, at: Timestamp, event: Event) {
-        let crowded = matches!(event, Event::Stray(_)) && self.len >= CAPACITY / 2;
+        let crowded = matches!(event, Event::Stray(..)) && self.len >= CAPACITY / 2;
         if crowded {
             self.omitted = self.omitted.saturating_add(1);
             return;
@@ -89,32 +94,6 @@ impl Timeline {
     }
 }
 
-impl fmt::Display for Timeline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, event) in self.events() {
-            writeln!(f, "{:>10.1} ms  {event}", at.as_secs_f64() * 1e3)?;
-        }
-        match self.omitted {
-            0 => Ok(()),
-            omitted => writeln!(f, "{:>13}  and {omitted} events more before the last", "..."),
-        }
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transmitted(number) => write!(f, "--> transmission {number}"),
-            Self::NotTransmitted(error) => write!(f, "-x  not sent: {error}"),
-            Self::Withheld => write!(f, "-x  withheld by the retry budget"),
-            Self::PathError(error) => write!(f, "<-! {error}"),
-            Self::Stray(len) => write!(f, "<-? {len} bytes that answer nothing"),
-            Self::Provisional => write!(f, "<.. provisional answer"),
-            Self::Replied => write!(f, "<-- reply"),
-        }
-    }
-}
-
 const CAPACITY: usize = 32;
 
 #[cfg(test)]
@@ -144,7 +123,7 @@ mod tests {
     fn strays_leave_room_for_transmissions() {
         let mut timeline = Timeline::new(at(0));
         for n in 0..1000 {
-            timeline.record(at(n), Event::Stray(4));
+            timeline.record(at(n), Event::Stray(Stray::Foreign, 4));
         }
         timeline.record(at(1000), Event::Transmitted(2));
         assert_eq!(timeline.events().count(), CAPACITY / 2 + 1);
@@ -156,21 +135,9 @@ mod tests {
         let mut timeline = Timeline::new(at(0));
         assert_eq!(timeline.transmissions().count(), 0);
         timeline.record(at(7), Event::Transmitted(1));
-        timeline.record(at(8), Event::Stray(1));
+        timeline.record(at(8), Event::Stray(Stray::Foreign, 1));
         timeline.record(at(10), Event::Transmitted(2));
         let sent: Vec<_> = timeline.transmissions().map(|at| at.as_nanos()).collect();
         assert_eq!(sent, [0, 3]);
-    }
-
-    #[test]
-    fn display_is_a_line_an_event() {
-        let mut timeline = Timeline::new(at(0));
-        timeline.record(at(0), Event::Transmitted(1));
-        timeline.record(at(250_000), Event::PathError(PathError::Refused));
-        timeline.record(at(100_000_000), Event::Replied);
-        assert_eq!(
-            timeline.to_string(),
-            "       0.0 ms  --> transmission 1\n       0.2 ms  <-! connection refused: nobody listens there\n     100.0 ms  <-- reply\n"
-        );
     }
 }

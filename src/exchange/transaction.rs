@@ -1,13 +1,16 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::observer::Observer;
+use super::pace::Pace;
+use super::refusals::Refusals;
 use super::requests::Requests;
 use super::{
     Action, Event, Exchange, Execution, Failure, GiveUp, Identity, Match, NotTransmitted, OnUnreachable, ReplyMatcher,
     Strays, Timeline,
 };
 use crate::entropy::Seed;
-use crate::policy::{RetryBudget, RetryPolicy};
+use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -37,10 +40,11 @@ use crate::transport::PathError;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Transaction<M> {
-    policy: RetryPolicy,
+    pace: Pace,
     matcher: M,
     budget: RetryBudget,
     on_unreachable: OnUnreachable,
+    observer: Option<Observer>,
     exchange: Exchange,
     requests: Requests,
     timeline: Timeline,
@@ -58,12 +62,7 @@ pub struct Transaction<M> {
     /// Transmissions that the budget withheld.
     withheld: u32,
     last_error: Option<PathError>,
-    /// Transmissions that met a refusal, as far as that can be told.
-    refused: u32,
-    /// Those, and the ones that may be of earlier requests.
-    refusals: u32,
-    /// Transmissions of earlier requests that neither a reply nor a refusal has settled, until when they may be refused.
-    unsettled: (u32, Timestamp),
+    refusals: Refusals,
     strays: Strays,
     /// A datagram arrived, whatever it was.
     heard: bool,
@@ -71,6 +70,8 @@ pub struct Transaction<M> {
     answered: bool,
     /// Errors in a row that no datagram of ours explains.
     local_errors: u32,
+    /// The end is on the record.
+    concluded: bool,
 }
 
 /// What a front does next.
@@ -94,10 +95,11 @@ impl<M: ReplyMatcher> Transaction<M> {
         let mut exchange = Exchange::start(&policy, Timestamp::ZERO, 0);
         exchange.on_cancelled();
         Self {
-            policy,
+            pace: Pace::new(policy),
             matcher,
             budget: RetryBudget::unlimited(),
             on_unreachable: OnUnreachable::KeepTrying,
+            observer: None,
             exchange,
             requests: Requests::default(),
             timeline: Timeline::new(Timestamp::ZERO),
@@ -110,13 +112,12 @@ impl<M: ReplyMatcher> Transaction<M> {
             granted: false,
             withheld: 0,
             last_error: None,
-            refused: 0,
-            refusals: 0,
-            unsettled: (0, Timestamp::ZERO),
+            refusals: Refusals::default(),
             strays: Strays::default(),
             heard: false,
             answered: false,
             local_errors: 0,
+            concluded: false,
         }
     }
 
@@ -132,6 +133,20 @@ impl<M: ReplyMatcher> Transaction<M> {
         Self { on_unreachable, ..self }
     }
 
+    /// Starts each transaction's waits at the timeout that the round trips of those before it call for, instead of the
+    /// policy's first wait. The rest of the policy stays: its growth, jitter, maximum and deadline.
+    #[must_use]
+    pub fn with_estimator(self, estimator: RttEstimator) -> Self {
+        Self { pace: self.pace.adaptive(estimator), ..self }
+    }
+
+    /// Shows every event to this function, as it happens and with the time since the start: also those that the
+    /// timeline has no room for.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Fn(Duration, Event) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Observer::new(observer)), ..self }
+    }
+
     /// Begins a transaction that sends the same bytes every time. `seed` keys the jitter: take a fresh one for
     /// each transaction.
     pub fn start(&mut self, request: &[u8], now: Timestamp, seed: u64) {
@@ -143,8 +158,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// whenever [`next`](Self::next) asks for a transmission.
     pub fn start_building(&mut self, now: Timestamp, seed: u64) {
         self.withdraw_nothing();
-        self.unsettled = self.left_unsettled(now);
-        self.exchange = Exchange::start(&self.policy, now, seed);
+        self.refusals.restart(now, self.transmissions(), self.requests.sent_last(), self.answered);
+        self.pace.restart(now);
+        self.exchange = Exchange::start(self.pace.policy(), now, seed);
         self.requests.forget();
         self.timeline.restart(now);
         self.started = now;
@@ -155,19 +171,19 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.round_trip = None;
         self.withheld = 0;
         self.last_error = None;
-        self.refused = 0;
-        self.refusals = 0;
         self.strays = Strays::default();
         self.heard = false;
         self.answered = false;
         self.local_errors = 0;
+        self.concluded = false;
     }
 
     /// Puts the beginning off to `now`, as long as nothing was sent. What it took to get ready then shortens no wait;
     /// it still counts as elapsed, and towards the caller's deadline.
     pub fn put_off(&mut self, now: Timestamp) {
-        if self.exchange == Exchange::start(&self.policy, self.started, self.seed).end_by(self.deadline) {
-            self.exchange = Exchange::start(&self.policy, now, self.seed).end_by(self.deadline);
+        let starting = |at| Exchange::start(self.pace.policy(), at, self.seed).end_by(self.deadline);
+        if self.exchange == starting(self.started) {
+            self.exchange = starting(now);
         }
     }
 
@@ -203,6 +219,14 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// What to do at `now`. Asking again gives the same answer; a retransmission is asked of the budget once, and if
     /// that has nothing left, its slot passes and the listening goes on.
     pub fn next(&mut self, now: Timestamp) -> Next {
+        let next = self.consider(now);
+        if let Next::Failed(failure) = next {
+            self.conclude(now, failure);
+        }
+        next
+    }
+
+    fn consider(&mut self, now: Timestamp) -> Next {
         if let Some((at, failure)) = self.doomed {
             // An error hides what is queued behind it: that is looked at first.
             if now <= at {
@@ -217,7 +241,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             Action::Transmit if self.may_transmit() => Next::Transmit,
             Action::Transmit => {
                 self.on_withheld(now);
-                self.next(now)
+                self.consider(now)
             }
             Action::WaitUntil(until) => Next::WaitUntil(until),
             Action::Done => Next::Done,
@@ -228,10 +252,11 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// The request was sent at `now`.
     pub fn on_transmitted(&mut self, now: Timestamp) {
         self.granted = false;
-        self.exchange.on_transmitted(&self.policy, now);
+        self.end_wait(now);
+        self.exchange.on_transmitted(self.pace.policy(), now);
         self.requests.on_transmitted(now);
         self.local_errors = 0;
-        self.timeline.record(now, Event::Transmitted(self.exchange.transmissions()));
+        self.record(now, Event::Transmitted(self.exchange.transmissions()));
     }
 
     /// The system refused to send the request at `now`. "Too big" ends the transaction, because sending the same
@@ -239,27 +264,25 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
         self.withdraw_nothing();
         self.last_error = Some(error);
-        self.timeline.record(now, Event::NotTransmitted(error));
+        self.record(now, Event::NotTransmitted(error));
         if let PathError::TooBig { limit } = error {
             self.decide(Failure::TooLarge { len: self.datagram().len(), limit });
         }
-        self.exchange.on_not_transmitted(&self.policy, now, NotTransmitted::SendFailed);
+        self.end_wait(now);
+        self.exchange.on_not_transmitted(self.pace.policy(), now, NotTransmitted::SendFailed);
     }
 
     /// The path reported at `now` an error of something that was sent before: news, not a verdict.
     pub fn on_path_error(&mut self, now: Timestamp, error: PathError) {
-        self.timeline.record(now, Event::PathError(error));
+        self.record(now, Event::PathError(error));
         // Before the first transmission it is news of an earlier transaction.
         if self.transmissions() > 0 {
             self.last_error = Some(error);
         }
         if matches!(error, PathError::Refused | PathError::Unreachable) {
-            // Each vouches for something that was sent before it came.
-            let sent = self.transmissions().saturating_add(self.others());
-            self.refusals = self.refusals.saturating_add(1).min(sent);
-            self.refused = self.refused.saturating_add(1).min(self.exchange.transmissions());
+            let refused = self.refusals.add(self.transmissions(), self.is_on_fresh_port());
             let kind = if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable };
-            if self.refused >= self.refusals_to_bear() {
+            if refused >= self.refusals_to_bear() {
                 self.doomed.get_or_insert((now, kind));
             }
         }
@@ -274,30 +297,42 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// A datagram arrived at `now`; of its `actual` bytes these were received. Returns what it was taken for.
     pub fn on_datagram(&mut self, now: Timestamp, datagram: &[u8], actual: usize) -> Match {
         self.local_errors = 0;
-        let (verdict, round_trip) = self.judge(now, datagram);
+        let (verdict, round_trip) = match self.is_over(now) {
+            true => (Match::Foreign, None),
+            false => self.requests.judge(&self.matcher, now, datagram),
+        };
         match verdict {
             Match::Reply => {
                 self.exchange.on_reply(now);
                 self.doomed = None;
                 self.budget.deposit();
+                self.pace.on_reply(now, round_trip);
                 self.round_trip = round_trip;
-                self.timeline.record(now, Event::Replied);
+                self.record(now, Event::Replied);
                 if actual > datagram.len() {
                     self.failure = Some(Failure::Truncated { received: datagram.len(), actual });
                 }
             }
             Match::Provisional(hold) => {
-                self.exchange.on_provisional(&self.policy, now, hold);
-                self.timeline.record(now, Event::Provisional);
+                self.exchange.on_provisional(self.pace.policy(), now, hold);
+                self.record(now, Event::Provisional);
             }
             Match::Foreign => {
-                self.count_stray(datagram, actual);
-                self.timeline.record(now, Event::Stray(actual));
+                let kind = self.requests.stray(&self.matcher, datagram, actual);
+                self.strays.add(kind);
+                self.record(now, Event::Stray(kind, actual));
             }
         }
         self.heard = true;
         self.answered |= verdict != Match::Foreign;
         verdict
+    }
+
+    /// No fresh port could be had, although [`identity`](Self::identity) asks for one: it is over, because replies
+    /// to earlier requests could not be told.
+    pub fn on_not_renewed(&mut self, error: PathError) {
+        self.last_error = Some(error);
+        self.decide(Failure::Local(error));
     }
 
     /// The caller no longer wants the reply.
@@ -335,9 +370,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn execution(&self) -> Execution {
         match self.transmissions() {
             0 => Execution::NotSent,
-            transmissions if self.refusals >= transmissions.saturating_add(self.others()) && !self.answered => {
-                Execution::Refused
-            }
+            sent if self.refusals.cover(sent, self.is_on_fresh_port()) && !self.answered => Execution::Refused,
             _ => Execution::Unknown,
         }
     }
@@ -360,21 +393,15 @@ impl<M: ReplyMatcher> Transaction<M> {
         &self.timeline
     }
 
-    /// Transmissions of earlier requests whose refusals may be among those that were counted: none on a fresh port.
-    fn others(&self) -> u32 {
-        match self.identity() {
-            Identity::Port => 0,
-            Identity::Content | Identity::Missing => self.unsettled.0,
-        }
+    /// The timeout that the path calls for, if it is measured.
+    #[must_use]
+    pub fn estimator(&self) -> Option<&RttEstimator> {
+        self.pace.estimator()
     }
 
-    /// What the next request, which starts at `now`, has to reckon with.
-    fn left_unsettled(&self, now: Timestamp) -> (u32, Timestamp) {
-        let (others, until) = self.unsettled;
-        let until = if self.transmissions() > 0 { self.requests.sent_last().after(LIFETIME) } else { until };
-        let settled = self.refusals.saturating_add(u32::from(self.answered));
-        let open = others.saturating_add(self.transmissions()).saturating_sub(settled);
-        (if now >= until { 0 } else { open }, until)
+    /// Nothing that was sent for earlier requests can be heard of here.
+    fn is_on_fresh_port(&self) -> bool {
+        self.identity() == Identity::Port
     }
 
     /// Fails, unless it is over for good already.
@@ -402,8 +429,9 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     fn on_withheld(&mut self, now: Timestamp) {
         self.withheld = self.withheld.saturating_add(1);
-        self.timeline.record(now, Event::Withheld);
-        self.exchange.on_not_transmitted(&self.policy, now, NotTransmitted::OverBudget);
+        self.record(now, Event::Withheld);
+        self.end_wait(now);
+        self.exchange.on_not_transmitted(self.pace.policy(), now, NotTransmitted::OverBudget);
     }
 
     /// Gives back what was granted and not used.
@@ -414,39 +442,31 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.granted = false;
     }
 
-    /// What the datagram is to any of the requests sent, and its round trip if only one transmission can be meant.
-    fn judge(&self, now: Timestamp, datagram: &[u8]) -> (Match, Option<Duration>) {
-        if self.is_over(now) {
-            return (Match::Foreign, None);
+    /// A slot is due, or the end: the wait before it, if there was one, has brought nothing.
+    fn end_wait(&mut self, now: Timestamp) {
+        if let Some(slot) = self.exchange.waited_slot().filter(|_| self.transmissions() > 0 && !self.answered) {
+            self.pace.on_expiry(now, slot);
         }
-        let mut verdict = Match::Foreign;
-        let mut round_trip = None;
-        for sent in self.requests.sent() {
-            match self.matcher.judge(&sent.bytes, datagram) {
-                Match::Foreign => {}
-                Match::Reply if verdict == Match::Reply => return (verdict, None),
-                Match::Reply => {
-                    verdict = Match::Reply;
-                    round_trip = (sent.transmissions == 1).then(|| now.since(sent.at));
-                }
-                provisional if verdict == Match::Foreign => verdict = provisional,
-                Match::Provisional(_) => {}
-            }
-        }
-        (verdict, round_trip)
     }
 
-    fn count_stray(&mut self, datagram: &[u8], actual: usize) {
-        let answers = |request: &[u8]| self.matcher.judge(request, datagram) != Match::Foreign;
-        let stale = self.requests.sent().any(|sent| answers(&sent.bytes)) || self.requests.past().any(answers);
-        let Strays { stale: late, empty, truncated, foreign } = &mut self.strays;
-        let count = match stale {
-            true => late,
-            false if actual == 0 => empty,
-            false if actual > datagram.len() => truncated,
-            false => foreign,
-        };
-        *count = count.saturating_add(1);
+    /// Puts the end on the record, once.
+    fn conclude(&mut self, now: Timestamp, failure: Failure) {
+        if core::mem::replace(&mut self.concluded, true) {
+            return;
+        }
+        match failure {
+            Failure::TimedOut(GiveUp::Deadline) => self.record(now, Event::Clipped(self.exchange.clipped())),
+            Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(now),
+            _ => {}
+        }
+        self.record(now, Event::Failed(failure));
+    }
+
+    fn record(&mut self, now: Timestamp, event: Event) {
+        self.timeline.record(now, event);
+        if let Some(observer) = &self.observer {
+            observer.show(now.since(self.started), event);
+        }
     }
 
     /// Whether not even a reply would change anything. One that comes after the last wait, but before the deadline,
@@ -473,7 +493,5 @@ impl<M: ReplyMatcher> Transaction<M> {
 
 /// This many errors in a row that are not about a datagram of ours: the socket itself is broken.
 const HOPELESS: u32 = 16;
-/// So long a datagram may be on its way: the maximum segment lifetime of RFC 9293.
-const LIFETIME: Duration = Duration::from_secs(120);
 /// The label of the draws of stamped ids among those of a transaction.
 const IDS: u64 = 1;

@@ -339,6 +339,10 @@ impl<T: Transport> Transport for LossySink<T> {
         }
     }
 
+    fn take_cancelled(&mut self) -> bool {
+        self.inner.take_cancelled()
+    }
+
     /// What is still on its way is dropped and counted, in both directions.
     fn renew(&mut self) -> Result<(), PathError> {
         self.inner.renew()?;

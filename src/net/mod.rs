@@ -1,13 +1,14 @@
 //! The operating system, and every one of its traps: sockets, waits, error codes, path-MTU options, seeds.
 //!
-//! | platform | waits | true length of a cut datagram | fresh port | path MTU |
-//! |---|---|---|---|---|
-//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | from the kernel | same socket, some 2 µs | read and steered |
-//! | elsewhere | socket timeout, late by milliseconds | by a buffer of full size | new socket | `Unsupported` |
+//! | platform | waits | cancelled | true length of a cut datagram | fresh port | path MTU |
+//! |---|---|---|---|---|---|
+//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | at once | from the kernel | same socket, some 2 µs | read and steered |
+//! | elsewhere | socket timeout, late by milliseconds | within 10 ms | by a buffer of full size | new socket | `Unsupported` |
 //!
 //! No wait ends early on any of them.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where sockets and clocks live")]
 
+mod cancel;
 mod classify;
 mod options;
 mod pmtu;
@@ -17,6 +18,7 @@ mod seed;
 mod sys;
 mod udp;
 
+pub use cancel::CancelHandle;
 pub use classify::classify;
 pub use options::set_receive_buffer;
 pub use pmtu::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};

@@ -1,7 +1,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::cancel::{CancelHandle, Cancellable};
 use super::sys::Receiver;
 use super::{classify, options, pmtu, sys};
 use crate::time::Timestamp;
@@ -37,6 +38,7 @@ pub struct UdpTransport {
     clock: Clock,
     receiver: Receiver,
     used_ports: UsedPorts,
+    cancellable: Cancellable,
 }
 
 impl UdpTransport {
@@ -67,8 +69,14 @@ impl UdpTransport {
     pub fn from_socket(socket: UdpSocket) -> io::Result<Self> {
         let peer = socket.peer_addr()?;
         socket.set_nonblocking(false)?;
-        let mut transport =
-            Self { socket, peer, clock: Clock::new(), receiver: Receiver::new(), used_ports: UsedPorts::default() };
+        let mut transport = Self {
+            socket,
+            peer,
+            clock: Clock::new(),
+            receiver: Receiver::new(),
+            used_ports: UsedPorts::default(),
+            cancellable: Cancellable::new(),
+        };
         // A datagram that came between bind and connect is in the queue, whoever sent it.
         transport.drain();
         Ok(transport)
@@ -110,13 +118,31 @@ impl UdpTransport {
         self.socket
     }
 
+    /// A handle that ends a wait from any thread.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the first handle needs a descriptor.
+    pub fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
+        self.cancellable.handle(&self.socket)
+    }
+
+    /// A socket that a cancellation has shut is replaced before it is used again.
+    fn ensure_sound(&mut self) -> Result<(), PathError> {
+        if self.cancellable.replace(&mut self.socket, self.peer).map_err(|error| classify(&error))? {
+            self.receiver = Receiver::new();
+            self.drain();
+        }
+        Ok(())
+    }
+
     /// Empties the receive queue, errors included. What a peer sends meanwhile may be endless, what was queued before
     /// is not: it ends at the number that the largest receive buffer holds of the smallest datagrams.
     fn drain(&mut self) {
         const MOST_QUEUED: u32 = 1 << 20;
         let nowhere = &mut [];
         for _ in 0..MOST_QUEUED {
-            let empty = self.receiver.receive(&self.socket, nowhere, true, core::time::Duration::ZERO);
+            let empty = self.receiver.receive(&self.socket, nowhere, true, Duration::ZERO);
             if matches!(empty, Ok(None)) {
                 return;
             }
@@ -133,22 +159,39 @@ impl Transport for UdpTransport {
     }
 
     fn send(&mut self, _to: usize, datagram: &[u8]) -> Result<(), PathError> {
-        uninterrupted(|| self.socket.send(datagram)).map_err(|error| match classify(&error) {
+        self.ensure_sound()?;
+        uninterrupted(|| sys::transmit(&self.socket, datagram)).map_err(|error| match classify(&error) {
             PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::sendable(&self.socket) },
             error => error,
         })
     }
 
     fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
-        let Self { socket, clock, receiver, .. } = self;
-        let arrival = receive_until(socket, receiver, clock, true, buffer, until).map_err(|error| match error {
+        self.recv_within(buffer, self.now(), until)
+    }
+
+    fn recv_within(
+        &mut self,
+        buffer: &mut [u8],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Received<usize>>, PathError> {
+        self.ensure_sound()?;
+        let Self { socket, clock, receiver, cancellable, .. } = self;
+        let wait = Wait { now, until, cancellable: Some(cancellable) };
+        let arrival = receive_until(socket, receiver, clock, buffer, &wait).map_err(|error| match error {
             PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::deliverable(socket) },
             error => error,
         })?;
         Ok(arrival.map(|(arrival, at)| Received { from: 0, len: arrival.len, actual: arrival.actual, at }))
     }
 
+    fn take_cancelled(&mut self) -> bool {
+        self.cancellable.take()
+    }
+
     fn renew(&mut self) -> Result<(), PathError> {
+        self.ensure_sound()?;
         const TRIES: u32 = 64;
         self.used_ports.insert(self.local_addr().port());
         for _ in 0..TRIES {
@@ -262,7 +305,8 @@ impl Transport for UdpServer {
 
     fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<Route>>, PathError> {
         let Self { socket, local, clock, receiver } = self;
-        let arrival = receive_until(socket, receiver, clock, false, buffer, until)?;
+        let wait = Wait { now: clock.now(), until, cancellable: None };
+        let arrival = receive_until(socket, receiver, clock, buffer, &wait)?;
         Ok(arrival.map(|(arrival, at)| {
             let from = Route { remote: arrival.from.unwrap_or(UNKNOWN), local: *local };
             Received { from, len: arrival.len, actual: arrival.actual, at }
@@ -291,27 +335,43 @@ impl Clock {
     }
 }
 
+struct Wait<'w> {
+    /// Not later than the present moment.
+    now: Timestamp,
+    until: Timestamp,
+    /// Of a connected socket.
+    cancellable: Option<&'w Cancellable>,
+}
+
 /// The loop that every wait needs: the remaining time is computed anew each turn, so neither signals nor spurious
 /// wake-ups nor coarse timers shorten or stretch it, and the queue is looked at once more when it is over.
 fn receive_until(
     socket: &UdpSocket,
     receiver: &mut Receiver,
     clock: &Clock,
-    connected: bool,
     buffer: &mut [u8],
-    until: Timestamp,
+    wait: &Wait<'_>,
 ) -> Result<Option<(sys::Arrival, Timestamp)>, PathError> {
-    let mut remaining = until.since(clock.now());
-    let mut received = receiver.receive_first(socket, buffer, connected, remaining);
+    let &Wait { now, until, cancellable } = wait;
+    let cancelled = || cancellable.is_some_and(Cancellable::is_cancelled);
+    let connected = cancellable.is_some();
+    let longest = if cancellable.is_some_and(Cancellable::is_possible) { sys::LONGEST_DEAF } else { Duration::MAX };
+    if cancelled() {
+        return Ok(None);
+    }
+    let mut remaining = Duration::MAX;
+    let mut received = receiver.receive_first(socket, buffer, connected, until.since(now));
     loop {
         match received {
+            // A wait that was cancelled may look like an empty datagram, or like one that is always about to come.
+            _ if cancelled() => return Ok(None),
             Ok(Some(arrival)) => return Ok(Some((arrival, clock.now()))),
             Ok(None) if remaining.is_zero() => return Ok(None),
             Ok(None) => {}
             Err(error) => return Err(classify(&error)),
         }
         remaining = until.since(clock.now());
-        received = receiver.receive(socket, buffer, connected, remaining);
+        received = receiver.receive(socket, buffer, connected, remaining.min(longest));
     }
 }
 

@@ -299,7 +299,7 @@ impl Told {
     }
 
     pub(crate) fn strays(&self) -> u64 {
-        self.times(|event| matches!(event, Event::Stray(_))).count() as u64
+        self.times(|event| matches!(event, Event::Stray(..))).count() as u64
     }
 
     pub(crate) fn times(&self, what: impl Fn(&Event) -> bool) -> impl Iterator<Item = Duration> {

@@ -1,7 +1,7 @@
 //! Linux and Android, by safe system calls.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,8 +9,10 @@ use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu, ip_mtu_discover, ipv6_mtu, ipv6_mtu_discover,
     set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
-use rustix::net::{RecvFlags, connect_unspec, recv, recvfrom};
+use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, recvfrom, send};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::options;
 use super::pmtu::Fragmentation;
 use crate::size::IpFamily;
 
@@ -35,8 +37,8 @@ impl Receiver {
         Self { timeout: None }
     }
 
-    /// The beginning of a wait. A long one blocks in `recv` itself: a reply that comes in the first half of it, as
-    /// most do, costs no other system call. `None` does not mean that the time is up.
+    /// The beginning of a long wait blocks in `recv` itself: a reply that comes in the first half of it, as most do,
+    /// costs no other system call. `None` does not mean that the time is up, nor that there was a wait.
     pub(super) fn receive_first(
         &mut self,
         socket: &UdpSocket,
@@ -44,7 +46,7 @@ impl Receiver {
         connected: bool,
         wait: Duration,
     ) -> io::Result<Option<Arrival>> {
-        let Some(most) = blockable(wait) else { return self.receive(socket, buffer, connected, wait) };
+        let Some(most) = blockable(wait) else { return Ok(None) };
         if !self.timeout.is_some_and(|timeout| timeout <= most && timeout >= most / 4) {
             // In between, so that it also suits waits with other jitter.
             let timeout = most * 5 / 8;
@@ -110,6 +112,43 @@ fn readable(socket: &UdpSocket, wait: Duration) -> io::Result<bool> {
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Sends without waiting: a full buffer is an error like any other, as a wait for room could outlast the deadline.
+pub(super) fn transmit(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
+    Ok(send(socket, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+}
+
+/// A wait that can be cancelled is one wait.
+pub(super) const LONGEST_DEAF: Duration = Duration::MAX;
+/// What ends a wait also ends all receiving.
+pub(super) const WAKING_SHUTS: bool = true;
+
+/// Ends a blocked `recv` or `ppoll` on this socket. From then on a blocking `recv` returns 0 bytes, a non-blocking one
+/// says `EAGAIN`, and `ppoll` says "readable" at once; nothing undoes that.
+pub(super) fn wake(socket: &UdpSocket) {
+    // A socket that is not connected reports so, and wakes all the same.
+    let _ = SockRef::from(socket).shutdown(Shutdown::Read);
+}
+
+/// Where the caller bound the socket: unspecified and 0 where he left it to the system. Disconnects it.
+pub(super) fn home(socket: &UdpSocket) -> io::Result<SocketAddr> {
+    connect_unspec(socket)?;
+    socket.local_addr()
+}
+
+/// Replaces the socket by one with the same settings, bound to `home` and connected to `peer`.
+pub(super) fn replace(socket: &mut UdpSocket, home: SocketAddr, peer: SocketAddr) -> io::Result<()> {
+    let fresh = Socket::new(Domain::for_address(peer), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
+    options::carry_over(&SockRef::from(&*socket), &fresh);
+    let family = IpFamily::of(peer.ip());
+    let mode = fragmentation(socket, family);
+    *socket = fresh.into();
+    if let Ok(mode) = mode {
+        set_fragmentation(socket, family, mode)?;
+    }
+    SockRef::from(&*socket).bind(&home.into())?;
+    socket.connect(peer)
 }
 
 /// Gives the connected socket another port, or the same one if it was bound to a port of its choice. The queue and

@@ -28,15 +28,15 @@ impl Receiver {
         Self { whole: vec![0; 65_536] }
     }
 
-    /// The beginning of a wait.
+    /// The beginning of a wait is like the rest of it.
     pub(super) fn receive_first(
         &mut self,
-        socket: &UdpSocket,
-        buffer: &mut [u8],
-        connected: bool,
-        wait: Duration,
+        _socket: &UdpSocket,
+        _buffer: &mut [u8],
+        _connected: bool,
+        _wait: Duration,
     ) -> io::Result<Option<Arrival>> {
-        self.receive(socket, buffer, connected, wait)
+        Ok(None)
     }
 
     /// Takes a datagram that is there, or the first one within `wait`. `None` does not mean that the time is up.
@@ -72,10 +72,28 @@ impl Receiver {
     }
 }
 
+/// Sends, and waits for room if there is none.
+pub(super) fn transmit(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
+    socket.send(datagram)
+}
+
+/// A wait that can be cancelled proceeds in steps, as nothing wakes it.
+pub(super) const LONGEST_DEAF: Duration = Duration::from_millis(10);
+pub(super) const WAKING_SHUTS: bool = false;
+
+pub(super) fn wake(_socket: &UdpSocket) {}
+
+pub(super) fn home(socket: &UdpSocket) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::new(socket.local_addr()?.ip(), 0))
+}
+
+pub(super) fn replace(socket: &mut UdpSocket, _home: SocketAddr, peer: SocketAddr) -> io::Result<()> {
+    reconnect(socket, peer)
+}
+
 /// Replaces the socket by a new one to the same peer.
 pub(super) fn reconnect(socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<()> {
-    let address = SocketAddr::new(socket.local_addr()?.ip(), 0);
-    let fresh = UdpSocket::bind(address)?;
+    let fresh = UdpSocket::bind(home(socket)?)?;
     options::allow_large_sends(&fresh)?;
     fresh.connect(peer)?;
     *socket = fresh;
