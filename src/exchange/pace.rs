@@ -20,7 +20,7 @@ impl Pace {
         Self { estimator: Some(estimator), ..self }
     }
 
-    pub(super) fn policy(&self) -> &RetryPolicy {
+    pub(super) fn present(&self) -> &RetryPolicy {
         &self.present
     }
 

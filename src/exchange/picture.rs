@@ -45,8 +45,8 @@ fn mark(timeline: &Timeline, column: u128, end: Duration) -> char {
     let here = |at: Duration| (at.as_nanos() * (COLUMNS - 1) + end.as_nanos() / 2) / end.as_nanos() == column;
     let marks = timeline.events().filter(|&(at, _)| here(at)).map(|(_, event)| match event {
         Event::Transmitted(number) => (9, char::from_digit(number, 10).unwrap_or('+')),
-        Event::Replied => (8, '*'),
-        Event::Failed(_) => (7, '#'),
+        Event::Replied => (10, '*'),
+        Event::Failed(_) => (10, '#'),
         Event::Clipped(_) => (6, '|'),
         Event::Withheld | Event::NotTransmitted(_) => (5, 'x'),
         Event::PathError(_) => (4, '!'),

@@ -160,7 +160,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.withdraw_nothing();
         self.refusals.restart(now, self.transmissions(), self.requests.sent_last(), self.answered);
         self.pace.restart(now);
-        self.exchange = Exchange::start(self.pace.policy(), now, seed);
+        self.exchange = Exchange::start(self.pace.present(), now, seed);
         self.requests.forget();
         self.timeline.restart(now);
         self.started = now;
@@ -181,7 +181,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Puts the beginning off to `now`, as long as nothing was sent. What it took to get ready then shortens no wait;
     /// it still counts as elapsed, and towards the caller's deadline.
     pub fn put_off(&mut self, now: Timestamp) {
-        let starting = |at| Exchange::start(self.pace.policy(), at, self.seed).end_by(self.deadline);
+        let starting = |at| Exchange::start(self.pace.present(), at, self.seed).end_by(self.deadline);
         if self.exchange == starting(self.started) {
             self.exchange = starting(now);
         }
@@ -253,7 +253,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn on_transmitted(&mut self, now: Timestamp) {
         self.granted = false;
         self.end_wait(now);
-        self.exchange.on_transmitted(self.pace.policy(), now);
+        self.exchange.on_transmitted(self.pace.present(), now);
         self.requests.on_transmitted(now);
         self.local_errors = 0;
         self.record(now, Event::Transmitted(self.exchange.transmissions()));
@@ -269,7 +269,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             self.decide(Failure::TooLarge { len: self.datagram().len(), limit });
         }
         self.end_wait(now);
-        self.exchange.on_not_transmitted(self.pace.policy(), now, NotTransmitted::SendFailed);
+        self.exchange.on_not_transmitted(self.pace.present(), now, NotTransmitted::SendFailed);
     }
 
     /// The path reported at `now` an error of something that was sent before: news, not a verdict.
@@ -314,7 +314,7 @@ impl<M: ReplyMatcher> Transaction<M> {
                 }
             }
             Match::Provisional(hold) => {
-                self.exchange.on_provisional(self.pace.policy(), now, hold);
+                self.exchange.on_provisional(self.pace.present(), now, hold);
                 self.record(now, Event::Provisional);
             }
             Match::Foreign => {
@@ -431,7 +431,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.withheld = self.withheld.saturating_add(1);
         self.record(now, Event::Withheld);
         self.end_wait(now);
-        self.exchange.on_not_transmitted(self.pace.policy(), now, NotTransmitted::OverBudget);
+        self.exchange.on_not_transmitted(self.pace.present(), now, NotTransmitted::OverBudget);
     }
 
     /// Gives back what was granted and not used.
