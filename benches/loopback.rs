@@ -1,8 +1,8 @@
 //! One exchange on loopback, beside the least that any client can do: a bare `send` and a blocking `recv`.
 //!
 //! `taskset -c 0 cargo bench --bench loopback` puts client and server on one core, where no wake-up of another core
-//! hides the difference. The table at the end pairs both in alternating rounds, and compares how late
-//! retransmissions leave with how late a bare wait of the same length ends.
+//! hides the difference. The tables at the end alternate between the requester and other ways to wait, compare what
+//! each costs the client, and how late retransmissions leave with how late a bare wait of the same length ends.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and clocks are measured")]
 
 use std::hint::black_box;
@@ -35,38 +35,144 @@ fn main() {
         return;
     }
 
-    paired("by id", || by_id.request(REQUEST).unwrap().transmissions(), || bare.exchange());
-    paired("without id", || by_port.request(REQUEST).unwrap().transmissions(), || bare.exchange());
+    costs(server);
     lateness();
 }
 
 const REQUEST: &[u8] = b"0001 thirty-two bytes of request";
 const ROUNDS: usize = 30;
-const EXCHANGES: u32 = 1000;
+const EXCHANGES: u32 = 2000;
 
-/// The median over alternating rounds of the ratio between two clients.
-fn paired(name: &str, mut ours: impl FnMut() -> u32, mut bare: impl FnMut() -> u32) {
-    let mut ratios = Vec::new();
-    let mut times = Vec::new();
+/// What an exchange costs the client in processor time, and how long it takes: each way to wait in turn, round after
+/// round, and each compared with the bare way in the same round.
+#[cfg(target_os = "linux")]
+fn costs(server: SocketAddr) {
+    let mut bare = Bare::connect(server);
+    let mut ways = [
+        Way::bare("bare send and recv, waiting for ever", server),
+        Way::requester("request by id", ReliableRequester::connect(server, transaction_id(0..4)).unwrap()),
+        Way::requester("request without id", ReliableRequester::connect(server, any_reply()).unwrap()),
+        Way::read_timeout(server),
+        Way::polling(server),
+        Way::tokio(server),
+    ];
+    let mut costs = vec![Vec::new(); ways.len()];
     for _ in 0..ROUNDS {
-        let (ours, bare) = (timed(&mut ours), timed(&mut bare));
-        ratios.push(ours / bare);
-        times.push(ours);
+        for (way, costs) in ways.iter_mut().zip(&mut costs) {
+            costs.push((cost(&mut || bare.exchanges()), cost(&mut *way.exchanges)));
+        }
     }
-    println!(
-        "request {name}: {:.2} us, {:.3} of a bare send and recv (medians of {ROUNDS} pairs of rounds of {EXCHANGES})",
-        median(&mut times),
-        median(&mut ratios)
-    );
+    println!("medians of {ROUNDS} rounds of {EXCHANGES} exchanges, in us of the client's processor and in all:");
+    for (way, costs) in ways.iter().zip(&costs) {
+        let of = |figure: fn(&(Cost, Cost)) -> f64| median(&mut costs.iter().map(figure).collect::<Vec<_>>());
+        println!(
+            "{:<38} {:>6.3} us CPU, {:.3} of bare {:>8.3} us, {:.3} of bare",
+            way.name,
+            of(|(_, way)| way.cpu),
+            of(|(bare, way)| way.cpu / bare.cpu),
+            of(|(_, way)| way.time),
+            of(|(bare, way)| way.time / bare.time),
+        );
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn costs(_: SocketAddr) {
+    println!("the processor time of a thread is measured on Linux only");
 }
 
 /// Microseconds for one exchange.
-fn timed(exchange: &mut impl FnMut() -> u32) -> f64 {
-    let start = Instant::now();
-    for _ in 0..EXCHANGES {
-        black_box(exchange());
+#[derive(Clone, Copy)]
+#[cfg(target_os = "linux")]
+struct Cost {
+    cpu: f64,
+    time: f64,
+}
+
+#[cfg(target_os = "linux")]
+fn cost(exchanges: &mut dyn FnMut()) -> Cost {
+    let (cpu, time) = (thread_time(), Instant::now());
+    exchanges();
+    let (cpu, time) = (thread_time() - cpu, time.elapsed());
+    let each = |total: Duration| total.as_secs_f64() * 1e6 / f64::from(EXCHANGES);
+    Cost { cpu: each(cpu), time: each(time) }
+}
+
+/// Processor time of this thread, user and system.
+#[cfg(target_os = "linux")]
+fn thread_time() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
+/// A way to ask and to wait for the reply.
+#[cfg(target_os = "linux")]
+struct Way {
+    name: &'static str,
+    /// A round of them.
+    exchanges: Box<dyn FnMut()>,
+}
+
+#[cfg(target_os = "linux")]
+impl Way {
+    fn new(name: &'static str, mut exchange: impl FnMut() -> usize + 'static) -> Self {
+        let exchanges = move || {
+            for _ in 0..EXCHANGES {
+                black_box(exchange());
+            }
+        };
+        Self { name, exchanges: Box::new(exchanges) }
     }
-    start.elapsed().as_secs_f64() * 1e6 / f64::from(EXCHANGES)
+
+    fn bare(name: &'static str, server: SocketAddr) -> Self {
+        let mut bare = Bare::connect(server);
+        Self { name, exchanges: Box::new(move || bare.exchanges()) }
+    }
+
+    fn requester(name: &'static str, mut requester: ReliableRequester) -> Self {
+        Self::new(name, move || requester.request(REQUEST).unwrap().payload().len())
+    }
+
+    /// As most programs do it: the timeout of the socket is set for each attempt.
+    fn read_timeout(server: SocketAddr) -> Self {
+        let Bare { socket, mut buffer } = Bare::connect(server);
+        Self::new("std, set_read_timeout per attempt", move || {
+            socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            socket.send(REQUEST).unwrap();
+            socket.recv(&mut buffer).unwrap()
+        })
+    }
+
+    /// As precise programs do it.
+    fn polling(server: SocketAddr) -> Self {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let Bare { socket, mut buffer } = Bare::connect(server);
+        Self::new("ppoll and recv", move || {
+            socket.send(REQUEST).unwrap();
+            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+            assert_eq!(poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&second)), Ok(1));
+            socket.recv(&mut buffer).unwrap()
+        })
+    }
+
+    /// A round within one runtime, so that entering it is not counted.
+    fn tokio(server: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let Bare { socket, mut buffer } = Bare::connect(server);
+        socket.set_nonblocking(true).unwrap();
+        let socket = runtime.block_on(async { tokio::net::UdpSocket::from_std(socket).unwrap() });
+        let exchanges = move || {
+            runtime.block_on(async {
+                for _ in 0..EXCHANGES {
+                    socket.send(REQUEST).await.unwrap();
+                    let reply = tokio::time::timeout(Duration::from_secs(1), socket.recv(&mut buffer));
+                    black_box(reply.await.unwrap().unwrap());
+                }
+            });
+        };
+        Self { name: "tokio::time::timeout(recv)", exchanges: Box::new(exchanges) }
+    }
 }
 
 /// How late a retransmission leaves, beside a bare wait of the same length.
@@ -123,9 +229,16 @@ impl Bare {
         Self { socket, buffer: [0; 2048] }
     }
 
-    fn exchange(&mut self) -> u32 {
+    fn exchange(&mut self) -> usize {
         self.socket.send(REQUEST).unwrap();
-        self.socket.recv(&mut self.buffer).unwrap() as u32
+        self.socket.recv(&mut self.buffer).unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn exchanges(&mut self) {
+        for _ in 0..EXCHANGES {
+            black_box(self.exchange());
+        }
     }
 }
 
