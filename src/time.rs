@@ -50,7 +50,11 @@ impl Timestamp {
     /// The time from `earlier` until this moment; zero if `earlier` is not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.since_ns(earlier))
+    }
+
+    pub(crate) const fn since_ns(self, earlier: Self) -> Ns {
+        self.0.saturating_sub(earlier.0)
     }
 
     pub(crate) const fn after_ns(self, ns: Ns) -> Self {

@@ -121,6 +121,7 @@ enum Phase {
 impl Exchange {
     /// Begins at `now`, or after the policy's start delay; every draw of this exchange is keyed by `seed`.
     #[must_use]
+    #[inline]
     pub fn start(policy: &RetryPolicy, now: Timestamp, seed: u64) -> Self {
         let due = now.after_ns(policy.start_delay_ns(seed));
         let deadline = policy.deadline_ns().map_or(Timestamp::MAX, |deadline| due.after_ns(deadline));
@@ -129,12 +130,14 @@ impl Exchange {
 
     /// The same exchange, over at `deadline` at the latest.
     #[must_use]
+    #[inline]
     pub fn end_by(self, deadline: Timestamp) -> Self {
         Self { deadline: self.deadline.min(deadline), ..self }
     }
 
     /// What to do at `now`. Asking changes nothing; asking again gives the same answer.
     #[must_use]
+    #[inline]
     pub fn poll(&self, now: Timestamp) -> Action {
         match self.phase {
             Phase::Done => Action::Done,
@@ -149,6 +152,7 @@ impl Exchange {
     }
 
     /// The request was sent at `now`.
+    #[inline]
     pub fn on_transmitted(&mut self, policy: &RetryPolicy, now: Timestamp) {
         self.transmissions = self.transmissions.saturating_add(1);
         self.use_slot(policy, now);
@@ -173,6 +177,7 @@ impl Exchange {
     }
 
     /// The reply arrived at `now`. One after the deadline does not count.
+    #[inline]
     pub fn on_reply(&mut self, now: Timestamp) {
         if self.phase != Phase::Cancelled && now <= self.deadline {
             self.phase = Phase::Done;
@@ -188,12 +193,14 @@ impl Exchange {
 
     /// How often the request was sent, the first time included.
     #[must_use]
+    #[inline]
     pub fn transmissions(&self) -> u32 {
         self.transmissions
     }
 
     /// When it is over at the latest; [`Timestamp::MAX`] if only transmissions and waits limit it.
     #[must_use]
+    #[inline]
     pub fn deadline(&self) -> Timestamp {
         self.deadline
     }
@@ -209,6 +216,7 @@ impl Exchange {
     }
 
     /// Uses up the slot that is due, and every further one that `now` has left behind.
+    #[inline]
     fn use_slot(&mut self, policy: &RetryPolicy, now: Timestamp) {
         if self.phase != Phase::Sending {
             return;
@@ -227,6 +235,7 @@ impl Exchange {
     }
 
     /// Moves on by one slot; returns the wait that led from the last one to `due`.
+    #[inline]
     fn pass(&mut self, policy: &RetryPolicy) -> Ns {
         let wait = policy.wait_ns(self.slot, self.slowed, self.seed);
         self.due = self.due.after_ns(wait);
@@ -239,6 +248,7 @@ impl Exchange {
 }
 
 /// At least one nanosecond, so that a slot never follows at the same moment.
+#[inline]
 fn half(wait: Ns) -> Ns {
     wait.div_ceil(2).max(1)
 }

@@ -14,6 +14,10 @@ pub(super) struct Requests {
     /// The latest of earlier transactions, to tell what is late from what is forged; empty where there was none.
     past: [Vec<u8>; PAST],
     next_past: usize,
+    /// The latter have room, so that only the first transaction allocates.
+    roomy: bool,
+    /// When anything was sent last, in this transaction or before.
+    sent_last: Timestamp,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -25,6 +29,7 @@ struct Kept {
 }
 
 impl Requests {
+    #[inline]
     pub(super) fn forget(&mut self) {
         let newest = self.kept.get_mut(self.newest).filter(|newest| self.len > 0 && newest.transmissions > 0);
         if let (Some(newest), Some(past)) = (newest, self.past.get_mut(self.next_past)) {
@@ -39,6 +44,7 @@ impl Requests {
     }
 
     /// An empty buffer for a request; the oldest one goes if there are 16 already, one never sent goes at once.
+    #[inline]
     pub(super) fn fresh(&mut self) -> &mut Vec<u8> {
         let unsent = self.len > 0 && self.kept.get(self.newest).is_some_and(|newest| newest.transmissions == 0);
         if !unsent {
@@ -55,28 +61,30 @@ impl Requests {
         &mut kept.bytes
     }
 
+    #[inline]
     pub(super) fn on_transmitted(&mut self, now: Timestamp) {
         if let Some(newest) = self.kept.get_mut(self.newest) {
             newest.transmissions = newest.transmissions.saturating_add(1);
             newest.at = now;
-            // All of them in the first transaction, so that none of the later ones allocates.
-            for past in &mut self.past {
-                if past.capacity() == 0 {
-                    past.reserve(newest.bytes.len());
-                }
+            self.sent_last = now;
+            if !self.roomy {
+                self.past.iter_mut().for_each(|past| past.reserve(newest.bytes.len()));
+                self.roomy = true;
             }
         }
     }
 
     pub(super) fn sent_last(&self) -> Timestamp {
-        self.sent().map(|kept| kept.at).max().unwrap_or_default()
+        self.sent_last
     }
 
+    #[inline]
     pub(super) fn newest(&self) -> &[u8] {
         self.kept.get(self.newest).filter(|_| self.len > 0).map_or(&[], |newest| &newest.bytes)
     }
 
     /// What the datagram is to any of the requests sent, and its round trip if only one transmission can be meant.
+    #[inline]
     pub(super) fn judge(
         &self,
         matcher: &impl ReplyMatcher,
@@ -112,6 +120,7 @@ impl Requests {
     }
 
     /// Only what was sent can have been answered.
+    #[inline]
     fn sent(&self) -> impl Iterator<Item = &Kept> {
         self.kept.iter().take(self.len).filter(|kept| kept.transmissions > 0)
     }

@@ -47,6 +47,8 @@ pub struct Transaction<M> {
     observer: Option<Observer>,
     exchange: Exchange,
     requests: Requests,
+    /// Of the newest request.
+    identity: Identity,
     timeline: Timeline,
     started: Timestamp,
     seed: u64,
@@ -102,6 +104,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             observer: None,
             exchange,
             requests: Requests::default(),
+            identity: Identity::Missing,
             timeline: Timeline::new(Timestamp::ZERO),
             started: Timestamp::ZERO,
             seed: 0,
@@ -199,7 +202,8 @@ impl<M: ReplyMatcher> Transaction<M> {
         let request = self.requests.fresh();
         build(self.exchange.transmissions().saturating_add(1), request);
         self.matcher.stamp(request, Seed(self.seed).derive(IDS));
-        if self.matcher.identity(request) == Identity::Missing {
+        self.identity = self.matcher.identity(request);
+        if self.identity == Identity::Missing {
             self.decide(Failure::Unmatchable);
         }
     }
@@ -207,7 +211,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// By what replies to the present request are told from others.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        self.matcher.identity(self.datagram())
+        self.identity
     }
 
     /// The request as it is to be sent now.

@@ -77,6 +77,10 @@ impl Cancellable {
         Ok(CancelHandle { shared })
     }
 
+    pub(super) fn is_sound(&self) -> bool {
+        matches!(self.socket, State::Sound)
+    }
+
     pub(super) fn is_possible(&self) -> bool {
         self.shared.is_some()
     }
@@ -90,7 +94,7 @@ impl Cancellable {
         let Some(shared) = self.shared.as_ref().filter(|_| self.is_cancelled()) else { return false };
         let _shut_by_now = shared.lock();
         shared.cancelled.store(false, Ordering::SeqCst);
-        if sys::WAKING_SHUTS && matches!(self.socket, State::Sound) {
+        if sys::WAKING_SHUTS && self.is_sound() {
             self.socket = State::Shut;
         }
         true

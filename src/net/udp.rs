@@ -128,7 +128,13 @@ impl UdpTransport {
     }
 
     /// A socket that a cancellation has shut is replaced before it is used again.
+    #[inline]
     fn ensure_sound(&mut self) -> Result<(), PathError> {
+        if self.cancellable.is_sound() { Ok(()) } else { self.replace_socket() }
+    }
+
+    #[cold]
+    fn replace_socket(&mut self) -> Result<(), PathError> {
         if self.cancellable.replace(&mut self.socket, self.peer).map_err(|error| classify(&error))? {
             self.receiver = Receiver::new();
             self.drain();
@@ -158,6 +164,7 @@ impl Transport for UdpTransport {
         self.clock.now()
     }
 
+    #[inline]
     fn send(&mut self, _to: usize, datagram: &[u8]) -> Result<(), PathError> {
         self.ensure_sound()?;
         uninterrupted(|| sys::transmit(&self.socket, datagram)).map_err(|error| match classify(&error) {
@@ -170,6 +177,7 @@ impl Transport for UdpTransport {
         self.recv_within(buffer, self.now(), until)
     }
 
+    #[inline]
     fn recv_within(
         &mut self,
         buffer: &mut [u8],
@@ -186,6 +194,7 @@ impl Transport for UdpTransport {
         Ok(arrival.map(|(arrival, at)| Received { from: 0, len: arrival.len, actual: arrival.actual, at }))
     }
 
+    #[inline]
     fn take_cancelled(&mut self) -> bool {
         self.cancellable.take()
     }
@@ -360,7 +369,7 @@ fn receive_until(
         return Ok(None);
     }
     let mut remaining = Duration::MAX;
-    let mut received = receiver.receive_first(socket, buffer, connected, until.since(now));
+    let mut received = receiver.receive_first(socket, buffer, connected, until.since_ns(now));
     loop {
         match received {
             // A wait that was cancelled may look like an empty datagram, or like one that is always about to come.

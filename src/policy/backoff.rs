@@ -241,6 +241,7 @@ impl Backoff {
         }
     }
 
+    #[inline]
     pub(crate) const fn delay_ns(&self, n: u32, seed: u64) -> Ns {
         let slot = match self.jitter.drawn {
             Drawn::Each => n,
@@ -258,6 +259,7 @@ impl Backoff {
         uniform(lo, hi, Seed(seed).draw(slot as u64))
     }
 
+    #[inline]
     const fn range_of(&self, n: u32) -> (Ns, Ns) {
         if (n as usize) < TABULATED {
             #[expect(clippy::indexing_slicing, reason = "compared with the length just above; `get` is not const")]

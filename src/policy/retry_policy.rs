@@ -183,6 +183,7 @@ impl RetryPolicy {
     }
 
     /// The wait after slot `slot` of the exchange with this seed; the longest one if a provisional answer `slowed` it.
+    #[inline]
     pub(crate) const fn wait_ns(&self, slot: u32, slowed: bool, seed: u64) -> Ns {
         match self.last_wait {
             _ if slowed => self.backoff.longest_ns(slot, seed),
@@ -210,8 +211,12 @@ impl RetryPolicy {
         }
     }
 
+    #[inline]
     pub(crate) const fn start_delay_ns(&self, seed: u64) -> Ns {
-        uniform(self.start_delay.0, self.start_delay.1, Seed(seed).derive(START_DELAY).draw(0))
+        match self.start_delay {
+            (0, 0) => 0,
+            (from, to) => uniform(from, to, Seed(seed).derive(START_DELAY).draw(0)),
+        }
     }
 
     pub(crate) const fn deadline_ns(&self) -> Option<Ns> {

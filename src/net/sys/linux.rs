@@ -15,12 +15,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::options;
 use super::pmtu::Fragmentation;
 use crate::size::IpFamily;
+use crate::time::Ns;
 
 /// Receives into the caller's buffer; the kernel tells the true length.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    /// The timeout of the socket itself, once it is known. Having one costs nothing, setting one 0.2 µs.
-    timeout: Option<Duration>,
+    /// The timeout of the socket itself; 0 until one is set. Having one costs nothing, setting one 0.2 µs.
+    timeout: Ns,
 }
 
 /// A datagram in the caller's buffer.
@@ -34,7 +35,7 @@ pub(super) struct Arrival {
 
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self { timeout: None }
+        Self { timeout: 0 }
     }
 
     /// The beginning of a long wait blocks in `recv` itself: a reply that comes in the first half of it, as most do,
@@ -44,14 +45,14 @@ impl Receiver {
         socket: &UdpSocket,
         buffer: &mut [u8],
         connected: bool,
-        wait: Duration,
+        wait: Ns,
     ) -> io::Result<Option<Arrival>> {
         let Some(most) = blockable(wait) else { return Ok(None) };
-        if !self.timeout.is_some_and(|timeout| timeout <= most && timeout >= most / 4) {
+        if self.timeout > most || self.timeout < most / 4 {
             // In between, so that it also suits waits with other jitter.
-            let timeout = most * 5 / 8;
-            socket.set_read_timeout(Some(timeout))?;
-            self.timeout = Some(timeout);
+            let timeout = most / 8 * 5;
+            socket.set_read_timeout(Some(Duration::from_nanos(timeout)))?;
+            self.timeout = timeout;
         }
         arrival(socket, buffer, connected, RecvFlags::TRUNC)
     }
@@ -91,9 +92,9 @@ fn arrival(socket: &UdpSocket, buffer: &mut [u8], connected: bool, flags: RecvFl
 
 /// How long a socket's own timeout may be within a wait. It ends late, by up to an eighth and three ticks of 4 ms;
 /// what is left is for `ppoll`. In a short wait there is no room for that.
-fn blockable(wait: Duration) -> Option<Duration> {
-    const SHORTEST: Duration = Duration::from_millis(25);
-    const TICKS: Duration = Duration::from_millis(12);
+fn blockable(wait: Ns) -> Option<Ns> {
+    const SHORTEST: Ns = 25_000_000;
+    const TICKS: Ns = 12_000_000;
     (wait >= SHORTEST).then(|| (wait - wait / 8).saturating_sub(TICKS))
 }
 

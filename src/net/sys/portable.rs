@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::options;
 use super::pmtu::Fragmentation;
 use crate::size::IpFamily;
+use crate::time::Ns;
 
 /// Receives into a buffer that no datagram exceeds, because a cut one is reported differently everywhere, and its
 /// true length nowhere.
@@ -34,7 +35,7 @@ impl Receiver {
         _socket: &UdpSocket,
         _buffer: &mut [u8],
         _connected: bool,
-        _wait: Duration,
+        _wait: Ns,
     ) -> io::Result<Option<Arrival>> {
         Ok(None)
     }
