@@ -3,13 +3,16 @@
 //! `UDP_RETRY_SEEDS=1000` makes the hundred thousand exchanges below a million.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use udp_retry::exchange::{ReplyMatcher, Transaction};
+use udp_retry::exchange::{ReplyMatcher, Strays, Transaction};
+use udp_retry::fault::{Profile, Rule, Script};
 use udp_retry::sim::{Client, Endpoint, Outbox, Outcome, SimNet, check_determinism, explore};
 use udp_retry::time::Timestamp;
-use udp_retry::{RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
+use udp_retry::{Impairments, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
 use world::{Asker, Manners, SERVER, Slots, Timing, Verdict, World, answer, ms, request};
 
@@ -219,10 +222,129 @@ fn never_wrong<M: ReplyMatcher + Send + 'static>(both_ways: &str, matcher: fn() 
 }
 
 #[test]
+fn duplicate_every_datagram_delay_every_third_10_000_exchanges_no_wrong_reply_by_id() {
+    // Ids that come again after 256 requests, long after the last copy of a reply to them.
+    let by_id = || transaction_id(0..1);
+    duplicated_and_delayed(by_id, |n| request([n as u8; 8], n, 0));
+}
+
+#[test]
+fn duplicate_every_datagram_delay_every_third_10_000_exchanges_no_wrong_reply_without_ids() {
+    duplicated_and_delayed(any_reply, |n| request([0; 8], n, 0));
+}
+
+/// Every datagram comes twice and every third one late, in both directions: later than the first wait, and the second
+/// copy while the next request is under way.
+fn duplicated_and_delayed<M: ReplyMatcher + Send + 'static>(matcher: fn() -> M, asking: fn(u64) -> Vec<u8>) {
+    const EXCHANGES: u64 = 10_000;
+    let third = (1..=10 * EXCHANGES).map(|nth| (3 * nth, Rule::Delay { by: ms(120) }));
+    let both_ways = "delay 5ms; duplicate 100% late 30ms".parse::<Impairments>().unwrap();
+    let both_ways = both_ways.with_script(Script::new(third).unwrap());
+    let net = SimNet::new(Seed(1));
+    let world = World::new(&net, "none", "none");
+    net.path(world.client, world.server, Profile::both(both_ways));
+    world.serve(Manners::default());
+    let unlimited = RetryBudget::unlimited();
+    let mut asker = Asker::new(&world, world.connect(), RetryPolicy::LAN, matcher(), &unlimited, Timing::Exact);
+    let (mut stale, mut retransmitted) = (0, 0);
+    for n in 0..EXCHANGES {
+        world.forget();
+        let asked = asking(n);
+        let told = asker.ask(&asked).unwrap_or_else(|wrong| panic!("request {n}: {wrong}"));
+        assert_eq!(told.reply.as_ref(), Some(&answer(&asked)), "request {n}");
+        stale += told.strays();
+        retransmitted += u64::from(told.transmissions > 1);
+    }
+    let stats = net.stats();
+    let late = stale + stats.lost_on_arrival;
+    println!("{EXCHANGES} exchanges, {retransmitted} with retransmissions, 0 wrong replies; {late} late ones");
+    assert_eq!(stats.duplicates, stats.sent);
+    assert!(retransmitted * 4 > EXCHANGES && late > EXCHANGES && stats.sent < 30 * EXCHANGES, "{stats:?}");
+}
+
+#[test]
+fn junk_every_20_ms_moves_no_transmission_by_more_than_1_ms() {
+    let every_20_ms: fn(&[Timestamp]) -> Vec<Timestamp> = |_| (0..2_000).map(|n| moment(20 * n)).collect();
+    // Also when a transmission is due, a nanosecond before, and a nanosecond after.
+    let at_each_slot: fn(&[Timestamp]) -> Vec<Timestamp> = |slots| {
+        let around = |slot: &Timestamp| [slot.as_nanos().saturating_sub(1), slot.as_nanos(), slot.as_nanos() + 1];
+        slots.iter().flat_map(around).map(Timestamp::from_nanos).collect()
+    };
+    for (name, policy) in [("the book's", RetryPolicy::LAN), ("the default", RetryPolicy::default())] {
+        for seed in (0..100).map(Seed) {
+            let (undisturbed, _) = transmissions(policy, seed, &[]);
+            for junk in [every_20_ms, at_each_slot] {
+                let at = junk(&undisturbed);
+                let (disturbed, strays) = transmissions(policy, seed, &at);
+                let moved =
+                    undisturbed.iter().zip(&disturbed).map(|(one, other)| one.since(*other).max(other.since(*one)));
+                let most = moved.max().unwrap();
+                assert!(most <= ms(1) && undisturbed.len() == disturbed.len(), "{name}, {seed}: moved by {most:?}");
+                assert_eq!(most, ms(0), "{name}, {seed}: and not by a nanosecond");
+                let least = at.iter().filter(|&&at| at < *undisturbed.last().unwrap()).count() * KINDS;
+                assert!(strays.total() as usize >= least, "{name}, {seed}: {strays:?}");
+                let kinds = [strays.stale, strays.empty, strays.truncated, strays.foreign];
+                assert!(kinds.iter().all(|&kind| kind > 0), "{name}, {seed}: {strays:?}");
+            }
+        }
+    }
+}
+
+/// When a request that nobody answers is sent, while the server's address sends one datagram of junk of each kind at
+/// every one of these times, and the strays that were counted.
+fn transmissions(policy: RetryPolicy, seed: Seed, junk: &[Timestamp]) -> (Vec<Timestamp>, Strays) {
+    let net = SimNet::new(seed);
+    let world = World::new(&net, "none", "none");
+    let server = Junk { times: junk.to_vec().into(), to: None };
+    net.serve(SERVER, server).unwrap();
+    let builder = ReliableRequester::builder(transaction_id(0..8)).policy(policy).seed(seed);
+    let mut requester = builder.buffer(64).over(net.connect(world.client, SERVER).unwrap());
+    // One that is answered, so that there are stale replies to send.
+    assert_eq!(requester.request(OLD).unwrap().payload(), OLD);
+    let started = net.now();
+    let error = requester.request(b"id 00002 anyone?").unwrap_err();
+    (error.timeline().transmissions().map(|sent| started.after(sent)).collect(), error.strays())
+}
+
+/// Answers `OLD`, and then sends nothing but junk, whatever it is asked.
+struct Junk {
+    times: VecDeque<Timestamp>,
+    to: Option<SocketAddr>,
+}
+
+impl Endpoint for Junk {
+    fn on_datagram(&mut self, _: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
+        self.to = Some(from);
+        if datagram == OLD {
+            out.send(from, datagram);
+        }
+    }
+
+    fn on_wake(&mut self, _: Timestamp, out: &mut Outbox) {
+        self.times.pop_front();
+        let junk: [&[u8]; KINDS] = [b"", &[0xee; 100], b"id 00003 a wrong id", b"id 000", OLD];
+        for datagram in junk {
+            out.send(self.to.unwrap(), datagram);
+        }
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.times.front().copied().filter(|_| self.to.is_some())
+    }
+}
+
+const OLD: &[u8] = b"id 00001 hello";
+const KINDS: usize = 5;
+
+fn moment(millis: u64) -> Timestamp {
+    Timestamp::ZERO.after(ms(millis))
+}
+
+#[test]
 fn a_client_that_dies_leaves_nothing_behind() {
     struct Silent;
     impl Endpoint for Silent {
-        fn on_datagram(&mut self, _: Timestamp, _: std::net::SocketAddr, _: &[u8], _: &mut Outbox) {}
+        fn on_datagram(&mut self, _: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox) {}
     }
     let net = SimNet::new(Seed(1));
     let world = World::new(&net, "delay 1ms", "delay 1ms");

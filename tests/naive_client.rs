@@ -1,42 +1,25 @@
 //! The bugs of the loop that everybody writes (send, wait, double the wait), each shown on it and not on the
 //! requester, in the same simulated world.
 //!
-//! Those of real sockets are in `tests/loopback.rs`: 5 (a datagram queued before connecting), 13 (waits that end early
-//! or late), 20 (names). 9 and 22 cannot occur, as the socket is connected and a requester has one request under way.
+//! Those of real sockets are in `tests/naive_sockets.rs`: 5 (a datagram queued before connecting), 12 (signals), 13 (the
+//! edges of timers), 20 (names, families, broadcast). Two cannot occur: 9, as a client's socket is connected, so that it
+//! hears of refusals; 22, as `request` takes the requester by `&mut`, so that no second thread reads its socket.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use udp_retry::exchange::{Execution, Failure, GiveUp};
-use udp_retry::fault::Profile;
 use udp_retry::policy::RttEstimator;
-use udp_retry::sim::{Endpoint, Happened, HostId, Outbox, SimNet, SimTransport, echo};
+use udp_retry::sim::{Endpoint, Outbox, SimTransport, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::Transport;
-use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
+use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
-/// The book's client: whatever comes is the reply, and any error is the end.
-struct Naive {
-    transport: SimTransport,
-    buffer: [u8; 100],
-}
+use naive::{Pair, SERVER, at, connect, ms, path, requester, sent_to_server, world, worlds};
 
-impl Naive {
-    fn request(&mut self, request: &[u8]) -> Result<Vec<u8>, &'static str> {
-        let mut delay = Duration::from_millis(100);
-        loop {
-            self.transport.send(0, request).map_err(|_| "crashed")?;
-            let until = self.transport.now().after(delay);
-            match self.transport.recv_until(&mut self.buffer, until).map_err(|_| "crashed")? {
-                Some(heard) => return Ok(self.buffer[..heard.len].to_vec()),
-                None => delay *= 2,
-            }
-            if delay > Duration::from_secs(2) {
-                return Err("the server is down");
-            }
-        }
-    }
-}
+#[path = "common/naive.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod naive;
 
 #[test]
 fn bug_1_a_late_reply_shifts_every_later_one() {
@@ -177,13 +160,7 @@ fn bug_11_strays_postpone_or_hasten_the_retransmission() {
             });
         }
         let error = requester.request(b"x").unwrap_err();
-        let times: Vec<Timestamp> = net
-            .events()
-            .iter()
-            .filter(|event| event.to == SERVER && matches!(event.what, Happened::Sent { .. }))
-            .map(|event| event.at)
-            .collect();
-        (error.transmissions(), error.elapsed(), times)
+        (error.transmissions(), error.elapsed(), sent_to_server(&net))
     };
     assert_eq!(times(true), times(false));
     assert_eq!(times(true).2, [0, 100, 300, 700, 1500].map(at));
@@ -334,57 +311,3 @@ impl<F: Endpoint> Endpoint for Shot<F> {
         self.at
     }
 }
-
-/// A client's host and a server's.
-struct Pair {
-    net: SimNet,
-    client: HostId,
-    server: HostId,
-}
-
-impl std::ops::Deref for Pair {
-    type Target = SimNet;
-
-    fn deref(&self) -> &SimNet {
-        &self.net
-    }
-}
-
-/// The naive client, and ours with an id and without, each in a world of its own.
-fn worlds(set_up: impl Fn(&Pair)) -> (Naive, ReliableRequester<SimTransport>, ReliableRequester<SimTransport>) {
-    let naive = Naive { transport: connect(&world(&set_up)), buffer: [0; 100] };
-    let by_port = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(connect(&world(&set_up)));
-    (naive, requester(&world(&set_up)), by_port)
-}
-
-fn requester(pair: &Pair) -> ReliableRequester<SimTransport> {
-    ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).seed(Seed(1)).over(connect(pair))
-}
-
-fn world(set_up: impl Fn(&Pair)) -> Pair {
-    let net = SimNet::new(Seed(1));
-    let (client, server) = (net.host(CLIENT).unwrap(), net.host(SERVER.ip()).unwrap());
-    let pair = Pair { net, client, server };
-    set_up(&pair);
-    pair
-}
-
-fn path(pair: &Pair, to_server: &str, to_client: &str) {
-    let profile = Profile { to_server: to_server.parse().unwrap(), to_client: to_client.parse().unwrap() };
-    pair.net.path(pair.client, pair.server, profile);
-}
-
-fn connect(pair: &Pair) -> SimTransport {
-    pair.net.connect(pair.client, SERVER).unwrap()
-}
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn at(millis: u64) -> Timestamp {
-    Timestamp::ZERO.after(ms(millis))
-}
-
-const CLIENT: std::net::IpAddr = std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 1060);

@@ -55,7 +55,7 @@ fn junk_moves_no_transmission_by_a_nanosecond() {
     assert_eq!((requester.transport().now(), error.transmissions()), (at_ms(3100), 5));
     assert_eq!(error.failure(), Failure::TimedOut(GiveUp::Unanswered));
     let shown = error.timeline().events().count() + error.timeline().omitted() as usize;
-    assert_eq!(shown, 5 + 3100 / 20 + 1, "every stray from the start to the very end is counted");
+    assert_eq!(shown, 5 + 3100 / 20 + 1 + 1, "every stray from the start to the very end, and that, is counted");
 }
 
 #[test]

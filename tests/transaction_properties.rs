@@ -726,6 +726,7 @@ impl World {
     }
 
     /// Everything that can be seen from outside.
+    /// All that may be seen, but for what kind of stray a datagram was: that takes the requests before into account.
     fn shown(&mut self) -> impl PartialEq + std::fmt::Debug + use<> {
         let next = self.next();
         let transaction = &self.transaction;
@@ -733,9 +734,16 @@ impl World {
             (next, transaction.transmissions(), transaction.round_trip(), transaction.execution()),
             (transaction.last_error(), transaction.elapsed(self.now), transaction.identity()),
             (transaction.datagram().to_vec(), transaction.timeline().omitted()),
-            transaction.timeline().events().collect::<Vec<_>>(),
+            transaction.timeline().events().map(|(at, event)| (at, kept(event))).collect::<Vec<_>>(),
             self.sent.clone(),
         )
+    }
+}
+
+fn kept(event: Event) -> Event {
+    match event {
+        Event::Stray(_, len) => Event::Stray(Stray::Foreign, len),
+        event => event,
     }
 }
 

@@ -70,7 +70,7 @@ pub enum OnUnreachable {
     KeepTrying,
     /// The first such message ends the transaction.
     FailFast,
-    /// So many transmissions that met one end it; 0 is taken for 1.
+    /// So many attempts to transmit that met one end it; 0 is taken for 1.
     FailAfter(u32),
 }
 

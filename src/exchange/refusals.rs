@@ -8,7 +8,9 @@ use crate::time::Timestamp;
 pub(super) struct Refusals {
     /// Of this transaction's transmissions at most.
     own: u32,
-    /// Those, and the ones that may be of earlier requests.
+    /// Sends that the system refused, as there is no listener or no way: nothing left.
+    unsent: u32,
+    /// Of transmissions, those that may be of earlier requests included.
     all: u32,
     /// Transmissions of earlier requests that neither a reply nor a refusal has settled.
     earlier: u32,
@@ -23,15 +25,21 @@ impl Refusals {
         let until = if transmissions > 0 { sent_last.after(LIFETIME) } else { self.until };
         let settled = self.all.saturating_add(u32::from(answered));
         let open = self.earlier.saturating_add(transmissions).saturating_sub(settled);
-        *self = Self { own: 0, all: 0, earlier: if now >= until { 0 } else { open }, until };
+        *self = Self { own: 0, unsent: 0, all: 0, earlier: if now >= until { 0 } else { open }, until };
     }
 
-    /// Another one came; returns how many of this transaction's transmissions are taken for refused now.
+    /// Another one came; returns how many of this transaction's attempts are taken for refused now.
     pub(super) fn add(&mut self, transmissions: u32, fresh_port: bool) -> u32 {
         // Each vouches for something that was sent before it came.
         self.all = self.all.saturating_add(1).min(self.sent(transmissions, fresh_port));
         self.own = self.own.saturating_add(1).min(transmissions);
-        self.own
+        self.own.saturating_add(self.unsent)
+    }
+
+    /// As [`add`](Self::add), where the system did not even send.
+    pub(super) fn add_unsent(&mut self) -> u32 {
+        self.unsent = self.unsent.saturating_add(1);
+        self.own.saturating_add(self.unsent)
     }
 
     /// Whether every transmission must have met one.

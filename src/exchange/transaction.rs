@@ -272,6 +272,10 @@ impl<M: ReplyMatcher> Transaction<M> {
         if let PathError::TooBig { limit } = error {
             self.decide(Failure::TooLarge { len: self.datagram().len(), limit });
         }
+        if matches!(error, PathError::Refused | PathError::Unreachable) {
+            let refused = self.refusals.add_unsent();
+            self.bear(now, error, refused);
+        }
         self.end_wait(now);
         self.exchange.on_not_transmitted(self.pace.present(), now, NotTransmitted::SendFailed);
     }
@@ -285,10 +289,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
         if matches!(error, PathError::Refused | PathError::Unreachable) {
             let refused = self.refusals.add(self.transmissions(), self.is_on_fresh_port());
-            let kind = if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable };
-            if refused >= self.refusals_to_bear() {
-                self.doomed.get_or_insert((now, kind));
-            }
+            self.bear(now, error, refused);
         }
         if matches!(error, PathError::Other(_) | PathError::Unsupported | PathError::NoBuffers) {
             self.local_errors = self.local_errors.saturating_add(1);
@@ -312,9 +313,10 @@ impl<M: ReplyMatcher> Transaction<M> {
                 self.budget.deposit();
                 self.pace.on_reply(now, round_trip);
                 self.round_trip = round_trip;
-                self.record(now, Event::Replied);
                 if actual > datagram.len() {
                     self.failure = Some(Failure::Truncated { received: datagram.len(), actual });
+                } else {
+                    self.record(now, Event::Replied);
                 }
             }
             Match::Provisional(hold) => {
@@ -416,12 +418,16 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
     }
 
-    /// So many transmissions that were refused are the end.
-    fn refusals_to_bear(&self) -> u32 {
-        match self.on_unreachable {
+    /// So many attempts met a refusal by now, of which this is the latest.
+    fn bear(&mut self, now: Timestamp, error: PathError, refused: u32) {
+        let bearable = match self.on_unreachable {
             OnUnreachable::KeepTrying => u32::MAX,
-            OnUnreachable::FailFast => 1,
-            OnUnreachable::FailAfter(refusals) => refusals.max(1),
+            OnUnreachable::FailFast => 0,
+            OnUnreachable::FailAfter(refusals) => refusals.saturating_sub(1),
+        };
+        if refused > bearable {
+            let kind = if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable };
+            self.doomed.get_or_insert((now, kind));
         }
     }
 

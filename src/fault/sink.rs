@@ -137,7 +137,8 @@ impl<T: Transport> LossySink<T> {
         self.inner
     }
 
-    /// Waits until everything that was sent has left. What arrives meanwhile is kept for `recv_until`.
+    /// Waits until everything that was sent has left, or until it is cancelled. What arrives meanwhile is kept for
+    /// `recv_until`.
     ///
     /// # Errors
     ///

@@ -111,9 +111,12 @@ impl UdpTransport {
         &self.socket
     }
 
-    /// Gives the socket back, without a timeout.
+    /// Gives the socket back, without a timeout. Its handles cancel nothing any more.
     #[must_use]
-    pub fn into_socket(self) -> UdpSocket {
+    pub fn into_socket(mut self) -> UdpSocket {
+        // One that was cancelled is replaced; if that fails, its first use tells why.
+        self.cancellable.take();
+        let _ = self.ensure_sound();
         sys::forget_timeout(&self.socket);
         self.socket
     }
