@@ -20,7 +20,7 @@ use crate::exchange::{Failure, Identity, Match, Next, ReplyMatcher, Transaction}
 use crate::net::{CancelHandle, UdpTransport};
 use crate::policy::RttEstimator;
 use crate::time::Timestamp;
-use crate::transport::Transport;
+use crate::transport::{PathError, Transport};
 
 /// Sends a request, waits for its reply, and sends again while none comes: exponential-backoff request/reply over
 /// a connected UDP socket, or over any other [`Transport`].
@@ -151,7 +151,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         }
     }
 
-    /// Starts the transaction; returns the moment at which its first transmission may leave.
+    /// Starts the transaction; returns when that was.
     fn begin(&mut self, build: &mut impl FnMut(u32, &mut Vec<u8>)) -> Timestamp {
         let now = self.transport.now();
         self.transaction.start_building(now, self.seed.draw(self.requests));
@@ -163,14 +163,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         if self.transport.take_cancelled() {
             self.transaction.on_cancelled();
         }
-        if self.transaction.identity() != Identity::Port {
-            return now;
-        }
-        match self.transport.renew() {
-            Ok(()) => self.transaction.put_off(self.transport.now()),
-            Err(error) => self.transaction.on_not_renewed(error),
-        }
-        self.transport.now()
+        now
     }
 
     /// Asks what to do next, does it, and reports how it went, until it is over. Returns how long the reply is, and
@@ -182,9 +175,11 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         rebuild: Rebuild,
     ) -> Result<(usize, Timestamp), Failure> {
         let mut built = true;
+        let mut port_is_fit = self.transaction.identity() != Identity::Port;
         let mut len = 0;
         loop {
             match self.transaction.next(now) {
+                Next::Transmit if !port_is_fit => (port_is_fit, now) = self.renew(now),
                 Next::Transmit => {
                     if rebuild == Rebuild::EachTime && !built {
                         self.transaction.build(&mut build);
@@ -197,6 +192,26 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
                 Next::WaitUntil(until) => (len, now) = self.listen(now, until),
                 Next::Done => return Ok((len, now)),
                 Next::Failed(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Moves to a fresh port; whether that was possible, and the time.
+    fn renew(&mut self, now: Timestamp) -> (bool, Timestamp) {
+        match self.transport.renew() {
+            Ok(()) => {
+                let now = self.transport.now();
+                self.transaction.put_off(now);
+                (true, now)
+            }
+            Err(PathError::Unsupported) => {
+                self.transaction.on_not_renewed(PathError::Unsupported);
+                (false, now)
+            }
+            // Such as a route that is gone: it may be there again when the next transmission is due.
+            Err(error) => {
+                self.transaction.on_not_transmitted(now, error);
+                (false, self.transport.now())
             }
         }
     }

@@ -36,6 +36,7 @@ impl Pace {
     }
 
     /// The wait after slot `slot` ended without a reply.
+    #[cold]
     pub(super) fn on_expiry(&mut self, now: Timestamp, slot: u32) {
         let rto = self.present.backoff().interval(slot);
         if let Some(estimator) = &mut self.estimator {

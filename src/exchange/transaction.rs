@@ -265,6 +265,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// The system refused to send the request at `now`. "Too big" ends the transaction, because sending the same
     /// bytes later would fare no better; after anything else the next transmission may succeed.
+    #[cold]
     pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
         self.withdraw_nothing();
         self.last_error = Some(error);
@@ -281,6 +282,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     /// The path reported at `now` an error of something that was sent before: news, not a verdict.
+    #[cold]
     pub fn on_path_error(&mut self, now: Timestamp, error: PathError) {
         self.record(now, Event::PathError(error));
         // Before the first transmission it is news of an earlier transaction.
@@ -323,11 +325,7 @@ impl<M: ReplyMatcher> Transaction<M> {
                 self.exchange.on_provisional(self.pace.present(), now, hold);
                 self.record(now, Event::Provisional);
             }
-            Match::Foreign => {
-                let kind = self.requests.stray(&self.matcher, datagram, actual);
-                self.strays.add(kind);
-                self.record(now, Event::Stray(kind, actual));
-            }
+            Match::Foreign => self.on_stray(now, datagram, actual),
         }
         self.heard = true;
         self.answered |= verdict != Match::Foreign;
@@ -437,6 +435,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.granted
     }
 
+    #[cold]
     fn on_withheld(&mut self, now: Timestamp) {
         self.withheld = self.withheld.saturating_add(1);
         self.record(now, Event::Withheld);
@@ -459,7 +458,15 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
     }
 
+    #[cold]
+    fn on_stray(&mut self, now: Timestamp, datagram: &[u8], actual: usize) {
+        let kind = self.requests.stray(&self.matcher, datagram, actual);
+        self.strays.add(kind);
+        self.record(now, Event::Stray(kind, actual));
+    }
+
     /// Puts the end on the record, once.
+    #[cold]
     fn conclude(&mut self, now: Timestamp, failure: Failure) {
         if core::mem::replace(&mut self.concluded, true) {
             return;

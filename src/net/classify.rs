@@ -12,6 +12,7 @@ use crate::transport::PathError;
 ///
 /// assert_eq!(classify(&io::Error::from(io::ErrorKind::ConnectionRefused)), PathError::Refused);
 /// ```
+#[cold]
 #[must_use]
 pub fn classify(error: &io::Error) -> PathError {
     match error.raw_os_error() {
