@@ -58,13 +58,15 @@ use crate::transport::{PathError, Transport};
 /// ```
 pub struct ReliableRequester<T = UdpTransport> {
     transport: T,
-    transaction: Transaction<Box<dyn ReplyMatcher + Send>>,
+    transaction: BoxedTransaction,
     deadline: Option<Duration>,
     /// Each request draws from a seed of its own, by its number.
     seed: Seed,
     requests: u64,
     buffer: Vec<u8>,
 }
+
+type BoxedTransaction = Transaction<Box<dyn ReplyMatcher + Send>>;
 
 impl ReliableRequester<UdpTransport> {
     /// Connects to a server with [`RetryPolicy::default`](crate::RetryPolicy); `matcher` tells which datagram answers which request.
@@ -189,7 +191,12 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
                     built = false;
                     self.transmit(now);
                 }
-                Next::WaitUntil(until) => (len, now) = self.listen(now, until),
+                Next::WaitUntil(until) => {
+                    (len, now) = self.listen(now, until);
+                    if self.transaction.is_done() {
+                        return Ok((len, now));
+                    }
+                }
                 Next::Done => return Ok((len, now)),
                 Next::Failed(failure) => return Err(failure),
             }

@@ -70,12 +70,10 @@ impl fmt::Debug for Timestamp {
 
 /// Whole nanoseconds, or `None` past 584 years, where no policy of ours reaches.
 pub(crate) const fn checked_ns(duration: Duration) -> Option<Ns> {
-    let nanos = duration.as_nanos();
-    if nanos > Ns::MAX as u128 {
-        return None;
+    match duration.as_secs().checked_mul(1_000_000_000) {
+        Some(ns) => ns.checked_add(duration.subsec_nanos() as Ns),
+        None => None,
     }
-    #[expect(clippy::cast_possible_truncation, reason = "compared with Ns::MAX just above")]
-    Some(nanos as Ns)
 }
 
 pub(crate) const fn saturating_ns(duration: Duration) -> Ns {

@@ -191,6 +191,11 @@ impl Exchange {
         }
     }
 
+    #[inline]
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
+    }
+
     /// How often the request was sent, the first time included.
     #[must_use]
     #[inline]

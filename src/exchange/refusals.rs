@@ -1,6 +1,4 @@
-use core::time::Duration;
-
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
 
 /// Which transmissions met "nobody listens" or "no way there", as far as that can be told: a refusal does not say
 /// which of the datagrams sent before it is meant.
@@ -22,7 +20,7 @@ impl Refusals {
     /// The transaction before made this many transmissions, the last of them at `sent_last`; the next one starts at
     /// `now`.
     pub(super) fn restart(&mut self, now: Timestamp, transmissions: u32, sent_last: Timestamp, answered: bool) {
-        let until = if transmissions > 0 { sent_last.after(LIFETIME) } else { self.until };
+        let until = if transmissions > 0 { sent_last.after_ns(LIFETIME) } else { self.until };
         let settled = self.all.saturating_add(u32::from(answered));
         let open = self.earlier.saturating_add(transmissions).saturating_sub(settled);
         *self = Self { own: 0, unsent: 0, all: 0, earlier: if now >= until { 0 } else { open }, until };
@@ -54,4 +52,4 @@ impl Refusals {
 }
 
 /// So long a datagram may be on its way: the maximum segment lifetime of RFC 9293.
-const LIFETIME: Duration = Duration::from_secs(120);
+const LIFETIME: Ns = 120_000_000_000;

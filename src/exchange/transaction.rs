@@ -253,6 +253,12 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
     }
 
+    /// Whether the reply is there, whole: [`next`](Self::next) says `Done`.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.failure.is_none() && self.exchange.is_done()
+    }
+
     /// The request was sent at `now`.
     pub fn on_transmitted(&mut self, now: Timestamp) {
         self.granted = false;
