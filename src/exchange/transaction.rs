@@ -159,6 +159,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// Begins a transaction whose request is built anew for each transmission: call [`build`](Self::build) now and
     /// whenever [`next`](Self::next) asks for a transmission.
+    #[inline]
     pub fn start_building(&mut self, now: Timestamp, seed: u64) {
         self.withdraw_nothing();
         self.refusals.restart(now, self.transmissions(), self.requests.sent_last(), self.answered);
@@ -198,6 +199,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// Builds the request of the transmission that is due: `build` is given its number, from 1, and an empty
     /// buffer. The latest 16 requests are remembered, and a reply to any of them counts.
+    #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         let request = self.requests.fresh();
         build(self.exchange.transmissions().saturating_add(1), request);
@@ -222,6 +224,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// What to do at `now`. Asking again gives the same answer; a retransmission is asked of the budget once, and if
     /// that has nothing left, its slot passes and the listening goes on.
+    #[inline]
     pub fn next(&mut self, now: Timestamp) -> Next {
         let next = self.consider(now);
         if let Next::Failed(failure) = next {
@@ -230,6 +233,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         next
     }
 
+    #[inline]
     fn consider(&mut self, now: Timestamp) -> Next {
         if let Some((at, failure)) = self.doomed {
             // An error hides what is queued behind it: that is looked at first.
@@ -260,6 +264,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     /// The request was sent at `now`.
+    #[inline]
     pub fn on_transmitted(&mut self, now: Timestamp) {
         self.granted = false;
         self.end_wait(now);
@@ -308,6 +313,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     /// A datagram arrived at `now`; of its `actual` bytes these were received. Returns what it was taken for.
+    #[inline]
     pub fn on_datagram(&mut self, now: Timestamp, datagram: &[u8], actual: usize) -> Match {
         self.local_errors = 0;
         let (verdict, round_trip) = match self.is_over(now) {
@@ -458,6 +464,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     /// A slot is due, or the end: the wait before it, if there was one, has brought nothing.
+    #[inline]
     fn end_wait(&mut self, now: Timestamp) {
         if let Some(slot) = self.exchange.waited_slot().filter(|_| self.transmissions() > 0 && !self.answered) {
             self.pace.on_expiry(now, slot);
@@ -485,6 +492,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.record(now, Event::Failed(failure));
     }
 
+    #[inline]
     fn record(&mut self, now: Timestamp, event: Event) {
         self.timeline.record(now, event);
         if let Some(observer) = &self.observer {

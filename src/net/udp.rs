@@ -357,6 +357,7 @@ struct Wait<'w> {
 
 /// The loop that every wait needs: the remaining time is computed anew each turn, so neither signals nor spurious
 /// wake-ups nor coarse timers shorten or stretch it, and the queue is looked at once more when it is over.
+#[inline]
 fn receive_until(
     socket: &UdpSocket,
     receiver: &mut Receiver,
@@ -388,6 +389,7 @@ fn receive_until(
 }
 
 /// A signal is no reason not to send.
+#[inline]
 fn uninterrupted(send: impl Fn() -> io::Result<usize>) -> io::Result<()> {
     loop {
         match send() {

@@ -40,6 +40,7 @@ impl Receiver {
 
     /// The beginning of a long wait blocks in `recv` itself: a reply that comes in the first half of it, as most do,
     /// costs no other system call. `None` does not mean that the time is up, nor that there was a wait.
+    #[inline]
     pub(super) fn receive_first(
         &mut self,
         socket: &UdpSocket,
@@ -74,6 +75,7 @@ impl Receiver {
 }
 
 /// `None` if there was nothing, or a signal came first.
+#[inline]
 fn arrival(socket: &UdpSocket, buffer: &mut [u8], connected: bool, flags: RecvFlags) -> io::Result<Option<Arrival>> {
     let received = if connected {
         recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None })
@@ -92,6 +94,7 @@ fn arrival(socket: &UdpSocket, buffer: &mut [u8], connected: bool, flags: RecvFl
 
 /// How long a socket's own timeout may be within a wait. It ends late, by up to an eighth and three ticks of 4 ms;
 /// what is left is for `ppoll`. In a short wait there is no room for that.
+#[inline]
 fn blockable(wait: Ns) -> Option<Ns> {
     const SHORTEST: Ns = 25_000_000;
     const TICKS: Ns = 12_000_000;
@@ -116,6 +119,7 @@ fn readable(socket: &UdpSocket, wait: Duration) -> io::Result<bool> {
 }
 
 /// Sends without waiting: a full buffer is an error like any other, as a wait for room could outlast the deadline.
+#[inline]
 pub(super) fn transmit(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
     Ok(send(socket, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
 }
