@@ -58,15 +58,13 @@ use crate::transport::{PathError, Transport};
 /// ```
 pub struct ReliableRequester<T = UdpTransport> {
     transport: T,
-    transaction: BoxedTransaction,
+    transaction: Transaction<Box<dyn ReplyMatcher + Send>>,
     deadline: Option<Duration>,
     /// Each request draws from a seed of its own, by its number.
     seed: Seed,
     requests: u64,
     buffer: Vec<u8>,
 }
-
-type BoxedTransaction = Transaction<Box<dyn ReplyMatcher + Send>>;
 
 impl ReliableRequester<UdpTransport> {
     /// Connects to a server with [`RetryPolicy::default`](crate::RetryPolicy); `matcher` tells which datagram answers which request.
