@@ -65,6 +65,7 @@
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the front that programs hold |
+//! | [`storms`] | nothing: a page on what retries do in an outage, and what to set |
 //! | `proxy` | a bad network in front of any service; with the feature of that name |
 //!
 //! # Platforms
@@ -91,6 +92,7 @@ pub mod proxy;
 pub mod requester;
 pub mod sim;
 pub mod size;
+pub mod storms;
 pub mod time;
 pub mod transport;
 

@@ -24,6 +24,7 @@ const MODULES: &[Module] = &[
     Module { name: "responder", layer: 5, also: &["error"], never: &[] },
     Module { name: "discovery", layer: 5, also: &["error"], never: &[] },
     Module { name: "proxy", layer: 5, also: &["error"], never: &[] },
+    Module { name: "storms", layer: 5, also: &[], never: &[] },
     Module { name: "lib", layer: 6, also: &[], never: &[] },
 ];
 
