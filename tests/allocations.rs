@@ -5,13 +5,16 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use udp_retry::exchange::{Action, Exchange, Next, Transaction};
+use udp_retry::exchange::{Action, Exchange, Next, ReplyMatcher, Transaction};
 use udp_retry::fault::{Direction, Fate, Link, Profile};
-use udp_retry::policy::{Backoff, Jitter};
+use udp_retry::policy::{Backoff, Jitter, RttEstimator};
+use udp_retry::requester::Builder;
 use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Received, Transport};
@@ -74,14 +77,7 @@ fn a_transaction_allocates_nothing_after_its_first_start() {
 
 #[test]
 fn a_request_over_loopback_allocates_nothing_after_the_first_ones() {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
-    thread::spawn(move || {
-        let mut buffer = [0; 64];
-        while let Ok((len, from)) = server.recv_from(&mut buffer) {
-            let _ = server.send_to(&buffer[..len], from);
-        }
-    });
+    let address = server(|message, _, answer| answer(message));
     let mut by_id = ReliableRequester::connect(address, transaction_id(0..4)).unwrap();
     let mut by_port = ReliableRequester::connect(address, any_reply()).unwrap();
     for requester in [&mut by_id, &mut by_port] {
@@ -91,6 +87,53 @@ fn a_request_over_loopback_allocates_nothing_after_the_first_ones() {
         let count = allocations(|| (10..110).for_each(|id| request(requester, id)));
         assert_eq!(count, 0, "in 100 requests");
     }
+}
+
+#[test]
+fn neither_what_watches_nor_what_paces_nor_what_cancels_a_request_allocates() {
+    let address = server(|message, _, answer| answer(message));
+    let budget = RetryBudget::default();
+    for matcher in [Box::new(transaction_id(0..4)) as Box<dyn ReplyMatcher + Send>, Box::new(any_reply())] {
+        let (builder, seen) = watched(ReliableRequester::builder(matcher));
+        let builder = builder.budget(&budget).estimator(RttEstimator::default()).deadline(Duration::from_secs(60));
+        let mut requester = builder.connect(address).unwrap();
+        let _handle = requester.cancel_handle().unwrap();
+        (0..10).for_each(|id| request(&mut requester, id));
+        let count = allocations(|| (10..110).for_each(|id| request(&mut requester, id)));
+        assert_eq!(count, 0, "in 100 requests");
+        assert!(seen.load(Relaxed) >= 220, "transmitted and replied");
+        assert!(requester.estimator().unwrap().srtt(requester.transport().now()).is_some());
+    }
+}
+
+#[test]
+fn a_request_answered_after_retransmissions_and_strays_allocates_nothing() {
+    // The first transmission of each id is lost, the second one meets strays.
+    let address = server(|message, attempt, answer| {
+        if attempt > 1 {
+            [b"junk", &[][..], &[7; 60], &message[..2]].into_iter().for_each(answer);
+            answer(message);
+        }
+    });
+    let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(5)).unwrap());
+    let policy = policy.with_max_transmissions(10_000).unwrap();
+    let (builder, seen) = watched(ReliableRequester::builder(transaction_id(0..4)).policy(policy));
+    let mut requester = builder.estimator(RttEstimator::default()).buffer(32).connect(address).unwrap();
+    let mut ask = |ids: std::ops::Range<u32>| {
+        for id in ids {
+            let message = id.to_be_bytes();
+            let reply = match id % 2 {
+                0 => requester.request(&message),
+                _ => requester.request_with(|_, bytes| bytes.extend_from_slice(&message)),
+            };
+            let reply = reply.unwrap();
+            assert!(reply.transmissions() > 1 && reply.strays().total() >= 4, "{reply:?}");
+            assert_eq!(reply.payload(), message);
+        }
+    };
+    ask(0..20);
+    assert_eq!(allocations(|| ask(20..40)), 0, "in 20 requests");
+    assert!(seen.load(Relaxed) >= 40 * 7, "two transmissions, four strays and the reply");
 }
 
 #[test]
@@ -205,13 +248,35 @@ impl Transport for Mirror {
     }
 }
 
+/// Hands over each datagram, how often in a row it has come, and what sends an answer.
+fn server(serve: impl Fn(&[u8], u32, &dyn Fn(&[u8])) + Send + 'static) -> SocketAddr {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut buffer, mut last, mut attempt) = ([0; 64], Vec::new(), 0);
+        while let Ok((len, from)) = server.recv_from(&mut buffer) {
+            attempt = if last == buffer[..len] { attempt + 1 } else { 1 };
+            last = buffer[..len].to_vec();
+            serve(&last, attempt, &|answer| _ = server.send_to(answer, from));
+        }
+    });
+    address
+}
+
+/// With an observer, and how many events it saw.
+fn watched(builder: Builder) -> (Builder, Arc<AtomicUsize>) {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    (builder.observer(move |_, _| _ = counted.fetch_add(1, Relaxed)), seen)
+}
+
 fn request(requester: &mut ReliableRequester, id: u32) {
     let message = id.to_be_bytes();
     let reply = requester.request(&message).unwrap();
     assert_eq!(reply.payload(), message);
 }
 
-fn unanswered(transaction: &mut Transaction<impl udp_retry::exchange::ReplyMatcher>, id: u32) {
+fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     let mut now = Timestamp::ZERO;
     transaction.start(&id.to_be_bytes(), now, 7);
     loop {
@@ -227,7 +292,7 @@ fn unanswered(transaction: &mut Transaction<impl udp_retry::exchange::ReplyMatch
     }
 }
 
-fn answered(transaction: &mut Transaction<impl udp_retry::exchange::ReplyMatcher>, id: u32) {
+fn answered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     let (now, message) = (Timestamp::ZERO, id.to_be_bytes());
     transaction.start(&message, now, 7);
     assert_eq!(transaction.next(now), Next::Transmit);

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# install-programs.sh - the DNS and CoAP programs that tests/real_programs.rs sends through the lossy proxy.
+# install-programs.sh - the DNS and CoAP programs that tests/real_programs.rs sends through the lossy proxy, and the
+# strace by which tests/system_calls.rs counts.
 #
 # Debian 12 packages, some five seconds; as root or with password-less sudo. Does nothing where they are installed.
 set -euo pipefail
 
 missing=()
-for package in dnsmasq-base bind9-dnsutils libcoap3-bin; do
+for package in dnsmasq-base bind9-dnsutils libcoap3-bin strace; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} != 0 ] || exit 0

@@ -1,0 +1,212 @@
+//! An exchange whose reply comes in time reads the clock twice: the requester once when it begins, and the transport
+//! once when the reply arrives. What comes on top costs a bounded number of readings each.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the clock that is read is the system's")]
+
+use std::cell::Cell;
+use std::net::UdpSocket;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use udp_retry::policy::{Backoff, RttEstimator};
+use udp_retry::time::Timestamp;
+use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, UdpTransport, any_reply, transaction_id};
+
+const EXCHANGES: u32 = 300;
+
+#[test]
+fn an_answered_exchange_reads_the_clock_once_and_the_transport_does_so_once_more() {
+    let (client, server) = counted(|message, answer| answer(message));
+    let builder = ReliableRequester::builder(transaction_id(0..4)).policy(patient());
+    let mut requester = builder.over(client);
+    for number in 0..EXCHANGES {
+        assert_eq!(calls_of(&mut requester, number, false), CLEAN);
+    }
+    drop(requester);
+    server.join().unwrap();
+}
+
+#[test]
+fn neither_a_deadline_nor_a_budget_nor_an_estimator_nor_an_observer_reads_the_clock() {
+    let (mut client, server) = counted(|message, answer| answer(message));
+    let _handle = client.inner.cancel_handle().unwrap();
+    let builder = ReliableRequester::builder(transaction_id(0..4)).policy(patient()).deadline(Duration::from_secs(60));
+    let slow = RttEstimator::new(Duration::from_secs(30), Duration::from_secs(30), Duration::from_secs(60)).unwrap();
+    let builder = builder.budget(&RetryBudget::default()).estimator(slow).observer(|_, _| {});
+    let mut requester = builder.over(client);
+    for number in 0..EXCHANGES {
+        assert_eq!(calls_of(&mut requester, number, number % 2 == 1), CLEAN);
+    }
+    drop(requester);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_fresh_port_costs_one_reading_more() {
+    let (client, server) = counted(|message, answer| answer(message));
+    let mut requester = ReliableRequester::builder(any_reply()).policy(patient()).over(client);
+    for number in 0..EXCHANGES {
+        assert_eq!(calls_of(&mut requester, number, false), Calls { now: 2, renew: 1, ..CLEAN });
+    }
+    drop(requester);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_retransmission_costs_one_reading_more_and_a_stray_at_most_two() {
+    let mut heard = 0;
+    let (client, server) = counted(move |message, answer| {
+        heard += 1;
+        if heard % 3 == 0 {
+            (0..STRAYS).for_each(|_| answer(b"stray"));
+            answer(message);
+        }
+    });
+    let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(50)).unwrap());
+    let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(policy).over(client);
+    for number in 0..5 {
+        let calls = calls_of(&mut requester, number, false);
+        let sent = calls.send;
+        // A machine that is late may have let a third one leave.
+        assert!((3..=5).contains(&sent), "{calls:?}");
+        assert!((sent + STRAYS..=sent + 2 * STRAYS).contains(&calls.now), "{calls:?}");
+        assert_eq!((calls.recv_within, calls.recv_until), (sent + STRAYS, 0), "{calls:?}");
+    }
+    drop(requester);
+    server.join().unwrap();
+}
+
+/// Told a time long past, it waits for what was left then; had it read the clock, it would not wait at all.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_transport_takes_the_callers_word_for_the_time() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut client = UdpTransport::connect(silent.local_addr().unwrap()).unwrap();
+    let past = client.now();
+    thread::sleep(Duration::from_millis(250));
+    let started = client.now();
+    let heard = client.recv_within(&mut [0; 8], past, past.after(Duration::from_millis(200)));
+    assert_eq!(heard, Ok(None));
+    let waited = client.now().since(started);
+    assert!(waited >= Duration::from_millis(40), "{waited:?}");
+}
+
+/// How often each was called.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Calls {
+    now: u32,
+    send: u32,
+    /// Given the time by the caller.
+    recv_within: u32,
+    /// Reads the clock itself.
+    recv_until: u32,
+    renew: u32,
+}
+
+/// The least that an exchange can do.
+const CLEAN: Calls = Calls { now: 1, send: 1, recv_within: 1, recv_until: 0, renew: 0 };
+
+/// Counts what is asked of a UDP transport.
+#[derive(Debug)]
+struct Counted {
+    inner: UdpTransport,
+    /// In a cell, because reading the clock changes nothing else.
+    calls: Cell<Calls>,
+}
+
+impl Counted {
+    fn count(&self, count: impl FnOnce(&mut Calls)) {
+        let mut calls = self.calls.get();
+        count(&mut calls);
+        self.calls.set(calls);
+    }
+}
+
+impl Transport for Counted {
+    type Peer = usize;
+
+    fn now(&self) -> Timestamp {
+        self.count(|calls| calls.now += 1);
+        self.inner.now()
+    }
+
+    fn send(&mut self, to: usize, datagram: &[u8]) -> Result<(), PathError> {
+        self.count(|calls| calls.send += 1);
+        self.inner.send(to, datagram)
+    }
+
+    fn send_again(&mut self, to: usize, datagram: &[u8]) -> Result<Option<PathError>, PathError> {
+        self.count(|calls| calls.send += 1);
+        self.inner.send_again(to, datagram)
+    }
+
+    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
+        self.count(|calls| calls.recv_until += 1);
+        self.inner.recv_until(buffer, until)
+    }
+
+    fn recv_within(
+        &mut self,
+        buffer: &mut [u8],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Received<usize>>, PathError> {
+        self.count(|calls| calls.recv_within += 1);
+        self.inner.recv_within(buffer, now, until)
+    }
+
+    fn take_cancelled(&mut self) -> bool {
+        self.inner.take_cancelled()
+    }
+
+    fn renew(&mut self) -> Result<(), PathError> {
+        self.count(|calls| calls.renew += 1);
+        self.inner.renew()
+    }
+}
+
+/// What one exchange calls, also when its reply is asked all it can tell.
+fn calls_of(requester: &mut ReliableRequester<Counted>, number: u32, built: bool) -> Calls {
+    requester.transport().calls.set(Calls::default());
+    let message = number.to_be_bytes();
+    let reply = match built {
+        true => requester.request_with(|_, bytes| bytes.extend_from_slice(&message)),
+        false => requester.request(&message),
+    };
+    let reply = reply.unwrap();
+    assert_eq!(reply.payload(), message);
+    let _ = (reply.elapsed(), reply.round_trip(), reply.strays(), reply.timeline(), reply.transmissions());
+    requester.transport().calls.get()
+}
+
+/// A client, and its server, which ends with the datagram "over" of the client's end.
+fn counted(mut serve: impl FnMut(&[u8], &dyn Fn(&[u8])) + Send + 'static) -> (Counted, JoinHandle<()>) {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let inner = UdpTransport::connect(server.local_addr().unwrap()).unwrap();
+    let thread = thread::spawn(move || {
+        let mut buffer = [0; 64];
+        loop {
+            let (len, from) = server.recv_from(&mut buffer).unwrap();
+            match &buffer[..len] {
+                b"over" => return,
+                message => serve(message, &|answer| _ = server.send_to(answer, from).unwrap()),
+            }
+        }
+    });
+    (Counted { inner, calls: Cell::default() }, thread)
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let _ = self.inner.send(0, b"over");
+    }
+}
+
+/// One wait, longer than any machine is late.
+fn patient() -> RetryPolicy {
+    RetryPolicy::new(Backoff::constant(Duration::from_secs(30)).unwrap()).with_max_transmissions(1).unwrap()
+}
+
+/// Before each reply.
+const STRAYS: u32 = 4;
