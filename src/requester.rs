@@ -256,7 +256,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
             }
             now = self.transport.now();
             if now < until {
-                break;
+                return (0, now);
             }
         }
         (0, self.transport.now())

@@ -34,7 +34,7 @@
 //! | envoy | never | 2.90 / 2.98 | 0 % | 100 % | 99.3 % |
 //! | grpc | 3 s | 1.53 / 1.00 | 89.8 % | 18 % | 81.2 % |
 //! | rtt-estimator | 3 s | 1.65 / 1.02 | 91.2 % | 18 % | 99.3 % |
-//! | server-drops-expired | 0 s | 2.92 / 1.04 | 100 % | 1 % | 99.3 % |
+//! | server-drops-expired | 0 s | 2.92 / 1.04 (see below) | 100 % | 1 % | 99.3 % |
 //! | **recommended** | 3 s | 1.60 / 1.02 | 90.8 % | 19 % | 99.1 % |
 //!
 //! It has recovered where five seconds in a row reach 95 % of the success before; a request counts in the second in which
@@ -52,8 +52,11 @@
 //! - **An estimator that stays backed off from one request to the next** is the strongest measure a client has: after the
 //!   first timeouts its next requests are sent once, and the clean round trip that ends the doubling comes only when the
 //!   server is well.
-//! - **A server that drops requests whose deadline has passed** is back at once, whatever its clients do. After a crash,
-//!   which empties the queue, every policy is: what keeps a server down is the stale work in its queue.
+//! - **A server that drops requests whose deadline has passed** is back at once, whatever its clients do. It answers 98 %
+//!   or more from then on; in one run of four its queue stays just short of the deadline, though, and with it the
+//!   retransmissions, three for each request.
+//! - **What keeps a server down is the stale work in its queue.** After a crash, which empties it, exponential waits
+//!   recover at once; only `fixed` and `exponential-full-jitter` fill it again with what their clients have under way.
 //!
 //! # What to set
 //!

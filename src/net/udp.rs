@@ -39,6 +39,8 @@ pub struct UdpTransport {
     receiver: Receiver,
     used_ports: UsedPorts,
     cancellable: Cancellable,
+    /// A fresh port was asked for, and no way led to the peer then.
+    disconnected: bool,
 }
 
 impl UdpTransport {
@@ -76,6 +78,7 @@ impl UdpTransport {
             receiver: Receiver::new(),
             used_ports: UsedPorts::default(),
             cancellable: Cancellable::new(),
+            disconnected: false,
         };
         // A datagram that came between bind and connect is in the queue, whoever sent it.
         transport.drain();
@@ -130,19 +133,41 @@ impl UdpTransport {
         self.cancellable.handle(&self.socket)
     }
 
-    /// A socket that a cancellation has shut is replaced before it is used again.
+    /// A socket that a cancellation has shut is replaced before it is used again, one that lost its peer is connected.
     #[inline]
     fn ensure_sound(&mut self) -> Result<(), PathError> {
-        if self.cancellable.is_sound() { Ok(()) } else { self.replace_socket() }
+        if self.cancellable.is_sound() && !self.disconnected { Ok(()) } else { self.repair() }
     }
 
     #[cold]
-    fn replace_socket(&mut self) -> Result<(), PathError> {
-        if self.cancellable.replace(&mut self.socket, self.peer).map_err(|error| classify(&error))? {
-            self.receiver = Receiver::new();
+    fn repair(&mut self) -> Result<(), PathError> {
+        if self.disconnected {
+            self.socket.connect(self.peer).map_err(|error| classify(&error))?;
+            self.disconnected = false;
+            self.drain();
+        }
+        let replaced = self.cancellable.replace(&mut self.socket, self.peer);
+        // Another socket, even if it is not connected yet, and it has no timeout.
+        self.receiver = Receiver::new();
+        if replaced.map_err(|error| classify(&error))? {
             self.drain();
         }
         Ok(())
+    }
+
+    /// Waits as long as the socket has no peer. That is no error here, which would be repeated at once and for ever: the
+    /// next send tells it.
+    #[cold]
+    fn hear_nobody(&mut self, until: Timestamp) -> Option<Received<usize>> {
+        let Self { socket, clock, receiver, cancellable, .. } = self;
+        while clock.now() < until {
+            let wait = Wait { now: clock.now(), until, cancellable: Some(cancellable) };
+            // Anything else is from a stranger, or news of what was sent before.
+            if matches!(receive_until(socket, receiver, clock, &mut [], &wait), Ok(None)) {
+                break;
+            }
+        }
+        None
     }
 
     /// Empties the receive queue, errors included. What a peer sends meanwhile may be endless, what was queued before
@@ -187,7 +212,9 @@ impl Transport for UdpTransport {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Received<usize>>, PathError> {
-        self.ensure_sound()?;
+        if self.ensure_sound().is_err() {
+            return Ok(self.hear_nobody(until));
+        }
         let Self { socket, clock, receiver, cancellable, .. } = self;
         let wait = Wait { now, until, cancellable: Some(cancellable) };
         let arrival = receive_until(socket, receiver, clock, buffer, &wait).map_err(|error| match error {
@@ -203,11 +230,15 @@ impl Transport for UdpTransport {
     }
 
     fn renew(&mut self) -> Result<(), PathError> {
-        self.ensure_sound()?;
+        if !self.cancellable.is_sound() {
+            self.repair()?;
+        }
         const TRIES: u32 = 64;
         self.used_ports.insert(self.local_addr().port());
         for _ in 0..TRIES {
+            self.disconnected = true;
             sys::reconnect(&mut self.socket, self.peer).map_err(|error| classify(&error))?;
+            self.disconnected = false;
             let port = self.local_addr().port();
             if !self.used_ports.contain(port) {
                 self.drain();
