@@ -1,4 +1,4 @@
-//! One exchange on loopback, beside the least that any client can do: a bare `send` and a blocking `recv`.
+//! One request on loopback, beside the least that any client can do: a bare `send` and a blocking `recv`.
 //!
 //! `taskset -c 0 cargo bench --bench loopback` puts client and server on one core, where no wake-up of another core
 //! hides the difference. The tables at the end alternate between the requester and other ways to wait, compare what
@@ -25,7 +25,7 @@ fn main() {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
-    criterion.bench_function("loopback/bare send and recv", |b| b.iter(|| black_box(bare.exchange())));
+    criterion.bench_function("loopback/bare send and recv", |b| b.iter(|| black_box(bare.timer())));
     criterion.bench_function("loopback/request by id", |b| b.iter(|| by_id.request(REQUEST).unwrap().transmissions()));
     criterion.bench_function("loopback/request without id", |b| {
         b.iter(|| by_port.request(REQUEST).unwrap().transmissions());
@@ -41,9 +41,9 @@ fn main() {
 
 const REQUEST: &[u8] = b"0001 thirty-two bytes of request";
 const ROUNDS: usize = 30;
-const EXCHANGES: u32 = 2000;
+const REQUESTS: u32 = 2000;
 
-/// What an exchange costs the client in processor time, and how long it takes: each way to wait in turn, round after
+/// What a request costs the client in processor time, and how long it takes: each way to wait in turn, round after
 /// round, and each compared with the bare way in the same round.
 #[cfg(target_os = "linux")]
 fn costs(server: SocketAddr) {
@@ -59,10 +59,10 @@ fn costs(server: SocketAddr) {
     let mut costs = vec![Vec::new(); ways.len()];
     for _ in 0..ROUNDS {
         for (way, costs) in ways.iter_mut().zip(&mut costs) {
-            costs.push((cost(&mut || bare.exchanges()), cost(&mut *way.exchanges)));
+            costs.push((cost(&mut || bare.requests()), cost(&mut *way.requests)));
         }
     }
-    println!("medians of {ROUNDS} rounds of {EXCHANGES} exchanges, in us of the client's processor and in all:");
+    println!("medians of {ROUNDS} rounds of {REQUESTS} requests, in us of the client's processor and in all:");
     for (way, costs) in ways.iter().zip(&costs) {
         let of = |figure: fn(&(Cost, Cost)) -> f64| median(&mut costs.iter().map(figure).collect::<Vec<_>>());
         println!(
@@ -81,7 +81,7 @@ fn costs(_: SocketAddr) {
     println!("the processor time of a thread is measured on Linux only");
 }
 
-/// Microseconds for one exchange.
+/// Microseconds for one request.
 #[derive(Clone, Copy)]
 #[cfg(target_os = "linux")]
 struct Cost {
@@ -90,11 +90,11 @@ struct Cost {
 }
 
 #[cfg(target_os = "linux")]
-fn cost(exchanges: &mut dyn FnMut()) -> Cost {
+fn cost(requests: &mut dyn FnMut()) -> Cost {
     let (cpu, time) = (thread_time(), Instant::now());
-    exchanges();
+    requests();
     let (cpu, time) = (thread_time() - cpu, time.elapsed());
-    let each = |total: Duration| total.as_secs_f64() * 1e6 / f64::from(EXCHANGES);
+    let each = |total: Duration| total.as_secs_f64() * 1e6 / f64::from(REQUESTS);
     Cost { cpu: each(cpu), time: each(time) }
 }
 
@@ -111,23 +111,23 @@ fn thread_time() -> Duration {
 struct Way {
     name: &'static str,
     /// A round of them.
-    exchanges: Box<dyn FnMut()>,
+    requests: Box<dyn FnMut()>,
 }
 
 #[cfg(target_os = "linux")]
 impl Way {
-    fn new(name: &'static str, mut exchange: impl FnMut() -> usize + 'static) -> Self {
-        let exchanges = move || {
-            for _ in 0..EXCHANGES {
-                black_box(exchange());
+    fn new(name: &'static str, mut timer: impl FnMut() -> usize + 'static) -> Self {
+        let requests = move || {
+            for _ in 0..REQUESTS {
+                black_box(timer());
             }
         };
-        Self { name, exchanges: Box::new(exchanges) }
+        Self { name, requests: Box::new(requests) }
     }
 
     fn bare(name: &'static str, server: SocketAddr) -> Self {
         let mut bare = Bare::connect(server);
-        Self { name, exchanges: Box::new(move || bare.exchanges()) }
+        Self { name, requests: Box::new(move || bare.requests()) }
     }
 
     fn requester(name: &'static str, mut requester: ReliableRequester) -> Self {
@@ -162,16 +162,16 @@ impl Way {
         let Bare { socket, mut buffer } = Bare::connect(server);
         socket.set_nonblocking(true).unwrap();
         let socket = runtime.block_on(async { tokio::net::UdpSocket::from_std(socket).unwrap() });
-        let exchanges = move || {
+        let requests = move || {
             runtime.block_on(async {
-                for _ in 0..EXCHANGES {
+                for _ in 0..REQUESTS {
                     socket.send(REQUEST).await.unwrap();
                     let reply = tokio::time::timeout(Duration::from_secs(1), socket.recv(&mut buffer));
                     black_box(reply.await.unwrap().unwrap());
                 }
             });
         };
-        Self { name: "tokio::time::timeout(recv)", exchanges: Box::new(exchanges) }
+        Self { name: "tokio::time::timeout(recv)", requests: Box::new(requests) }
     }
 }
 
@@ -229,15 +229,15 @@ impl Bare {
         Self { socket, buffer: [0; 2048] }
     }
 
-    fn exchange(&mut self) -> usize {
+    fn transact(&mut self) -> usize {
         self.socket.send(REQUEST).unwrap();
         self.socket.recv(&mut self.buffer).unwrap()
     }
 
     #[cfg(target_os = "linux")]
-    fn exchanges(&mut self) {
-        for _ in 0..EXCHANGES {
-            black_box(self.exchange());
+    fn requests(&mut self) {
+        for _ in 0..REQUESTS {
+            black_box(self.timer());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The price of chance and of a schedule: one draw, one delay of every law, one exchange without a reply.
+//! The price of chance and of a schedule: one draw, one delay of every law, one request without a reply.
 //!
 //! Targets on a machine of 2023: a draw 4 ns, a jittered delay 10 ns, a compounding one at slot 8 60 ns.
 
@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
-use udp_retry::exchange::{Action, Exchange};
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Action, RetryTimer};
 use udp_retry::{RetryPolicy, Seed};
 
 fn main() {
@@ -20,7 +20,7 @@ fn main() {
     draws(&mut criterion);
     delays(&mut criterion);
     construction(&mut criterion);
-    exchanges(&mut criterion);
+    requests(&mut criterion);
     criterion.final_summary();
 }
 
@@ -79,20 +79,20 @@ fn construction(criterion: &mut Criterion) {
     });
 }
 
-fn exchanges(criterion: &mut Criterion) {
+fn requests(criterion: &mut Criterion) {
     let policy = RetryPolicy::default();
     let mut seed = 0;
-    criterion.bench_function("policy/exchange without a reply, 5 transmissions", |b| {
+    criterion.bench_function("policy/request without a reply, 5 transmissions", |b| {
         b.iter_batched_ref(
             || {
                 seed += 1;
-                Exchange::start(&policy, Timestamp::ZERO, seed)
+                RetryTimer::start(&policy, Timestamp::ZERO, seed)
             },
-            |exchange| {
+            |timer| {
                 let mut now = Timestamp::ZERO;
                 loop {
-                    match exchange.poll(now) {
-                        Action::Transmit => exchange.on_transmitted(&policy, now),
+                    match timer.poll(now) {
+                        Action::Transmit => timer.on_transmitted(&policy, now),
                         Action::WaitUntil(until) => now = until,
                         Action::Done | Action::GiveUp(_) => return now,
                     }

@@ -1,4 +1,4 @@
-//! A million exchanges through a simulated network that loses 30 % each way: `cargo bench --bench simulation`.
+//! A million requests through a simulated network that loses 30 % each way: `cargo bench --bench simulation`.
 //!
 //! Once with one blocking requester, once with a fleet of a thousand clients; one thread each time.
 #![expect(clippy::disallowed_methods, reason = "real time is measured")]
@@ -8,47 +8,47 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use udp_retry::exchange::Transaction;
 use udp_retry::fault::Profile;
 use udp_retry::sim::{Client, HostId, Outcome, SimNet, echo};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::Transaction;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 fn main() {
     // `cargo test --benches` wants to know whether it runs, not how fast.
     let quick = std::env::args().any(|argument| argument == "--test");
-    let (rounds, exchanges) = if quick { (1, 1000) } else { (5, 1_000_000) };
-    println!("{:<36} {:>9} {:>9} {:>10} {:>14}", "", "exchanges", "answered", "median", "datagrams/s");
-    measured("one requester, by id", rounds, exchanges, |net, exchanges| requester(net, exchanges, true));
-    measured("one requester, without ids", rounds, exchanges, |net, exchanges| requester(net, exchanges, false));
-    measured("a fleet of 1,000 clients", rounds, exchanges, fleet);
+    let (rounds, requests) = if quick { (1, 1000) } else { (5, 1_000_000) };
+    println!("{:<36} {:>9} {:>9} {:>10} {:>14}", "", "requests", "answered", "median", "datagrams/s");
+    measured("one requester, by id", rounds, requests, |net, requests| requester(net, requests, true));
+    measured("one requester, without ids", rounds, requests, |net, requests| requester(net, requests, false));
+    measured("a fleet of 1,000 clients", rounds, requests, fleet);
 }
 
 /// The median of some rounds.
-fn measured(name: &str, rounds: u64, exchanges: u64, run: impl Fn(&SimNet, u64) -> u64) {
+fn measured(name: &str, rounds: u64, requests: u64, run: impl Fn(&SimNet, u64) -> u64) {
     let mut times = Vec::new();
     let (mut answered, mut datagrams) = (0, 0);
     for round in 0..rounds {
         let net = SimNet::new(Seed(round));
         let start = Instant::now();
-        answered = run(&net, exchanges);
+        answered = run(&net, requests);
         times.push(start.elapsed().as_secs_f64());
         datagrams = net.stats().sent;
     }
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
-    println!("{name:<36} {exchanges:>9} {answered:>9} {median:>8.3} s {:>14.0}", datagrams as f64 / median);
+    println!("{name:<36} {requests:>9} {answered:>9} {median:>8.3} s {:>14.0}", datagrams as f64 / median);
 }
 
-fn requester(net: &SimNet, exchanges: u64, by_id: bool) -> u64 {
+fn requester(net: &SimNet, requests: u64, by_id: bool) -> u64 {
     let transport = net.connect(lossy(net), SERVER).unwrap();
     let builder =
         if by_id { ReliableRequester::builder(transaction_id(0..8)) } else { ReliableRequester::builder(any_reply()) };
     let mut requester = builder.policy(RetryPolicy::LAN).seed(Seed(7)).over(transport);
-    (0..exchanges).filter(|n| requester.request(&message(*n)).is_ok()).count() as u64
+    (0..requests).filter(|n| requester.request(&message(*n)).is_ok()).count() as u64
 }
 
-fn fleet(net: &SimNet, exchanges: u64) -> u64 {
+fn fleet(net: &SimNet, requests: u64) -> u64 {
     let client = lossy(net);
     let answered = Rc::new(Cell::new(0));
     for n in 0..CLIENTS {
@@ -60,7 +60,7 @@ fn fleet(net: &SimNet, exchanges: u64) -> u64 {
             asked += 1;
             // Not all at once.
             let begin = if asked == 1 { now.after(Duration::from_millis(n)) } else { now };
-            (asked <= exchanges / CLIENTS).then_some(begin)
+            (asked <= requests / CLIENTS).then_some(begin)
         };
         net.serve_connected(client, SERVER, Client::new(SERVER, transaction, Seed(n), next)).unwrap();
     }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use support::{Endpoint, Outcome, PORT, exit_code, say};
-use udp_retry::UdpTransport;
-use udp_retry::net::{Applied, Fragmentation, UdpServer, kernel_pmtu, set_fragmentation};
+use udp_retry::ConnectedUdp;
+use udp_retry::net::{Applied, Fragmentation, UnconnectedUdp, kernel_pmtu, set_fragmentation};
 use udp_retry::size::IpFamily;
 use udp_retry::transport::{PathError, Transport};
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn to_this_process(size: usize) -> Outcome {
-    let mut receiver = UdpServer::bind("127.0.0.1:0")?;
+    let mut receiver = UnconnectedUdp::bind("127.0.0.1:0")?;
     let sent = send(receiver.local_addr(), size)?;
 
     let soon = receiver.now().after(Duration::from_secs(2));
@@ -57,7 +57,7 @@ fn to_this_process(size: usize) -> Outcome {
 
 /// Returns how many bytes were sent in the end.
 fn send(server: impl ToSocketAddrs, mut size: usize) -> Outcome<usize> {
-    let mut transport = UdpTransport::connect(server)?;
+    let mut transport = ConnectedUdp::connect(server)?;
     let peer = transport.peer_addr();
     if set_fragmentation(transport.as_socket(), Fragmentation::Forbidden)? == Applied::Unsupported {
         return Err("this system does not let a program forbid fragmentation".into());

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use support::{Endpoint, Outcome, PORT, exit_code, say};
-use udp_retry::net::{Route, UdpServer};
+use udp_retry::net::{Route, UnconnectedUdp};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Received, Transport};
 
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn both() -> Outcome {
-    let mut listener = UdpServer::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let mut listener = UnconnectedUdp::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let port = listener.local_addr().port();
     say(format_args!("Listening for datagrams at {}", listener.local_addr()))?;
     client(&Endpoint { host: "127.255.255.255".to_owned(), port })?;
@@ -62,7 +62,7 @@ fn both() -> Outcome {
 }
 
 fn server(here: &Endpoint) -> Outcome {
-    let mut listener = UdpServer::bind(&*here.addresses()?)?;
+    let mut listener = UnconnectedUdp::bind(&*here.addresses()?)?;
     say(format_args!("Listening for datagrams at {}", listener.local_addr()))?;
     let mut buffer = [0; 65_535];
     loop {
@@ -80,7 +80,7 @@ fn tell(heard: &Received<Route>, buffer: &[u8]) -> Outcome {
 
 fn client(network: &Endpoint) -> Outcome {
     let network = network.addresses()?.into_iter().find(SocketAddr::is_ipv4).ok_or("only IPv4 has broadcasts")?;
-    let mut client = UdpServer::bind_broadcast((Ipv4Addr::UNSPECIFIED, 0))?;
+    let mut client = UnconnectedUdp::bind_broadcast((Ipv4Addr::UNSPECIFIED, 0))?;
     client.send(client.route_to(network), b"Broadcast datagram!").map_err(|error| match error {
         PathError::Unreachable => format!(
             "no route to {network}: without a default route the system cannot tell which network is meant; \

@@ -4,7 +4,7 @@
 //! happened; the loop below is all there is to it. Two services on loopback answer, one of them only every third
 //! datagram.
 //!
-//! [`Transaction`]: udp_retry::exchange::Transaction
+//! [`Transaction`]: udp_retry::transaction::Transaction
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "an event loop has a clock and sockets")]
 
 #[expect(dead_code, reason = "hosts and ports are of other examples")]
@@ -20,9 +20,9 @@ use clap::Parser;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use support::{Outcome, exit_code, say};
-use udp_retry::exchange::{Failure, Next, Transaction, TransactionId};
 use udp_retry::net::{classify, system_seed};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Failure, Next, Transaction, TransactionId};
 use udp_retry::{RetryPolicy, transaction_id};
 
 /// Drives two requests at once in an event loop

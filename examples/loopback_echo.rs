@@ -19,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use support::{Endpoint, Outcome, exit_code, say};
-use udp_retry::net::UdpServer;
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply};
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 fn both() -> Outcome {
-    let server = UdpServer::bind("127.0.0.1:0")?;
+    let server = UnconnectedUdp::bind("127.0.0.1:0")?;
     let address = server.local_addr();
     say(format_args!("Listening at {address}"))?;
     // The client's own lines tell whether anybody still reads.
@@ -57,12 +57,12 @@ fn both() -> Outcome {
 }
 
 fn server(here: &Endpoint) -> Outcome {
-    let server = UdpServer::bind(&*here.addresses()?)?;
+    let server = UnconnectedUdp::bind(&*here.addresses()?)?;
     say(format_args!("Listening at {}", server.local_addr()))?;
     serve(server, say)
 }
 
-fn serve(mut server: UdpServer, mut tell: impl FnMut(String) -> io::Result<()>) -> Outcome {
+fn serve(mut server: UnconnectedUdp, mut tell: impl FnMut(String) -> io::Result<()>) -> Outcome {
     let mut buffer = [0; 65_535];
     loop {
         match server.recv_until(&mut buffer, Timestamp::MAX) {

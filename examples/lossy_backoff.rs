@@ -36,13 +36,13 @@ use chart::Chart;
 use clap::{Args, Parser, Subcommand};
 use narrator::Narrator;
 use support::{Endpoint, Outcome, exit_code, say};
-use udp_retry::exchange::{Failure, Timeline};
 use udp_retry::fault::{Fate, Profile};
-use udp_retry::net::{UdpServer, system_seed};
+use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Failure, Timeline};
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{
-    Impairments, LossySink, Probability, ReliableRequester, Reply, RequestError, RetryPolicy, Seed, UdpTransport,
+    ConnectedUdp, Impairments, LossySink, Probability, ReliableRequester, Reply, RequestError, RetryPolicy, Seed,
     any_reply,
 };
 
@@ -152,10 +152,10 @@ fn lossy(
     loss: Probability,
     seed: Seed,
     mut dropped: impl FnMut(SocketAddr) + Send + 'static,
-) -> io::Result<LossySink<UdpServer>> {
+) -> io::Result<LossySink<UnconnectedUdp>> {
     let _ = writeln!(io::stderr(), "loss {loss}, seed {seed} (repeat with --seed {seed})");
     let requests_only = Profile { to_server: Impairments::loss(loss), to_client: Impairments::NONE };
-    let server = LossySink::at_server(UdpServer::bind(address)?, requests_only, seed);
+    let server = LossySink::at_server(UnconnectedUdp::bind(address)?, requests_only, seed);
     Ok(server.observed(move |client, record| {
         if let Fate::Dropped(_) = record.fate {
             dropped(client.remote);
@@ -169,7 +169,7 @@ enum Heard<'a> {
     Unreachable { from: SocketAddr, error: PathError },
 }
 
-fn serve(mut server: LossySink<UdpServer>, mut tell: impl FnMut(Heard<'_>) -> io::Result<()>) -> Outcome {
+fn serve(mut server: LossySink<UnconnectedUdp>, mut tell: impl FnMut(Heard<'_>) -> io::Result<()>) -> Outcome {
     let mut buffer = [0; 65_535];
     loop {
         match server.recv_until(&mut buffer, Timestamp::MAX) {
@@ -191,7 +191,7 @@ fn serve(mut server: LossySink<UdpServer>, mut tell: impl FnMut(Heard<'_>) -> io
 /// `losses` tells what became of the transmissions since it was asked last, where anybody knows.
 fn client(server: impl ToSocketAddrs, task: &Task, losses: &mut dyn FnMut() -> Vec<bool>) -> Outcome {
     let story: Box<dyn Write> = if task.json { Box::new(io::sink()) } else { Box::new(io::stderr()) };
-    let transport = Narrator::new(UdpTransport::connect(server)?, story);
+    let transport = Narrator::new(ConnectedUdp::connect(server)?, story);
     let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(transport);
 
     let mut failed = 0;

@@ -32,7 +32,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use support::{Outcome, exit_code, say};
 use udp_retry::fault::{DirectionStats, LossModel, Profile, Record, Trace};
-use udp_retry::net::{UdpServer, system_seed};
+use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::proxy::{Proxy, ProxyStats};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::Transport;
@@ -114,7 +114,7 @@ fn forward(arguments: &Arguments, listen: SocketAddr, upstream: SocketAddr) -> O
 
 /// A service that repeats what it hears, and a client with twenty requests.
 fn show(arguments: &Arguments) -> Outcome {
-    let mut service = UdpServer::bind("127.0.0.1:0")?;
+    let mut service = UnconnectedUdp::bind("127.0.0.1:0")?;
     let upstream = service.local_addr();
     thread::spawn(move || {
         let mut buffer = [0; 64];

@@ -35,8 +35,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use asking::{Limits, Manner, Server, first_to_reply, ms};
 use clap::Parser;
 use support::{Outcome, say};
-use udp_retry::exchange::{Match, ReplyMatcher};
 use udp_retry::net::system_seed;
+use udp_retry::transaction::{Match, ReplyMatcher};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
 /// Asks a time server how far this host's clock is off; without a server, a responder in this process

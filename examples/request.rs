@@ -50,10 +50,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
 use ids::Ids;
 use support::{Endpoint, Outcome, exit_code};
-use udp_retry::exchange::ReplyMatcher;
-use udp_retry::net::{UdpServer, system_seed};
+use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::policy::Preset;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::ReplyMatcher;
 use udp_retry::transport::Transport;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 use values::{Id, at_least_one, duration, id, preset, target};
@@ -147,7 +147,7 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 
 /// Asks a service that repeats what it hears, but for the first datagram.
 fn show(arguments: &Arguments, request: Vec<u8>) -> Outcome {
-    let mut service = UdpServer::bind("127.0.0.1:0")?;
+    let mut service = UnconnectedUdp::bind("127.0.0.1:0")?;
     let address = service.local_addr();
     thread::spawn(move || {
         let mut buffer = [0; 65_535];

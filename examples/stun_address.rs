@@ -33,9 +33,9 @@ use std::time::Duration;
 use asking::{Limits, Manner, Server, first_to_reply, ms};
 use clap::Parser;
 use support::{Outcome, say};
-use udp_retry::exchange::{Match, ReplyMatcher};
 use udp_retry::net::system_seed;
 use udp_retry::policy::Preset;
+use udp_retry::transaction::{Match, ReplyMatcher};
 use udp_retry::{ReliableRequester, transaction_id};
 
 /// Asks a STUN server under which address it sees this host; without a server, a responder in this process

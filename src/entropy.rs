@@ -20,7 +20,7 @@ use core::fmt;
 pub struct Seed(pub u64);
 
 impl Seed {
-    /// The seed of a sub-family: of one stream, stage, link or exchange.
+    /// The seed of a sub-family: of one stream, stage, link or request.
     #[must_use]
     pub const fn derive(self, label: u64) -> Self {
         Self(keyed(self.0, label, DERIVE))

@@ -3,15 +3,15 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 
-use crate::exchange::{Execution, Failure, ReplyMatcher, Strays, Timeline, Transaction};
 use crate::time::Timestamp;
+use crate::transaction::{Execution, Failure, ReplyMatcher, Strays, Timeline, Transaction};
 use crate::transport::PathError;
 
 /// A request that brought no reply: what happened, and whether the peer may have acted on it.
 ///
 /// ```
 /// use core::time::Duration;
-/// use udp_retry::exchange::Execution;
+/// use udp_retry::transaction::Execution;
 /// use udp_retry::policy::Backoff;
 /// use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 ///

@@ -21,7 +21,7 @@
 //! The same requester runs over a bad network, seeded, so that a test can prove what the program does there:
 //!
 //! ```
-//! use udp_retry::{Impairments, LossySink, Probability, ReliableRequester, RetryPolicy, Seed, UdpTransport, transaction_id};
+//! use udp_retry::{Impairments, LossySink, Probability, ReliableRequester, RetryPolicy, Seed, ConnectedUdp, transaction_id};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = std::net::UdpSocket::bind("127.0.0.1:0")?;
@@ -32,7 +32,7 @@
 //! #         let _ = server.send_to(&buffer[..len], from);
 //! #     }
 //! # });
-//! let lossy = LossySink::new(UdpTransport::connect(address)?, Impairments::loss(Probability::HALF), Seed(7));
+//! let lossy = LossySink::new(ConnectedUdp::connect(address)?, Impairments::loss(Probability::HALF), Seed(7));
 //! let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).over(lossy);
 //! let reply = requester.request(b"\x5a\x17\xc0\x3dping")?;
 //! # assert_eq!(reply.payload(), b"\x5a\x17\xc0\x3dping");
@@ -60,7 +60,7 @@
 //! | [`time`], [`entropy`], [`size`] | what a moment, a draw, a size are |
 //! | [`policy`] | when to send again, when to stop |
 //! | [`transport`] | the seam between logic and the world |
-//! | [`exchange`] | what to do next in one transaction |
+//! | [`request`] | what to do next in one transaction |
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
@@ -83,7 +83,6 @@ extern crate alloc;
 
 pub mod entropy;
 mod error;
-pub mod exchange;
 pub mod fault;
 pub mod net;
 pub mod policy;
@@ -94,15 +93,16 @@ pub mod sim;
 pub mod size;
 pub mod storms;
 pub mod time;
+pub mod transaction;
 pub mod transport;
 
 pub use entropy::Seed;
 pub use error::RequestError;
-pub use exchange::{any_reply, transaction_id};
 pub use fault::{Impairments, LossySink, Probability};
-pub use net::UdpTransport;
+pub use net::ConnectedUdp;
 pub use policy::{RetryBudget, RetryPolicy};
 pub use requester::{ReliableRequester, Reply};
+pub use transaction::{any_reply, transaction_id};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -16,10 +16,10 @@ pub use self::builder::Builder;
 pub use self::reply::Reply;
 use crate::entropy::Seed;
 use crate::error::RequestError;
-use crate::exchange::{Failure, Identity, Match, Next, ReplyMatcher, Transaction};
-use crate::net::{CancelHandle, UdpTransport};
+use crate::net::{CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
 use crate::time::Timestamp;
+use crate::transaction::{Failure, Identity, Match, Next, ReplyMatcher, Transaction};
 use crate::transport::{PathError, Transport};
 
 /// Sends a request, waits for its reply, and sends again while none comes: exponential-backoff request/reply over
@@ -56,7 +56,7 @@ use crate::transport::{PathError, Transport};
 /// # Ok(())
 /// # }
 /// ```
-pub struct ReliableRequester<T = UdpTransport> {
+pub struct ReliableRequester<T = ConnectedUdp> {
     transport: T,
     transaction: Transaction<Box<dyn ReplyMatcher + Send>>,
     deadline: Option<Duration>,
@@ -66,7 +66,7 @@ pub struct ReliableRequester<T = UdpTransport> {
     buffer: Vec<u8>,
 }
 
-impl ReliableRequester<UdpTransport> {
+impl ReliableRequester<ConnectedUdp> {
     /// Connects to a server with [`RetryPolicy::default`](crate::RetryPolicy); `matcher` tells which datagram answers which request.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
     /// After the whole schedule without a reply; at once if the request is too large for the path or lacks the id
     /// that the matcher looks for, or if the reply exceeds the buffer. See [`RequestError::failure`].
     pub fn request(&mut self, request: &[u8]) -> Result<Reply<'_>, RequestError> {
-        self.exchange(|_, bytes| bytes.extend_from_slice(request), Rebuild::Never)
+        self.transact(|_, bytes| bytes.extend_from_slice(request), Rebuild::Never)
     }
 
     /// As [`request`](Self::request), but builds the request anew for each transmission: `build` is given the number
@@ -110,7 +110,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
     ///
     /// As [`request`](Self::request).
     pub fn request_with(&mut self, build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
-        self.exchange(build, Rebuild::EachTime)
+        self.transact(build, Rebuild::EachTime)
     }
 
     /// What the round trips so far call for, if the requester [measures](Builder::estimator) them.
@@ -136,7 +136,7 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         self.transport
     }
 
-    fn exchange(
+    fn transact(
         &mut self,
         mut build: impl FnMut(u32, &mut Vec<u8>),
         rebuild: Rebuild,

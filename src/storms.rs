@@ -4,7 +4,7 @@
 //! nobody waits for any more; while it works on those, newer ones wait until they are too old as well, and every client
 //! that waits has sent again. Nothing is broken by then, and still nothing gets through.
 //!
-//! The example `outage` reproduces that in virtual time, with the [`Transaction`](crate::exchange::Transaction), the
+//! The example `outage` reproduces that in virtual time, with the [`Transaction`](crate::transaction::Transaction), the
 //! [`RetryBudget`](crate::RetryBudget) and the [`RttEstimator`](crate::policy::RttEstimator) of this crate, and compares
 //! twelve ways to retry. The same seed gives the same table:
 //!

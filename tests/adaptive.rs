@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use udp_retry::exchange::{Hold, Match};
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::requester::Builder;
+use udp_retry::transaction::{Hold, Match};
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, Seed, transaction_id};
 

@@ -1,6 +1,6 @@
 //! What must not allocate does not: counted by the allocator itself, for the thread that is asked.
 #![expect(unsafe_code, reason = "an allocator cannot be written without")]
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "one exchange goes over real sockets")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "one request goes over real sockets")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use udp_retry::exchange::{Action, Exchange, Next, ReplyMatcher, Transaction};
 use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::requester::Builder;
 use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
 use udp_retry::transport::{PathError, Received, Transport};
 use udp_retry::{Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
@@ -50,19 +50,19 @@ fn a_delay_allocates_nothing() {
 }
 
 #[test]
-fn an_exchange_allocates_nothing_from_start_to_end() {
+fn a_request_allocates_nothing_from_start_to_end() {
     let policy = RetryPolicy::default();
     let count = allocations(|| {
         let mut now = Timestamp::ZERO;
-        let mut exchange = Exchange::start(&policy, now, 7);
+        let mut timer = RetryTimer::start(&policy, now, 7);
         loop {
-            match exchange.poll(now) {
-                Action::Transmit => exchange.on_transmitted(&policy, now),
+            match timer.poll(now) {
+                Action::Transmit => timer.on_transmitted(&policy, now),
                 Action::WaitUntil(until) => now = until,
                 Action::Done | Action::GiveUp(_) => break,
             }
         }
-        assert_eq!(exchange.transmissions(), 5);
+        assert_eq!(timer.transmissions(), 5);
     });
     assert_eq!(count, 0);
 }

@@ -5,21 +5,21 @@ use std::fmt::{Debug, Display};
 use std::io;
 use std::time::Duration;
 
-use udp_retry::exchange::{
-    Action, AnyReply, Event, Exchange, Execution, Failure, GiveUp, Identity, Match, Next, NotTransmitted, ReplyMatcher,
-    Timeline, Transaction, TransactionId,
-};
 use udp_retry::fault::NotAProbability;
-use udp_retry::net::UdpServer;
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::{
     Backoff, Deviation, Jitter, LastWait, PolicyError, Preset, RetryBudget, RttEstimator, Schedule, Window,
 };
 use udp_retry::requester::Builder;
 use udp_retry::size::{Plpmtu, Pmtu};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{
+    Action, AnyReply, Event, Execution, Failure, GiveUp, Identity, Match, Next, NotTransmitted, ReplyMatcher,
+    RetryTimer, Timeline, Transaction, TransactionId,
+};
 use udp_retry::transport::{PathError, Received, Transport};
 use udp_retry::{
-    Impairments, LossySink, Probability, ReliableRequester, Reply, RequestError, RetryPolicy, Seed, UdpTransport,
+    ConnectedUdp, Impairments, LossySink, Probability, ReliableRequester, Reply, RequestError, RetryPolicy, Seed,
     any_reply, transaction_id,
 };
 
@@ -42,7 +42,7 @@ fn policies_and_decisions_are_values() {
     value::<Deviation>();
     value::<Window>();
     value::<RttEstimator>();
-    value::<Exchange>();
+    value::<RetryTimer>();
     value::<Action>();
     value::<GiveUp>();
     value::<NotTransmitted>();
@@ -67,13 +67,13 @@ fn policies_and_decisions_are_values() {
 #[test]
 fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
     movable::<ReliableRequester>();
-    movable::<ReliableRequester<LossySink<UdpTransport>>>();
+    movable::<ReliableRequester<LossySink<ConnectedUdp>>>();
     movable::<Builder>();
     movable::<Transaction<Box<dyn ReplyMatcher + Send>>>();
     movable::<Reply<'_>>();
     movable::<Schedule<'_>>();
-    shared::<UdpTransport>();
-    shared::<UdpServer>();
+    shared::<ConnectedUdp>();
+    shared::<UnconnectedUdp>();
     shared::<Transaction<TransactionId>>();
     shared::<TransactionId>();
     shared::<RetryBudget>();
@@ -90,7 +90,7 @@ fn every_error_can_be_boxed_shared_and_asked() {
 
 #[test]
 fn what_is_stored_by_the_million_or_returned_each_time_is_small() {
-    assert!(size_of::<Exchange>() <= 48, "{}", size_of::<Exchange>());
+    assert!(size_of::<RetryTimer>() <= 48, "{}", size_of::<RetryTimer>());
     assert!(size_of::<Action>() <= 16, "{}", size_of::<Action>());
     assert!(size_of::<PathError>() <= 8, "{}", size_of::<PathError>());
     assert_eq!(size_of::<RequestError>(), size_of::<usize>());
@@ -154,8 +154,8 @@ fn whatever_a_log_may_want_prints_itself() {
     debug::<Builder>();
     debug::<Reply<'_>>();
     debug::<Transaction<TransactionId>>();
-    debug::<UdpTransport>();
-    debug::<LossySink<UdpTransport>>();
+    debug::<ConnectedUdp>();
+    debug::<LossySink<ConnectedUdp>>();
     debug::<RetryBudget>();
     display::<Timeline>();
     display::<Event>();

@@ -24,10 +24,10 @@ use std::time::Duration;
 
 use exact::{Drawn, ONE, Settings, decimal, fraction, ns, whole};
 use proptest::prelude::*;
-use udp_retry::exchange::{Action, Exchange, GiveUp};
 use udp_retry::net::system_seed;
 use udp_retry::policy::{Backoff, Jitter, LastWait};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Action, GiveUp, RetryTimer};
 use udp_retry::{RetryPolicy, Seed};
 
 const MS: u64 = 1_000_000;
@@ -218,7 +218,7 @@ proptest! {
 
     // P13, P15, P16
     #[test]
-    fn an_unanswered_exchange_sends_what_fits_and_ends_on_time(
+    fn an_unanswered_request_sends_what_fits_and_ends_on_time(
         plan in plans(), seed: u64, start in 0..1_u64 << 62,
     ) {
         let run = drive(&plan.policy()?, start, seed, |_| 0);
@@ -395,9 +395,9 @@ fn draws_follow_the_uniform_law_without_holes_or_atoms() {
     }
 }
 
-// P19, P20: one exchange's intervals are as fair as many exchanges' first ones.
+// P19, P20: one request's intervals are as fair as many requests' first ones.
 #[test]
-fn slots_of_one_exchange_follow_the_uniform_law_too() {
+fn slots_of_one_request_follow_the_uniform_law_too() {
     let backoff = Settings { multiplier: ONE, hi: 2 * ONE, ..Settings::new(ONE, 2 * ONE) }.build().unwrap();
     for seed in [0, 1, u64::MAX] {
         let delays: Vec<u64> = (0..100_000).map(|n| ns(backoff.delay(n, seed))).collect();
@@ -409,7 +409,7 @@ fn slots_of_one_exchange_follow_the_uniform_law_too() {
 
 // P18, P20
 #[test]
-fn slots_exchanges_and_start_delays_are_independent() {
+fn slots_requests_and_start_delays_are_independent() {
     let backoff = Settings { hi: 2 * ONE, ..Settings::new(ONE, 64 * ONE) }.build().unwrap();
     let policy = RetryPolicy::new(backoff).with_start_delay(Duration::ZERO, Duration::from_secs(1)).unwrap();
     let column = |f: &dyn Fn(u64) -> u64| (0..50_000).map(f).collect::<Vec<u64>>();
@@ -441,7 +441,7 @@ fn start_delays_follow_the_uniform_law() {
 
 // P18
 #[test]
-fn exchanges_with_seeds_of_the_system_share_no_first_delay() {
+fn requests_with_seeds_of_the_system_share_no_first_delay() {
     let backoff = *RetryPolicy::default().backoff();
     let seeds: Vec<Seed> = (0..64).map(|_| system_seed().unwrap()).collect();
     let delays: Vec<u64> = seeds.iter().map(|seed| ns(backoff.delay(0, seed.0))).collect();
@@ -451,7 +451,7 @@ fn exchanges_with_seeds_of_the_system_share_no_first_delay() {
 }
 
 #[test]
-fn one_factor_serves_every_interval_of_an_exchange_that_draws_once() {
+fn one_factor_serves_every_interval_of_a_request_that_draws_once() {
     // RFC 7252 §4.2: t_k = 2r(2^k − 1) for one r from 1 to 1.5.
     let settings = Settings { hi: ONE / 2 * 3, drawn: Drawn::Once, ..Settings::new(2 * ONE, 96 * ONE) };
     let policy = RetryPolicy::new(settings.build().unwrap());
@@ -600,10 +600,10 @@ fn schedules_without_jitter_are_those_of_the_book_and_the_rfcs() {
 fn a_reply_at_the_deadline_counts_and_one_after_it_does_not() {
     let policy = RetryPolicy::LAN.with_deadline(Duration::from_secs(1)).unwrap();
     for (at, action) in [(ONE, Action::Done), (ONE + 1, Action::GiveUp(GiveUp::Deadline))] {
-        let mut exchange = Exchange::start(&policy, Timestamp::ZERO, 0);
-        exchange.on_transmitted(&policy, Timestamp::ZERO);
-        exchange.on_reply(Timestamp::from_nanos(at));
-        assert_eq!(exchange.poll(Timestamp::from_nanos(at)), action);
+        let mut timer = RetryTimer::start(&policy, Timestamp::ZERO, 0);
+        timer.on_transmitted(&policy, Timestamp::ZERO);
+        timer.on_reply(Timestamp::from_nanos(at));
+        assert_eq!(timer.poll(Timestamp::from_nanos(at)), action);
     }
 }
 
@@ -767,7 +767,7 @@ fn nominal_sum(settings: &Settings, slots: u32) -> u64 {
     (0..slots).map(|n| ns(backoff.interval(n))).sum()
 }
 
-/// What an exchange did that nobody answered.
+/// What a request did that nobody answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Run {
     sends: Vec<u64>,
@@ -784,17 +784,17 @@ impl Run {
     }
 }
 
-/// Drives an exchange on a virtual clock; operation number k takes `lag(k)` longer than it should.
+/// Drives a request on a virtual clock; operation number k takes `lag(k)` longer than it should.
 fn drive(policy: &RetryPolicy, start: u64, seed: u64, lag: impl Fn(u64) -> u64) -> Run {
     let at = Timestamp::from_nanos;
-    let mut exchange = Exchange::start(policy, at(start), seed);
+    let mut timer = RetryTimer::start(policy, at(start), seed);
     let (mut now, mut sends, mut longest_wait) = (start, Vec::new(), start);
     for operation in 0.. {
-        match exchange.poll(at(now)) {
+        match timer.poll(at(now)) {
             Action::Transmit => {
                 sends.push(now);
                 now = now.saturating_add(lag(operation));
-                exchange.on_transmitted(policy, at(now));
+                timer.on_transmitted(policy, at(now));
             }
             Action::WaitUntil(until) => {
                 assert!(until > at(now), "asks to wait for the past");
@@ -802,18 +802,18 @@ fn drive(policy: &RetryPolicy, start: u64, seed: u64, lag: impl Fn(u64) -> u64) 
                 now = until.as_nanos().saturating_add(lag(operation));
             }
             Action::GiveUp(why) => {
-                assert_eq!(exchange.transmissions() as usize, sends.len());
+                assert_eq!(timer.transmissions() as usize, sends.len());
                 return Run { sends, end: now, why, longest_wait };
             }
             Action::Done => unreachable!("nobody answered"),
         }
     }
-    unreachable!("an exchange ends")
+    unreachable!("a request ends")
 }
 
-/// The pause before the first transmission, as an exchange shows it.
+/// The pause before the first transmission, as a request shows it.
 fn start_delay(policy: &RetryPolicy, seed: u64) -> u64 {
-    match Exchange::start(policy, Timestamp::ZERO, seed).poll(Timestamp::ZERO) {
+    match RetryTimer::start(policy, Timestamp::ZERO, seed).poll(Timestamp::ZERO) {
         Action::WaitUntil(due) => due.as_nanos(),
         _ => 0,
     }

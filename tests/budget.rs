@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use proptest::prelude::*;
-use udp_retry::exchange::{Event, Failure, GiveUp, Next, Transaction};
 use udp_retry::policy::PolicyError;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Event, Failure, GiveUp, Next, Transaction};
 use udp_retry::transport::PathError;
 use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
 
@@ -225,7 +225,7 @@ fn drain(budget: &RetryBudget) -> u64 {
 }
 
 /// Transmits whenever asked until `end`, unanswered; when that was, in milliseconds.
-fn sent_at<M: udp_retry::exchange::ReplyMatcher>(transaction: &mut Transaction<M>, end: u64) -> Vec<u64> {
+fn sent_at<M: udp_retry::transaction::ReplyMatcher>(transaction: &mut Transaction<M>, end: u64) -> Vec<u64> {
     let mut sent = Vec::new();
     let mut now = at(0);
     while now < at(end) {
@@ -243,7 +243,7 @@ fn sent_at<M: udp_retry::exchange::ReplyMatcher>(transaction: &mut Transaction<M
 
 /// Drives a transaction to its end; `answer` says after how many milliseconds transmission n is answered. Returns how
 /// often it was sent.
-fn drive<M: udp_retry::exchange::ReplyMatcher>(
+fn drive<M: udp_retry::transaction::ReplyMatcher>(
     transaction: &mut Transaction<M>,
     start: u64,
     answer: impl Fn(usize) -> Option<u64>,

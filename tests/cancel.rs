@@ -13,12 +13,12 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use udp_retry::exchange::{Execution, Failure};
 use udp_retry::net::CancelHandle;
 use udp_retry::requester::Builder;
+use udp_retry::transaction::{Execution, Failure};
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{
-    Impairments, LossySink, ReliableRequester, RequestError, RetryPolicy, Seed, UdpTransport, any_reply, transaction_id,
+    ConnectedUdp, Impairments, LossySink, ReliableRequester, RequestError, RetryPolicy, Seed, any_reply, transaction_id,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -149,7 +149,7 @@ fn a_requester_that_is_gone_holds_no_port_and_cannot_be_cancelled() {
         let socket = chosen();
         let address = socket.local_addr().unwrap();
         socket.connect(server.address).unwrap();
-        let mut requester = by_id().over(UdpTransport::from_socket(socket).unwrap());
+        let mut requester = by_id().over(ConnectedUdp::from_socket(socket).unwrap());
         let handle = requester.cancel_handle().unwrap();
         let clone = handle.clone();
         if cancelled_before {
@@ -161,7 +161,7 @@ fn a_requester_that_is_gone_holds_no_port_and_cannot_be_cancelled() {
         next.connect(server.address).unwrap();
         handle.cancel();
         clone.cancel();
-        let mut next = by_id().over(UdpTransport::from_socket(next).unwrap());
+        let mut next = by_id().over(ConnectedUdp::from_socket(next).unwrap());
         assert!(next.request(b"0001").is_ok(), "whoever has the port now is not meant");
     }
 }
@@ -169,7 +169,7 @@ fn a_requester_that_is_gone_holds_no_port_and_cannot_be_cancelled() {
 #[test]
 fn a_bare_transport_waits_no_more_until_it_is_asked_whether_it_was_cancelled() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut transport = UdpTransport::connect(server.local_addr().unwrap()).unwrap();
+    let mut transport = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
     assert!(!transport.take_cancelled());
     let handle = transport.cancel_handle().unwrap();
     assert!(!transport.take_cancelled());
@@ -194,7 +194,7 @@ fn a_bare_transport_waits_no_more_until_it_is_asked_whether_it_was_cancelled() {
 #[test]
 fn a_socket_that_is_given_back_works_also_after_a_cancel() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut transport = UdpTransport::connect(server.local_addr().unwrap()).unwrap();
+    let mut transport = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
     let handle = transport.cancel_handle().unwrap();
     handle.cancel();
     let socket = transport.into_socket();
@@ -210,7 +210,7 @@ fn a_cancel_reaches_through_a_bad_network_also_while_it_holds_datagrams() {
     for (impairments, held) in [("none", false), ("delay 300ms", true)] {
         let server = Server::start(|_| {});
         let impairments: Impairments = impairments.parse().unwrap();
-        let transport = UdpTransport::connect(server.address).unwrap();
+        let transport = ConnectedUdp::connect(server.address).unwrap();
         let mut lossy = LossySink::new(transport, impairments, Seed(7));
         let handle = lossy.get_mut().cancel_handle().unwrap();
         let mut requester = by_id().over(lossy);
@@ -255,7 +255,7 @@ fn a_chosen_port_that_somebody_took_is_an_error_until_it_is_free_again() {
     let socket = shared();
     socket.connect(server.address).unwrap();
     let policy = RetryPolicy::LAN.with_max_transmissions(2).unwrap();
-    let mut requester = by_id().policy(policy).over(UdpTransport::from_socket(socket).unwrap());
+    let mut requester = by_id().policy(policy).over(ConnectedUdp::from_socket(socket).unwrap());
     let handle = requester.transport_mut().cancel_handle().unwrap();
     assert!(requester.request(b"0001").is_ok());
     // It shares the port for now, and with nobody new.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use socket2::SockRef;
-use udp_retry::exchange::Failure;
 use udp_retry::net::{Fragmentation, fragmentation, set_fragmentation, set_receive_buffer};
+use udp_retry::transaction::Failure;
 use udp_retry::transport::Transport;
-use udp_retry::{ReliableRequester, UdpTransport, any_reply, transaction_id};
+use udp_retry::{ConnectedUdp, ReliableRequester, any_reply, transaction_id};
 
 #[test]
 fn a_port_of_the_callers_choice_stays() {
@@ -49,7 +49,7 @@ fn whoever_speaks_to_a_mapped_address_still_does() {
     socket.connect(("::ffff:127.0.0.1", server.local_addr().unwrap().port())).unwrap();
     set_fragmentation(&socket, Fragmentation::Forbidden).unwrap();
     server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let mut pair = Pair { server, transport: UdpTransport::from_socket(socket).unwrap() };
+    let mut pair = Pair { server, transport: ConnectedUdp::from_socket(socket).unwrap() };
     for _ in 0..3 {
         pair.replace();
         pair.speak();
@@ -126,7 +126,7 @@ fn a_chosen_port_that_cannot_be_renewed_still_cannot() {
 /// A server, and a client's end that is connected to it.
 struct Pair {
     server: UdpSocket,
-    transport: UdpTransport,
+    transport: ConnectedUdp,
 }
 
 impl Pair {
@@ -135,7 +135,7 @@ impl Pair {
         let server = UdpSocket::bind(if v6 { "[::1]:0" } else { "127.0.0.1:0" }).unwrap();
         server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         client.connect(server.local_addr().unwrap()).unwrap();
-        Self { server, transport: UdpTransport::from_socket(client).unwrap() }
+        Self { server, transport: ConnectedUdp::from_socket(client).unwrap() }
     }
 
     /// Cancels; whatever the transport does next is done with another socket.

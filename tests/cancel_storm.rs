@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use rustix::time::{ClockId, clock_gettime};
-use udp_retry::exchange::{Execution, Failure, GiveUp};
 use udp_retry::net::CancelHandle;
 use udp_retry::policy::Backoff;
 use udp_retry::requester::Builder;
+use udp_retry::transaction::{Execution, Failure, GiveUp};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 const MS: Duration = Duration::from_millis(1);

@@ -1,4 +1,4 @@
-//! An exchange whose reply comes in time reads the clock twice: the requester once when it begins, and the transport
+//! A request whose reply comes in time reads the clock twice: the requester once when it begins, and the transport
 //! once when the reply arrives. What comes on top costs a bounded number of readings each.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the clock that is read is the system's")]
 
@@ -10,16 +10,16 @@ use std::time::Duration;
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Received, Transport};
-use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, UdpTransport, any_reply, transaction_id};
+use udp_retry::{ConnectedUdp, ReliableRequester, RetryBudget, RetryPolicy, any_reply, transaction_id};
 
-const EXCHANGES: u32 = 300;
+const REQUESTS: u32 = 300;
 
 #[test]
-fn an_answered_exchange_reads_the_clock_once_and_the_transport_does_so_once_more() {
+fn an_answered_request_reads_the_clock_once_and_the_transport_does_so_once_more() {
     let (client, server) = counted(|message, answer| answer(message));
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(patient());
     let mut requester = builder.over(client);
-    for number in 0..EXCHANGES {
+    for number in 0..REQUESTS {
         assert_eq!(calls_of(&mut requester, number, false), CLEAN);
     }
     drop(requester);
@@ -34,7 +34,7 @@ fn neither_a_deadline_nor_a_budget_nor_an_estimator_nor_an_observer_reads_the_cl
     let slow = RttEstimator::new(Duration::from_secs(30), Duration::from_secs(30), Duration::from_secs(60)).unwrap();
     let builder = builder.budget(&RetryBudget::default()).estimator(slow).observer(|_, _| {});
     let mut requester = builder.over(client);
-    for number in 0..EXCHANGES {
+    for number in 0..REQUESTS {
         assert_eq!(calls_of(&mut requester, number, number % 2 == 1), CLEAN);
     }
     drop(requester);
@@ -45,7 +45,7 @@ fn neither_a_deadline_nor_a_budget_nor_an_estimator_nor_an_observer_reads_the_cl
 fn a_fresh_port_costs_one_reading_more() {
     let (client, server) = counted(|message, answer| answer(message));
     let mut requester = ReliableRequester::builder(any_reply()).policy(patient()).over(client);
-    for number in 0..EXCHANGES {
+    for number in 0..REQUESTS {
         assert_eq!(calls_of(&mut requester, number, false), Calls { now: 2, renew: 1, ..CLEAN });
     }
     drop(requester);
@@ -81,7 +81,7 @@ fn a_retransmission_costs_one_reading_more_and_a_stray_at_most_two() {
 #[cfg(target_os = "linux")]
 fn the_transport_takes_the_callers_word_for_the_time() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut client = UdpTransport::connect(silent.local_addr().unwrap()).unwrap();
+    let mut client = ConnectedUdp::connect(silent.local_addr().unwrap()).unwrap();
     let past = client.now();
     thread::sleep(Duration::from_millis(250));
     let started = client.now();
@@ -103,13 +103,13 @@ struct Calls {
     renew: u32,
 }
 
-/// The least that an exchange can do.
+/// The least that a request can do.
 const CLEAN: Calls = Calls { now: 1, send: 1, recv_within: 1, recv_until: 0, renew: 0 };
 
 /// Counts what is asked of a UDP transport.
 #[derive(Debug)]
 struct Counted {
-    inner: UdpTransport,
+    inner: ConnectedUdp,
     /// In a cell, because reading the clock changes nothing else.
     calls: Cell<Calls>,
 }
@@ -165,7 +165,7 @@ impl Transport for Counted {
     }
 }
 
-/// What one exchange calls, also when its reply is asked all it can tell.
+/// What one request calls, also when its reply is asked all it can tell.
 fn calls_of(requester: &mut ReliableRequester<Counted>, number: u32, built: bool) -> Calls {
     requester.transport().calls.set(Calls::default());
     let message = number.to_be_bytes();
@@ -183,7 +183,7 @@ fn calls_of(requester: &mut ReliableRequester<Counted>, number: u32, built: bool
 fn counted(mut serve: impl FnMut(&[u8], &dyn Fn(&[u8])) + Send + 'static) -> (Counted, JoinHandle<()>) {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     server.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let inner = UdpTransport::connect(server.local_addr().unwrap()).unwrap();
+    let inner = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
     let thread = thread::spawn(move || {
         let mut buffer = [0; 64];
         loop {

@@ -11,12 +11,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Execution, Failure, OnUnreachable};
 use udp_retry::fault::{Profile, Rule, Script};
 use udp_retry::net::classify;
 use udp_retry::policy::{Preset, RttEstimator};
 use udp_retry::sim::{Outbox, echo};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Event, Execution, Failure, OnUnreachable};
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{Impairments, ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 

@@ -8,10 +8,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Failure, GiveUp, Hold, Match, OnUnreachable};
 use udp_retry::policy::{Backoff, Deviation, Jitter, RttEstimator};
 use udp_retry::sim::{Outbox, echo};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Event, Failure, GiveUp, Hold, Match, OnUnreachable};
 use udp_retry::transport::Transport;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 

@@ -5,13 +5,13 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use udp_retry::exchange::{ReplyMatcher, Transaction};
-use udp_retry::net::UdpServer;
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{Client, Outbox, Outcome, echo};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{ReplyMatcher, Transaction};
 use udp_retry::transport::Transport;
-use udp_retry::{ReliableRequester, Reply, RequestError, RetryPolicy, Seed, UdpTransport, any_reply, transaction_id};
+use udp_retry::{ConnectedUdp, ReliableRequester, Reply, RequestError, RetryPolicy, Seed, any_reply, transaction_id};
 
 use naive::{SERVER, at, connect, ms, path, sent_to_server, world};
 
@@ -144,9 +144,9 @@ fn complaint_15_a_server_of_many_addresses_answers_from_another_and_is_not_heard
 #[cfg(target_os = "linux")]
 fn complaint_15_a_server_answers_from_the_address_that_it_is_bound_to() {
     let asked = |bound: &str| {
-        let mut server = UdpServer::bind(bound).unwrap();
+        let mut server = UnconnectedUdp::bind(bound).unwrap();
         let second = SocketAddr::from(([127, 0, 0, 2], server.local_addr().port()));
-        let mut client = UdpTransport::connect(second).unwrap();
+        let mut client = ConnectedUdp::connect(second).unwrap();
         client.send(0, b"hello").unwrap();
         let mut buffer = [0; 10];
         let heard = server.recv_until(&mut buffer, server.now().after(ms(5_000))).unwrap().unwrap();

@@ -106,7 +106,7 @@ fn a_late_expiry_of_a_short_timeout_lowers_nothing() {
 }
 
 #[test]
-fn a_doubling_cannot_stick_even_if_every_exchange_needs_a_retransmission() {
+fn a_doubling_cannot_stick_even_if_every_request_needs_a_retransmission() {
     let mut rtt = RttEstimator::default();
     let ten_minutes = 600_000;
     for n in 0..60 {

@@ -1,6 +1,6 @@
-//! Many clients at once and very many exchanges: the promises of one request hold for all of them together.
+//! Many clients at once and very many requests: the promises of one request hold for all of them together.
 //!
-//! `UDP_RETRY_SEEDS=1000` makes the hundred thousand exchanges below a million.
+//! `UDP_RETRY_SEEDS=1000` makes the hundred thousand requests below a million.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use udp_retry::exchange::{ReplyMatcher, Strays, Transaction};
 use udp_retry::fault::{Profile, Rule, Script};
 use udp_retry::sim::{Client, Endpoint, Outbox, Outcome, SimNet, check_determinism, explore};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{ReplyMatcher, Strays, Transaction};
 use udp_retry::{Impairments, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
 use world::{Asker, Manners, SERVER, Slots, Timing, Verdict, World, answer, ms, request};
@@ -193,9 +193,9 @@ fn no_reply_is_ever_wrong_without_ids() {
     never_wrong("duplicate 30% late 400ms ~400ms; delay 80ms ~80ms unordered", any_reply);
 }
 
-/// A thousand exchanges for each seed.
+/// A thousand requests for each seed.
 fn never_wrong<M: ReplyMatcher + Send + 'static>(both_ways: &str, matcher: fn() -> M) {
-    let (exchanges, replies, strays) = (Cell::new(0), Cell::new(0), Cell::new(0_u64));
+    let (requests, replies, strays) = (Cell::new(0), Cell::new(0), Cell::new(0_u64));
     let scenario = |net: &SimNet| {
         let world = World::new(net, both_ways, both_ways);
         world.serve(Manners::default());
@@ -205,7 +205,7 @@ fn never_wrong<M: ReplyMatcher + Send + 'static>(both_ways: &str, matcher: fn() 
             let asked = request(world.seed.derive(7).draw(n).to_be_bytes(), n, 0);
             world.forget();
             let told = asker.ask(&asked)?;
-            exchanges.set(exchanges.get() + 1);
+            requests.set(requests.get() + 1);
             replies.set(replies.get() + u64::from(told.reply.is_some()));
             strays.set(strays.get() + told.strays());
             ensure!(told.reply.is_none_or(|reply| reply == answer(&asked)), "request {n}: a wrong reply");
@@ -216,28 +216,28 @@ fn never_wrong<M: ReplyMatcher + Send + 'static>(both_ways: &str, matcher: fn() 
         world.ends_empty()
     };
     explore(0..100, scenario).unwrap_or_else(|failure| panic!("{failure}"));
-    let (exchanges, replies, strays) = (exchanges.get(), replies.get(), strays.get());
-    println!("{exchanges} exchanges, {replies} replies, 0 wrong; {strays} late ones turned away, on {both_ways}");
-    assert!(strays * 10 > exchanges && replies * 2 > exchanges);
+    let (requests, replies, strays) = (requests.get(), replies.get(), strays.get());
+    println!("{requests} requests, {replies} replies, 0 wrong; {strays} late ones turned away, on {both_ways}");
+    assert!(strays * 10 > requests && replies * 2 > requests);
 }
 
 #[test]
-fn duplicate_every_datagram_delay_every_third_10_000_exchanges_no_wrong_reply_by_id() {
+fn duplicate_every_datagram_delay_every_third_10_000_requests_no_wrong_reply_by_id() {
     // Ids that come again after 256 requests, long after the last copy of a reply to them.
     let by_id = || transaction_id(0..1);
     duplicated_and_delayed(by_id, |n| request([n as u8; 8], n, 0));
 }
 
 #[test]
-fn duplicate_every_datagram_delay_every_third_10_000_exchanges_no_wrong_reply_without_ids() {
+fn duplicate_every_datagram_delay_every_third_10_000_requests_no_wrong_reply_without_ids() {
     duplicated_and_delayed(any_reply, |n| request([0; 8], n, 0));
 }
 
 /// Every datagram comes twice and every third one late, in both directions: later than the first wait, and the second
 /// copy while the next request is under way.
 fn duplicated_and_delayed<M: ReplyMatcher + Send + 'static>(matcher: fn() -> M, asking: fn(u64) -> Vec<u8>) {
-    const EXCHANGES: u64 = 10_000;
-    let third = (1..=10 * EXCHANGES).map(|nth| (3 * nth, Rule::Delay { by: ms(120) }));
+    const REQUESTS: u64 = 10_000;
+    let third = (1..=10 * REQUESTS).map(|nth| (3 * nth, Rule::Delay { by: ms(120) }));
     let both_ways = "delay 5ms; duplicate 100% late 30ms".parse::<Impairments>().unwrap();
     let both_ways = both_ways.with_script(Script::new(third).unwrap());
     let net = SimNet::new(Seed(1));
@@ -247,7 +247,7 @@ fn duplicated_and_delayed<M: ReplyMatcher + Send + 'static>(matcher: fn() -> M, 
     let unlimited = RetryBudget::unlimited();
     let mut asker = Asker::new(&world, world.connect(), RetryPolicy::LAN, matcher(), &unlimited, Timing::Exact);
     let (mut stale, mut retransmitted) = (0, 0);
-    for n in 0..EXCHANGES {
+    for n in 0..REQUESTS {
         world.forget();
         let asked = asking(n);
         let told = asker.ask(&asked).unwrap_or_else(|wrong| panic!("request {n}: {wrong}"));
@@ -257,9 +257,9 @@ fn duplicated_and_delayed<M: ReplyMatcher + Send + 'static>(matcher: fn() -> M, 
     }
     let stats = net.stats();
     let late = stale + stats.lost_on_arrival;
-    println!("{EXCHANGES} exchanges, {retransmitted} with retransmissions, 0 wrong replies; {late} late ones");
+    println!("{REQUESTS} requests, {retransmitted} with retransmissions, 0 wrong replies; {late} late ones");
     assert_eq!(stats.duplicates, stats.sent);
-    assert!(retransmitted * 4 > EXCHANGES && late > EXCHANGES && stats.sent < 30 * EXCHANGES, "{stats:?}");
+    assert!(retransmitted * 4 > REQUESTS && late > REQUESTS && stats.sent < 30 * REQUESTS, "{stats:?}");
 }
 
 #[test]

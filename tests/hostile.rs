@@ -25,10 +25,10 @@ use asker::{Asker, MS, Report, monotonic, thread_cpu};
 use inside::{Inside, PORT, run, run_at};
 use serde_json::{Value, json};
 use socket2::SockRef;
-use udp_retry::exchange::{Event, Execution, Failure, GiveUp};
 use udp_retry::policy::Backoff;
+use udp_retry::transaction::{Event, Execution, Failure, GiveUp};
 use udp_retry::transport::{PathError, Transport};
-use udp_retry::{ReliableRequester, RetryPolicy, UdpTransport, transaction_id};
+use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 
 /// What keeps a core busy does so alone. By their names the first and the last test, so that neither waits long.
 static BUSY: Mutex<()> = Mutex::new(());
@@ -129,7 +129,7 @@ fn a_full_send_buffer_blocks_nothing_and_ends_with_its_cause() {
     let socket = UdpSocket::bind("10.211.1.1:0").unwrap();
     SockRef::from(&socket).set_send_buffer_size(1).unwrap();
     socket.connect((MUTE, PORT)).unwrap();
-    let mut client = UdpTransport::from_socket(socket).unwrap();
+    let mut client = ConnectedUdp::from_socket(socket).unwrap();
     let fit = (0..100).take_while(|_| client.send(0, &[b'x'; 1000]).is_ok()).count();
     assert!((1..100).contains(&fit), "{fit}");
     assert_eq!(client.send_again(0, &[b'x'; 1000]), Err(PathError::NoBuffers));

@@ -14,10 +14,10 @@ const MODULES: &[Module] = &[
     Module { name: "size", layer: 0, also: &[], never: &[] },
     Module { name: "policy", layer: 1, also: &[], never: &[] },
     Module { name: "transport", layer: 2, also: &[], never: &[] },
-    Module { name: "exchange", layer: 2, also: &["transport"], never: &[] },
+    Module { name: "request", layer: 2, also: &["transport"], never: &[] },
     Module { name: "pmtu", layer: 2, also: &[], never: &[] },
     Module { name: "fault", layer: 3, also: &[], never: &[] },
-    Module { name: "net", layer: 4, also: &[], never: &["policy", "exchange", "pmtu", "fault"] },
+    Module { name: "net", layer: 4, also: &[], never: &["policy", "request", "pmtu", "fault"] },
     Module { name: "sim", layer: 4, also: &[], never: &[] },
     Module { name: "error", layer: 5, also: &[], never: &[] },
     Module { name: "requester", layer: 5, also: &["error"], never: &[] },
@@ -103,7 +103,7 @@ fn every_source_uses_only_lower_layers_and_pure_layers_know_no_system() {
     let edges: usize = reports.iter().map(|report| report.edges.len()).sum();
     let (files, seen) = (sources.len(), sources.keys().map(|path| module_name(path)).collect::<BTreeSet<_>>());
     assert!(files >= 30 && edges >= 30, "only {files} sources with {edges} uses of other modules were read");
-    for module in ["time", "entropy", "size", "policy", "transport", "exchange", "fault", "net", "requester", "lib"] {
+    for module in ["time", "entropy", "size", "policy", "transport", "request", "fault", "net", "requester", "lib"] {
         assert!(seen.contains(module), "no source of {module} was read");
     }
 }
@@ -504,7 +504,7 @@ fn manifest_value<'m>(manifest: &'m str, key: &str) -> &'m str {
 // The checker, checked.
 
 fn complaints(path: &str, source: &str) -> Vec<String> {
-    let root = names_at_the_root("pub use net::UdpTransport; pub use exchange::{any_reply, transaction_id as id};");
+    let root = names_at_the_root("pub use net::ConnectedUdp; pub use transaction::{any_reply, transaction_id as id};");
     inspect(path, source, &root).complaints
 }
 
@@ -514,19 +514,19 @@ fn the_checker_finds_a_higher_layer_however_it_is_named() {
         ("src/time.rs", "use crate::policy::Backoff;"),
         ("src/time.rs", "fn f() -> crate::policy::Backoff {}"),
         ("src/time.rs", "use super::policy;"),
-        ("src/policy/mod.rs", "pub(crate) use super::exchange::Exchange;"),
-        ("src/policy/backoff.rs", "use crate::{entropy::{Seed, uniform}, time, exchange::Exchange};"),
-        ("src/transport.rs", "use crate::exchange::Exchange;"),
-        ("src/fault/sink.rs", "use crate::UdpTransport;"),
+        ("src/policy/mod.rs", "pub(crate) use super::transaction::RetryTimer;"),
+        ("src/policy/backoff.rs", "use crate::{entropy::{Seed, uniform}, time, transaction::RetryTimer};"),
+        ("src/transport.rs", "use crate::transaction::RetryTimer;"),
+        ("src/fault/sink.rs", "use crate::ConnectedUdp;"),
         ("src/net/udp.rs", "use crate::any_reply;"),
         ("src/net/udp.rs", "use crate::id;"),
         ("src/net/sys/linux.rs", "use super::super::policy::Backoff;"),
         ("src/time.rs", "mod inner { use super::super::policy; }"),
         ("src/requester.rs", "use crate::proxy::Proxy;"),
-        ("src/exchange/mod.rs", "use crate::*;"),
-        ("src/exchange/mod.rs", "use crate::{time::*, *};"),
-        ("src/exchange/mod.rs", "use crate as all;"),
-        ("src/exchange/mod.rs", "use crate::nowhere::X;"),
+        ("src/request/mod.rs", "use crate::*;"),
+        ("src/request/mod.rs", "use crate::{time::*, *};"),
+        ("src/request/mod.rs", "use crate as all;"),
+        ("src/request/mod.rs", "use crate::nowhere::X;"),
         ("src/time.rs", "#[cfg(test)] mod tests { fn f() {} } use crate::policy::Backoff;"),
         ("src/time.rs", "const C: char = '\"'; use crate::policy::Backoff; const D: char = '\"';"),
         ("src/time.rs", "fn f<'a>(x: &'a str) {} use crate::policy::Backoff;"),
@@ -557,7 +557,7 @@ fn the_checker_finds_clocks_sockets_and_threads_in_pure_layers_only() {
         "use socket2 as s;",
         "fn f() { println!() }",
     ] {
-        for pure in ["src/size.rs", "src/policy/new.rs", "src/exchange/mod.rs", "src/transport.rs", "src/fault/sink.rs"]
+        for pure in ["src/size.rs", "src/policy/new.rs", "src/request/mod.rs", "src/transport.rs", "src/fault/sink.rs"]
         {
             assert_eq!(complaints(pure, source).len(), 1, "{pure}: {source}");
         }
@@ -575,9 +575,9 @@ fn the_checker_lets_one_file_have_a_lock_and_nothing_else() {
 #[test]
 fn the_checker_is_content_with_lower_layers_tests_and_words() {
     for (path, source) in [
-        ("src/exchange/mod.rs", "use crate::transport::PathError; use crate::{policy::RetryPolicy, time::{Ns, *}};"),
-        ("src/exchange/matching.rs", "use super::Hold;"),
-        ("src/requester.rs", "use crate::UdpTransport; use crate::error::RequestError; use crate::fault::LossySink;"),
+        ("src/request/mod.rs", "use crate::transport::PathError; use crate::{policy::RetryPolicy, time::{Ns, *}};"),
+        ("src/request/matching.rs", "use super::Hold;"),
+        ("src/requester.rs", "use crate::ConnectedUdp; use crate::error::RequestError; use crate::fault::LossySink;"),
         ("src/time.rs", "mod inner { use super::Timestamp; }"),
         ("src/time.rs", "//! [`x`](crate::net)\n/// std::thread\n// Instant\n/* crate::net */ fn f() {}"),
         ("src/time.rs", "const S: [&str; 3] = [\"crate::net \\\" std\", r\"std\", r##\"std \"# crate::net\"##];"),

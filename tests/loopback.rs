@@ -11,12 +11,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_retry::exchange::{Execution, Failure};
-use udp_retry::net::UdpServer;
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::Backoff;
 use udp_retry::size::Plpmtu;
+use udp_retry::transaction::{Execution, Failure};
 use udp_retry::transport::{PathError, Transport};
-use udp_retry::{ReliableRequester, RetryPolicy, UdpTransport, any_reply, transaction_id};
+use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -129,7 +129,7 @@ fn replies_belong_to_their_requests(server: &Server) {
 #[test]
 fn every_renewal_leaves_from_another_port_with_nothing_queued() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut client = UdpTransport::connect(server.local_addr().unwrap()).unwrap();
+    let mut client = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
     let mut ports = vec![client.local_addr().port()];
     for _ in 0..200 {
         server.send_to(b"to the old port", client.local_addr()).unwrap();
@@ -150,7 +150,7 @@ fn a_port_of_the_callers_choice_cannot_be_renewed_and_the_requester_says_so() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let fixed = UdpSocket::bind(closed_port()).unwrap();
     fixed.connect(server.local_addr().unwrap()).unwrap();
-    let transport = UdpTransport::from_socket(fixed).unwrap();
+    let transport = ConnectedUdp::from_socket(fixed).unwrap();
     let mut requester = ReliableRequester::builder(any_reply()).over(transport);
     let error = requester.request(b"time?").unwrap_err();
     assert_eq!(error.failure(), Failure::Local(PathError::Unsupported));
@@ -164,20 +164,20 @@ fn a_datagram_queued_before_connecting_is_nobodys_reply() {
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     stranger.send_to(b"forged", socket.local_addr().unwrap()).unwrap();
     socket.connect(server.local_addr().unwrap()).unwrap();
-    let mut transport = UdpTransport::from_socket(socket).unwrap();
+    let mut transport = ConnectedUdp::from_socket(socket).unwrap();
     assert_eq!(queued(&mut transport), Ok(None));
 }
 
 #[test]
 fn an_unconnected_socket_is_not_taken() {
-    let error = UdpTransport::from_socket(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap_err();
+    let error = ConnectedUdp::from_socket(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotConnected);
 }
 
 #[test]
 fn a_name_without_a_usable_address_is_an_error_of_the_system() {
-    assert!(UdpTransport::connect("this is no address").is_err());
-    assert!(UdpTransport::connect(&[][..]).is_err());
+    assert!(ConnectedUdp::connect("this is no address").is_err());
+    assert!(ConnectedUdp::connect(&[][..]).is_err());
 }
 
 #[test]
@@ -270,8 +270,8 @@ fn waits_end_when_they_should_and_never_before() {
 
 #[test]
 fn a_server_hears_who_asked_and_answers_there() {
-    let mut server = UdpServer::bind("127.0.0.1:0").unwrap();
-    let mut clients = [(); 2].map(|()| UdpTransport::connect(server.local_addr()).unwrap());
+    let mut server = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+    let mut clients = [(); 2].map(|()| ConnectedUdp::connect(server.local_addr()).unwrap());
     let mut buffer = [0; 16];
     for client in &mut clients {
         client.send(0, b"question").unwrap();
@@ -287,8 +287,8 @@ fn a_server_hears_who_asked_and_answers_there() {
 
 #[test]
 fn a_cut_datagram_tells_its_true_length_on_both_ends() {
-    let mut server = UdpServer::bind("127.0.0.1:0").unwrap();
-    let mut client = UdpTransport::connect(server.local_addr()).unwrap();
+    let mut server = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+    let mut client = ConnectedUdp::connect(server.local_addr()).unwrap();
     let mut small = [0; 3];
     client.send(0, b"0123456789").unwrap();
     let heard = server.recv_until(&mut small, server.now().after(1000 * MS)).unwrap().unwrap();
@@ -305,9 +305,9 @@ fn broadcasting_needs_the_permission_that_its_constructor_gives() {
     let listener = UdpSocket::bind("0.0.0.0:0").unwrap();
     listener.set_read_timeout(Some(2000 * MS)).unwrap();
     let everybody = SocketAddr::from(([127, 255, 255, 255], listener.local_addr().unwrap().port()));
-    let mut plain = UdpServer::bind("0.0.0.0:0").unwrap();
+    let mut plain = UnconnectedUdp::bind("0.0.0.0:0").unwrap();
     assert_eq!(plain.send(plain.route_to(everybody), b"hear me"), Err(PathError::Denied));
-    let mut loud = UdpServer::bind_broadcast("0.0.0.0:0").unwrap();
+    let mut loud = UnconnectedUdp::bind_broadcast("0.0.0.0:0").unwrap();
     assert_eq!(loud.send(loud.route_to(everybody), b"hear me"), Ok(()));
     let mut buffer = [0; 16];
     assert_eq!(listener.recv_from(&mut buffer).unwrap().0, 7);
@@ -369,14 +369,14 @@ impl Drop for Server {
     }
 }
 
-fn pair() -> (UdpTransport, UdpSocket) {
+fn pair() -> (ConnectedUdp, UdpSocket) {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let client = UdpTransport::connect(server.local_addr().unwrap()).unwrap();
+    let client = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
     (client, server)
 }
 
 /// What is there at this moment; loopback delivers before `send` returns.
-fn queued(transport: &mut UdpTransport) -> Result<Option<Vec<u8>>, PathError> {
+fn queued(transport: &mut ConnectedUdp) -> Result<Option<Vec<u8>>, PathError> {
     let mut buffer = [0; 64];
     let past = transport.now();
     Ok(transport.recv_until(&mut buffer, past)?.map(|heard| buffer[..heard.len].to_vec()))

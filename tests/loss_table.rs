@@ -59,7 +59,7 @@ fn the_chance_that_a_policy_states_of_itself_is_the_chance_that_theory_gives() {
 const POLICIES: [&str; 8] = ["default", "book", "coap", "stun", "sip-invite", "sip-non-invite", "dhcpv4", "dns"];
 /// Percent, each way.
 const LOSSES: [u32; 5] = [0, 10, 30, 50, 70];
-const EXCHANGES: u32 = 10_000;
+const REQUESTS: u32 = 10_000;
 /// Of all cells, each of which derives its own.
 const SEED: u64 = 2026;
 const ROUND_TRIP: Duration = Duration::from_millis(40);
@@ -68,7 +68,7 @@ fn policy(name: &str) -> RetryPolicy {
     Preset::named(name).unwrap().policy
 }
 
-/// What came out of so many exchanges.
+/// What came out of so many requests.
 struct Cell {
     replies: u32,
     transmissions: u32,
@@ -85,7 +85,7 @@ impl Cell {
         let mut requester =
             ReliableRequester::builder(transaction_id(0..8)).policy(policy).seed(seed).over(world.connect());
         let mut cell = Self { replies: 0, transmissions: 0, seconds: Vec::new() };
-        for n in 0..EXCHANGES {
+        for n in 0..REQUESTS {
             let asked = request(u64::from(n).to_be_bytes(), n.into(), 0);
             let (elapsed, transmissions) = match requester.request(&asked) {
                 Ok(reply) => {
@@ -102,22 +102,22 @@ impl Cell {
     }
 
     fn success(&self) -> f64 {
-        f64::from(self.replies) / f64::from(EXCHANGES)
+        f64::from(self.replies) / f64::from(REQUESTS)
     }
 
     fn mean_transmissions(&self) -> f64 {
-        f64::from(self.transmissions) / f64::from(EXCHANGES)
+        f64::from(self.transmissions) / f64::from(REQUESTS)
     }
 
     fn mean_seconds(&self) -> f64 {
-        self.seconds.iter().sum::<f64>() / f64::from(EXCHANGES)
+        self.seconds.iter().sum::<f64>() / f64::from(REQUESTS)
     }
 
     /// Within six standard errors of each.
     fn assert_as_expected(&self, expected: &Expected, what: &str) {
-        let root = f64::from(EXCHANGES).sqrt();
+        let root = f64::from(REQUESTS).sqrt();
         let mean = self.mean_seconds();
-        let variance = self.seconds.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / f64::from(EXCHANGES);
+        let variance = self.seconds.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / f64::from(REQUESTS);
         let success_error = (expected.success * (1.0 - expected.success)).sqrt() / root;
         for (name, found, expected, error) in [
             ("success", self.success(), expected.success, success_error),
@@ -134,7 +134,7 @@ impl Cell {
 struct Expected {
     success: f64,
     transmissions: f64,
-    /// Of the transmissions of one exchange.
+    /// Of the transmissions of one request.
     deviation: f64,
     seconds: f64,
 }
@@ -185,8 +185,7 @@ fn mean_schedule(policy: &RetryPolicy) -> (Vec<f64>, f64) {
 type Shown = fn(&Cell) -> String;
 
 fn shown(cells: &[Vec<Cell>]) -> String {
-    let mut table =
-        format!("{EXCHANGES} exchanges each, seed {SEED}, a round trip of {ROUND_TRIP:?}, loss each way.\n");
+    let mut table = format!("{REQUESTS} requests each, seed {SEED}, a round trip of {ROUND_TRIP:?}, loss each way.\n");
     let figures: [(&str, Shown); 3] = [
         ("answered", |cell| format!("{:.2} %", 100.0 * cell.success())),
         ("mean transmissions", |cell| format!("{:.3}", cell.mean_transmissions())),

@@ -6,7 +6,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use udp_retry::UdpTransport;
+use udp_retry::ConnectedUdp;
 use udp_retry::transport::{PathError, Transport};
 
 use again::this_test;
@@ -22,7 +22,7 @@ mod inside;
 fn a_transport_that_lost_its_way_while_it_renewed_is_connected_again_once_there_is_one() {
     let Some(network) = Inside::of(this_test!(), "direct") else { return };
     let _server = network.echo(&network.server4);
-    let mut client = UdpTransport::connect((network.server4.as_str(), PORT)).unwrap();
+    let mut client = ConnectedUdp::connect((network.server4.as_str(), PORT)).unwrap();
     block(&network);
     assert_eq!(client.renew(), Err(PathError::Unreachable));
     assert_eq!(client.send_again(0, b"0001"), Err(PathError::Unreachable));
@@ -39,7 +39,7 @@ fn without_its_way_it_hears_from_nobody_else() {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     socket.connect((network.server4.as_str(), PORT)).unwrap();
-    let mut client = UdpTransport::from_socket(socket).unwrap();
+    let mut client = ConnectedUdp::from_socket(socket).unwrap();
     block(&network);
     assert_eq!(client.renew(), Err(PathError::Unreachable));
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();

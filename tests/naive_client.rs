@@ -8,10 +8,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use udp_retry::exchange::{Execution, Failure, GiveUp};
 use udp_retry::policy::RttEstimator;
 use udp_retry::sim::{Endpoint, Outbox, SimTransport, echo};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Execution, Failure, GiveUp};
 use udp_retry::transport::Transport;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 

@@ -11,11 +11,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udp_retry::net::UdpServer;
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::Backoff;
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Transport};
-use udp_retry::{ReliableRequester, RetryPolicy, UdpTransport, any_reply, transaction_id};
+use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -40,7 +40,7 @@ fn bug_5_what_was_queued_before_connecting_is_taken_for_the_reply() {
 
     // One port for all requests, lest a fresh one hide what was queued on the old one.
     let trusting = any_reply().on_a_faithful_path();
-    let mut requester = ReliableRequester::builder(trusting).over(UdpTransport::from_socket(forged()).unwrap());
+    let mut requester = ReliableRequester::builder(trusting).over(ConnectedUdp::from_socket(forged()).unwrap());
     assert_eq!(requester.request(b"true").unwrap().payload(), b"true");
 }
 
@@ -65,7 +65,7 @@ fn bug_12_a_signal_ends_the_wait() {
     assert!(heard.swap(false, Ordering::SeqCst));
 
     // One signal for each half of a wait: the first half blocks in `recv`, the second in `ppoll`.
-    let mut ours = UdpTransport::connect(address).unwrap();
+    let mut ours = ConnectedUdp::connect(address).unwrap();
     let signals = signals_to_this_thread([50 * MS, 250 * MS]);
     let until = ours.now().after(300 * MS);
     assert_eq!(ours.recv_until(&mut [0; 16], until), Ok(None));
@@ -86,7 +86,7 @@ fn bug_12_a_signal_ends_the_wait() {
 fn bug_13_the_edges_of_timers() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let naive = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut ours = UdpTransport::connect(server.local_addr().unwrap()).unwrap();
+    let mut ours = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
     let mut buffer = [0; 16];
 
     // Nothing is left of the wait.
@@ -115,7 +115,7 @@ fn bug_13_the_edges_of_timers() {
 fn bug_13_the_shortest_wait_takes_a_whole_tick() {
     let naive = UdpSocket::bind("127.0.0.1:0").unwrap();
     naive.set_read_timeout(Some(MS / 10)).unwrap();
-    let mut ours = UdpTransport::connect(naive.local_addr().unwrap()).unwrap();
+    let mut ours = ConnectedUdp::connect(naive.local_addr().unwrap()).unwrap();
     // The quickest of many, because other work can only make a wait longer.
     let quickest = |wait: &mut dyn FnMut()| {
         let timed = (0..20).map(|_| {
@@ -157,7 +157,7 @@ fn bug_20_only_the_first_address_of_a_name_is_tried() {
     assert_eq!(requester.transport().peer_addr(), server.address);
     assert_eq!(requester.request(b"hello").unwrap().payload(), b"hello");
     // Where none will do it is the last one's error.
-    assert_eq!(UdpTransport::connect(&name[..1]).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    assert_eq!(ConnectedUdp::connect(&name[..1]).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
 }
 
 #[test]
@@ -168,9 +168,9 @@ fn bug_20_a_broadcast_needs_its_flag() {
     let everybody = SocketAddr::from(([127, 255, 255, 255], listener.local_addr().unwrap().port()));
     let naive = UdpSocket::bind("0.0.0.0:0").unwrap();
     assert_eq!(naive.send_to(b"hello", everybody).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
-    let mut plain = UdpServer::bind("0.0.0.0:0").unwrap();
+    let mut plain = UnconnectedUdp::bind("0.0.0.0:0").unwrap();
     assert_eq!(plain.send(plain.route_to(everybody), b"hello"), Err(PathError::Denied), "and says so by its name");
-    let mut ours = UdpServer::bind_broadcast("0.0.0.0:0").unwrap();
+    let mut ours = UnconnectedUdp::bind_broadcast("0.0.0.0:0").unwrap();
     ours.send(ours.route_to(everybody), b"hello").unwrap();
     assert_eq!(listener.recv_from(&mut [0; 16]).unwrap().0, 5);
 }

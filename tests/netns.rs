@@ -13,12 +13,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use built::built;
-use udp_retry::exchange::{Execution, Failure};
 use udp_retry::net::{Applied, Fragmentation, kernel_pmtu, set_fragmentation};
 use udp_retry::policy::Backoff;
 use udp_retry::size::Plpmtu;
+use udp_retry::transaction::{Execution, Failure};
 use udp_retry::transport::{PathError, Transport};
-use udp_retry::{ReliableRequester, RetryPolicy, UdpTransport, any_reply, transaction_id};
+use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 const MS: Duration = Duration::from_millis(1);
 const PORT: u16 = 1060;
@@ -40,7 +40,7 @@ fn the_estimate_is_the_first_hops_until_traffic_has_flowed_and_the_paths_thereaf
     };
     for (server, overhead) in [(&network.server4, 28), (&network.server6, 48)] {
         let _server = network.echo(server);
-        let mut client = UdpTransport::connect((server.as_str(), PORT)).unwrap();
+        let mut client = ConnectedUdp::connect((server.as_str(), PORT)).unwrap();
         assert_eq!(set_fragmentation(client.as_socket(), Fragmentation::Forbidden).unwrap(), Applied::Enforced);
         assert_eq!(kernel_pmtu(client.as_socket()).unwrap().bytes(), 1500);
 
@@ -61,7 +61,7 @@ fn the_estimate_is_the_first_hops_until_traffic_has_flowed_and_the_paths_thereaf
 fn two_narrow_hops_cost_two_reports() {
     let Some(network) = inside!("chain2") else { return };
     let _server = network.echo(&network.server4);
-    let mut client = UdpTransport::connect((network.server4.as_str(), PORT)).unwrap();
+    let mut client = ConnectedUdp::connect((network.server4.as_str(), PORT)).unwrap();
     set_fragmentation(client.as_socket(), Fragmentation::Forbidden).unwrap();
     for (size, limit) in [(1472, 1372), (1372, 1272)] {
         client.send(0, &payload(size)).unwrap();
@@ -235,7 +235,7 @@ fn lines_of(output: std::process::ChildStdout) -> std::sync::mpsc::Receiver<Stri
     lines
 }
 
-fn hear(client: &mut UdpTransport) -> Result<Option<String>, PathError> {
+fn hear(client: &mut ConnectedUdp) -> Result<Option<String>, PathError> {
     let mut buffer = [0; 100];
     let until = client.now().after(2000 * MS);
     let heard = client.recv_until(&mut buffer, until)?;

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Failure, GiveUp, Hold, Match, Next, OnUnreachable, Stray, Transaction};
 use udp_retry::requester::Builder;
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Event, Failure, GiveUp, Hold, Match, Next, OnUnreachable, Stray, Transaction};
 use udp_retry::transport::{PathError, Received, Transport};
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, any_reply, transaction_id};
 

@@ -21,7 +21,7 @@ use udp_retry::fault::{
 use udp_retry::proxy::{Builder, Proxy, ProxyStats};
 use udp_retry::size::Pmtu;
 use udp_retry::transport::Transport;
-use udp_retry::{Impairments, Probability, Seed, UdpTransport};
+use udp_retry::{ConnectedUdp, Impairments, Probability, Seed};
 
 const MS: Duration = Duration::from_millis(1);
 /// Longer than any wait here that ends well.
@@ -749,7 +749,7 @@ fn its_fates_are_those_of_a_sink_with_the_same_seed() {
 
     let (through_sink, mut observer) = recording();
     let observer = move |_: usize, record: &Record| observer(service.address, record);
-    let transport = UdpTransport::connect(service.address).unwrap();
+    let transport = ConnectedUdp::connect(service.address).unwrap();
     let mut sink = LossySink::at_client(transport, profile, SEED).observed(observer);
     for n in 0..REQUESTS {
         sink.send_again(0, &[n; 30]).unwrap();

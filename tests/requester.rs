@@ -5,9 +5,9 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Execution, Failure, GiveUp, OnUnreachable};
 use udp_retry::fault::Direction;
 use udp_retry::size::Plpmtu;
+use udp_retry::transaction::{Event, Execution, Failure, GiveUp, OnUnreachable};
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{
     Impairments, LossySink, Probability, ReliableRequester, RequestError, RetryPolicy, Seed, any_reply, transaction_id,
@@ -724,15 +724,15 @@ fn failing(world: Scripted, on_unreachable: OnUnreachable) -> ReliableRequester<
 
 #[test]
 fn five_transmissions_at_half_loss_each_way_succeed_as_often_as_they_should() {
-    const EXCHANGES: u32 = 30_000;
+    const REQUESTS: u32 = 30_000;
     let expected = 1.0 - 0.75_f64.powi(5);
-    let sigma = (expected * (1.0 - expected) / f64::from(EXCHANGES)).sqrt();
+    let sigma = (expected * (1.0 - expected) / f64::from(REQUESTS)).sqrt();
     for seed in [0, 1, u64::MAX] {
         let lossy = LossySink::new(forgetful(Scripted::echo(ms(1))), Impairments::loss(Probability::HALF), Seed(seed));
         let mut requester = by_id(lossy);
         let mut transmissions = 0;
         let mut succeeded = 0;
-        for n in 0..EXCHANGES {
+        for n in 0..REQUESTS {
             match requester.request(&n.to_be_bytes()) {
                 Ok(answer) => {
                     assert_eq!(answer.payload(), n.to_be_bytes());
@@ -745,7 +745,7 @@ fn five_transmissions_at_half_loss_each_way_succeed_as_often_as_they_should() {
                 }
             }
         }
-        let rate = f64::from(succeeded) / f64::from(EXCHANGES);
+        let rate = f64::from(succeeded) / f64::from(REQUESTS);
         assert!((rate - expected).abs() < 6.0 * sigma, "seed {seed}: {rate}, not {expected}");
         let requests = requester.transport().stats(Direction::ToServer).fates;
         assert_eq!(requests.received, transmissions, "one fate for each transmission");

@@ -8,9 +8,9 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use serde_json::Value;
 use udp_retry::RetryPolicy;
-use udp_retry::exchange::{Action, Exchange};
 use udp_retry::policy::{Backoff, Deviation, Jitter, LastWait, Preset, Window};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Action, RetryTimer};
 
 #[test]
 fn every_preset_is_published_and_every_published_one_is_a_preset() {
@@ -47,7 +47,7 @@ fn every_published_time_holds_to_the_nanosecond() {
 }
 
 #[test]
-fn an_exchange_keeps_to_the_published_windows_whatever_is_drawn() {
+fn a_request_keeps_to_the_published_windows_whatever_is_drawn() {
     for preset in Preset::ALL {
         let windows: Vec<Window> = preset.policy.schedule().take(16).collect();
         let fails = preset.policy.schedule().fails();
@@ -79,7 +79,7 @@ fn the_ends_of_the_windows_are_nearly_reached() {
 fn start_delays_are_spread_over_their_whole_range() {
     let policy = Preset::named("dhcpv6-solicit").unwrap().policy;
     let delays: Vec<u64> = (0..2000)
-        .map(|seed| match Exchange::start(&policy, Timestamp::ZERO, seed).poll(Timestamp::ZERO) {
+        .map(|seed| match RetryTimer::start(&policy, Timestamp::ZERO, seed).poll(Timestamp::ZERO) {
             Action::WaitUntil(until) => until.as_nanos(),
             _ => 0,
         })
@@ -222,16 +222,16 @@ fn nanoseconds(ms: &str) -> BigRational {
     BigRational::new(digits * BigInt::from(1_000_000), BigInt::from(10).pow(fraction.len() as u32))
 }
 
-/// When an exchange that nobody answers transmits, from the first time on, and when it fails if it does.
+/// When a request that nobody answers transmits, from the first time on, and when it fails if it does.
 fn unanswered(policy: &RetryPolicy, seed: u64, most: usize) -> (Vec<Duration>, Option<Duration>) {
-    let mut exchange = Exchange::start(policy, Timestamp::ZERO, seed);
+    let mut timer = RetryTimer::start(policy, Timestamp::ZERO, seed);
     let (mut now, mut sent) = (Timestamp::ZERO, Vec::new());
     loop {
         let first = sent.first().copied().unwrap_or(now);
-        match exchange.poll(now) {
+        match timer.poll(now) {
             Action::Transmit if sent.len() == most => return (since(first, &sent), None),
             Action::Transmit => {
-                exchange.on_transmitted(policy, now);
+                timer.on_transmitted(policy, now);
                 sent.push(now);
             }
             Action::WaitUntil(until) => now = until,

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use udp_retry::exchange::Transaction;
 use udp_retry::fault::{Direction, Link, Profile};
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{
@@ -14,6 +13,7 @@ use udp_retry::sim::{
 };
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::Transaction;
 use udp_retry::transport::{PathError, Received, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
@@ -368,32 +368,32 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
     })
     .unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
-    let mut exchange = |cut: u64| {
+    let mut timer = |cut: u64| {
         let (before, sent) = (heard.get(), net.stats().cut);
         transport.send(0, b"x").unwrap();
         let answered = hear(&mut transport, net.now()).is_some();
         assert_eq!(net.stats().cut - sent, cut);
         (heard.get() - before, answered)
     };
-    assert_eq!(exchange(0), (1, true));
+    assert_eq!(timer(0), (1, true));
     net.partition_one_way(server, client);
-    assert_eq!(exchange(1), (1, false));
+    assert_eq!(timer(1), (1, false));
     net.heal(client, server);
     net.partition_one_way(client, server);
-    assert_eq!(exchange(1), (0, false));
+    assert_eq!(timer(1), (0, false));
     net.heal(client, server);
     // Whichever end is named first.
     net.partition(server, client);
-    assert_eq!(exchange(1), (0, false));
+    assert_eq!(timer(1), (0, false));
     net.heal(server, client);
-    assert_eq!(exchange(0), (1, true));
+    assert_eq!(timer(0), (1, true));
     net.take_down(server);
-    assert_eq!(exchange(0), (0, false), "silent, not refusing");
+    assert_eq!(timer(0), (0, false), "silent, not refusing");
     net.bring_up(server);
     net.take_down(client);
-    assert_eq!(exchange(1), (0, false));
+    assert_eq!(timer(1), (0, false));
     net.bring_up(client);
-    assert_eq!(exchange(0), (1, true));
+    assert_eq!(timer(0), (1, true));
     balanced(&net);
 }
 

@@ -7,9 +7,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Hold, Match};
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{SimNet, SimTransport, check_determinism, explore};
+use udp_retry::transaction::{Event, Hold, Match};
 use udp_retry::{RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
 use world::{Asker, Manners, SERVER, Timing, Verdict, World, answer, is_whole_answer, mark, ms, request};

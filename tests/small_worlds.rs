@@ -4,10 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use udp_retry::exchange::ReplyMatcher;
 use udp_retry::fault::{Direction, Profile, Rule, Script};
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{Choice, Dose, Failure, SimNet, SimTransport, exhaust, explore};
+use udp_retry::transaction::ReplyMatcher;
 use udp_retry::transport::Transport;
 use udp_retry::{Impairments, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
@@ -57,7 +57,7 @@ fn two_transmissions_hold_in_every_world_with_ids_and_without() {
     every_world(twice, any_reply);
 }
 
-/// What a datagram may meet: a copy comes within the next exchange, a late one behind the next transmission.
+/// What a datagram may meet: a copy comes within the next request, a late one behind the next transmission.
 const CHOICES: [Choice; 4] =
     [Choice::Deliver, Choice::Drop, Choice::Duplicate { after: ms(15) }, Choice::Late { by: ms(115) }];
 

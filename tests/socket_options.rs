@@ -5,7 +5,7 @@
 use std::io;
 use std::net::UdpSocket;
 
-use udp_retry::UdpTransport;
+use udp_retry::ConnectedUdp;
 use udp_retry::net::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 use udp_retry::size::Plpmtu;
 use udp_retry::transport::{PathError, Transport};
@@ -32,7 +32,7 @@ fn a_dual_stack_socket_obeys_for_mapped_peers_too() {
     socket.connect(("::ffff:127.0.0.1", server.local_addr().unwrap().port())).unwrap();
     assert_eq!(set_fragmentation(&socket, Fragmentation::Forbidden).unwrap(), Applied::Enforced);
     assert_eq!(fragmentation(&socket).unwrap(), Fragmentation::Forbidden);
-    let mut transport = UdpTransport::from_socket(socket).unwrap();
+    let mut transport = ConnectedUdp::from_socket(socket).unwrap();
     assert_eq!(transport.send(0, &[0; 65_508]), Err(too_big(65_507)), "the packets are IPv4");
 }
 
@@ -69,8 +69,8 @@ fn too_big(most: u16) -> PathError {
 }
 
 /// Connected to itself: whatever it sends has somewhere to go.
-fn connected(host: &str) -> UdpTransport {
+fn connected(host: &str) -> ConnectedUdp {
     let socket = UdpSocket::bind(host).unwrap();
     socket.connect(socket.local_addr().unwrap()).unwrap();
-    UdpTransport::from_socket(socket).unwrap()
+    ConnectedUdp::from_socket(socket).unwrap()
 }

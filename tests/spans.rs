@@ -1,4 +1,4 @@
-//! With the feature `tracing`: one span for each exchange, and in it an event for everything that happens.
+//! With the feature `tracing`: one span for each request, and in it an event for everything that happens.
 #![cfg(feature = "tracing")]
 #![expect(clippy::disallowed_methods, reason = "spans of two threads must not mix")]
 
@@ -31,7 +31,7 @@ fn a_reply_is_a_span_with_its_events_that_is_closed_when_it_came() {
         assert_eq!(builder().over(world).request(PING).unwrap().transmissions(), 2);
     });
     let expected = [
-        "1: DEBUG udp_retry exchange transmissions withheld strays failure, in none",
+        "1: DEBUG udp_retry request transmissions withheld strays failure, in none",
         "1: enter",
         "1: TRACE udp_retry --> transmission 1 at_us=0",
         "1: TRACE udp_retry <-? 5 bytes that answer nothing: foreign at_us=20000",
@@ -56,7 +56,7 @@ fn a_failure_is_named_and_the_next_request_has_a_span_of_its_own() {
         requester.request(b"id").unwrap_err();
     });
     let expected = [
-        "1: DEBUG udp_retry exchange transmissions withheld strays failure, in none",
+        "1: DEBUG udp_retry request transmissions withheld strays failure, in none",
         "1: enter",
         "1: TRACE udp_retry --> transmission 1 at_us=0",
         "1: TRACE udp_retry --> transmission 2 at_us=100000",
@@ -69,7 +69,7 @@ fn a_failure_is_named_and_the_next_request_has_a_span_of_its_own() {
         "1: failure=no reply within the deadline",
         "1: exit",
         "1: close",
-        "2: DEBUG udp_retry exchange transmissions withheld strays failure, in none",
+        "2: DEBUG udp_retry request transmissions withheld strays failure, in none",
         "2: enter",
         "2: TRACE udp_retry   # the request lacks the id that its reply would repeat at_us=0",
         "2: transmissions=0",
@@ -91,7 +91,7 @@ fn it_lies_in_the_callers_span_and_leaves_it_as_it_was() {
         drop(outer);
     });
     assert_eq!(told[0], "1: INFO caller work, in none");
-    assert_eq!(told[2], "2: DEBUG udp_retry exchange transmissions withheld strays failure, in 1");
+    assert_eq!(told[2], "2: DEBUG udp_retry request transmissions withheld strays failure, in 1");
     assert!(told.contains(&"1: INFO caller afterwards".to_owned()), "{told:#?}");
 }
 

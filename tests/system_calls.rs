@@ -1,4 +1,4 @@
-//! An exchange whose reply comes in time costs two system calls, a `sendto` and a `recvfrom`: with any jitter, and with
+//! A request whose reply comes in time costs two system calls, a `sendto` and a `recvfrom`: with any jitter, and with
 //! a handle that could cancel it. Counted by `strace`, as the difference between a long run and a short one.
 //!
 //! `tests/install-programs.sh` installs strace; where it is not, or may not trace, the test is skipped and says so, and
@@ -27,7 +27,7 @@ const FEW: u64 = 300;
 const MORE: u64 = 10_000;
 
 #[test]
-fn an_exchange_costs_two_system_calls() {
+fn a_request_costs_two_system_calls() {
     if let Some(part) = part() {
         ask(&part);
         return;
@@ -63,7 +63,7 @@ fn an_exchange_costs_two_system_calls() {
                 (*name, difference(&many, &few))
             })
             .collect();
-        println!("system calls of {MORE} exchanges more:");
+        println!("system calls of {MORE} requests more:");
         for (name, calls) in &counted {
             println!("{name:>15}: {calls:?}");
         }

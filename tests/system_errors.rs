@@ -22,12 +22,12 @@ use std::time::Duration;
 use again::this_test;
 use inside::{Inside, PORT, run, run_at};
 use socket2::SockRef;
-use udp_retry::exchange::{Event, Execution, Failure, GiveUp, OnUnreachable, ReplyMatcher};
 use udp_retry::net::{Fragmentation, classify, set_fragmentation};
 use udp_retry::policy::Backoff;
 use udp_retry::size::Plpmtu;
+use udp_retry::transaction::{Event, Execution, Failure, GiveUp, OnUnreachable, ReplyMatcher};
 use udp_retry::transport::{PathError, Transport};
-use udp_retry::{ReliableRequester, RequestError, RetryPolicy, UdpTransport, any_reply, transaction_id};
+use udp_retry::{ConnectedUdp, ReliableRequester, RequestError, RetryPolicy, any_reply, transaction_id};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -45,14 +45,14 @@ const LOCAL: [(&str, &str, PathError); 6] = [
 #[test]
 fn a_send_without_a_way_out_says_why_and_the_socket_outlives_it() {
     each_local_error(this_test!(), |network, error, way| {
-        let mut client = UdpTransport::connect((network.server4.as_str(), PORT)).unwrap();
+        let mut client = ConnectedUdp::connect((network.server4.as_str(), PORT)).unwrap();
         run(&way.block);
         for _ in 0..3 {
             assert_eq!(client.send(0, b"0001"), Err(error));
             assert_eq!(client.send_again(0, b"0001"), Err(error));
             assert_eq!(heard(&mut client, Duration::ZERO), Ok(None), "nothing was sent, so nothing comes back");
         }
-        let refused = UdpTransport::connect((network.server4.as_str(), PORT)).map(drop).unwrap_err();
+        let refused = ConnectedUdp::connect((network.server4.as_str(), PORT)).map(drop).unwrap_err();
         assert_eq!(classify(&refused), error);
         run(&way.open);
         // A link that came up takes its time.
@@ -125,7 +125,7 @@ fn a_router_that_prohibits_the_way_is_heard_on_the_receive_or_on_the_next_send()
     ];
     for (route, server, error, failure) in servers {
         let _server = network.echo(server);
-        let mut client = UdpTransport::connect((server.as_str(), PORT)).unwrap();
+        let mut client = ConnectedUdp::connect((server.as_str(), PORT)).unwrap();
         run_at("PM_ROUTER", &format!("{route} add prohibit {server}"));
         client.send(0, b"0001").unwrap();
         assert_eq!(heard(&mut client, 2000 * MS), Err(error), "on the receive");
@@ -166,7 +166,7 @@ fn a_closed_port_is_told_on_the_receive_or_on_the_next_send() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
-    let mut client = UdpTransport::connect(address).unwrap();
+    let mut client = ConnectedUdp::connect(address).unwrap();
     client.send(0, b"0001").unwrap();
     assert_eq!(heard(&mut client, 1000 * MS), Err(PathError::Refused));
     assert_eq!(heard(&mut client, Duration::ZERO), Ok(None), "once");
@@ -203,7 +203,7 @@ fn a_closed_port_is_told_on_the_receive_or_on_the_next_send() {
 #[test]
 fn what_no_datagram_or_no_interface_can_hold_fails_at_once() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut client = UdpTransport::connect(silent.local_addr().unwrap()).unwrap();
+    let mut client = ConnectedUdp::connect(silent.local_addr().unwrap()).unwrap();
     assert_eq!(client.send(0, &[0; 65_508]), Err(too_big(65_507)));
     too_large(ReliableRequester::builder(transaction_id(0..4)).over(client).request(&[0; 65_508]), 65_508, 65_507);
 
@@ -245,14 +245,14 @@ fn an_earlier_datagram_that_was_too_big_costs_the_next_request_no_transmission()
 fn a_broadcast_without_permission_is_denied_until_it_is_given() {
     let listener = UdpSocket::bind("0.0.0.0:0").unwrap();
     let everybody = SocketAddr::from(([127, 255, 255, 255], listener.local_addr().unwrap().port()));
-    assert_eq!(UdpTransport::connect(everybody).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    assert_eq!(ConnectedUdp::connect(everybody).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_broadcast(true).unwrap();
     socket.connect(everybody).unwrap();
     socket.set_broadcast(false).unwrap();
     // The permission is asked for with the route, which another type of service looks up anew.
     SockRef::from(&socket).set_tos_v4(0x10).unwrap();
-    let mut client = UdpTransport::from_socket(socket).unwrap();
+    let mut client = ConnectedUdp::from_socket(socket).unwrap();
     assert_eq!(client.send_again(0, b"0001"), Err(PathError::Denied));
 
     let mut requester = ReliableRequester::builder(transaction_id(0..4))
@@ -338,7 +338,7 @@ fn request(len: usize) -> Vec<u8> {
     vec![b'x'; len]
 }
 
-fn heard(client: &mut UdpTransport, patience: Duration) -> Result<Option<Vec<u8>>, PathError> {
+fn heard(client: &mut ConnectedUdp, patience: Duration) -> Result<Option<Vec<u8>>, PathError> {
     let mut buffer = [0; 64];
     let until = client.now().after(patience);
     Ok(client.recv_until(&mut buffer, until)?.map(|heard| buffer[..heard.len].to_vec()))

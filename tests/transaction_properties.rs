@@ -5,13 +5,13 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use udp_retry::RetryPolicy;
-use udp_retry::exchange::{
-    Event, Execution, Failure, GiveUp, Hold, Identity, Match, Next, ReplyMatcher, Stray, Transaction, TransactionId,
-    any_reply, transaction_id,
-};
 use udp_retry::policy::{Backoff, RetryBudget};
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{
+    Event, Execution, Failure, GiveUp, Hold, Identity, Match, Next, ReplyMatcher, Stray, Transaction, TransactionId,
+    any_reply, transaction_id,
+};
 use udp_retry::transport::PathError;
 
 proptest! {

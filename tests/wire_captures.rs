@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use udp_retry::exchange::{Hold, Identity, Match, Next, ReplyMatcher, Transaction};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Hold, Identity, Match, Next, ReplyMatcher, Transaction};
 use udp_retry::{RetryPolicy, transaction_id};
 
 /// A protocol's matcher, and what of a reply it goes by.
@@ -146,7 +146,7 @@ fn every_protocol_of_the_captures_has_a_rule() {
 
 #[test]
 fn the_captured_reply_answers_the_captured_request() {
-    each_exchange(|rule, request, reply| {
+    each_request(|rule, request, reply| {
         assert_eq!(rule.matcher.identity(request), Identity::Content);
         assert_eq!(rule.matcher.judge(request, reply), Match::Reply);
     });
@@ -155,15 +155,15 @@ fn the_captured_reply_answers_the_captured_request() {
 #[test]
 fn the_captured_id_lies_where_the_captures_say() {
     for group in captures()["groups"].as_array().unwrap() {
-        for exchange in group["exchanges"].as_array().unwrap() {
-            let Some(place) = exchange.get("match") else { continue };
+        for captured in group["exchanges"].as_array().unwrap() {
+            let Some(place) = captured.get("match") else { continue };
             let [from, to, length] =
                 ["request_offset", "reply_offset", "length"].map(|key| place[key].as_u64().unwrap() as usize);
             if group["peer"] == "tftp-dnsmasq" {
                 continue; // a block number is computed, not copied
             }
             let matcher = transaction_id(from..from + length).found_at(to);
-            assert_eq!(matcher.judge(&hex(&exchange["request"]), &hex(&exchange["reply"])), Match::Reply, "{exchange}");
+            assert_eq!(matcher.judge(&hex(&captured["request"]), &hex(&captured["reply"])), Match::Reply, "{captured}");
         }
     }
 }
@@ -171,7 +171,7 @@ fn the_captured_id_lies_where_the_captures_say() {
 #[test]
 fn the_reply_to_another_request_does_not() {
     let mut compared = 0;
-    each_exchange(|rule, request, reply| {
+    each_request(|rule, request, reply| {
         for (_, other) in pairs(rule.peer) {
             let id = |reply: &[u8]| reply[(rule.id)(reply)].to_vec();
             if id(&other) != id(reply) {
@@ -189,7 +189,7 @@ fn the_reply_to_another_request_does_not() {
 
 #[test]
 fn a_reply_with_any_bit_of_its_id_flipped_does_not() {
-    each_exchange(|rule, request, reply| {
+    each_request(|rule, request, reply| {
         for bit in (rule.id)(reply).flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
             let mut damaged = reply.to_vec();
             damaged[bit.0] ^= 1 << bit.1;
@@ -200,7 +200,7 @@ fn a_reply_with_any_bit_of_its_id_flipped_does_not() {
 
 #[test]
 fn a_reply_cut_within_its_id_does_not_nor_does_an_empty_datagram() {
-    each_exchange(|rule, request, reply| {
+    each_request(|rule, request, reply| {
         for length in 0..(rule.id)(reply).end {
             assert_eq!(rule.matcher.judge(request, &reply[..length]), Match::Foreign, "{length}");
         }
@@ -210,7 +210,7 @@ fn a_reply_cut_within_its_id_does_not_nor_does_an_empty_datagram() {
 /// What is cut behind the id would answer nothing: the examples wait for a whole one.
 #[test]
 fn the_examples_take_no_reply_that_is_cut_anywhere() {
-    each_exchange(|rule, request, reply| {
+    each_request(|rule, request, reply| {
         let needed = match rule.name {
             // Behind the answers comes what they do without.
             "DNS by id and question" if reply[8..12] != [0; 4] => return,
@@ -227,7 +227,7 @@ fn the_examples_take_no_reply_that_is_cut_anywhere() {
 /// A server may echo them to anybody who forges a source address (and one's own datagram is no reply).
 #[test]
 fn the_examples_do_not_take_their_own_request_for_a_reply() {
-    each_exchange(|rule, request, _| {
+    each_request(|rule, request, _| {
         if ["DNS by id and question", "STUN as in the example", "NTP as in the example"].contains(&rule.name) {
             assert_eq!(rule.matcher.judge(request, request), Match::Foreign);
         }
@@ -254,7 +254,7 @@ fn a_dns_reply_to_another_question_does_not_answer_whatever_its_id() {
 
 #[test]
 fn strays_before_the_captured_reply_change_nothing() {
-    each_exchange(|rule, request, reply| {
+    each_request(|rule, request, reply| {
         let matcher = rules().into_iter().find(|other| other.name == rule.name).unwrap().matcher;
         let id = (rule.id)(reply);
         let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
@@ -434,8 +434,8 @@ proptest! {
     }
 }
 
-/// Calls with every exchange of every rule, and says which one failed.
-fn each_exchange(mut test: impl FnMut(&Rule, &[u8], &[u8])) {
+/// Calls with every request of every rule, and says which one failed.
+fn each_request(mut test: impl FnMut(&Rule, &[u8], &[u8])) {
     for rule in rules() {
         for (number, (request, reply)) in pairs(rule.peer).iter().enumerate() {
             // Shown only if the test fails.
@@ -450,11 +450,11 @@ fn pairs(peer: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     let captures = captures();
     let group = captures["groups"].as_array().unwrap().iter().find(|group| group["peer"] == peer).unwrap();
     let mut pairs = Vec::new();
-    for exchange in group["exchanges"].as_array().unwrap() {
-        if exchange.get("request").is_some() {
-            pairs.push((hex(&exchange["request"]), hex(&exchange["reply"])));
-        } else if exchange["by"] != "client coap-client-async" {
-            let conversation = conversation(peer, exchange["by"].as_str().unwrap());
+    for captured in group["exchanges"].as_array().unwrap() {
+        if captured.get("request").is_some() {
+            pairs.push((hex(&captured["request"]), hex(&captured["reply"])));
+        } else if captured["by"] != "client coap-client-async" {
+            let conversation = conversation(peer, captured["by"].as_str().unwrap());
             for window in conversation.windows(2) {
                 if let [(true, request), (false, reply)] = window {
                     pairs.push((request.clone(), reply.clone()));
@@ -469,8 +469,8 @@ fn pairs(peer: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn conversation(peer: &str, by: &str) -> Vec<(bool, Vec<u8>)> {
     let captures = captures();
     let group = captures["groups"].as_array().unwrap().iter().find(|group| group["peer"] == peer).unwrap();
-    let exchange = group["exchanges"].as_array().unwrap().iter().find(|exchange| exchange["by"] == by).unwrap();
-    let datagrams = exchange["datagrams"].as_array().unwrap();
+    let captured = group["exchanges"].as_array().unwrap().iter().find(|captured| captured["by"] == by).unwrap();
+    let datagrams = captured["datagrams"].as_array().unwrap();
     datagrams.iter().map(|datagram| (datagram["dir"] == "c2s", hex(&datagram["hex"]))).collect()
 }
 

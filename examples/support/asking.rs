@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use udp_retry::RequestError;
-use udp_retry::exchange::{Execution, Failure, OnUnreachable};
+use udp_retry::transaction::{Execution, Failure, OnUnreachable};
 
 use super::json;
 use super::support::{Outcome, exit_code, say};

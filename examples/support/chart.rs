@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Timeline};
+use udp_retry::transaction::{Event, Timeline};
 
 /// A picture of one request between a client's line and a server's line.
 pub(crate) struct Chart {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use udp_retry::exchange::{Execution, Failure, Strays, Timeline};
+use udp_retry::transaction::{Execution, Failure, Strays, Timeline};
 use udp_retry::{Reply, RequestError};
 
 use crate::hex;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use udp_retry::net::UdpServer;
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Transport};
 
@@ -95,7 +95,7 @@ pub(crate) fn stun() -> io::Result<SocketAddr> {
 /// Answers as long as the process lives.
 #[expect(clippy::disallowed_methods, reason = "a thread for the server")]
 fn on_loopback(answer: impl Fn(&[u8], SocketAddr) -> Option<Vec<u8>> + Send + 'static) -> io::Result<SocketAddr> {
-    let mut server = UdpServer::bind("127.0.0.1:0")?;
+    let mut server = UnconnectedUdp::bind("127.0.0.1:0")?;
     let address = server.local_addr();
     thread::spawn(move || {
         let mut buffer = [0; 65_535];

@@ -20,13 +20,13 @@ use crate::transport::{PathError, Received, Transport};
 ///
 /// ```
 /// use udp_retry::fault::LossySink;
-/// use udp_retry::net::UdpServer;
+/// use udp_retry::net::UnconnectedUdp;
 /// use udp_retry::transport::Transport;
-/// use udp_retry::{Impairments, Probability, Seed, UdpTransport};
+/// use udp_retry::{Impairments, Probability, Seed, ConnectedUdp};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let server = UdpServer::bind("127.0.0.1:0")?;
-/// let client = UdpTransport::connect(server.local_addr())?;
+/// let server = UnconnectedUdp::bind("127.0.0.1:0")?;
+/// let client = ConnectedUdp::connect(server.local_addr())?;
 /// let mut lossy = LossySink::new(client, Impairments::loss(Probability::ONE), Seed(7));
 /// lossy.send(0, b"into the void")?;
 /// assert_eq!(lossy.stats(udp_retry::fault::Direction::ToServer).fates.dropped.loss, 1);

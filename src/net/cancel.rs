@@ -7,7 +7,7 @@ use super::sys;
 
 /// Ends the wait of a requester from any thread: made by
 /// [`ReliableRequester::cancel_handle`](crate::ReliableRequester::cancel_handle), or by
-/// [`UdpTransport::cancel_handle`](super::UdpTransport::cancel_handle) before the transport goes into one.
+/// [`ConnectedUdp::cancel_handle`](super::ConnectedUdp::cancel_handle) before the transport goes into one.
 ///
 /// - The request under way fails as cancelled; if none is, or if its reply was quicker, the next one does, without
 ///   being sent. So no call is missed; calls that come before one has taken effect count as one.

@@ -23,4 +23,4 @@ pub use classify::classify;
 pub use options::set_receive_buffer;
 pub use pmtu::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 pub use seed::system_seed;
-pub use udp::{Route, UdpServer, UdpTransport};
+pub use udp::{ConnectedUdp, Route, UnconnectedUdp};

@@ -15,13 +15,13 @@ use crate::transport::{PathError, Received, Transport};
 ///
 /// ```
 /// use core::time::Duration;
-/// use udp_retry::UdpTransport;
-/// use udp_retry::net::UdpServer;
+/// use udp_retry::ConnectedUdp;
+/// use udp_retry::net::UnconnectedUdp;
 /// use udp_retry::transport::Transport;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut server = UdpServer::bind("127.0.0.1:0")?;
-/// let mut client = UdpTransport::connect(server.local_addr())?;
+/// let mut server = UnconnectedUdp::bind("127.0.0.1:0")?;
+/// let mut client = ConnectedUdp::connect(server.local_addr())?;
 /// client.send(0, b"hello")?;
 ///
 /// let mut buffer = [0; 16];
@@ -32,7 +32,7 @@ use crate::transport::{PathError, Received, Transport};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct UdpTransport {
+pub struct ConnectedUdp {
     socket: UdpSocket,
     peer: SocketAddr,
     clock: Clock,
@@ -43,7 +43,7 @@ pub struct UdpTransport {
     disconnected: bool,
 }
 
-impl UdpTransport {
+impl ConnectedUdp {
     /// Connects to the first of these addresses that the system accepts, from a port that it picks.
     ///
     /// # Errors
@@ -184,7 +184,7 @@ impl UdpTransport {
     }
 }
 
-impl Transport for UdpTransport {
+impl Transport for ConnectedUdp {
     /// There is one path, number 0.
     type Peer = usize;
 
@@ -254,7 +254,7 @@ impl Transport for UdpTransport {
 /// What it hears comes with a [`Route`]; sending to that route answers. Linux reports no refusals on such a
 /// socket.
 #[derive(Debug)]
-pub struct UdpServer {
+pub struct UnconnectedUdp {
     socket: UdpSocket,
     local: SocketAddr,
     clock: Clock,
@@ -271,7 +271,7 @@ pub struct Route {
     pub local: SocketAddr,
 }
 
-impl UdpServer {
+impl UnconnectedUdp {
     /// Listens on the first of these addresses that the system accepts; port 0 lets the system pick one.
     ///
     /// # Errors
@@ -332,7 +332,7 @@ impl UdpServer {
     }
 }
 
-impl Transport for UdpServer {
+impl Transport for UnconnectedUdp {
     type Peer = Route;
 
     fn now(&self) -> Timestamp {

@@ -160,7 +160,7 @@ impl Backoff {
         (Duration::from_nanos(lo), Duration::from_nanos(hi))
     }
 
-    /// Interval number `n` of the exchange with this seed, jitter included: a pure function, within
+    /// Interval number `n` of the request with this seed, jitter included: a pure function, within
     /// [`bounds`](Self::bounds) and never above the maximum.
     #[must_use]
     pub const fn delay(&self, n: u32, seed: u64) -> Duration {

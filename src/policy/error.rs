@@ -89,7 +89,7 @@ pub enum PolicyError {
     /// A deadline of zero: not even the first transmission could leave.
     #[error("the deadline must be longer than zero")]
     ZeroDeadline,
-    /// A patience of zero: a provisional answer would end the exchange.
+    /// A patience of zero: a provisional answer would end the request.
     #[error("the patience must be longer than zero")]
     ZeroPatience,
     /// The start delay ends before it begins.

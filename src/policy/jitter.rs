@@ -4,10 +4,10 @@ use super::PolicyError;
 use super::fixed::{ONE, Ppb, ppb};
 use crate::time::{Ns, checked_ns};
 
-/// How intervals vary from exchange to exchange, so that clients that failed together do not retry together.
+/// How intervals vary from request to request, so that clients that failed together do not retry together.
 ///
 /// The interval after a transmission is the wait for its reply. Jitter that shortens it causes retransmissions
-/// that nothing called for (71 % of healthy exchanges with full jitter on a tuned timer, 1 % with
+/// that nothing called for (71 % of healthy requests with full jitter on a tuned timer, 1 % with
 /// [`UPWARD`](Self::UPWARD)), so prefer factors of 1 and more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Jitter {
@@ -24,14 +24,14 @@ pub struct Jitter {
 pub(super) enum Drawn {
     /// Every interval has its own draw.
     Each,
-    /// One draw serves every interval of an exchange.
+    /// One draw serves every interval of a request.
     Once,
     /// Every interval has its own draw and grows from the interval before it as it was drawn.
     Compounding,
 }
 
 impl Jitter {
-    /// No jitter: every exchange waits the same.
+    /// No jitter: every request waits the same.
     pub const NONE: Self = Self { lo: ONE, hi: ONE, plus_minus: 0, drawn: Drawn::Each };
     /// Factors from 1 to 1.5, the range of RFC 7252 §4.2, drawn for every interval.
     pub const UPWARD: Self = Self { lo: ONE, hi: ONE + ONE / 2, plus_minus: 0, drawn: Drawn::Each };
@@ -50,7 +50,7 @@ impl Jitter {
         Self::drawn(lo, hi, Drawn::Each)
     }
 
-    /// One factor from `lo` to `hi` for all intervals of an exchange (RFC 7252 §4.2).
+    /// One factor from `lo` to `hi` for all intervals of a request (RFC 7252 §4.2).
     ///
     /// # Errors
     ///

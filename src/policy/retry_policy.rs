@@ -12,7 +12,7 @@ use crate::time::{Ns, checked_ns, saturating_ns};
 /// | `last_wait` | [`LastWait::Next`] | how long to listen after the last one |
 /// | `deadline` | none | the end, counted from the first transmission |
 /// | `start_delay` | none | a random pause before the first transmission |
-/// | `patience` | 60 s | how long a provisional answer may hold the exchange |
+/// | `patience` | 60 s | how long a provisional answer may hold the request |
 ///
 /// A policy knows nothing of datagrams and shares nothing: it is a `Copy` value, and a schedule follows from it,
 /// a start and a seed alone.
@@ -42,7 +42,7 @@ pub struct RetryPolicy {
     patience: Ns,
 }
 
-/// How long an exchange listens after its last transmission.
+/// How long a request listens after its last transmission.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the schedules of the RFCs know no third")]
 pub enum LastWait {
@@ -176,13 +176,13 @@ impl RetryPolicy {
         (Duration::from_nanos(self.start_delay.0), Duration::from_nanos(self.start_delay.1))
     }
 
-    /// How long a provisional answer may hold an exchange.
+    /// How long a provisional answer may hold a request.
     #[must_use]
     pub const fn patience(&self) -> Duration {
         Duration::from_nanos(self.patience)
     }
 
-    /// The wait after slot `slot` of the exchange with this seed; the longest one if a provisional answer `slowed` it.
+    /// The wait after slot `slot` of the request with this seed; the longest one if a provisional answer `slowed` it.
     #[inline]
     pub(crate) const fn wait_ns(&self, slot: u32, slowed: bool, seed: u64) -> Ns {
         match self.last_wait {

@@ -67,7 +67,7 @@ impl RetryPolicy {
         [self.eager_start(), self.no_backoff(), self.low_maximum(), self.single_transmission()].into_iter().flatten()
     }
 
-    /// The chance that an exchange brings a reply, if each datagram is lost with probability `loss` in either
+    /// The chance that a request brings a reply, if each datagram is lost with probability `loss` in either
     /// direction, independently, and every transmission has the time to be answered: 1 − (1 − (1 − p)²)ⁿ. NaN unless
     /// `loss` is a number from 0 to 1. n counts the transmissions that can leave before the deadline.
     ///
@@ -129,7 +129,7 @@ impl RetryPolicy {
 }
 
 impl Schedule<'_> {
-    /// When the exchange fails if no reply comes. `None` if that is never, or lies more than 65,536 transmissions
+    /// When the request fails if no reply comes. `None` if that is never, or lies more than 65,536 transmissions
     /// ahead.
     #[must_use]
     pub fn fails(&self) -> Option<Window> {

@@ -8,10 +8,10 @@ use std::net::ToSocketAddrs;
 
 use super::{ReliableRequester, span};
 use crate::entropy::Seed;
-use crate::exchange::{Event, OnUnreachable, ReplyMatcher, Transaction};
-use crate::net::{UdpTransport, system_seed};
+use crate::net::{ConnectedUdp, system_seed};
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::time::Timestamp;
+use crate::transaction::{Event, OnUnreachable, ReplyMatcher, Transaction};
 use crate::transport::Transport;
 
 /// Settings of a [`ReliableRequester`]; made by [`ReliableRequester::builder`].
@@ -112,7 +112,7 @@ impl Builder {
     ///
     /// What the system says of the name or the address.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
-        Ok(self.over(UdpTransport::connect(server)?))
+        Ok(self.over(ConnectedUdp::connect(server)?))
     }
 
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::exchange::{Event, Failure, ReplyMatcher, Transaction};
+use crate::transaction::{Event, Failure, ReplyMatcher, Transaction};
 
 pub(super) const ENABLED: bool = false;
 

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
-use crate::exchange::{ReplyMatcher, Strays, Timeline, Transaction};
 use crate::time::Timestamp;
+use crate::transaction::{ReplyMatcher, Strays, Timeline, Transaction};
 
 /// A reply, and what it took; borrows the requester's buffer.
 #[derive(Clone, Copy, Debug)]

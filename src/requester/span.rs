@@ -1,20 +1,20 @@
-//! With the feature `tracing`: one span for each exchange, and an event in it for everything that happens.
+//! With the feature `tracing`: one span for each request, and an event in it for everything that happens.
 
 use core::time::Duration;
 
 use tracing::field::Empty;
 
-use crate::exchange::{Event, Failure, ReplyMatcher, Transaction};
+use crate::transaction::{Event, Failure, ReplyMatcher, Transaction};
 
 pub(super) const ENABLED: bool = true;
 
-/// Entered as long as the exchange lasts.
+/// Entered as long as the request lasts.
 pub(super) struct Span(tracing::span::EnteredSpan);
 
 pub(super) fn open() -> Span {
     let span = tracing::debug_span!(
         target: "udp_retry",
-        "exchange",
+        "request",
         transmissions = Empty,
         withheld = Empty,
         strays = Empty,

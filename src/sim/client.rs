@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::{Endpoint, Outbox};
 use crate::entropy::Seed;
-use crate::exchange::{Failure, Identity, Match, Next, ReplyMatcher, Transaction};
 use crate::time::Timestamp;
+use crate::transaction::{Failure, Identity, Match, Next, ReplyMatcher, Transaction};
 use crate::transport::PathError;
 
 /// A client of a [`SimNet`](super::SimNet) that makes one request after the other: an [`Endpoint`] that drives a

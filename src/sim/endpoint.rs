@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 use crate::transport::PathError;
 
 /// A program at an address of a [`SimNet`](super::SimNet) that is called when something happens: a server, or a client
-/// that drives a [`Transaction`](crate::exchange::Transaction).
+/// that drives a [`Transaction`](crate::transaction::Transaction).
 ///
 /// Closures over (now, from, datagram, outbox) are endpoints without timers. All that an endpoint may use of the network
 /// is what it is given: the network itself is in use while it is called, and asking it would be a panic.

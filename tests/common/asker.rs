@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use udp_retry::exchange::{Event, Execution, Failure, GiveUp, Hold, ReplyMatcher};
 use udp_retry::policy::LastWait;
 use udp_retry::sim::SimTransport;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Event, Execution, Failure, GiveUp, Hold, ReplyMatcher};
 use udp_retry::transport::{PathError, Received, Transport};
 use udp_retry::{ReliableRequester, RequestError, RetryBudget, RetryPolicy};
 

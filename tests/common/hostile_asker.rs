@@ -11,8 +11,8 @@ use std::{fs, thread};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use udp_retry::exchange::Event;
 use udp_retry::policy::Backoff;
+use udp_retry::transaction::Event;
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
 use crate::again::{Ending, again, part};

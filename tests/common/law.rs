@@ -5,7 +5,7 @@ use udp_retry::policy::Backoff;
 
 use crate::exact::{Drawn, ONE, Q, Settings, fraction, ns, ratio, unit, whole};
 
-/// P1 to P8 at one slot of one exchange.
+/// P1 to P8 at one slot of one request.
 pub(crate) fn assert_kept(settings: &Settings, backoff: &Backoff, n: u32, seed: u64) {
     interval_is_growth_up_to_the_cap(settings, backoff, n);
     delay_is_within_bounds(settings, backoff, n, seed);

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use udp_retry::exchange::{Failure, GiveUp, Match, Next, Transaction, TransactionId};
 use udp_retry::policy::{LastWait, RttEstimator};
 use udp_retry::sim::{Endpoint, Outbox};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Failure, GiveUp, Match, Next, Transaction, TransactionId};
 use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
 
 use super::guard::{Granted, Guard};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use udp_retry::exchange::{Action, Exchange};
+use udp_retry::transaction::{Action, RetryTimer};
 use udp_retry::policy::{Backoff, Jitter, PolicyError, RetryBudget, RetryPolicy};
 use udp_retry::time::Timestamp;
 
@@ -25,7 +25,7 @@ impl Library for UdpRetry {
 
     fn session(&self, config: &Config) -> Result<Delays, No> {
         let policy = policy(config)?;
-        // Every exchange has a seed of its own; neighbouring ones share nothing.
+        // Every request has a seed of its own; neighbouring ones share nothing.
         static SEED: AtomicU64 = AtomicU64::new(0);
         let seed = SEED.fetch_add(1, Ordering::Relaxed);
         Ok(Delays::numbered(move |n| Some(policy.backoff().delay(n, seed))))
@@ -40,13 +40,13 @@ impl Library for UdpRetry {
         let policy = policy(&Config { limit: Some(limit), ..*config })?;
         let mut now = Timestamp::ZERO;
         let mut tries = Vec::new();
-        let mut exchange = Exchange::start(&policy, now, 0);
+        let mut timer = RetryTimer::start(&policy, now, 0);
         loop {
-            match exchange.poll(now) {
+            match timer.poll(now) {
                 Action::Transmit => {
                     tries.push(now.since(Timestamp::ZERO));
                     now = now.after(operation);
-                    exchange.on_transmitted(&policy, now);
+                    timer.on_transmitted(&policy, now);
                 }
                 Action::WaitUntil(later) => now = later,
                 Action::Done | Action::GiveUp(_) => return Ok(Run { tries, end: now.since(Timestamp::ZERO) }),

@@ -1,46 +1,46 @@
-//! What the pure machines cost: `cargo bench --bench exchange`.
+//! What the pure machines cost: `cargo bench --bench request`.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use udp_retry::exchange::{Exchange, Next, Transaction};
 use udp_retry::fault::Link;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Next, RetryTimer, Transaction};
 use udp_retry::{Impairments, Probability, RetryPolicy, Seed, transaction_id};
 
 criterion_group! {
-    name = exchange;
+    name = timer;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .without_plots();
     targets = schedule, transaction, link
 }
-criterion_main!(exchange);
+criterion_main!(timer);
 
 fn schedule(criterion: &mut Criterion) {
     let policy = RetryPolicy::default();
-    let mut waiting = Exchange::start(&policy, Timestamp::ZERO, 7);
+    let mut waiting = RetryTimer::start(&policy, Timestamp::ZERO, 7);
     waiting.on_transmitted(&policy, Timestamp::ZERO);
-    criterion.bench_function("exchange/poll", |bencher| {
+    criterion.bench_function("request/poll", |bencher| {
         bencher.iter(|| black_box(&waiting).poll(black_box(Timestamp::ZERO)));
     });
-    criterion.bench_function("exchange/on_transmitted", |bencher| {
-        let fresh = Exchange::start(&policy, Timestamp::ZERO, 7);
+    criterion.bench_function("request/on_transmitted", |bencher| {
+        let fresh = RetryTimer::start(&policy, Timestamp::ZERO, 7);
         bencher.iter(|| {
-            let mut exchange = black_box(fresh);
-            exchange.on_transmitted(black_box(&policy), black_box(Timestamp::ZERO));
-            exchange
+            let mut timer = black_box(fresh);
+            timer.on_transmitted(black_box(&policy), black_box(Timestamp::ZERO));
+            timer
         });
     });
-    criterion.bench_function("exchange/on_transmitted after 64 missed slots", |bencher| {
+    criterion.bench_function("request/on_transmitted after 64 missed slots", |bencher| {
         let endless = policy.with_max_transmissions(u32::MAX).unwrap();
-        let fresh = Exchange::start(&endless, Timestamp::ZERO, 7);
+        let fresh = RetryTimer::start(&endless, Timestamp::ZERO, 7);
         let awake = Timestamp::ZERO.after(Duration::from_secs(1_000_000));
         bencher.iter_batched_ref(
             || fresh,
-            |exchange| exchange.on_transmitted(black_box(&endless), black_box(awake)),
+            |timer| timer.on_transmitted(black_box(&endless), black_box(awake)),
             BatchSize::SmallInput,
         );
     });

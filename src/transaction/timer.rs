@@ -6,11 +6,11 @@ use crate::time::{Ns, Timestamp};
 /// When to transmit, until when to listen: one request's schedule as it unfolds.
 ///
 /// Ask [`poll`](Self::poll) what to do, do it, and report what happened through `on_…`. Nothing here knows a
-/// datagram, a socket or a clock; 48 bytes, `Copy`, so millions can be kept. The policy stays outside and is
+/// datagram, a socket or a clock; 40 bytes, `Copy`, so millions can be kept. The policy stays outside and is
 /// passed in.
 ///
 /// - A policy of n transmissions has n *slots*. A slot is used up by a transmission, by a send that failed, or by
-///   passing while nobody polled; only transmissions count as such. After the last slot the exchange keeps
+///   passing while nobody polled; only transmissions count as such. After the last slot the timer keeps
 ///   listening for the last wait.
 /// - Due times count from the previous due time, so lateness never adds up. A late poll asks for one transmission,
 ///   never for a burst, and the next slot lies at least half its own wait after it; a machine that slept through
@@ -21,29 +21,29 @@ use crate::time::{Ns, Timestamp};
 /// ```
 /// use core::time::Duration;
 /// use udp_retry::RetryPolicy;
-/// use udp_retry::exchange::{Action, Exchange};
+/// use udp_retry::transaction::{Action, RetryTimer};
 /// use udp_retry::time::Timestamp;
 ///
 /// let policy = RetryPolicy::LAN;
 /// let start = Timestamp::ZERO;
-/// let mut exchange = Exchange::start(&policy, start, 42);
-/// assert_eq!(exchange.poll(start), Action::Transmit);
-/// exchange.on_transmitted(&policy, start);
+/// let mut timer = RetryTimer::start(&policy, start, 42);
+/// assert_eq!(timer.poll(start), Action::Transmit);
+/// timer.on_transmitted(&policy, start);
 ///
 /// let retransmission = start.after(Duration::from_millis(100));
-/// assert_eq!(exchange.poll(start), Action::WaitUntil(retransmission));
-/// assert_eq!(exchange.poll(retransmission), Action::Transmit);
+/// assert_eq!(timer.poll(start), Action::WaitUntil(retransmission));
+/// assert_eq!(timer.poll(retransmission), Action::Transmit);
 ///
-/// exchange.on_reply(retransmission);
-/// assert_eq!(exchange.poll(retransmission), Action::Done);
+/// timer.on_reply(retransmission);
+/// assert_eq!(timer.poll(retransmission), Action::Done);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Exchange {
+pub struct RetryTimer {
     /// When the phase ends: the next slot, or the end of the last wait or of the patience.
     due: Timestamp,
     /// Nothing is sent at or after it, nothing accepted after it; `MAX` for none.
     deadline: Timestamp,
-    /// Keys every draw of this exchange.
+    /// Keys every draw of this request.
     seed: u64,
     /// The slot that is due next, and the number of the interval after it.
     slot: u32,
@@ -69,7 +69,7 @@ pub enum Action {
     GiveUp(GiveUp),
 }
 
-/// Why an exchange ended without a reply.
+/// Why a request ended without a reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum GiveUp {
@@ -81,7 +81,7 @@ pub enum GiveUp {
     Deadline,
     /// A provisional answer came, and no reply within the policy's patience after it.
     PatienceEnded,
-    /// [`Exchange::on_cancelled`] was called.
+    /// [`RetryTimer::on_cancelled`] was called.
     Cancelled,
 }
 
@@ -118,8 +118,8 @@ enum Phase {
     Cancelled,
 }
 
-impl Exchange {
-    /// Begins at `now`, or after the policy's start delay; every draw of this exchange is keyed by `seed`.
+impl RetryTimer {
+    /// Begins at `now`, or after the policy's start delay; every draw of this request is keyed by `seed`.
     #[must_use]
     #[inline]
     pub fn start(policy: &RetryPolicy, now: Timestamp, seed: u64) -> Self {
@@ -128,7 +128,7 @@ impl Exchange {
         Self { due, deadline, seed, slot: 0, transmissions: 0, phase: Phase::Sending, slowed: false, withheld: false }
     }
 
-    /// The same exchange, over at `deadline` at the latest.
+    /// The same timer, over at `deadline` at the latest.
     #[must_use]
     #[inline]
     pub fn end_by(self, deadline: Timestamp) -> Self {
@@ -261,4 +261,4 @@ fn half(wait: Ns) -> Ns {
 /// After this many slots slept through, a new grid starts: catching up must not take long.
 const MISSED_SLOTS: u32 = 64;
 
-const _: () = assert!(size_of::<Exchange>() <= 48);
+const _: () = assert!(size_of::<RetryTimer>() == 40);

@@ -6,15 +6,15 @@ use super::pace::Pace;
 use super::refusals::Refusals;
 use super::requests::Requests;
 use super::{
-    Action, Event, Exchange, Execution, Failure, GiveUp, Identity, Match, NotTransmitted, OnUnreachable, ReplyMatcher,
-    Strays, Timeline,
+    Action, Event, Execution, Failure, GiveUp, Identity, Match, NotTransmitted, OnUnreachable, ReplyMatcher,
+    RetryTimer, Strays, Timeline,
 };
 use crate::entropy::Seed;
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
-/// One request and its reply, without a socket or a clock: an [`Exchange`], a [`ReplyMatcher`], the requests that
+/// One request and its reply, without a socket or a clock: an [`RetryTimer`], a [`ReplyMatcher`], the requests that
 /// were sent, a [`RetryBudget`] and the [`Timeline`] of what happened.
 ///
 /// Every front drives it the same way: ask [`next`](Self::next), do that, report through `on_…`. It can be started
@@ -22,7 +22,7 @@ use crate::transport::PathError;
 ///
 /// ```
 /// use core::time::Duration;
-/// use udp_retry::exchange::{Next, Transaction};
+/// use udp_retry::transaction::{Next, Transaction};
 /// use udp_retry::time::Timestamp;
 /// use udp_retry::{RetryPolicy, transaction_id};
 ///
@@ -45,7 +45,7 @@ pub struct Transaction<M> {
     budget: RetryBudget,
     on_unreachable: OnUnreachable,
     observer: Option<Observer>,
-    exchange: Exchange,
+    timer: RetryTimer,
     requests: Requests,
     /// Of the newest request.
     identity: Identity,
@@ -54,7 +54,7 @@ pub struct Transaction<M> {
     seed: u64,
     /// The caller's own, besides the policy's.
     deadline: Timestamp,
-    /// Decided before the exchange is over.
+    /// Decided before the request is over.
     failure: Option<Failure>,
     /// What will be decided unless the reply is behind the error of this moment.
     doomed: Option<(Timestamp, Failure)>,
@@ -94,15 +94,15 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// An idle transaction; [`start`](Self::start) begins it.
     #[must_use]
     pub fn new(policy: RetryPolicy, matcher: M) -> Self {
-        let mut exchange = Exchange::start(&policy, Timestamp::ZERO, 0);
-        exchange.on_cancelled();
+        let mut timer = RetryTimer::start(&policy, Timestamp::ZERO, 0);
+        timer.on_cancelled();
         Self {
             pace: Pace::new(policy),
             matcher,
             budget: RetryBudget::unlimited(),
             on_unreachable: OnUnreachable::KeepTrying,
             observer: None,
-            exchange,
+            timer,
             requests: Requests::default(),
             identity: Identity::Missing,
             timeline: Timeline::new(Timestamp::ZERO),
@@ -164,7 +164,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.withdraw_nothing();
         self.refusals.restart(now, self.transmissions(), self.requests.sent_last(), self.answered);
         self.pace.restart(now);
-        self.exchange = Exchange::start(self.pace.present(), now, seed);
+        self.timer = RetryTimer::start(self.pace.present(), now, seed);
         self.requests.forget();
         self.timeline.restart(now);
         self.started = now;
@@ -185,16 +185,16 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Puts the beginning off to `now`, as long as nothing was sent. What it took to get ready then shortens no wait;
     /// it still counts as elapsed, and towards the caller's deadline.
     pub fn put_off(&mut self, now: Timestamp) {
-        let starting = |at| Exchange::start(self.pace.present(), at, self.seed).end_by(self.deadline);
-        if self.exchange == starting(self.started) {
-            self.exchange = starting(now);
+        let starting = |at| RetryTimer::start(self.pace.present(), at, self.seed).end_by(self.deadline);
+        if self.timer == starting(self.started) {
+            self.timer = starting(now);
         }
     }
 
     /// Ends the transaction at `deadline` at the latest, whatever the policy says.
     pub fn end_by(&mut self, deadline: Timestamp) {
         self.deadline = self.deadline.min(deadline);
-        self.exchange = self.exchange.end_by(deadline);
+        self.timer = self.timer.end_by(deadline);
     }
 
     /// Builds the request of the transmission that is due: `build` is given its number, from 1, and an empty
@@ -202,7 +202,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         let request = self.requests.fresh();
-        build(self.exchange.transmissions().saturating_add(1), request);
+        build(self.timer.transmissions().saturating_add(1), request);
         self.matcher.stamp(request, Seed(self.seed).derive(IDS));
         self.identity = self.matcher.identity(request);
         if self.identity == Identity::Missing {
@@ -245,7 +245,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         if let Some(failure) = self.failure {
             return Next::Failed(failure);
         }
-        match self.exchange.poll(now) {
+        match self.timer.poll(now) {
             Action::Transmit if self.may_transmit() => Next::Transmit,
             Action::Transmit => {
                 self.on_withheld(now);
@@ -260,7 +260,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Whether the reply is there, whole: [`next`](Self::next) says `Done`.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.failure.is_none() && self.exchange.is_done()
+        self.failure.is_none() && self.timer.is_done()
     }
 
     /// The request was sent at `now`.
@@ -268,10 +268,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn on_transmitted(&mut self, now: Timestamp) {
         self.granted = false;
         self.end_wait(now);
-        self.exchange.on_transmitted(self.pace.present(), now);
+        self.timer.on_transmitted(self.pace.present(), now);
         self.requests.on_transmitted(now);
         self.local_errors = 0;
-        self.record(now, Event::Transmitted(self.exchange.transmissions()));
+        self.record(now, Event::Transmitted(self.timer.transmissions()));
     }
 
     /// The system refused to send the request at `now`. "Too big" ends the transaction, because sending the same
@@ -289,7 +289,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             self.bear(now, error, refused);
         }
         self.end_wait(now);
-        self.exchange.on_not_transmitted(self.pace.present(), now, NotTransmitted::SendFailed);
+        self.timer.on_not_transmitted(self.pace.present(), now, NotTransmitted::SendFailed);
     }
 
     /// The path reported at `now` an error of something that was sent before: news, not a verdict.
@@ -322,7 +322,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         };
         match verdict {
             Match::Reply => {
-                self.exchange.on_reply(now);
+                self.timer.on_reply(now);
                 self.doomed = None;
                 self.budget.deposit();
                 self.pace.on_reply(now, round_trip);
@@ -334,7 +334,7 @@ impl<M: ReplyMatcher> Transaction<M> {
                 }
             }
             Match::Provisional(hold) => {
-                self.exchange.on_provisional(self.pace.present(), now, hold);
+                self.timer.on_provisional(self.pace.present(), now, hold);
                 self.record(now, Event::Provisional);
             }
             Match::Foreign => self.on_stray(now, datagram, actual),
@@ -354,13 +354,13 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// The caller no longer wants the reply.
     pub fn on_cancelled(&mut self) {
         self.withdraw_nothing();
-        self.exchange.on_cancelled();
+        self.timer.on_cancelled();
     }
 
     /// How often the request was sent, the first time included.
     #[must_use]
     pub fn transmissions(&self) -> u32 {
-        self.exchange.transmissions()
+        self.timer.transmissions()
     }
 
     /// How many transmissions the budget withheld.
@@ -422,7 +422,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// Fails, unless it is over for good already.
     fn decide(&mut self, failure: Failure) {
-        let settled = matches!(self.exchange.poll(Timestamp::ZERO), Action::Done | Action::GiveUp(GiveUp::Cancelled));
+        let settled = matches!(self.timer.poll(Timestamp::ZERO), Action::Done | Action::GiveUp(GiveUp::Cancelled));
         if self.failure.is_none() && !settled {
             self.failure = Some(failure);
         }
@@ -452,7 +452,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.withheld = self.withheld.saturating_add(1);
         self.record(now, Event::Withheld);
         self.end_wait(now);
-        self.exchange.on_not_transmitted(self.pace.present(), now, NotTransmitted::OverBudget);
+        self.timer.on_not_transmitted(self.pace.present(), now, NotTransmitted::OverBudget);
     }
 
     /// Gives back what was granted and not used.
@@ -466,7 +466,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// A slot is due, or the end: the wait before it, if there was one, has brought nothing.
     #[inline]
     fn end_wait(&mut self, now: Timestamp) {
-        if let Some(slot) = self.exchange.waited_slot().filter(|_| self.transmissions() > 0 && !self.answered) {
+        if let Some(slot) = self.timer.waited_slot().filter(|_| self.transmissions() > 0 && !self.answered) {
             self.pace.on_expiry(now, slot);
         }
     }
@@ -485,7 +485,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             return;
         }
         match failure {
-            Failure::TimedOut(GiveUp::Deadline) => self.record(now, Event::Clipped(self.exchange.clipped())),
+            Failure::TimedOut(GiveUp::Deadline) => self.record(now, Event::Clipped(self.timer.clipped())),
             Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(now),
             _ => {}
         }
@@ -503,10 +503,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Whether not even a reply would change anything. One that comes after the last wait, but before the deadline,
     /// still would: the driver may have been late to look.
     fn is_over(&self, now: Timestamp) -> bool {
-        match self.exchange.poll(now) {
+        match self.timer.poll(now) {
             _ if self.failure.is_some() => true,
             Action::Done | Action::GiveUp(GiveUp::Cancelled) => true,
-            Action::GiveUp(_) => now > self.exchange.deadline(),
+            Action::GiveUp(_) => now > self.timer.deadline(),
             Action::Transmit | Action::WaitUntil(_) => false,
         }
     }

@@ -65,8 +65,8 @@ const COLUMNS: u128 = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Failure, GiveUp, Stray};
     use crate::time::Timestamp;
+    use crate::transaction::{Failure, GiveUp, Stray};
     use crate::transport::PathError;
 
     fn shown(events: &[(u64, Event)]) -> String {

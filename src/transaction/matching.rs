@@ -11,7 +11,7 @@ use crate::entropy::Seed;
 /// request and datagram whatever else there is, and [`any_reply`] those without any id.
 ///
 /// ```
-/// use udp_retry::exchange::{Match, ReplyMatcher};
+/// use udp_retry::transaction::{Match, ReplyMatcher};
 ///
 /// // The first byte is a message type, the rest a token that the reply repeats.
 /// let same_token = |request: &[u8], datagram: &[u8]| {
@@ -46,7 +46,7 @@ pub trait ReplyMatcher {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "every answer must be handled")]
 pub enum Match {
-    /// The reply to it, be it a good one or an error: the exchange is over.
+    /// The reply to it, be it a good one or an error: the request is over.
     Reply,
     /// A sign that the reply is being worked on: retransmissions stop or slow down, the wait goes on.
     Provisional(Hold),
@@ -110,7 +110,7 @@ impl ReplyMatcher for Box<dyn ReplyMatcher + Send> {
 /// empty or reversed.
 ///
 /// ```
-/// use udp_retry::exchange::{Match, ReplyMatcher};
+/// use udp_retry::transaction::{Match, ReplyMatcher};
 /// use udp_retry::transaction_id;
 ///
 /// let ntp = transaction_id(40..48).found_at(24);
@@ -150,7 +150,7 @@ impl TransactionId {
     /// An id of two bytes, as DNS has it, can be guessed in 65,536 tries and repeats itself as often.
     ///
     /// ```
-    /// use udp_retry::exchange::Transaction;
+    /// use udp_retry::transaction::Transaction;
     /// use udp_retry::time::Timestamp;
     /// use udp_retry::{RetryPolicy, transaction_id};
     ///
@@ -200,7 +200,7 @@ impl ReplyMatcher for TransactionId {
 ///
 /// ```
 /// use udp_retry::any_reply;
-/// use udp_retry::exchange::{Identity, ReplyMatcher};
+/// use udp_retry::transaction::{Identity, ReplyMatcher};
 ///
 /// assert_eq!(any_reply().identity(b"time?"), Identity::Port);
 /// ```

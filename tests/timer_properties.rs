@@ -5,9 +5,9 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use udp_retry::RetryPolicy;
-use udp_retry::exchange::{Action, Exchange, GiveUp, Hold, NotTransmitted};
 use udp_retry::policy::{Backoff, Jitter, LastWait, PolicyError};
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};
 
 proptest! {
     #![proptest_config(cases(8000))]
@@ -17,17 +17,17 @@ proptest! {
         spec in specs(HUGE), seed: u64, start in moments(), ops in vec(ops(), 0..80)
     ) {
         let policy = spec.policy().unwrap();
-        let mut exchange = Exchange::start(&policy, start, seed);
-        let mut model = Model::start(&spec, start, seed, &exchange);
+        let mut timer = RetryTimer::start(&policy, start, seed);
+        let mut model = Model::start(&spec, start, seed, &timer);
         let mut now = start;
         for op in ops {
-            apply(op, &policy, &mut exchange, &mut model, &mut now);
-            let unasked = exchange;
-            prop_assert_eq!(exchange.poll(now), model.poll(now), "after {:?}", op);
-            prop_assert_eq!(exchange.poll(now), exchange.poll(now));
-            prop_assert_eq!(exchange, unasked, "asking changed something");
-            prop_assert_eq!(exchange.transmissions(), model.sent);
-            prop_assert_eq!(exchange.deadline().as_nanos(), model.deadline);
+            apply(op, &policy, &mut timer, &mut model, &mut now);
+            let unasked = timer;
+            prop_assert_eq!(timer.poll(now), model.poll(now), "after {:?}", op);
+            prop_assert_eq!(timer.poll(now), timer.poll(now));
+            prop_assert_eq!(timer, unasked, "asking changed something");
+            prop_assert_eq!(timer.transmissions(), model.sent);
+            prop_assert_eq!(timer.deadline().as_nanos(), model.deadline);
         }
     }
 
@@ -36,16 +36,16 @@ proptest! {
         spec in specs(HUGE), seed: u64, start in moments(), ops in vec(ops(), 0..80)
     ) {
         let policy = spec.policy().unwrap();
-        let mut exchange = Exchange::start(&policy, start, seed);
-        let mut model = Model::start(&spec, start, seed, &exchange);
+        let mut timer = RetryTimer::start(&policy, start, seed);
+        let mut model = Model::start(&spec, start, seed, &timer);
         let mut now = start;
         for op in ops {
-            let before = exchange.poll(now);
-            apply(op, &policy, &mut exchange, &mut model, &mut now);
-            let answer = exchange.poll(now);
+            let before = timer.poll(now);
+            apply(op, &policy, &mut timer, &mut model, &mut now);
+            let answer = timer.poll(now);
             if let Action::WaitUntil(until) = answer {
                 prop_assert!(until > now, "{:?} at {:?} after {:?}", until, now, op);
-                prop_assert!(until <= exchange.deadline());
+                prop_assert!(until <= timer.deadline());
             }
             if matches!(op, Op::Transmitted | Op::NotTransmitted(_)) {
                 prop_assert_ne!(answer, Action::Transmit, "a burst");
@@ -63,26 +63,26 @@ proptest! {
         spec in specs(HUGE), seed: u64, start in moments(), late in vec(lateness(), 1..40), failing: u64
     ) {
         let policy = spec.policy().unwrap();
-        let mut exchange = Exchange::start(&policy, start, seed);
-        let mut model = Model::start(&spec, start, seed, &exchange);
+        let mut timer = RetryTimer::start(&policy, start, seed);
+        let mut model = Model::start(&spec, start, seed, &timer);
         let (mut now, mut last_sent) = (start, None);
         for (n, late) in late.iter().cycle().take(400).enumerate() {
-            match exchange.poll(now) {
+            match timer.poll(now) {
                 Action::Transmit => {
-                    prop_assert!(now < exchange.deadline(), "sent at the deadline or after it");
+                    prop_assert!(now < timer.deadline(), "sent at the deadline or after it");
                     prop_assert!(last_sent < Some(now), "two at one moment");
                     last_sent = Some(now);
                     if failing >> (n % 64) & 1 == 1 {
-                        exchange.on_not_transmitted(&policy, now, NotTransmitted::SendFailed);
+                        timer.on_not_transmitted(&policy, now, NotTransmitted::SendFailed);
                     } else {
-                        exchange.on_transmitted(&policy, now);
+                        timer.on_transmitted(&policy, now);
                         model.sent += 1;
                     }
                     model.use_slot(now.as_nanos());
-                    prop_assert_ne!(exchange.poll(now), Action::Transmit, "a burst");
-                    if let Action::WaitUntil(next) = exchange.poll(now) {
+                    prop_assert_ne!(timer.poll(now), Action::Transmit, "a burst");
+                    if let Action::WaitUntil(next) = timer.poll(now) {
                         let (gap, own) = (nanos(next.since(now)), model.wait(model.slot - 1));
-                        let clipped = next == exchange.deadline() || next == Timestamp::MAX;
+                        let clipped = next == timer.deadline() || next == Timestamp::MAX;
                         prop_assert!(clipped || gap >= own.div_ceil(2), "{} after a wait of {}", own, gap);
                         // The slot before it was missed, so it lay at less than half its wait from now.
                         let missed = model.slot.checked_sub(2).map_or(0, |slot| model.wait(slot).div_ceil(2));
@@ -100,8 +100,8 @@ proptest! {
                 }
                 Action::Done => prop_assert!(false, "nobody replied"),
             }
-            prop_assert_eq!(exchange.transmissions(), model.sent);
-            prop_assert!(exchange.transmissions() <= policy.max_transmissions());
+            prop_assert_eq!(timer.transmissions(), model.sent);
+            prop_assert!(timer.transmissions() <= policy.max_transmissions());
         }
     }
 
@@ -109,17 +109,17 @@ proptest! {
     fn a_punctual_driver_keeps_the_exact_schedule(spec in specs(HUGE), seed: u64, start in moments()) {
         let policy = spec.policy().unwrap();
         let nominal = Nominal::of(&spec, &policy, start, seed);
-        let mut exchange = Exchange::start(&policy, start, seed);
+        let mut timer = RetryTimer::start(&policy, start, seed);
         let mut now = start;
         let mut sent = Vec::new();
         let end = loop {
             if sent.len() >= MOST_SLOTS {
                 break None;
             }
-            match exchange.poll(now) {
+            match timer.poll(now) {
                 Action::Transmit => {
                     sent.push(now.as_nanos());
-                    exchange.on_transmitted(&policy, now);
+                    timer.on_transmitted(&policy, now);
                 }
                 Action::WaitUntil(until) => {
                     prop_assert!(until > now, "spins");
@@ -139,14 +139,14 @@ proptest! {
     ) {
         let policy = Spec { deadline: None, ..spec }.policy().unwrap();
         let nominal = Nominal::of(&Spec { deadline: None, ..spec }, &policy, at(start), seed);
-        let mut exchange = Exchange::start(&policy, at(start), seed);
+        let mut timer = RetryTimer::start(&policy, at(start), seed);
         for (n, (&due, late)) in nominal.dues.iter().zip(late.iter().cycle()).enumerate() {
             let following = nominal.dues.get(n + 1).copied().or(nominal.end.map(|end| end.0));
             let Some(following) = following else { break };
             let now = at(due + (following - due) / 2 * late / 1000);
-            prop_assert_eq!(exchange.poll(now), Action::Transmit);
-            exchange.on_transmitted(&policy, now);
-            prop_assert_eq!(exchange.poll(now), Action::WaitUntil(at(following)));
+            prop_assert_eq!(timer.poll(now), Action::Transmit);
+            timer.on_transmitted(&policy, now);
+            prop_assert_eq!(timer.poll(now), Action::WaitUntil(at(following)));
         }
     }
 
@@ -155,7 +155,7 @@ proptest! {
         spec in specs(HOUR), seed: u64, start in 0..HOUR, shift in 0..1_u64 << 62, ops in vec(modest_ops(), 0..60)
     ) {
         let policy = spec.policy().unwrap();
-        let (mut here, mut there) = (Exchange::start(&policy, at(start), seed), Exchange::start(&policy, at(start + shift), seed));
+        let (mut here, mut there) = (RetryTimer::start(&policy, at(start), seed), RetryTimer::start(&policy, at(start + shift), seed));
         let mut model = Model::start(&spec, at(start), seed, &here);
         let mut now = at(start);
         for op in ops {
@@ -176,23 +176,23 @@ proptest! {
         spec in specs(HUGE), seed: u64, start in moments(), polls in 0..6_usize, limit in 1..HUGE
     ) {
         let policy = spec.policy().unwrap();
-        let mut exchange = Exchange::start(&policy, start, seed).end_by(start.after(Duration::from_nanos(limit)));
+        let mut timer = RetryTimer::start(&policy, start, seed).end_by(start.after(Duration::from_nanos(limit)));
         let mut now = start;
         for _ in 0..polls {
-            match exchange.poll(now) {
-                Action::Transmit => exchange.on_transmitted(&policy, now),
+            match timer.poll(now) {
+                Action::Transmit => timer.on_transmitted(&policy, now),
                 Action::WaitUntil(until) => now = until,
                 _ => break,
             }
         }
-        let deadline = exchange.deadline();
-        let (mut in_time, mut late) = (exchange, exchange);
+        let deadline = timer.deadline();
+        let (mut in_time, mut late) = (timer, timer);
         in_time.on_reply(deadline);
         prop_assert_eq!(in_time.poll(deadline), Action::Done);
         prop_assert_eq!(in_time.poll(Timestamp::MAX), Action::Done);
         if deadline < Timestamp::MAX {
             late.on_reply(at(deadline.as_nanos() + 1));
-            prop_assert_eq!(late, exchange);
+            prop_assert_eq!(late, timer);
             prop_assert_eq!(late.poll(deadline), Action::GiveUp(GiveUp::Deadline));
         }
     }
@@ -206,41 +206,41 @@ proptest! {
         let nominal = Nominal::of(&free, &policy, at(0), seed);
         prop_assume!(slot < nominal.dues.len());
         let slot_due = at(nominal.dues[slot]);
-        let mut exchange = Exchange::start(&policy, at(0), seed).end_by(slot_due);
+        let mut timer = RetryTimer::start(&policy, at(0), seed).end_by(slot_due);
         let mut sent = 0;
         let mut now = at(0);
         while now < slot_due {
-            match exchange.poll(now) {
-                Action::Transmit => { exchange.on_transmitted(&policy, now); sent += 1; }
+            match timer.poll(now) {
+                Action::Transmit => { timer.on_transmitted(&policy, now); sent += 1; }
                 Action::WaitUntil(until) => { prop_assert!(now < until && until <= slot_due); now = until; }
                 answer => prop_assert!(false, "{:?}", answer),
             }
         }
         prop_assert_eq!(sent, slot);
-        prop_assert_eq!(exchange.poll(slot_due), Action::GiveUp(GiveUp::Deadline));
-        prop_assert_eq!(exchange.poll(at(slot_due.as_nanos() + after)), Action::GiveUp(GiveUp::Deadline));
+        prop_assert_eq!(timer.poll(slot_due), Action::GiveUp(GiveUp::Deadline));
+        prop_assert_eq!(timer.poll(at(slot_due.as_nanos() + after)), Action::GiveUp(GiveUp::Deadline));
     }
 
     #[test]
     fn end_by_only_shortens(spec in specs(HUGE), seed: u64, start in moments(), ends in vec(any::<u64>(), 1..6)) {
         let policy = spec.policy().unwrap();
-        let mut exchange = Exchange::start(&policy, start, seed);
-        let own = exchange.deadline();
+        let mut timer = RetryTimer::start(&policy, start, seed);
+        let own = timer.deadline();
         for (n, &end) in ends.iter().enumerate() {
-            exchange = exchange.end_by(at(end));
-            prop_assert_eq!(exchange.deadline(), own.min(at(*ends[..=n].iter().min().unwrap())));
+            timer = timer.end_by(at(end));
+            prop_assert_eq!(timer.deadline(), own.min(at(*ends[..=n].iter().min().unwrap())));
         }
     }
 
     #[test]
     fn the_start_delay_is_drawn_within_its_bounds_and_puts_off_the_deadline_too(spec in specs(HOUR), seed: u64, start in 0..HOUR) {
         let policy = spec.policy().unwrap();
-        let exchange = Exchange::start(&policy, at(start), seed);
-        let first = Model::start(&spec, at(start), seed, &exchange).due;
+        let timer = RetryTimer::start(&policy, at(start), seed);
+        let first = Model::start(&spec, at(start), seed, &timer).due;
         let (from, to) = spec.start_delay;
         prop_assert!((start + from..=start + to).contains(&first));
         let deadline = spec.deadline.map_or(u64::MAX, |deadline| first + deadline);
-        prop_assert_eq!(exchange.deadline().as_nanos(), deadline);
+        prop_assert_eq!(timer.deadline().as_nanos(), deadline);
     }
 }
 
@@ -254,18 +254,18 @@ fn the_books_schedule_to_the_nanosecond() {
 #[test]
 fn a_late_poll_transmits_once_and_skips_what_it_missed() {
     let policy = RetryPolicy::LAN;
-    let mut exchange = Exchange::start(&policy, at(0), 0);
-    exchange.on_transmitted(&policy, at(0));
-    assert_eq!(exchange.poll(at(350 * MS)), Action::Transmit);
-    exchange.on_transmitted(&policy, at(350 * MS));
-    assert_eq!(exchange.poll(at(350 * MS)), Action::WaitUntil(at(700 * MS)));
-    assert_eq!(exchange.transmissions(), 2);
+    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    timer.on_transmitted(&policy, at(0));
+    assert_eq!(timer.poll(at(350 * MS)), Action::Transmit);
+    timer.on_transmitted(&policy, at(350 * MS));
+    assert_eq!(timer.poll(at(350 * MS)), Action::WaitUntil(at(700 * MS)));
+    assert_eq!(timer.transmissions(), 2);
 }
 
 #[test]
 fn the_next_slot_is_kept_at_half_its_wait_and_missed_one_nanosecond_later() {
     let policy = RetryPolicy::LAN;
-    let mut in_time = Exchange::start(&policy, at(0), 0);
+    let mut in_time = RetryTimer::start(&policy, at(0), 0);
     in_time.on_transmitted(&policy, at(0));
     let mut late = in_time;
     in_time.on_transmitted(&policy, at(200 * MS));
@@ -278,22 +278,22 @@ fn the_next_slot_is_kept_at_half_its_wait_and_missed_one_nanosecond_later() {
 fn after_64_missed_slots_a_new_grid_starts() {
     let policy = constant(10).with_max_transmissions(u32::MAX).unwrap();
     for (now, next) in [(0, 10), (5, 10), (6, 20), (625, 630), (626, 640), (635, 640), (636, 646), (100_003, 100_013)] {
-        let mut exchange = Exchange::start(&policy, at(0), 0);
-        exchange.on_transmitted(&policy, at(now));
-        assert_eq!(exchange.poll(at(now)), Action::WaitUntil(at(next)), "reported at {now}");
+        let mut timer = RetryTimer::start(&policy, at(0), 0);
+        timer.on_transmitted(&policy, at(now));
+        assert_eq!(timer.poll(at(now)), Action::WaitUntil(at(next)), "reported at {now}");
     }
 }
 
 #[test]
 fn a_machine_that_slept_through_everything_sends_once_and_listens_for_the_whole_last_wait() {
     let policy = RetryPolicy::LAN;
-    let mut exchange = Exchange::start(&policy, at(0), 0);
+    let mut timer = RetryTimer::start(&policy, at(0), 0);
     let awake = 1_000_000 * MS;
-    assert_eq!(exchange.poll(at(awake)), Action::Transmit);
-    exchange.on_transmitted(&policy, at(awake));
-    assert_eq!(exchange.poll(at(awake)), Action::WaitUntil(at(awake + 1600 * MS)));
-    assert_eq!(exchange.poll(at(awake + 1600 * MS)), Action::GiveUp(GiveUp::Unanswered));
-    assert_eq!(exchange.transmissions(), 1);
+    assert_eq!(timer.poll(at(awake)), Action::Transmit);
+    timer.on_transmitted(&policy, at(awake));
+    assert_eq!(timer.poll(at(awake)), Action::WaitUntil(at(awake + 1600 * MS)));
+    assert_eq!(timer.poll(at(awake + 1600 * MS)), Action::GiveUp(GiveUp::Unanswered));
+    assert_eq!(timer.transmissions(), 1);
 }
 
 #[test]
@@ -312,27 +312,27 @@ fn failed_sends_use_their_slots_and_count_for_nothing() {
     for (why, end) in
         [(NotTransmitted::SendFailed, GiveUp::Unanswered), (NotTransmitted::OverBudget, GiveUp::OverBudget)]
     {
-        let mut exchange = Exchange::start(&policy, at(0), 0);
+        let mut timer = RetryTimer::start(&policy, at(0), 0);
         for due in [0, 100, 300, 700, 1500] {
-            assert_eq!(exchange.poll(at(due * MS)), Action::Transmit);
-            exchange.on_not_transmitted(&policy, at(due * MS), why);
+            assert_eq!(timer.poll(at(due * MS)), Action::Transmit);
+            timer.on_not_transmitted(&policy, at(due * MS), why);
         }
-        assert_eq!(exchange.poll(at(3100 * MS - 1)), Action::WaitUntil(at(3100 * MS)));
-        assert_eq!(exchange.poll(at(3100 * MS)), Action::GiveUp(end));
-        assert_eq!(exchange.transmissions(), 0);
+        assert_eq!(timer.poll(at(3100 * MS - 1)), Action::WaitUntil(at(3100 * MS)));
+        assert_eq!(timer.poll(at(3100 * MS)), Action::GiveUp(end));
+        assert_eq!(timer.transmissions(), 0);
     }
 }
 
 #[test]
 fn one_withheld_transmission_is_remembered_to_the_end() {
     let policy = RetryPolicy::LAN;
-    let mut exchange = Exchange::start(&policy, at(0), 0);
-    exchange.on_transmitted(&policy, at(0));
-    exchange.on_not_transmitted(&policy, at(100 * MS), NotTransmitted::OverBudget);
+    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    timer.on_transmitted(&policy, at(0));
+    timer.on_not_transmitted(&policy, at(100 * MS), NotTransmitted::OverBudget);
     for due in [300, 700, 1500] {
-        exchange.on_not_transmitted(&policy, at(due * MS), NotTransmitted::SendFailed);
+        timer.on_not_transmitted(&policy, at(due * MS), NotTransmitted::SendFailed);
     }
-    assert_eq!(exchange.poll(at(3100 * MS)), Action::GiveUp(GiveUp::OverBudget));
+    assert_eq!(timer.poll(at(3100 * MS)), Action::GiveUp(GiveUp::OverBudget));
 }
 
 #[test]
@@ -350,54 +350,54 @@ fn the_deadline_clips_every_wait_and_wins_over_an_end_at_the_same_moment() {
 #[test]
 fn a_reply_between_the_end_of_the_last_wait_and_the_deadline_still_counts() {
     let policy = RetryPolicy::LAN;
-    let mut exchange = Exchange::start(&policy, at(0), 0).end_by(at(5000 * MS));
+    let mut timer = RetryTimer::start(&policy, at(0), 0).end_by(at(5000 * MS));
     for due in [0, 100, 300, 700, 1500] {
-        exchange.on_transmitted(&policy, at(due * MS));
+        timer.on_transmitted(&policy, at(due * MS));
     }
-    assert_eq!(exchange.poll(at(4000 * MS)), Action::GiveUp(GiveUp::Unanswered));
-    exchange.on_reply(at(4000 * MS));
-    assert_eq!(exchange.poll(at(4000 * MS)), Action::Done);
+    assert_eq!(timer.poll(at(4000 * MS)), Action::GiveUp(GiveUp::Unanswered));
+    timer.on_reply(at(4000 * MS));
+    assert_eq!(timer.poll(at(4000 * MS)), Action::Done);
 }
 
 #[test]
 fn a_stopping_answer_ends_the_retransmissions_for_as_long_as_the_patience_lasts() {
     let policy = RetryPolicy::LAN.with_patience(Duration::from_secs(7)).unwrap();
-    let mut exchange = Exchange::start(&policy, at(0), 0);
-    exchange.on_transmitted(&policy, at(0));
-    exchange.on_provisional(&policy, at(50 * MS), Hold::Stop);
-    assert_eq!(exchange.poll(at(50 * MS)), Action::WaitUntil(at(7050 * MS)));
-    exchange.on_provisional(&policy, at(6000 * MS), Hold::Stop);
-    assert_eq!(exchange.poll(at(7050 * MS)), Action::WaitUntil(at(13_000 * MS)), "granted anew");
-    let mut replied = exchange;
-    assert_eq!(exchange.poll(at(13_000 * MS)), Action::GiveUp(GiveUp::PatienceEnded));
+    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    timer.on_transmitted(&policy, at(0));
+    timer.on_provisional(&policy, at(50 * MS), Hold::Stop);
+    assert_eq!(timer.poll(at(50 * MS)), Action::WaitUntil(at(7050 * MS)));
+    timer.on_provisional(&policy, at(6000 * MS), Hold::Stop);
+    assert_eq!(timer.poll(at(7050 * MS)), Action::WaitUntil(at(13_000 * MS)), "granted anew");
+    let mut replied = timer;
+    assert_eq!(timer.poll(at(13_000 * MS)), Action::GiveUp(GiveUp::PatienceEnded));
     replied.on_reply(at(12_999 * MS));
     assert_eq!(replied.poll(at(13_000 * MS)), Action::Done);
-    assert_eq!(exchange.transmissions(), 1);
+    assert_eq!(timer.transmissions(), 1);
 }
 
 #[test]
 fn patience_ends_at_the_deadline() {
     let policy = RetryPolicy::LAN.with_deadline(Duration::from_secs(1)).unwrap();
-    let mut exchange = Exchange::start(&policy, at(0), 0);
-    exchange.on_transmitted(&policy, at(0));
-    exchange.on_provisional(&policy, at(50 * MS), Hold::Stop);
-    assert_eq!(exchange.poll(at(50 * MS)), Action::WaitUntil(at(1000 * MS)));
-    assert_eq!(exchange.poll(at(1000 * MS)), Action::GiveUp(GiveUp::Deadline));
+    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    timer.on_transmitted(&policy, at(0));
+    timer.on_provisional(&policy, at(50 * MS), Hold::Stop);
+    assert_eq!(timer.poll(at(50 * MS)), Action::WaitUntil(at(1000 * MS)));
+    assert_eq!(timer.poll(at(1000 * MS)), Action::GiveUp(GiveUp::Deadline));
 }
 
 #[test]
 fn a_slowing_answer_makes_every_further_wait_the_longest() {
     let policy = RetryPolicy::LAN;
-    let mut exchange = Exchange::start(&policy, at(0), 0);
-    exchange.on_transmitted(&policy, at(0));
-    exchange.on_provisional(&policy, at(50 * MS), Hold::Slow);
+    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    timer.on_transmitted(&policy, at(0));
+    timer.on_provisional(&policy, at(50 * MS), Hold::Slow);
     let mut sent = vec![0];
     let mut now = at(50 * MS);
     for _ in 0..12 {
-        match exchange.poll(now) {
+        match timer.poll(now) {
             Action::Transmit => {
                 sent.push(now.as_nanos());
-                exchange.on_transmitted(&policy, now);
+                timer.on_transmitted(&policy, now);
             }
             Action::WaitUntil(until) => now = until,
             answer => {
@@ -413,20 +413,20 @@ fn a_slowing_answer_makes_every_further_wait_the_longest() {
 #[test]
 fn cancelling_ends_every_phase_but_done() {
     let policy = RetryPolicy::LAN;
-    let sending = Exchange::start(&policy, at(0), 0);
+    let sending = RetryTimer::start(&policy, at(0), 0);
     let mut held = sending;
     held.on_provisional(&policy, at(0), Hold::Stop);
     let mut listening = sending;
     for due in [0, 100, 300, 700, 1500] {
         listening.on_transmitted(&policy, at(due * MS));
     }
-    for mut exchange in [sending, held, listening] {
-        exchange.on_cancelled();
-        exchange.on_reply(at(1));
-        exchange.on_provisional(&policy, at(1), Hold::Stop);
-        exchange.on_transmitted(&policy, at(1));
+    for mut timer in [sending, held, listening] {
+        timer.on_cancelled();
+        timer.on_reply(at(1));
+        timer.on_provisional(&policy, at(1), Hold::Stop);
+        timer.on_transmitted(&policy, at(1));
         for now in [at(0), at(3100 * MS), Timestamp::MAX] {
-            assert_eq!(exchange.poll(now), Action::GiveUp(GiveUp::Cancelled));
+            assert_eq!(timer.poll(now), Action::GiveUp(GiveUp::Cancelled));
         }
     }
     let mut done = sending;
@@ -439,13 +439,13 @@ fn cancelling_ends_every_phase_but_done() {
 fn a_clock_that_stands_at_its_last_moment_neither_spins_nor_panics() {
     for policy in [RetryPolicy::LAN, RetryPolicy::default(), constant(1).with_max_transmissions(u32::MAX).unwrap()] {
         for start in [Timestamp::MAX, at(u64::MAX - 1), at(u64::MAX - 150 * MS)] {
-            let mut exchange = Exchange::start(&policy, start, 3);
+            let mut timer = RetryTimer::start(&policy, start, 3);
             let mut now = start;
             let mut steps = 0;
-            while let Action::Transmit | Action::WaitUntil(_) = exchange.poll(now) {
-                match exchange.poll(now) {
+            while let Action::Transmit | Action::WaitUntil(_) = timer.poll(now) {
+                match timer.poll(now) {
                     Action::WaitUntil(until) => now = until,
-                    _ => exchange.on_transmitted(&policy, now),
+                    _ => timer.on_transmitted(&policy, now),
                 }
                 steps += 1;
                 if steps == 100 {
@@ -453,9 +453,9 @@ fn a_clock_that_stands_at_its_last_moment_neither_spins_nor_panics() {
                 }
                 assert!(steps < 1000, "spins at {now:?}");
             }
-            exchange.on_transmitted(&policy, Timestamp::MAX);
-            exchange.on_not_transmitted(&policy, Timestamp::MAX, NotTransmitted::OverBudget);
-            assert_eq!(exchange.poll(Timestamp::MAX), Action::GiveUp(GiveUp::Deadline));
+            timer.on_transmitted(&policy, Timestamp::MAX);
+            timer.on_not_transmitted(&policy, Timestamp::MAX, NotTransmitted::OverBudget);
+            assert_eq!(timer.poll(Timestamp::MAX), Action::GiveUp(GiveUp::Deadline));
         }
     }
 }
@@ -489,8 +489,8 @@ struct Model {
 
 impl Model {
     /// The start delay is the one thing taken over from the machine: its draw cannot be had otherwise.
-    fn start(spec: &Spec, start: Timestamp, seed: u64, exchange: &Exchange) -> Self {
-        let due = match exchange.poll(start) {
+    fn start(spec: &Spec, start: Timestamp, seed: u64, timer: &RetryTimer) -> Self {
+        let due = match timer.poll(start) {
             Action::WaitUntil(due) => due.as_nanos(),
             _ => start.as_nanos(),
         };
@@ -594,7 +594,7 @@ struct Nominal {
 
 impl Nominal {
     fn of(spec: &Spec, policy: &RetryPolicy, start: Timestamp, seed: u64) -> Self {
-        let model = Model::start(spec, start, seed, &Exchange::start(policy, start, seed));
+        let model = Model::start(spec, start, seed, &RetryTimer::start(policy, start, seed));
         let mut due = model.due;
         let mut dues = Vec::new();
         for slot in 0..policy.max_transmissions() {
@@ -825,30 +825,30 @@ fn modest_ops() -> impl Strategy<Value = Op> {
 }
 
 #[track_caller]
-fn apply(op: Op, policy: &RetryPolicy, exchange: &mut Exchange, model: &mut Model, now: &mut Timestamp) {
+fn apply(op: Op, policy: &RetryPolicy, timer: &mut RetryTimer, model: &mut Model, now: &mut Timestamp) {
     match op {
         Op::Advance(step) => *now = step.from(*now, model),
         Op::Rewind => *now = at(now.as_nanos() / 2),
         Op::EndBy(step) => {
             let end = step.from(*now, model);
-            *exchange = exchange.end_by(end);
+            *timer = timer.end_by(end);
             model.deadline = model.deadline.min(end.as_nanos());
         }
         fact => {
-            tell(fact, policy, exchange, *now);
+            tell(fact, policy, timer, *now);
             model.tell(fact, now.as_nanos());
         }
     }
 }
 
-fn tell(fact: Op, policy: &RetryPolicy, exchange: &mut Exchange, now: Timestamp) {
+fn tell(fact: Op, policy: &RetryPolicy, timer: &mut RetryTimer, now: Timestamp) {
     match fact {
-        Op::Transmitted => exchange.on_transmitted(policy, now),
-        Op::NotTransmitted(true) => exchange.on_not_transmitted(policy, now, NotTransmitted::OverBudget),
-        Op::NotTransmitted(false) => exchange.on_not_transmitted(policy, now, NotTransmitted::SendFailed),
-        Op::Provisional(hold) => exchange.on_provisional(policy, now, hold),
-        Op::Reply => exchange.on_reply(now),
-        Op::Cancelled => exchange.on_cancelled(),
+        Op::Transmitted => timer.on_transmitted(policy, now),
+        Op::NotTransmitted(true) => timer.on_not_transmitted(policy, now, NotTransmitted::OverBudget),
+        Op::NotTransmitted(false) => timer.on_not_transmitted(policy, now, NotTransmitted::SendFailed),
+        Op::Provisional(hold) => timer.on_provisional(policy, now, hold),
+        Op::Reply => timer.on_reply(now),
+        Op::Cancelled => timer.on_cancelled(),
         Op::Advance(_) | Op::Rewind | Op::EndBy(_) => unreachable!("not a fact"),
     }
 }
@@ -888,16 +888,16 @@ fn lateness() -> impl Strategy<Value = Lateness> {
     ]
 }
 
-/// Drives an exchange that nobody answers; `late` says by how many nanoseconds each wait ends too late.
+/// Drives a request that nobody answers; `late` says by how many nanoseconds each wait ends too late.
 #[track_caller]
 fn run(policy: &RetryPolicy, seed: u64, mut late: impl FnMut(u64) -> u64) -> (Vec<u64>, (u64, GiveUp)) {
-    let mut exchange = Exchange::start(policy, at(0), seed);
+    let mut timer = RetryTimer::start(policy, at(0), seed);
     let (mut now, mut sent, mut waits) = (at(0), Vec::new(), 0);
     loop {
-        match exchange.poll(now) {
+        match timer.poll(now) {
             Action::Transmit => {
                 sent.push(now.as_nanos());
-                exchange.on_transmitted(policy, now);
+                timer.on_transmitted(policy, now);
             }
             Action::WaitUntil(until) => {
                 assert!(until > now);
