@@ -59,7 +59,7 @@ fn stages(criterion: &mut Criterion) {
         ("evil", EVIL),
         ("all stages", ALL),
     ] {
-        let mut link = Link::new(if spec.is_empty() { scripted() } else { parsed(spec) }, Seed(7));
+        let mut link = Link::new(if spec.is_empty() { scripted() } else { parsed(spec) }, Seed::new(7));
         let (mut now, datagram) = (Timestamp::ZERO, [0x5a; LEN]);
         criterion.bench_function(&format!("link/{name}"), |b| {
             b.iter(|| {
@@ -75,7 +75,7 @@ fn damage(criterion: &mut Criterion) {
     for (name, spec) in
         [("spared", "none"), ("cut to 100 bytes", "truncate 100% to 100"), ("3 bits", "corrupt 100% bits 3")]
     {
-        let Fate::Delivered(copies) = Link::new(parsed(spec), Seed(7)).transmit(Timestamp::ZERO, &[0; LEN]) else {
+        let Fate::Delivered(copies) = Link::new(parsed(spec), Seed::new(7)).transmit(Timestamp::ZERO, &[0; LEN]) else {
             unreachable!("nothing is lost")
         };
         let delivery = copies.as_slice()[0];
@@ -92,7 +92,7 @@ fn damage(criterion: &mut Criterion) {
 /// Sends through a sink, each datagram until it has left: the decision, the line, the copy and the release.
 fn sinks(criterion: &mut Criterion) {
     for (name, spec) in [("nothing", "none"), ("loss", "loss 5%"), ("delay", "delay 50ms ~10ms"), ("all stages", ALL)] {
-        let mut sink = LossySink::new(Nowhere { now: Timestamp::ZERO, left: 0 }, parsed(spec), Seed(7));
+        let mut sink = LossySink::new(Nowhere { now: Timestamp::ZERO, left: 0 }, parsed(spec), Seed::new(7));
         let datagram = [0x5a; LEN];
         criterion.bench_function(&format!("link/sink, {name}"), |b| {
             b.iter(|| {

@@ -25,7 +25,7 @@ fn main() {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
-    criterion.bench_function("loopback/bare send and recv", |b| b.iter(|| black_box(bare.timer())));
+    criterion.bench_function("loopback/bare send and recv", |b| b.iter(|| black_box(bare.transact())));
     criterion.bench_function("loopback/request by id", |b| b.iter(|| by_id.request(REQUEST).unwrap().transmissions()));
     criterion.bench_function("loopback/request without id", |b| {
         b.iter(|| by_port.request(REQUEST).unwrap().transmissions());
@@ -237,7 +237,7 @@ impl Bare {
     #[cfg(target_os = "linux")]
     fn requests(&mut self) {
         for _ in 0..REQUESTS {
-            black_box(self.timer());
+            black_box(self.transact());
         }
     }
 }

@@ -29,7 +29,7 @@ fn draws(criterion: &mut Criterion) {
     criterion.bench_function("policy/draw", |b| {
         b.iter(|| {
             sequence += 1;
-            black_box(Seed(7)).draw(sequence)
+            black_box(Seed::new(7)).draw(sequence)
         });
     });
 }
@@ -53,7 +53,7 @@ fn delays(criterion: &mut Criterion) {
         criterion.bench_function(&format!("policy/delay, {name}"), |b| {
             b.iter(|| {
                 turn += 1;
-                black_box(&backoff).delay((turn % 9) as u32, turn)
+                black_box(&backoff).delay((turn % 9) as u32, Seed::new(turn))
             });
         });
     }
@@ -67,7 +67,7 @@ fn delays(criterion: &mut Criterion) {
         criterion.bench_function(&format!("policy/delay, {name}"), |b| {
             b.iter(|| {
                 seed += 1;
-                black_box(&backoff).delay(black_box(slot), seed)
+                black_box(&backoff).delay(black_box(slot), Seed::new(seed))
             });
         });
     }
@@ -86,7 +86,7 @@ fn requests(criterion: &mut Criterion) {
         b.iter_batched_ref(
             || {
                 seed += 1;
-                RetryTimer::start(&policy, Timestamp::ZERO, seed)
+                RetryTimer::start(&policy, Timestamp::ZERO, Seed::new(seed))
             },
             |timer| {
                 let mut now = Timestamp::ZERO;

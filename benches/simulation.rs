@@ -29,7 +29,7 @@ fn measured(name: &str, rounds: u64, requests: u64, run: impl Fn(&SimNet, u64) -
     let mut times = Vec::new();
     let (mut answered, mut datagrams) = (0, 0);
     for round in 0..rounds {
-        let net = SimNet::new(Seed(round));
+        let net = SimNet::new(Seed::new(round));
         let start = Instant::now();
         answered = run(&net, requests);
         times.push(start.elapsed().as_secs_f64());
@@ -44,7 +44,7 @@ fn requester(net: &SimNet, requests: u64, by_id: bool) -> u64 {
     let transport = net.connect(lossy(net), SERVER).unwrap();
     let builder =
         if by_id { ReliableRequester::builder(transaction_id(0..8)) } else { ReliableRequester::builder(any_reply()) };
-    let mut requester = builder.policy(RetryPolicy::LAN).seed(Seed(7)).over(transport);
+    let mut requester = builder.policy(RetryPolicy::LAN).seed(Seed::new(7)).over(transport);
     (0..requests).filter(|n| requester.request(&message(*n)).is_ok()).count() as u64
 }
 
@@ -62,7 +62,7 @@ fn fleet(net: &SimNet, requests: u64) -> u64 {
             let begin = if asked == 1 { now.after(Duration::from_millis(n)) } else { now };
             (asked <= requests / CLIENTS).then_some(begin)
         };
-        net.serve_connected(client, SERVER, Client::new(SERVER, transaction, Seed(n), next)).unwrap();
+        net.serve_connected(client, SERVER, Client::new(SERVER, transaction, Seed::new(n), next)).unwrap();
     }
     net.run_to_the_end(Timestamp::MAX);
     answered.get()

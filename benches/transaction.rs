@@ -21,13 +21,13 @@ criterion_main!(timer);
 
 fn schedule(criterion: &mut Criterion) {
     let policy = RetryPolicy::default();
-    let mut waiting = RetryTimer::start(&policy, Timestamp::ZERO, 7);
+    let mut waiting = RetryTimer::start(&policy, Timestamp::ZERO, Seed::new(7));
     waiting.on_transmitted(&policy, Timestamp::ZERO);
     criterion.bench_function("request/poll", |bencher| {
         bencher.iter(|| black_box(&waiting).poll(black_box(Timestamp::ZERO)));
     });
     criterion.bench_function("request/on_transmitted", |bencher| {
-        let fresh = RetryTimer::start(&policy, Timestamp::ZERO, 7);
+        let fresh = RetryTimer::start(&policy, Timestamp::ZERO, Seed::new(7));
         bencher.iter(|| {
             let mut timer = black_box(fresh);
             timer.on_transmitted(black_box(&policy), black_box(Timestamp::ZERO));
@@ -36,7 +36,7 @@ fn schedule(criterion: &mut Criterion) {
     });
     criterion.bench_function("request/on_transmitted after 64 missed slots", |bencher| {
         let endless = policy.with_max_transmissions(u32::MAX).unwrap();
-        let fresh = RetryTimer::start(&endless, Timestamp::ZERO, 7);
+        let fresh = RetryTimer::start(&endless, Timestamp::ZERO, Seed::new(7));
         let awake = Timestamp::ZERO.after(Duration::from_secs(1_000_000));
         bencher.iter_batched_ref(
             || fresh,
@@ -55,7 +55,7 @@ fn transaction(criterion: &mut Criterion) {
         bencher.iter(|| {
             seed += 1;
             let sent = Timestamp::from_nanos(seed);
-            transaction.start(black_box(&request), sent, seed);
+            transaction.start(black_box(&request), sent, Seed::new(seed));
             assert_eq!(transaction.next(sent), Next::Transmit);
             transaction.on_transmitted(sent);
             let heard = sent.after(Duration::from_millis(1));
@@ -67,7 +67,7 @@ fn transaction(criterion: &mut Criterion) {
 }
 
 fn link(criterion: &mut Criterion) {
-    let mut link = Link::new(Impairments::loss(Probability::HALF), Seed(7));
+    let mut link = Link::new(Impairments::loss(Probability::HALF), Seed::new(7));
     criterion.bench_function("link/transmit", |bencher| {
         bencher.iter(|| link.transmit(black_box(Timestamp::ZERO), black_box(b"datagram")));
     });

@@ -20,6 +20,7 @@ use clap::Parser;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use support::{Outcome, exit_code, say};
+use udp_retry::Seed;
 use udp_retry::net::{classify, system_seed};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, Next, Transaction, TransactionId};
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Outcome {
-    let seed = arguments.seed.map_or_else(|| system_seed().map(|seed| seed.0), Ok)?;
+    let seed = arguments.seed.map_or_else(|| system_seed().map(|seed| seed.number()), Ok)?;
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(16));
     let clock = Clock(Instant::now());
     let mut all = [("a good service", service(1)?), ("a bad one", service(3)?)]
@@ -61,7 +62,7 @@ fn run(arguments: &Arguments) -> Outcome {
             poll.registry().register(&mut socket, Token(n), Interest::READABLE)?;
             // Eight bytes of id, written by the transaction.
             let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..8).stamped());
-            transaction.start(b"........hello", clock.now(), seed.wrapping_add(n as u64));
+            transaction.start(b"........hello", clock.now(), Seed::new(seed.wrapping_add(n as u64)));
             Ok(Asking { name, transaction, socket, outcome: None })
         })
         .collect::<io::Result<Vec<_>>>()?;

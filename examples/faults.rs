@@ -154,7 +154,7 @@ fn ways(told: &Verify) -> Result<Vec<Way>, String> {
             return Err("only a profile has directions".to_owned());
         }
         let spec = told.spec.parse().map_err(|error| refusal(&told.spec, &error))?;
-        return Ok(vec![Way { profile: None, direction: None, spec, seed: Seed(told.seed) }]);
+        return Ok(vec![Way { profile: None, direction: None, spec, seed: Seed::new(told.seed) }]);
     };
     let asked = WAYS.into_iter().filter(|way| told.direction.as_deref().is_none_or(|asked| asked == way.as_str()));
     let way = |direction: Direction| Way {
@@ -162,7 +162,7 @@ fn ways(told: &Verify) -> Result<Vec<Way>, String> {
         direction: Some(direction),
         spec: profile.direction(direction).clone(),
         // What the first client of a proxy meets.
-        seed: direction.link_seed(Seed(told.seed), 0),
+        seed: direction.link_seed(Seed::new(told.seed), 0),
     };
     Ok(asked.map(way).collect())
 }

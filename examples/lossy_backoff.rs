@@ -114,7 +114,7 @@ fn main() -> ExitCode {
 fn both(chance: &Chance, task: &Task) -> Outcome {
     let (tell, told) = mpsc::channel();
     let (tell_dropped, silent) = (tell.clone(), task.json);
-    let server = lossy("127.0.0.1:0", chance.loss, chance.seed.map_or(TELLING, Seed), move |_| {
+    let server = lossy("127.0.0.1:0", chance.loss, chance.seed.map_or(TELLING, Seed::new), move |_| {
         // Nobody listens any more once the client is done, and then the process ends.
         let _ = tell_dropped.send(true);
         if !silent {
@@ -132,10 +132,10 @@ fn both(chance: &Chance, task: &Task) -> Outcome {
 }
 
 /// The seed of the run without arguments: its first request gets through at the fourth attempt.
-const TELLING: Seed = Seed(12);
+const TELLING: Seed = Seed::new(12);
 
 fn server(here: &Endpoint, chance: &Chance) -> Outcome {
-    let seed = chance.seed.map_or_else(system_seed, |seed| Ok(Seed(seed)))?;
+    let seed = chance.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
     let server = lossy(&*here.addresses()?, chance.loss, seed, |from| {
         let _ = say(format_args!("Pretending to drop a packet from {from}"));
     })?;

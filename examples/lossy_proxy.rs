@@ -160,7 +160,7 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn new(arguments: &'a Arguments, listen: SocketAddr, upstream: SocketAddr) -> Outcome<Self> {
-        let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed(seed)))?;
+        let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
         let recorder = arguments.record.as_ref().map(Recorder::create).transpose()?;
         let mut builder = Proxy::builder()
             .profile(arguments.network.path(arguments.listen.is_none()))
@@ -211,7 +211,7 @@ impl<'a> Running<'a> {
         json!({
             "listen": self.proxy.local_addr().to_string(),
             "upstream": self.proxy.upstream_addr().to_string(),
-            "seed": self.seed.0,
+            "seed": self.seed.number(),
             "seconds": self.started.elapsed().as_secs_f64(),
             "sessions": {
                 "open": stats.sessions,

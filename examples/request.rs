@@ -165,7 +165,7 @@ fn show(arguments: &Arguments, request: Vec<u8>) -> Outcome {
 }
 
 fn ask(server: &[SocketAddr], arguments: &Arguments, mut request: Vec<u8>, policy: RetryPolicy) -> Outcome {
-    let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed(seed)))?;
+    let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
     let matcher: Box<dyn ReplyMatcher + Send> = match arguments.id.clone() {
         Some(Id { range, found_at }) => Box::new(transaction_id(range).found_at(found_at)),
         None => Box::new(any_reply()),

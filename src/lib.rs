@@ -32,7 +32,7 @@
 //! #         let _ = server.send_to(&buffer[..len], from);
 //! #     }
 //! # });
-//! let lossy = LossySink::new(ConnectedUdp::connect(address)?, Impairments::loss(Probability::HALF), Seed(7));
+//! let lossy = LossySink::new(ConnectedUdp::connect(address)?, Impairments::loss(Probability::HALF), Seed::new(7));
 //! let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).over(lossy);
 //! let reply = requester.request(b"\x5a\x17\xc0\x3dping")?;
 //! # assert_eq!(reply.payload(), b"\x5a\x17\xc0\x3dping");
@@ -65,7 +65,7 @@
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the front that programs hold |
-//! | [`storms`] | nothing: a page on what retries do in an outage, and what to set |
+//! | [`guide`] | nothing: pages to read, such as what retries do in an outage |
 //! | `proxy` | a bad network in front of any service; with the feature of that name |
 //!
 //! # Platforms
@@ -82,8 +82,8 @@
 extern crate alloc;
 
 pub mod entropy;
-mod error;
 pub mod fault;
+pub mod guide;
 pub mod net;
 pub mod policy;
 #[cfg(feature = "proxy")]
@@ -91,18 +91,16 @@ pub mod proxy;
 pub mod requester;
 pub mod sim;
 pub mod size;
-pub mod storms;
 pub mod time;
 pub mod transaction;
 pub mod transport;
 
 pub use entropy::Seed;
-pub use error::RequestError;
 pub use fault::{Impairments, LossySink, Probability};
 pub use net::ConnectedUdp;
 pub use policy::{RetryBudget, RetryPolicy};
 pub use requester::{ReliableRequester, Reply};
-pub use transaction::{any_reply, transaction_id};
+pub use transaction::{RequestError, any_reply, transaction_id};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -159,7 +159,7 @@ fn strays_and_jitter_are_no_measurement() {
         world.inject(at_ms(n * 10), Back::Datagram(b"junk".to_vec()));
     }
     let policy = RetryPolicy::default().with_max_transmissions(1).unwrap();
-    let mut requester = builder().policy(policy).estimator(RttEstimator::default()).seed(Seed(3)).over(world);
+    let mut requester = builder().policy(policy).estimator(RttEstimator::default()).seed(Seed::new(3)).over(world);
     let error = requester.request(SILENCE).unwrap_err();
     assert!(error.elapsed() > ms(1000), "no jitter: {:?}", error.elapsed());
     assert_eq!(rto(&requester), ms(2000), "of the wait without its jitter");

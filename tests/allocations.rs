@@ -41,7 +41,7 @@ fn a_delay_allocates_nothing() {
         for jitter in jitters {
             let jittered = backoff.with_jitter(jitter).and_then(|backoff| backoff.with_multiplier(1.6)).unwrap();
             for n in [0, 1, 8, 16, 1000, u32::MAX] {
-                black_box((jittered.delay(n, 7), jittered.bounds(n), jittered.interval(n)));
+                black_box((jittered.delay(n, Seed::new(7)), jittered.bounds(n), jittered.interval(n)));
             }
         }
         black_box(backoff.with_multiplier(f64::NAN).unwrap_err());
@@ -54,7 +54,7 @@ fn a_request_allocates_nothing_from_start_to_end() {
     let policy = RetryPolicy::default();
     let count = allocations(|| {
         let mut now = Timestamp::ZERO;
-        let mut timer = RetryTimer::start(&policy, now, 7);
+        let mut timer = RetryTimer::start(&policy, now, Seed::new(7));
         loop {
             match timer.poll(now) {
                 Action::Transmit => timer.on_transmitted(&policy, now),
@@ -138,7 +138,7 @@ fn a_request_answered_after_retransmissions_and_strays_allocates_nothing() {
 
 #[test]
 fn a_simulated_network_allocates_nothing_once_it_has_been_as_full_as_it_gets() {
-    let net = SimNet::new(Seed(7));
+    let net = SimNet::new(Seed::new(7));
     let [client, server] = ["10.0.0.1", "10.0.0.2"].map(|address| net.host(address.parse().unwrap()).unwrap());
     // Bad in the same way again and again, so that it is soon as full as it gets.
     let bad = "loss pattern 00100; duplicate 100% late 350ms; corrupt 100%; delay 50ms";
@@ -167,7 +167,7 @@ fn a_simulated_network_allocates_nothing_once_it_has_been_as_full_as_it_gets() {
 #[test]
 fn a_link_with_every_stage_allocates_nothing_once_its_queue_has_been_full() {
     for queue in ["100ms", "64kB", "25 datagrams"] {
-        let mut link = Link::new(bad_network(queue), Seed(7));
+        let mut link = Link::new(bad_network(queue), Seed::new(7));
         let (mut now, mut datagram) = (Timestamp::ZERO, [0; 1250]);
         // Four for each one that there is room for.
         let mut carry = |datagrams: u32| {
@@ -186,7 +186,7 @@ fn a_link_with_every_stage_allocates_nothing_once_its_queue_has_been_full() {
 
 #[test]
 fn a_lossy_sink_that_delays_allocates_nothing_once_its_lines_have_been_full() {
-    let mut sink = LossySink::new(Mirror::default(), bad_network("100ms"), Seed(7));
+    let mut sink = LossySink::new(Mirror::default(), bad_network("100ms"), Seed::new(7));
     let (datagram, mut buffer) = ([0x5a; 1250], [0; 1500]);
     let mut carry = |datagrams: u32, apart: Duration| {
         for _ in 0..datagrams {
@@ -278,7 +278,7 @@ fn request(requester: &mut ReliableRequester, id: u32) {
 
 fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     let mut now = Timestamp::ZERO;
-    transaction.start(&id.to_be_bytes(), now, 7);
+    transaction.start(&id.to_be_bytes(), now, Seed::new(7));
     loop {
         match transaction.next(now) {
             Next::Transmit => transaction.on_transmitted(now),
@@ -294,7 +294,7 @@ fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
 
 fn answered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     let (now, message) = (Timestamp::ZERO, id.to_be_bytes());
-    transaction.start(&message, now, 7);
+    transaction.start(&message, now, Seed::new(7));
     assert_eq!(transaction.next(now), Next::Transmit);
     transaction.on_transmitted(now);
     transaction.on_datagram(now, &message, message.len());

@@ -107,7 +107,7 @@ fn matchers_can_be_chosen_at_run_time() {
     for matcher in matchers {
         assert_eq!(matcher.judge(b"a", b"a"), Match::Reply);
         let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
-        transaction.start(b"a", Timestamp::ZERO, 0);
+        transaction.start(b"a", Timestamp::ZERO, Seed::new(0));
         assert_eq!(transaction.next(Timestamp::ZERO), Next::Transmit);
     }
 }

@@ -143,7 +143,7 @@ fn a_rate_as_json_has_all_of_it_in_readable_numbers() {
 
 /// What a link counts of so many datagrams of 1,250 bytes, a millisecond apart.
 fn carried(told: &str, seed: u64, datagrams: u64) -> LinkStats {
-    let mut link = Link::new(spec(told), Seed(seed));
+    let mut link = Link::new(spec(told), Seed::new(seed));
     for n in 0..datagrams {
         // Ten at a time, for the queues.
         link.transmit(Timestamp::from_nanos(n / 10 * 10_000_000), &[0; 1250]);

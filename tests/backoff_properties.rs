@@ -63,7 +63,7 @@ proptest! {
     fn a_multiplier_of_one_never_drifts(plain in generators::plain(), n in generators::slot(), seed: u64) {
         let backoff = Settings { multiplier: ONE, ..plain }.build()?;
         prop_assert_eq!(ns(backoff.interval(n)), plain.initial);
-        prop_assert_eq!(ns(backoff.delay(n, seed)), plain.initial);
+        prop_assert_eq!(ns(backoff.delay(n, Seed::new(seed))), plain.initial);
     }
 
     // P8
@@ -98,8 +98,8 @@ proptest! {
         let backoff = settings.build()?;
         let slot = if settings.drawn == Drawn::Once { 0 } else { n };
         let (lo, hi) = backoff.bounds(n);
-        prop_assert_eq!(backoff.delay(n, seed_that_draws(0, slot)), lo);
-        prop_assert_eq!(backoff.delay(n, seed_that_draws(u64::MAX, slot)), hi);
+        prop_assert_eq!(backoff.delay(n, Seed::new(seed_that_draws(0, slot))), lo);
+        prop_assert_eq!(backoff.delay(n, Seed::new(seed_that_draws(u64::MAX, slot))), hi);
     }
 
     // P3
@@ -110,7 +110,7 @@ proptest! {
         let (initial, hi) = (plain.initial / 2 + 1, ONE + width);
         let settings = Settings { initial, floor: 1, hi, ..plain };
         prop_assume!(settings.keep_every_rule());
-        prop_assert!(ns(settings.build()?.delay(n, seed)) >= initial);
+        prop_assert!(ns(settings.build()?.delay(n, Seed::new(seed))) >= initial);
     }
 
     // P9
@@ -129,7 +129,7 @@ proptest! {
         prop_assume!(large.keep_every_rule());
         // Factors far below one stretch the cap past 584 years, which nothing scales beyond.
         prop_assume!(small.boundless_cap() == small.cap() && large.boundless_cap() == large.cap());
-        let (small_delay, large_delay) = (small.build()?.delay(n, seed), large.build()?.delay(n, seed));
+        let (small_delay, large_delay) = (small.build()?.delay(n, Seed::new(seed)), large.build()?.delay(n, Seed::new(seed)));
         let off = whole(ns(large_delay.abs_diff(small_delay * scale as u32)));
         // One unit for the cap, one for each end and for the draw, and the slack of intervals that are rounded.
         let unit = whole(scale) * (whole(2) + (small.slack(n) + whole(1)) * fraction(small.hi.max(ONE)));
@@ -142,7 +142,7 @@ proptest! {
     fn the_slightest_jitter_works_and_none_is_none(plain in generators::plain(), n in generators::slot(), seed: u64) {
         let none = Settings { max: u64::MAX, initial: plain.initial / 2 + 1, floor: 1, ..plain };
         let backoff = none.build()?;
-        prop_assert_eq!(backoff.delay(n, seed), backoff.interval(n));
+        prop_assert_eq!(backoff.delay(n, Seed::new(seed)), backoff.interval(n));
         let slight = Settings { hi: ONE + 1, ..none };
         law::assert_kept(&slight, &slight.build()?, n, seed);
     }
@@ -160,7 +160,7 @@ proptest! {
     fn a_delay_grows_with_its_draw(settings in generators::memoryless(), n in generators::slot(), seeds: [u64; 8]) {
         let backoff = settings.build()?;
         let slot = if settings.drawn == Drawn::Once { 0 } else { n };
-        let mut by_draw = seeds.map(|seed| (Seed(seed).draw(slot.into()), backoff.delay(n, seed)));
+        let mut by_draw = seeds.map(|seed| (Seed::new(seed).draw(slot.into()), backoff.delay(n, Seed::new(seed))));
         by_draw.sort_unstable_by_key(|&(draw, _)| draw);
         prop_assert!(by_draw.is_sorted_by_key(|&(_, delay)| delay), "{:?}", by_draw);
     }
@@ -170,11 +170,11 @@ proptest! {
     fn raising_the_maximum_or_the_multiplier_never_shortens_a_delay(
         settings in generators::memoryless(), n in generators::slot(), seed: u64, more: u64, faster in 0..ONE,
     ) {
-        let delay = settings.build()?.delay(n, seed);
+        let delay = settings.build()?.delay(n, Seed::new(seed));
         let raised = Settings { max: settings.max.saturating_add(more), ..settings };
-        prop_assert!(raised.build()?.delay(n, seed) >= delay);
+        prop_assert!(raised.build()?.delay(n, Seed::new(seed)) >= delay);
         let faster = Settings { multiplier: (settings.multiplier + faster).min(ONE * ONE), ..settings };
-        prop_assert!(faster.build()?.delay(n, seed) + Duration::from_nanos(1) >= delay);
+        prop_assert!(faster.build()?.delay(n, Seed::new(seed)) + Duration::from_nanos(1) >= delay);
     }
 
     // The setters may come in any order.
@@ -233,7 +233,7 @@ proptest! {
     ) {
         let policy = plan.policy()?;
         let unit = ns(policy.backoff().initial()).saturating_mul(pace);
-        let lag = |operation| if unit == 0 { 0 } else { Seed(chaos).draw(operation) % unit };
+        let lag = |operation| if unit == 0 { 0 } else { Seed::new(chaos).draw(operation) % unit };
         let run = drive(&policy, start, seed, lag);
         prop_assert!(run.sends.len() as u64 <= policy.max_transmissions().into());
         if let Some(deadline) = policy.deadline() {
@@ -264,7 +264,7 @@ proptest! {
         let recovery = outage * (initial / 1000);
         let (mut slot, mut at) = (0, 0);
         while at < recovery && slot < 1000 {
-            at += ns(policy.backoff().delay(slot, seed));
+            at += ns(policy.backoff().delay(slot, Seed::new(seed)));
             slot += 1;
         }
         prop_assume!(at >= recovery);
@@ -290,7 +290,7 @@ proptest! {
         plan in plans(), seed: u64, shift in 0..1_u64 << 61, pace in 1..1000_u64,
     ) {
         let policy = plan.policy()?;
-        let lag = |operation| Seed(seed).draw(operation) % (pace * MS);
+        let lag = |operation| Seed::new(seed).draw(operation) % (pace * MS);
         let (here, there) = (drive(&policy, 3, seed, lag), drive(&policy, 3 + shift, seed, lag));
         prop_assume!(here.end < 1 << 61);
         prop_assert_eq!(there, here.shifted(shift));
@@ -324,7 +324,7 @@ fn extremes_neither_panic_nor_spin() {
                 let Ok(backoff) = backoff else { continue };
                 built += 1;
                 for (n, seed) in slots.into_iter().flat_map(|n| [0, 1, u64::MAX].map(|seed| (n, seed))) {
-                    let ((shortest, longest), delay) = (backoff.bounds(n), backoff.delay(n, seed));
+                    let ((shortest, longest), delay) = (backoff.bounds(n), backoff.delay(n, Seed::new(seed)));
                     assert!(shortest <= delay && delay <= longest, "{settings:?}, slot {n}");
                     assert!((1..=max).contains(&ns(delay)), "{settings:?}, slot {n}");
                 }
@@ -341,7 +341,7 @@ fn four_thousand_clients_share_no_delay() {
         for (lo, hi) in [(ONE, ONE / 2 * 3), (0, ONE), (ONE / 2, ONE), (ONE / 10 * 9, ONE / 10 * 11)] {
             let backoff = Settings { lo, hi, ..Settings::new(initial, 60 * initial) }.build().unwrap();
             for n in [0, 1, 5, 6, 7, 20, 1000, u32::MAX] {
-                let delays: Vec<u64> = (0..4096).map(|seed| ns(backoff.delay(n, seed))).collect();
+                let delays: Vec<u64> = (0..4096).map(|seed| ns(backoff.delay(n, Seed::new(seed)))).collect();
                 let distinct = statistics::distinct(&delays);
                 assert!(distinct >= 4000, "{distinct} distinct delays at slot {n} of {initial} ns");
             }
@@ -354,7 +354,7 @@ fn four_thousand_clients_share_no_delay() {
 fn no_single_delay_gathers_the_clients() {
     let narrow = Settings { hi: ONE + 10, ..Settings::new(ONE * 1000, ONE * 100_000) }.build().unwrap();
     for n in [0, 3, 6, 7, 8, 20, u32::MAX] {
-        let delays: Vec<u64> = (0..10_000).map(|seed| ns(narrow.delay(n, seed))).collect();
+        let delays: Vec<u64> = (0..10_000).map(|seed| ns(narrow.delay(n, Seed::new(seed)))).collect();
         assert!(statistics::heaviest(&delays) <= 200, "slot {n}");
     }
 }
@@ -384,10 +384,10 @@ fn draws_follow_the_uniform_law_without_holes_or_atoms() {
             // At the cap an end may be off by a nanosecond, which the law is told.
             let (lo, hi) = (lo.saturating_sub(2), hi + 2);
             for base in [0, 1, u64::MAX] {
-                let in_a_row = |i| Seed(base).draw(i);
+                let in_a_row = |i| Seed::new(base).draw(i);
                 let neighbours = |i| base.wrapping_add(i);
                 for seeds in [&in_a_row as &dyn Fn(u64) -> u64, &neighbours] {
-                    let delays: Vec<u64> = (0..DRAWS).map(|i| ns(backoff.delay(n, seeds(i)))).collect();
+                    let delays: Vec<u64> = (0..DRAWS).map(|i| ns(backoff.delay(n, Seed::new(seeds(i))))).collect();
                     assert_uniform(&delays, lo, hi, &format!("{settings:?}, slot {n}, seeds from {base}"));
                 }
             }
@@ -400,7 +400,7 @@ fn draws_follow_the_uniform_law_without_holes_or_atoms() {
 fn slots_of_one_request_follow_the_uniform_law_too() {
     let backoff = Settings { multiplier: ONE, hi: 2 * ONE, ..Settings::new(ONE, 2 * ONE) }.build().unwrap();
     for seed in [0, 1, u64::MAX] {
-        let delays: Vec<u64> = (0..100_000).map(|n| ns(backoff.delay(n, seed))).collect();
+        let delays: Vec<u64> = (0..100_000).map(|n| ns(backoff.delay(n, Seed::new(seed)))).collect();
         assert_uniform(&delays, ONE, 2 * ONE, &format!("seed {seed}"));
         let correlation = statistics::correlation(&delays[1..], &delays[..delays.len() - 1]);
         assert!(correlation.abs() < 5.0, "neighbouring slots of {seed} correlate: {correlation} sigmas");
@@ -413,12 +413,12 @@ fn slots_requests_and_start_delays_are_independent() {
     let backoff = Settings { hi: 2 * ONE, ..Settings::new(ONE, 64 * ONE) }.build().unwrap();
     let policy = RetryPolicy::new(backoff).with_start_delay(Duration::ZERO, Duration::from_secs(1)).unwrap();
     let column = |f: &dyn Fn(u64) -> u64| (0..50_000).map(f).collect::<Vec<u64>>();
-    let first = column(&|seed| ns(backoff.delay(0, seed)));
+    let first = column(&|seed| ns(backoff.delay(0, Seed::new(seed))));
     let others = [
-        ("the next slot", column(&|seed| ns(backoff.delay(1, seed)))),
-        ("a slot at the cap", column(&|seed| ns(backoff.delay(40, seed)))),
-        ("the next seed", column(&|seed| ns(backoff.delay(0, seed + 1)))),
-        ("the opposite seed", column(&|seed| ns(backoff.delay(0, !seed)))),
+        ("the next slot", column(&|seed| ns(backoff.delay(1, Seed::new(seed))))),
+        ("a slot at the cap", column(&|seed| ns(backoff.delay(40, Seed::new(seed))))),
+        ("the next seed", column(&|seed| ns(backoff.delay(0, Seed::new(seed + 1))))),
+        ("the opposite seed", column(&|seed| ns(backoff.delay(0, Seed::new(!seed))))),
         ("the start delay", column(&|seed| start_delay(&policy, seed))),
     ];
     for (name, other) in others {
@@ -434,7 +434,7 @@ fn slots_requests_and_start_delays_are_independent() {
 fn start_delays_follow_the_uniform_law() {
     let policy = RetryPolicy::LAN.with_start_delay(Duration::from_millis(20), Duration::from_millis(120)).unwrap();
     for base in [0, 1, u64::MAX] {
-        let delays: Vec<u64> = (0..100_000).map(|i| start_delay(&policy, Seed(base).draw(i))).collect();
+        let delays: Vec<u64> = (0..100_000).map(|i| start_delay(&policy, Seed::new(base).draw(i))).collect();
         assert_uniform(&delays, 20 * MS, 120 * MS, &format!("start delays from {base}"));
     }
 }
@@ -444,9 +444,9 @@ fn start_delays_follow_the_uniform_law() {
 fn requests_with_seeds_of_the_system_share_no_first_delay() {
     let backoff = *RetryPolicy::default().backoff();
     let seeds: Vec<Seed> = (0..64).map(|_| system_seed().unwrap()).collect();
-    let delays: Vec<u64> = seeds.iter().map(|seed| ns(backoff.delay(0, seed.0))).collect();
+    let delays: Vec<u64> = seeds.iter().map(|seed| ns(backoff.delay(0, *seed))).collect();
     assert_eq!(statistics::distinct(&delays), 64);
-    let again: Vec<u64> = seeds.iter().map(|seed| ns(backoff.delay(0, seed.0))).collect();
+    let again: Vec<u64> = seeds.iter().map(|seed| ns(backoff.delay(0, *seed))).collect();
     assert_eq!(again, delays);
 }
 
@@ -512,7 +512,7 @@ fn compounding_delays_come_near_both_ends_of_their_bounds() {
     let backoff = settings.build().unwrap();
     for n in 0..6 {
         let (lo, hi) = backoff.bounds(n);
-        let delays = || (0..200_000).map(|seed| backoff.delay(n, seed));
+        let delays = || (0..200_000).map(|seed| backoff.delay(n, Seed::new(seed)));
         let near = (hi - lo) / 8;
         assert!(delays().min().unwrap() < lo + near, "slot {n}");
         assert!(delays().max().unwrap() > hi - near, "slot {n}");
@@ -532,7 +532,7 @@ fn compounding_bounds_hold_at_the_smallest_scale() {
                 assert_compounded_bounds(&settings, n);
                 let (shortest, longest) = backoff.bounds(n);
                 for seed in 0..300 {
-                    let delay = backoff.delay(n, seed);
+                    let delay = backoff.delay(n, Seed::new(seed));
                     assert!(shortest <= delay && delay <= longest, "{settings:?}, slot {n} of {seed}: {delay:?}");
                 }
             }
@@ -600,7 +600,7 @@ fn schedules_without_jitter_are_those_of_the_book_and_the_rfcs() {
 fn a_reply_at_the_deadline_counts_and_one_after_it_does_not() {
     let policy = RetryPolicy::LAN.with_deadline(Duration::from_secs(1)).unwrap();
     for (at, action) in [(ONE, Action::Done), (ONE + 1, Action::GiveUp(GiveUp::Deadline))] {
-        let mut timer = RetryTimer::start(&policy, Timestamp::ZERO, 0);
+        let mut timer = RetryTimer::start(&policy, Timestamp::ZERO, Seed::new(0));
         timer.on_transmitted(&policy, Timestamp::ZERO);
         timer.on_reply(Timestamp::from_nanos(at));
         assert_eq!(timer.poll(Timestamp::from_nanos(at)), action);
@@ -631,7 +631,7 @@ fn delays_of_known_seeds_never_change() {
     };
     for (settings, golden) in [(upward, GOLDEN[0]), (once, GOLDEN[1]), (radius, GOLDEN[2])] {
         let backoff = settings.build().unwrap();
-        let delays = GOLDEN_DRAWS.map(|(n, seed)| ns(backoff.delay(n, seed)));
+        let delays = GOLDEN_DRAWS.map(|(n, seed)| ns(backoff.delay(n, Seed::new(seed))));
         assert_eq!(delays, golden, "{settings:?}");
     }
 }
@@ -715,7 +715,7 @@ impl Plan {
             sends.push(at);
             at += match self.last_wait {
                 LastWait::Initial(count) if slot + 1 == self.transmissions => self.settings.initial * u64::from(count),
-                _ => ns(policy.backoff().delay(slot, seed)),
+                _ => ns(policy.backoff().delay(slot, Seed::new(seed))),
             };
         }
         let why = if at >= deadline { GiveUp::Deadline } else { GiveUp::Unanswered };
@@ -787,7 +787,7 @@ impl Run {
 /// Drives a request on a virtual clock; operation number k takes `lag(k)` longer than it should.
 fn drive(policy: &RetryPolicy, start: u64, seed: u64, lag: impl Fn(u64) -> u64) -> Run {
     let at = Timestamp::from_nanos;
-    let mut timer = RetryTimer::start(policy, at(start), seed);
+    let mut timer = RetryTimer::start(policy, at(start), Seed::new(seed));
     let (mut now, mut sends, mut longest_wait) = (start, Vec::new(), start);
     for operation in 0.. {
         match timer.poll(at(now)) {
@@ -813,7 +813,7 @@ fn drive(policy: &RetryPolicy, start: u64, seed: u64, lag: impl Fn(u64) -> u64) 
 
 /// The pause before the first transmission, as a request shows it.
 fn start_delay(policy: &RetryPolicy, seed: u64) -> u64 {
-    match RetryTimer::start(policy, Timestamp::ZERO, seed).poll(Timestamp::ZERO) {
+    match RetryTimer::start(policy, Timestamp::ZERO, Seed::new(seed)).poll(Timestamp::ZERO) {
         Action::WaitUntil(due) => due.as_nanos(),
         _ => 0,
     }
@@ -898,7 +898,7 @@ fn seed_that_draws(draw: u64, slot: u32) -> u64 {
     const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
     let key = unfinalized(draw).wrapping_sub(GAMMA.wrapping_mul(slot.into()));
     let seed = unfinalized(key).wrapping_sub(GAMMA);
-    assert_eq!(Seed(seed).draw(slot.into()), draw);
+    assert_eq!(Seed::new(seed).draw(slot.into()), draw);
     seed
 }
 

@@ -131,7 +131,7 @@ fn no_deposit_is_lost_and_none_counted_twice_on_four_threads() {
 #[test]
 fn a_withheld_transmission_passes_its_slot_and_the_listening_goes_on() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_budget(budget(1, 1));
-    transaction.start(b"0001", at(0), 7);
+    transaction.start(b"0001", at(0), Seed::new(7));
     assert_eq!(sent_at(&mut transaction, 3100), [0, 100], "one retransmission is paid for");
     assert_eq!(transaction.withheld(), 3);
     assert_eq!(transaction.next(at(3099)), Next::WaitUntil(at(3100)), "to the end of the full schedule");
@@ -145,7 +145,7 @@ fn a_reply_after_a_withheld_transmission_is_still_taken_and_pays() {
     let shared = RetryBudget::new(0.5, 10, 0).unwrap();
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_budget(shared.clone());
     for paid in [0, 1] {
-        transaction.start(b"0001", at(0), 7);
+        transaction.start(b"0001", at(0), Seed::new(7));
         assert_eq!(sent_at(&mut transaction, 2000), [0]);
         transaction.on_datagram(at(2000), b"0001", 4);
         assert_eq!(transaction.next(at(2000)), Next::Done);
@@ -157,7 +157,7 @@ fn a_reply_after_a_withheld_transmission_is_still_taken_and_pays() {
 fn asking_twice_pays_once_and_a_send_that_failed_is_refunded() {
     let shared = budget(10, 10);
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_budget(shared.clone());
-    transaction.start(b"0001", at(0), 7);
+    transaction.start(b"0001", at(0), Seed::new(7));
     transaction.next(at(0));
     transaction.on_transmitted(at(0));
     assert_eq!(shared.balance(), 10, "the first transmission is free");
@@ -181,7 +181,7 @@ fn during_an_outage_all_requests_together_retransmit_no_more_than_the_bucket_hel
         let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_budget(shared);
         let retransmissions: usize = (0..1000)
             .map(|n| {
-                transaction.start(b"0001", at(n * 10_000), 7);
+                transaction.start(b"0001", at(n * 10_000), Seed::new(7));
                 let sent = drive(&mut transaction, n * 10_000, |_| None);
                 sent - 1
             })
@@ -202,8 +202,8 @@ proptest! {
         let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_budget(shared);
         let (mut sent, mut successes) = (0, 0.0);
         for request in 1..=200_u64 {
-            let lost = Seed(seed).derive(request);
-            transaction.start(b"0001", at(request * 10_000), request);
+            let lost = Seed::new(seed).derive(request);
+            transaction.start(b"0001", at(request * 10_000), Seed::new(request));
             sent += drive(&mut transaction, request * 10_000, |n| (lost.draw(n as u64) % 100 >= loss).then_some(20));
             successes += f64::from(u8::from(transaction.next(at(request * 10_000 + 9000)) == Next::Done));
             prop_assert!(sent as f64 <= request as f64 + f64::from(start) + ratio * successes + 1e-6);

@@ -211,7 +211,7 @@ fn a_cancel_reaches_through_a_bad_network_also_while_it_holds_datagrams() {
         let server = Server::start(|_| {});
         let impairments: Impairments = impairments.parse().unwrap();
         let transport = ConnectedUdp::connect(server.address).unwrap();
-        let mut lossy = LossySink::new(transport, impairments, Seed(7));
+        let mut lossy = LossySink::new(transport, impairments, Seed::new(7));
         let handle = lossy.get_mut().cancel_handle().unwrap();
         let mut requester = by_id().over(lossy);
         for n in 0..2_u8 {

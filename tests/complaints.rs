@@ -57,7 +57,7 @@ fn complaint_2_intervals_are_constant_and_nothing_is_awaited_after_the_last_send
         let net = world(|net| path(net, "loss 100%", "none"));
         net.record();
         let mut requester =
-            ReliableRequester::builder(transaction_id(0..1)).policy(policy).seed(Seed(3)).over(connect(&net));
+            ReliableRequester::builder(transaction_id(0..1)).policy(policy).seed(Seed::new(3)).over(connect(&net));
         let error = requester.request(b"x").unwrap_err();
         let sent = sent_to_server(&net);
         let first = sent[0];
@@ -309,7 +309,7 @@ fn complaint_12_a_peer_slower_than_the_wait_never_converges() {
     // And it converges: from the second request on the first wait fits the path.
     let estimator = RttEstimator::new(ms(100), ms(100), ms(60_000)).unwrap();
     let builder = ReliableRequester::builder(transaction_id(0..2)).policy(RetryPolicy::default());
-    let mut requester = builder.seed(Seed(1)).estimator(estimator).over(connect(&world(slow)));
+    let mut requester = builder.seed(Seed::new(1)).estimator(estimator).over(connect(&world(slow)));
     let sent = [1_u8, 2, 3, 4].map(|n| {
         let reply = requester.request_with(|number, bytes| bytes.extend_from_slice(&[n, number as u8])).unwrap();
         reply.transmissions()

@@ -157,7 +157,7 @@ fn a_client_that_was_told_to_go_away_sent_again_at_once() {
     let refused = |on_unreachable| {
         let net = closed();
         net.record();
-        let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).seed(Seed(1));
+        let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).seed(Seed::new(1));
         builder.on_unreachable(on_unreachable).over(connect(&net)).request(b"x").unwrap_err();
         sent_to_server(&net)
     };

@@ -52,7 +52,7 @@ fn complaint_11_two_callers_on_one_session_discard_each_others_replies() {
                 (asked <= 200).then_some(now)
             };
             let transaction = Transaction::new(RetryPolicy::LAN, matcher());
-            net.serve_connected(net.client, SERVER, Client::new(SERVER, transaction, Seed(caller), next)).unwrap();
+            net.serve_connected(net.client, SERVER, Client::new(SERVER, transaction, Seed::new(caller), next)).unwrap();
         }
         net.run_to_the_end(Timestamp::MAX);
         assert_eq!(right.get(), 400);
@@ -81,7 +81,7 @@ fn complaint_14_retries_are_synchronised() {
                 matches!(outcome, Outcome::First).then_some(now)
             };
             let transaction = Transaction::new(policy, transaction_id(0..1));
-            let client = Client::new(SERVER, transaction, Seed(client), next);
+            let client = Client::new(SERVER, transaction, Seed::new(client), next);
             net.serve_connected(net.client, SERVER, client).unwrap();
         }
         net.run_to_the_end(Timestamp::MAX);

@@ -50,7 +50,7 @@ fn a_failure_is_boiled_down_to_the_faults_that_matter() {
     assert!(told.starts_with(&format!("seed {}: both\n", failure.seed)), "{told}");
     assert!(told.contains(&format!("UDP_RETRY_SEED={}", failure.seed)) && told.contains(&script), "{told}");
     // The seed that is told fails by itself, and those before it do not.
-    let Seed(seed) = failure.seed;
+    let seed = failure.seed.number();
     assert!(scenario(&SimNet::new(failure.seed)).is_err());
     assert_eq!(explore(0..seed, scenario), Ok(seed));
 }
@@ -89,7 +89,7 @@ fn every_kind_of_fault_is_kept_as_it_was() {
 #[test]
 fn what_fails_without_any_fault_and_what_faults_do_not_explain_are_told_apart() {
     let always = explore(3..9, |_| Err::<(), _>("always")).unwrap_err();
-    assert_eq!((always.seed, always.faults.as_deref()), (Seed(3), Some(&[][..])));
+    assert_eq!((always.seed, always.faults.as_deref()), (Seed::new(3), Some(&[][..])));
     assert!(always.to_string().contains("none at all"), "{always}");
 
     let runs = Cell::new(0);
@@ -98,7 +98,7 @@ fn what_fails_without_any_fault_and_what_faults_do_not_explain_are_told_apart() 
         if runs.get() == 4 { Err("once") } else { Ok(()) }
     });
     let once = once.unwrap_err();
-    assert_eq!((once.seed, once.faults.clone()), (Seed(6), None));
+    assert_eq!((once.seed, once.faults.clone()), (Seed::new(6), None));
     assert!(once.to_string().contains("do not repeat it"), "{once}");
 }
 

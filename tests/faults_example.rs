@@ -117,7 +117,7 @@ fn a_profile_is_tried_in_both_directions_or_in_one() {
     }
     // Just what the first client of a proxy with this seed meets.
     let report = json(&["book_half", "--direction", "to_server", "--seed", "7", "--datagrams", "1000"]);
-    let seed = Direction::ToServer.link_seed(Seed(7), 0);
+    let seed = Direction::ToServer.link_seed(Seed::new(7), 0);
     let mut link = Link::new(Profile::named("book_half").unwrap().to_server, seed);
     let lost = (0..1000).filter(|_| matches!(link.transmit(Timestamp::ZERO, b""), Fate::Dropped(_))).count();
     assert_eq!(report["knobs"][0]["observed"].as_f64(), Some(lost as f64 / 1000.0));

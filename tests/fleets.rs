@@ -43,7 +43,7 @@ fn a_fleet_on_the_internet_meets_bursts_and_a_partition() {
 
 fn holds(scenario: impl Fn(&SimNet) -> Verdict) {
     explore(0..100, &scenario).unwrap_or_else(|failure| panic!("{failure}"));
-    for seed in (0..2).map(Seed) {
+    for seed in (0..2).map(Seed::new) {
         let again = |net: &SimNet| scenario(net).unwrap_or_else(|wrong| panic!("{wrong}"));
         check_determinism(seed, again).unwrap_or_else(|divergence| panic!("seed {seed}: {divergence}"));
     }
@@ -140,7 +140,7 @@ fn cut(world: &World) {
 
 #[test]
 fn a_server_that_was_stopped_gives_no_answer_any_more() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let world = World::new(&net, "delay 1ms", "delay 1ms");
     world.serve(Manners { takes: (ms(50), ms(50)), ..Manners::default() });
     net.at(ms(20), |net| assert!(net.stop(SERVER)));
@@ -155,7 +155,7 @@ fn a_server_that_was_stopped_gives_no_answer_any_more() {
 fn a_reply_at_the_very_time_of_a_slot_or_of_the_end_is_in_time() {
     // Round trips of 100 ms and of 3.1 s, which the book's schedule ends after.
     for (delay, transmissions) in [("delay 50ms", 1), ("delay 1550ms", 5)] {
-        let net = SimNet::new(Seed(1));
+        let net = SimNet::new(Seed::new(1));
         let world = World::new(&net, delay, delay);
         world.serve(Manners::default());
         let outcomes = Rc::new(RefCell::new(Vec::new()));
@@ -170,7 +170,7 @@ fn a_reply_at_the_very_time_of_a_slot_or_of_the_end_is_in_time() {
             None
         };
         let transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..8));
-        net.serve_connected(world.client, SERVER, Client::new(SERVER, transaction, Seed(1), next)).unwrap();
+        net.serve_connected(world.client, SERVER, Client::new(SERVER, transaction, Seed::new(1), next)).unwrap();
         world.ends_empty().unwrap();
         assert_eq!(*outcomes.borrow(), [Some(transmissions)], "{delay}");
 
@@ -240,7 +240,7 @@ fn duplicated_and_delayed<M: ReplyMatcher + Send + 'static>(matcher: fn() -> M, 
     let third = (1..=10 * REQUESTS).map(|nth| (3 * nth, Rule::Delay { by: ms(120) }));
     let both_ways = "delay 5ms; duplicate 100% late 30ms".parse::<Impairments>().unwrap();
     let both_ways = both_ways.with_script(Script::new(third).unwrap());
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let world = World::new(&net, "none", "none");
     net.path(world.client, world.server, Profile::both(both_ways));
     world.serve(Manners::default());
@@ -271,7 +271,7 @@ fn junk_every_20_ms_moves_no_transmission_by_more_than_1_ms() {
         slots.iter().flat_map(around).map(Timestamp::from_nanos).collect()
     };
     for (name, policy) in [("the book's", RetryPolicy::LAN), ("the default", RetryPolicy::default())] {
-        for seed in (0..100).map(Seed) {
+        for seed in (0..100).map(Seed::new) {
             let (undisturbed, _) = transmissions(policy, seed, &[]);
             for junk in [every_20_ms, at_each_slot] {
                 let at = junk(&undisturbed);
@@ -346,7 +346,7 @@ fn a_client_that_dies_leaves_nothing_behind() {
     impl Endpoint for Silent {
         fn on_datagram(&mut self, _: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox) {}
     }
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let world = World::new(&net, "delay 1ms", "delay 1ms");
     net.serve(SERVER, Silent).unwrap();
     let transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..8));
@@ -354,7 +354,7 @@ fn a_client_that_dies_leaves_nothing_behind() {
         bytes.extend_from_slice(&request([1; 8], 1, 0));
         matches!(outcome, Outcome::First).then_some(now)
     };
-    let client = Client::new(SERVER, transaction, Seed(1), next);
+    let client = Client::new(SERVER, transaction, Seed::new(1), next);
     let at = net.serve_connected(world.client, SERVER, client).unwrap();
     net.run_until(Timestamp::ZERO.after(ms(150)));
     assert!(net.stop(at));

@@ -181,7 +181,7 @@ fn laws_that_cannot_be_are_refused_with_what_can() {
 fn the_ends_of_a_draw_are_the_ends_of_the_law() {
     let drawn = |law: &DelayLaw, draw| {
         let mut link =
-            Link::new(Impairments::NONE.with_delay(DelayModel::new(law.clone())), Seed(seeds::delaying(draw)));
+            Link::new(Impairments::NONE.with_delay(DelayModel::new(law.clone())), Seed::new(seeds::delaying(draw)));
         only(&link.transmit(at(0), b"x")).at.as_nanos()
     };
     let uniform = DelayLaw::uniform(ms(50), ms(10)).unwrap();
@@ -198,7 +198,7 @@ fn the_ends_of_a_draw_are_the_ends_of_the_law() {
     for (law, longest) in [(exponential, 417_368_006), (table, 5 * MS), (uniform, 60 * MS), (widest, u64::MAX)] {
         let model = DelayModel::new(law).correlated(Probability::HALF).unwrap();
         let drawn = |draw| {
-            let mut link = Link::new(Impairments::NONE.with_delay(model.clone()), Seed(seeds::delaying(draw)));
+            let mut link = Link::new(Impairments::NONE.with_delay(model.clone()), Seed::new(seeds::delaying(draw)));
             only(&link.transmit(at(0), b"x")).at.as_nanos()
         };
         assert_eq!((u64::MAX - 2047..=u64::MAX).map(drawn).max(), Some(longest), "{model:?}");
@@ -219,7 +219,7 @@ fn the_longest_delays_end_at_the_end_of_time() {
         let law = law.unwrap();
         for model in [DelayModel::new(law.clone())].into_iter().chain(DelayModel::new(law).correlated(probability(0.9)))
         {
-            let mut link = Link::new(Impairments::NONE.with_delay(model.unordered()), Seed(1));
+            let mut link = Link::new(Impairments::NONE.with_delay(model.unordered()), Seed::new(1));
             for now in [0, 1, u64::MAX - 1, u64::MAX].into_iter().cycle().take(10_000) {
                 assert!(only(&link.transmit(at(now), b"x")).at >= at(now));
             }
@@ -242,7 +242,7 @@ proptest! {
             model = model.correlated(probability(rho)).unwrap();
         }
         let [mut free, mut ordered] = [model.clone().unordered(), model]
-            .map(|model| Link::new(Impairments::NONE.with_delay(model), Seed(seed)));
+            .map(|model| Link::new(Impairments::NONE.with_delay(model), Seed::new(seed)));
         let (mut now, mut latest) = (1_000_000 * MS, at(0));
         for gap in gaps {
             now = if step_back && gap % 4 == 0 { now - gap } else { now + gap };
@@ -259,7 +259,7 @@ proptest! {
     ) {
         let delays = delays(DelayModel::new(law.built()).unordered(), seed, times.len());
         let model = DelayModel::new(law.built()).unordered();
-        let mut link = Link::new(Impairments::NONE.with_delay(model), Seed(seed));
+        let mut link = Link::new(Impairments::NONE.with_delay(model), Seed::new(seed));
         for (now, delay) in times.into_iter().zip(delays) {
             prop_assert_eq!(only(&link.transmit(at(now), &[0; 9][..now as usize % 10])).at, at(now + delay));
         }
@@ -296,7 +296,7 @@ fn what_is_held_back_is_held_exactly_so_long_and_as_often_as_asked() {
             assert_eq!((reorder.probability(), reorder.by()), (probability(p), ms(10)));
             let delay = DelayModel::new(DelayLaw::fixed(ms(3)).unwrap());
             let impairments = Impairments::NONE.with_reorder(reorder).with_delay(delay);
-            let mut link = Link::new(impairments, Seed(seed));
+            let mut link = Link::new(impairments, Seed::new(seed));
             let held: Vec<_> = (0..N as u64)
                 .map(|n| match only(&link.transmit(at(n), b"x")).at.as_nanos() - n {
                     13_000_000 => true,
@@ -373,7 +373,7 @@ fn assert_moments(sample: &[u64], law: &Law, what: &str) {
 fn delays(model: DelayModel, seed: u64, n: usize) -> Vec<u64> {
     // Far enough apart that nobody waits for the one before.
     const APART: u64 = 1 << 34;
-    let mut link = Link::new(Impairments::NONE.with_delay(model), Seed(seed));
+    let mut link = Link::new(Impairments::NONE.with_delay(model), Seed::new(seed));
     (0..n as u64)
         .map(|n| {
             let now = n % (1 << 29) * APART;

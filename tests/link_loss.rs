@@ -71,7 +71,7 @@ fn runs_of_losses_are_as_many_as_chance_makes() {
 
 #[test]
 fn every_datagram_is_counted_once_and_what_is_delivered_arrives_at_once() {
-    let mut link = Link::new(Impairments::loss(probability(0.3)), Seed(5));
+    let mut link = Link::new(Impairments::loss(probability(0.3)), Seed::new(5));
     assert_eq!(*link.stats(), LinkStats::NONE);
     assert_eq!(LinkStats::default(), LinkStats::NONE);
     let (mut delivered, mut lost, mut bursts, mut in_burst) = (0, 0, 0, false);
@@ -143,7 +143,7 @@ fn loss_and_mean_burst_are_those_asked_for() {
             let model = LossModel::bursts(probability(loss), burst).unwrap();
             let what = format!("{loss} in {burst}, seed {seed}");
             assert!((model.stationary_loss() - loss).abs() < 1e-12 && (model.mean_burst() - burst).abs() < 1e-9);
-            let mut link = Link::new(Impairments::NONE.with_loss(model), Seed(seed));
+            let mut link = Link::new(Impairments::NONE.with_loss(model), Seed::new(seed));
             let lost = losses_of(&mut link, MILLION);
             assert_inflated(count(&lost), MILLION, loss, model.variance_inflation(), &what);
             assert_transitions(&lost, loss / (1.0 - loss) / burst, 1.0 - 1.0 / burst, &what);
@@ -330,7 +330,7 @@ fn every_set_of_places_in_a_block_is_as_likely_as_any_other() {
 fn a_block_that_shrinks_keeps_what_it_has_and_the_next_is_exact() {
     let exactly = |drops, of| Impairments::NONE.with_loss(LossModel::exactly(drops, of).unwrap());
     for seed in 0..100 {
-        let mut link = Link::new(exactly(50, 100), Seed(seed));
+        let mut link = Link::new(exactly(50, 100), Seed::new(seed));
         losses_of(&mut link, 30);
         link.reconfigure(exactly(3, 10));
         let rest = losses_of(&mut link, 10);
@@ -345,7 +345,7 @@ fn a_block_that_shrinks_keeps_what_it_has_and_the_next_is_exact() {
 fn a_pattern_repeats_for_ever() {
     for places in [1, 2, 3, 5, 63, 64] {
         for seed in SEEDS {
-            let pattern: Vec<_> = (0..places).map(|place| Seed(seed).draw(place) & 1 == 1).collect();
+            let pattern: Vec<_> = (0..places).map(|place| Seed::new(seed).draw(place) & 1 == 1).collect();
             let model = LossModel::pattern(&pattern).unwrap();
             let lost = losses_by(model, seed, 1000);
             assert!(lost.iter().zip(pattern.iter().cycle()).all(|(lost, expected)| lost == expected));

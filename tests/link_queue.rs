@@ -97,7 +97,7 @@ fn what_propagates_does_not_wait_in_the_queue() {
         let delay = DelayModel::new(DelayLaw::fixed(Duration::from_secs(10)).unwrap());
         let reorder = Reorder::new(Probability::ONE, Duration::from_secs(5)).unwrap();
         let slow = hop(queue).with_delay(delay).with_reorder(reorder);
-        let (mut near, mut far) = (Link::new(hop(queue), Seed(1)), Link::new(slow, Seed(1)));
+        let (mut near, mut far) = (Link::new(hop(queue), Seed::new(1)), Link::new(slow, Seed::new(1)));
         for n in 0..10_000 {
             // 4 ms of sending every 3 ms.
             let now = at(n * 3_000_000);
@@ -132,7 +132,7 @@ fn an_overloaded_hop_carries_its_rate_to_within_one_datagram() {
 fn what_is_lost_behind_the_hop_has_used_it_and_what_is_dropped_before_has_not() {
     let hop = Bottleneck::new(8_000, QueueLimit::Datagrams(2)).unwrap();
     let lossy = Impairments::NONE.with_headers(0).with_bottleneck(hop).with_loss(LossModel::pattern(&[true]).unwrap());
-    let mut link = Link::new(lossy, Seed(1));
+    let mut link = Link::new(lossy, Seed::new(1));
     let fates = [DropCause::Loss, DropCause::Loss, DropCause::Loss, DropCause::Queue].map(Fate::Dropped);
     assert_eq!([0; 4].map(|_| link.transmit(at(0), &[0; 1000])), fates);
     assert_eq!((link.stats().dropped.loss, link.stats().dropped.queue, link.stats().bursts), (3, 1, 1));
@@ -144,7 +144,7 @@ fn what_is_lost_behind_the_hop_has_used_it_and_what_is_dropped_before_has_not() 
 #[test]
 fn loss_behind_an_overloaded_hop_is_still_the_loss_asked_for() {
     let hop = Bottleneck::new(1_000_000, QueueLimit::Datagrams(3)).unwrap();
-    let mut link = Link::new(Impairments::loss(probability(0.3)).with_bottleneck(hop), Seed(3));
+    let mut link = Link::new(Impairments::loss(probability(0.3)).with_bottleneck(hop), Seed::new(3));
     for n in 0..MILLION as u64 {
         link.transmit(at(n * 100_000), &[0; 97]);
     }
@@ -160,7 +160,7 @@ fn a_new_rate_holds_from_the_next_datagram_on_and_the_queue_stays() {
         let hop = Bottleneck::new(rate, QueueLimit::Datagrams(limit)).unwrap();
         Impairments::NONE.with_headers(0).with_bottleneck(hop)
     };
-    let mut link = Link::new(impairments(8_000, 2), Seed(1));
+    let mut link = Link::new(impairments(8_000, 2), Seed::new(1));
     let seconds = |link: &mut Link| match link.transmit(at(0), &[0; 1000]) {
         Fate::Delivered(copies) => Some(copies.as_slice()[0].at.as_nanos() / SECOND),
         _ => None,
@@ -296,5 +296,5 @@ fn nth_departure(k: u64, packet: u64, rate: u64) -> u64 {
 
 fn link(rate: u64, queue: QueueLimit, headers: u32) -> Link {
     let hop = Bottleneck::new(rate, queue).unwrap();
-    Link::new(Impairments::NONE.with_headers(headers).with_bottleneck(hop), Seed(1))
+    Link::new(Impairments::NONE.with_headers(headers).with_bottleneck(hop), Seed::new(1))
 }

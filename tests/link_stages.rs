@@ -32,7 +32,7 @@ fn as_many_are_duplicated_as_asked_and_both_copies_arrive_together() {
         for p in RATES {
             let duplicate = Duplicate::new(probability(p));
             assert_eq!((duplicate.probability(), duplicate.lateness()), (probability(p), None));
-            let mut link = Link::new(Impairments::NONE.with_duplicate(duplicate), Seed(seed));
+            let mut link = Link::new(Impairments::NONE.with_duplicate(duplicate), Seed::new(seed));
             let twice: Vec<_> = (0..N as u64)
                 .map(|n| match copies(&link.transmit(at(n), b"datagram")) {
                     [_] => false,
@@ -62,8 +62,8 @@ fn second_copies_are_as_late_as_the_law_says() {
             let jitter = DelayModel::new(DelayLaw::uniform(ms(20), ms(10)).unwrap());
             let reorder = Reorder::new(Probability::HALF, ms(7)).unwrap();
             let plain = Impairments::NONE.with_delay(jitter).with_reorder(reorder);
-            let mut alone = Link::new(plain.clone(), Seed(seed));
-            let mut link = Link::new(plain.with_duplicate(duplicate), Seed(seed));
+            let mut alone = Link::new(plain.clone(), Seed::new(seed));
+            let mut link = Link::new(plain.with_duplicate(duplicate), Seed::new(seed));
             let late = (0..N as u64).map(|n| match copies(&link.transmit(at(n), b"x")) {
                 [one, two] => {
                     assert_eq!(*one, only(&alone.transmit(at(n), b"x")));
@@ -82,7 +82,7 @@ fn what_is_lost_has_no_copies() {
     for seed in SEEDS {
         let lossy = Impairments::loss(probability(0.3));
         let lost = losses(lossy.clone(), seed, N);
-        let mut link = Link::new(lossy.with_duplicate(duplicate.clone()), Seed(seed));
+        let mut link = Link::new(lossy.with_duplicate(duplicate.clone()), Seed::new(seed));
         let made: Vec<_> = (0..N).map(|_| copies(&link.transmit(at(0), b"x")).len()).collect();
         assert!(made.iter().zip(&lost).all(|(&made, &lost)| (made == 0) == lost));
         let kept = made.iter().filter(|&&made| made > 0).count();
@@ -98,7 +98,7 @@ fn as_many_are_cut_as_asked_to_any_shorter_length_alike() {
         for p in RATES {
             let truncate = Truncate::new(probability(p));
             assert_eq!((truncate.probability(), truncate.length()), (probability(p), None));
-            let mut link = Link::new(Impairments::NONE.with_truncate(truncate), Seed(seed));
+            let mut link = Link::new(Impairments::NONE.with_truncate(truncate), Seed::new(seed));
             let lengths: Vec<_> = (0..N).map(|_| only(&link.transmit(at(0), &[0; 10])).len).collect();
             let cut: Vec<_> = lengths.iter().map(|&len| len < 10).collect();
             assert_rate(&cut, p, &format!("cuts, {p}, seed {seed}"));
@@ -108,7 +108,7 @@ fn as_many_are_cut_as_asked_to_any_shorter_length_alike() {
                 assert_binomial(so_long, count(&cut), 0.1, &format!("length {len}, seed {seed}"));
             }
         }
-        let mut link = Link::new(Impairments::NONE.with_truncate(Truncate::new(Probability::ONE)), Seed(seed));
+        let mut link = Link::new(Impairments::NONE.with_truncate(Truncate::new(Probability::ONE)), Seed::new(seed));
         let lengths = (0..N).map(|_| only(&link.transmit(at(0), &[0; 65_507])).len as u64);
         assert_law(lengths.collect(), |x| ((x + 1.0) / 65_507.0).clamp(0.0, 1.0), &format!("lengths, seed {seed}"));
     }
@@ -118,16 +118,16 @@ fn as_many_are_cut_as_asked_to_any_shorter_length_alike() {
 fn a_cut_to_a_length_spares_what_is_not_longer() {
     let truncate = Truncate::new(Probability::ONE).to(100);
     assert_eq!(truncate.length(), Some(100));
-    let mut link = Link::new(Impairments::NONE.with_truncate(truncate), Seed(1));
+    let mut link = Link::new(Impairments::NONE.with_truncate(truncate), Seed::new(1));
     let left = [0, 1, 99, 100, 101, 65_507].map(|len| only(&link.transmit(at(0), &vec![0; len])).len);
     assert_eq!((left, link.stats().truncated), ([0, 1, 99, 100, 100, 100], 2));
     for seed in SEEDS {
         let half = Impairments::NONE.with_truncate(Truncate::new(Probability::HALF).to(1));
-        let mut link = Link::new(half, Seed(seed));
+        let mut link = Link::new(half, Seed::new(seed));
         let cut: Vec<_> = (0..N).map(|_| only(&link.transmit(at(0), b"long")).len == 1).collect();
         assert_rate(&cut, 0.5, &format!("cuts to 1, seed {seed}"));
     }
-    let mut link = Link::new(Impairments::NONE.with_truncate(Truncate::new(Probability::ONE)), Seed(1));
+    let mut link = Link::new(Impairments::NONE.with_truncate(Truncate::new(Probability::ONE)), Seed::new(1));
     assert_eq!((only(&link.transmit(at(0), b"")).len, link.stats().truncated), (0, 0), "nothing to cut");
     assert_eq!((only(&link.transmit(at(0), b"x")).len, link.stats().truncated), (0, 1));
 }
@@ -140,7 +140,7 @@ fn a_corrupted_datagram_differs_in_exactly_so_many_bits() {
         for bits in 1..=8 {
             let corrupt = Corrupt::new(probability(0.9)).bits(bits).unwrap();
             assert_eq!((corrupt.probability(), corrupt.bit_count()), (probability(0.9), bits));
-            let mut link = Link::new(Impairments::NONE.with_corrupt(corrupt), Seed(seed));
+            let mut link = Link::new(Impairments::NONE.with_corrupt(corrupt), Seed::new(seed));
             let mut corrupted = 0;
             for n in 0..10_000 {
                 let original: Vec<_> = (0..n % 70).map(|byte| (byte * n) as u8).collect();
@@ -161,7 +161,7 @@ fn as_many_are_corrupted_as_asked_and_each_bit_alike() {
     for seed in SEEDS {
         for (p, bits) in [(0.0, 1), (0.01, 1), (0.5, 3), (1.0, 1), (1.0, 2), (1.0, 8)] {
             let corrupt = Corrupt::new(probability(p)).bits(bits).unwrap();
-            let mut link = Link::new(Impairments::NONE.with_corrupt(corrupt), Seed(seed));
+            let mut link = Link::new(Impairments::NONE.with_corrupt(corrupt), Seed::new(seed));
             let fates: Vec<_> = (0..N).map(|_| only(&link.transmit(at(0), &[0; 3])).flips).collect();
             let hit: Vec<_> = fates.iter().map(|flips| !flips.as_slice().is_empty()).collect();
             let what = format!("{bits} bits, {p}, seed {seed}");
@@ -188,14 +188,14 @@ fn as_many_are_corrupted_as_asked_and_each_bit_alike() {
 #[test]
 fn datagrams_with_fewer_bits_than_asked_are_all_flipped() {
     let corrupt = Corrupt::new(Probability::ONE);
-    let mut link = Link::new(Impairments::NONE.with_corrupt(corrupt.bits(8).unwrap()), Seed(1));
+    let mut link = Link::new(Impairments::NONE.with_corrupt(corrupt.bits(8).unwrap()), Seed::new(1));
     assert!(only(&link.transmit(at(0), b"")).flips.as_slice().is_empty());
     assert_eq!(link.stats().corrupted, 0);
     let copy = only(&link.transmit(at(0), b"\x5a"));
     assert_eq!(copy.damage(&mut [0x5a]), &[0xa5]);
     // What is cut cannot be flipped; every flip shows in what is left.
     let cut = Impairments::NONE.with_corrupt(corrupt.bits(3).unwrap()).with_truncate(Truncate::new(Probability::ONE));
-    let mut link = Link::new(cut, Seed(2));
+    let mut link = Link::new(cut, Seed::new(2));
     for _ in 0..N {
         let copy = only(&link.transmit(at(0), b"abc"));
         assert_eq!(differing(&copy, b"abc").len(), if copy.len == 0 { 0 } else { 3 });
@@ -209,7 +209,7 @@ fn the_copies_of_a_datagram_are_damaged_each_for_itself() {
         .with_corrupt(Corrupt::new(Probability::HALF))
         .with_truncate(Truncate::new(probability(0.3)));
     for seed in SEEDS {
-        let mut link = Link::new(impairments.clone(), Seed(seed));
+        let mut link = Link::new(impairments.clone(), Seed::new(seed));
         let [mut flipped, mut cut, mut same_bit] = [(); 3].map(|()| [Vec::new(), Vec::new()]);
         for _ in 0..N {
             let Fate::Delivered(copies) = link.transmit(at(0), &[0; 1000]) else { panic!("lost") };
@@ -240,7 +240,7 @@ fn what_fits_into_the_mtu_with_its_headers_passes_and_one_byte_more_does_not() {
         for oversize in [Oversize::Drop, Oversize::Error, Oversize::Truncate] {
             let clamp = MtuClamp::new(Pmtu::new(pmtu), oversize);
             assert_eq!((clamp.pmtu(), clamp.oversize()), (Pmtu::new(pmtu), oversize));
-            let mut link = Link::new(Impairments::NONE.with_headers(headers).with_mtu(clamp), Seed(1));
+            let mut link = Link::new(Impairments::NONE.with_headers(headers).with_mtu(clamp), Seed::new(1));
             let fits = vec![0; limit.into()];
             assert_eq!(only(&link.transmit(at(0), &fits)).len, fits.len());
             let fate = link.transmit(at(0), &[&fits[..], &[0]].concat());
@@ -255,7 +255,7 @@ fn what_fits_into_the_mtu_with_its_headers_passes_and_one_byte_more_does_not() {
     }
     // Where the headers alone are too large, not even an empty datagram passes.
     for oversize in [Oversize::Drop, Oversize::Error, Oversize::Truncate] {
-        let mut link = Link::new(Impairments::NONE.with_mtu(MtuClamp::new(Pmtu::new(27), oversize)), Seed(1));
+        let mut link = Link::new(Impairments::NONE.with_mtu(MtuClamp::new(Pmtu::new(27), oversize)), Seed::new(1));
         assert!(!matches!(link.transmit(at(0), b""), Fate::Delivered(_)), "{oversize:?}");
         assert_eq!((link.stats().dropped.mtu, link.stats().clamped), (1, 0));
     }
@@ -268,7 +268,7 @@ fn what_is_cut_to_the_mtu_is_sent_and_damaged_as_short_as_it_is() {
     let hop = udp_retry::fault::Bottleneck::new(8, udp_retry::fault::QueueLimit::Bytes(0)).unwrap();
     let corrupt = Corrupt::new(Probability::ONE).bits(8).unwrap();
     let impairments = Impairments::NONE.with_mtu(clamp).with_bottleneck(hop).with_corrupt(corrupt);
-    let mut link = Link::new(impairments, Seed(1));
+    let mut link = Link::new(impairments, Seed::new(1));
     for n in 0..1000 {
         let now = at(n * 100_000_000_000);
         let copy = only(&link.transmit(now, &[0; 1472]));
@@ -294,7 +294,7 @@ fn an_outage_begins_and_ends_to_the_nanosecond() {
     let all = outages(&[again, once, Outage::new(ns(1995), ns(100)).unwrap()], 2000);
     assert_eq!(all, expected.iter().copied().chain(1995..2000).collect::<Vec<_>>());
     let end = Outage::new(ns(u64::MAX), ns(u64::MAX)).unwrap();
-    let mut link = Link::new(Impairments::NONE.with_outage(end).unwrap(), Seed(1));
+    let mut link = Link::new(Impairments::NONE.with_outage(end).unwrap(), Seed::new(1));
     only(&link.transmit(at(u64::MAX - 1), b"x"));
     assert_eq!(link.transmit(at(u64::MAX), b"x"), Fate::Dropped(DropCause::Outage));
 }
@@ -337,7 +337,7 @@ fn a_script_does_what_it_says_to_whom_it_says() {
     for seed in SEEDS {
         let script = Script::new(rules).unwrap();
         assert!(script.rules().is_sorted() && script.rules().len() == rules.len());
-        let mut link = Link::new(Impairments::NONE.with_script(script), Seed(seed));
+        let mut link = Link::new(Impairments::NONE.with_script(script), Seed::new(seed));
         let fates: Vec<_> = (0..12).map(|_| link.transmit(at(1), b"datagram")).collect();
         let seen = |n: usize| -> Vec<_> {
             let seen = |copy: &Delivery| (copy.at.since(at(1)), copy.len, copy.flips.as_slice().to_vec());
@@ -401,7 +401,7 @@ fn what_the_script_does_chance_does_not_do_again() {
         (2, Rule::Delay { by: ms(4) }),
         (3, Rule::Duplicate { after: ms(1) }),
     ]);
-    let mut link = Link::new(certain.with_script(script.unwrap()), Seed(1));
+    let mut link = Link::new(certain.with_script(script.unwrap()), Seed::new(1));
     let first = link.transmit(at(0), b"datagram");
     let [one, two] = copies(&first) else { panic!("{first:?}") };
     assert_eq!((one.at, one.len, one.flips.as_slice().len()), (at(0).after(ms(10)), 5, 1), "its bit by chance");
@@ -424,7 +424,7 @@ fn differing(copy: &Delivery, original: &[u8]) -> Vec<u32> {
 /// The moments at which nothing passes.
 fn outages(outages: &[Outage], until: u64) -> Vec<u64> {
     let path = outages.iter().try_fold(Impairments::NONE, |path, &outage| path.with_outage(outage)).unwrap();
-    let mut link = Link::new(path, Seed(1));
+    let mut link = Link::new(path, Seed::new(1));
     let dark: Vec<_> =
         (0..until).filter(|&now| link.transmit(at(now), b"x") == Fate::Dropped(DropCause::Outage)).collect();
     assert_eq!(link.stats().dropped.outage, dark.len() as u64);

@@ -30,7 +30,7 @@ static ZEROS: [u8; 65_507] = [0; 65_507];
 fn any_set_of_stages_does_what_each_of_them_does_alone() {
     for seed in SEEDS {
         for set in 0..1 << (UNORDERED + 1) {
-            let mut link = Link::new(path(set), Seed(seed));
+            let mut link = Link::new(path(set), Seed::new(seed));
             let mut composed = Composed::new(set, seed);
             for n in 0..60 {
                 let (now, datagram) = (at(n * 700_000), &ZEROS[..(n * n * 13 % 300) as usize]);
@@ -44,7 +44,7 @@ fn any_set_of_stages_does_what_each_of_them_does_alone() {
 fn no_stage_decides_as_another_does() {
     for seed in SEEDS {
         let decide = |path: Impairments, yes: fn(&Fate) -> bool| -> Vec<_> {
-            let mut link = Link::new(path, Seed(seed));
+            let mut link = Link::new(path, Seed::new(seed));
             (0..N).map(|_| yes(&link.transmit(at(0), &[0; 64]))).collect()
         };
         let (none, half) = (Impairments::NONE, Probability::HALF);
@@ -80,13 +80,13 @@ fn links_of_other_seeds_clients_and_directions_share_no_decision() {
     let mut all = Vec::new();
     for seed in SEEDS {
         for direction in [Direction::ToServer, Direction::ToClient] {
-            all.extend([0, 1, 2, u64::MAX].map(|client| direction.link_seed(Seed(seed), client)));
+            all.extend([0, 1, 2, u64::MAX].map(|client| direction.link_seed(Seed::new(seed), client)));
             assert_eq!(direction.opposite().opposite(), direction);
-            assert_ne!(direction.link_seed(Seed(seed), 0), direction.opposite().link_seed(Seed(seed), 0));
+            assert_ne!(direction.link_seed(Seed::new(seed), 0), direction.opposite().link_seed(Seed::new(seed), 0));
         }
-        all.push(Seed(seed));
+        all.push(Seed::new(seed));
     }
-    let all: Vec<_> = all.iter().map(|seed| losses(Impairments::loss(Probability::HALF), seed.0, N)).collect();
+    let all: Vec<_> = all.iter().map(|seed| losses(Impairments::loss(Probability::HALF), seed.number(), N)).collect();
     for (n, one) in all.iter().enumerate() {
         for other in &all[n + 1..] {
             assert_uncorrelated(one, other, 0.5, "two links");
@@ -97,7 +97,7 @@ fn links_of_other_seeds_clients_and_directions_share_no_decision() {
 #[test]
 fn neither_time_nor_content_nor_a_look_at_the_counters_changes_a_fate() {
     let plain = losses(Impairments::loss(Probability::HALF), 9, 10_000);
-    let mut link = Link::new(Impairments::loss(Probability::HALF), Seed(9));
+    let mut link = Link::new(Impairments::loss(Probability::HALF), Seed::new(9));
     for (n, lost) in (0..10_000_u64).zip(plain) {
         let _ = (link.stats(), link.impairments(), link.clone().transmit(at(0), b""));
         let fate = link.transmit(at(n * n * 1_000_000), &n.to_be_bytes()[..n as usize % 9]);
@@ -115,8 +115,8 @@ fn new_settings_start_no_number_anew() {
         let others = [Impairments::loss(Probability::HALF), Impairments::NONE.with_delay(jitter)];
         let pattern = Impairments::NONE.with_loss(LossModel::pattern(&[true, false, false]).unwrap());
         for path in stages.into_iter().chain(others).chain([pattern]) {
-            let mut always = Link::new(path.clone(), Seed(seed));
-            let mut late = Link::new(Impairments::NONE, Seed(seed));
+            let mut always = Link::new(path.clone(), Seed::new(seed));
+            let mut late = Link::new(Impairments::NONE, Seed::new(seed));
             for n in 0..500 {
                 let now = at(n * 1_000_000_000);
                 let fates = (always.transmit(now, &[0; 99]), late.transmit(now, &[0; 99]));
@@ -135,7 +135,7 @@ fn new_settings_start_no_number_anew() {
 #[test]
 fn a_chain_goes_on_in_its_state_under_new_settings() {
     for seed in 0..1000 {
-        let mut link = Link::new(Impairments::NONE.with_loss(chain(0.3, 0.3)), Seed(seed));
+        let mut link = Link::new(Impairments::NONE.with_loss(chain(0.3, 0.3)), Seed::new(seed));
         for _ in 0..5 {
             link.transmit(at(0), b"x");
         }
@@ -146,7 +146,7 @@ fn a_chain_goes_on_in_its_state_under_new_settings() {
         // The delays as well: hardly any new part in them.
         let law = DelayLaw::normal(ms(100), ms(10)).unwrap();
         let delay = |rho| DelayModel::new(law.clone()).unordered().correlated(probability(rho)).unwrap();
-        let mut link = Link::new(Impairments::NONE.with_delay(delay(0.1)), Seed(seed));
+        let mut link = Link::new(Impairments::NONE.with_delay(delay(0.1)), Seed::new(seed));
         for _ in 0..5 {
             link.transmit(at(0), b"x");
         }
@@ -160,7 +160,7 @@ fn a_chain_goes_on_in_its_state_under_new_settings() {
 #[test]
 fn a_shorter_way_overtakes_nobody_unless_told_to() {
     let fixed = |delay| DelayModel::new(DelayLaw::fixed(ms(delay)).unwrap());
-    let mut link = Link::new(Impairments::NONE.with_delay(fixed(100)), Seed(1));
+    let mut link = Link::new(Impairments::NONE.with_delay(fixed(100)), Seed::new(1));
     let mut arrival = |path, now| {
         link.reconfigure(path);
         only(&link.transmit(at(0).after(ms(now)), b"x")).at
@@ -185,9 +185,9 @@ proptest! {
         path in any_impairments::impairments(), other in any_impairments::impairments(), seed: u64,
         traffic in prop::collection::vec((moment(), length(), prop::bool::weighted(0.1)), 1..60),
     ) {
-        let mut link = Link::new(path.clone(), Seed(seed));
+        let mut link = Link::new(path.clone(), Seed::new(seed));
         // The same once more, told its settings before every datagram.
-        let mut told = Link::new(path.clone(), Seed(seed));
+        let mut told = Link::new(path.clone(), Seed::new(seed));
         let mut seen = LinkStats::default();
         for (now, len, changed) in traffic {
             if changed {
@@ -264,7 +264,7 @@ fn losses_are_the_same_on_every_platform_and_version() {
 
 #[test]
 fn fates_are_the_same_on_every_platform_and_version() {
-    let mut link = Link::new(path((1 << STAGES) - 1), Seed(7));
+    let mut link = Link::new(path((1 << STAGES) - 1), Seed::new(7));
     let mut table = String::new();
     for n in 0..48 {
         let now = at(n * 700_000);
@@ -298,7 +298,7 @@ struct Composed {
 
 impl Composed {
     fn new(set: u32, seed: u64) -> Self {
-        let link = |path| Link::new(path, Seed(seed));
+        let link = |path| Link::new(path, Seed::new(seed));
         let twice = |stage: usize| link(path(set & 1 << stage).with_duplicate(Duplicate::new(Probability::ONE)));
         // Each delay as it was drawn.
         let stages = std::array::from_fn(|stage| link(path(set & 1 << stage | 1 << UNORDERED)));

@@ -22,7 +22,7 @@ mod world;
 #[test]
 fn the_loss_table_is_as_stored_and_as_theory_says() {
     let row = |(row, name): (u64, &&str)| {
-        let of_row = |&loss| Cell::measured(policy(name), loss, Seed(SEED).derive(row).derive(u64::from(loss)));
+        let of_row = |&loss| Cell::measured(policy(name), loss, Seed::new(SEED).derive(row).derive(u64::from(loss)));
         LOSSES.iter().map(of_row).collect()
     };
     let cells: Vec<Vec<Cell>> = (0..).zip(&POLICIES).map(row).collect();

@@ -136,7 +136,7 @@ fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     let recorded = fs::read_to_string(&first.0).unwrap();
     let lines: Vec<Value> = recorded.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let profile = Profile::both(spec.parse().unwrap());
-    let mut link = Link::new(profile.to_server, Direction::ToServer.link_seed(Seed(9), 0));
+    let mut link = Link::new(profile.to_server, Direction::ToServer.link_seed(Seed::new(9), 0));
     let requests: Vec<&Value> = lines.iter().filter(|line| line["direction"] == "to_server").collect();
     assert_eq!(requests.len(), 60);
     for line in requests {

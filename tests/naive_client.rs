@@ -173,7 +173,7 @@ fn bug_14_a_fleet_that_starts_together_stays_in_step() {
             .map(|client| {
                 let net = world(|net| path(net, "loss 100%", "none"));
                 net.record();
-                let builder = ReliableRequester::builder(transaction_id(0..1)).policy(policy).seed(Seed(client));
+                let builder = ReliableRequester::builder(transaction_id(0..1)).policy(policy).seed(Seed::new(client));
                 let _ = builder.over(connect(&net)).request(b"x");
                 net.events()[1].at
             })
@@ -277,7 +277,7 @@ fn bug_23_one_forged_datagram_is_enough() {
     // Whoever forges without seeing the path guesses the port, and with an id the id too.
     let stamped = |seed| {
         let net = world(|net| net.serve(SERVER, echo()).unwrap());
-        let builder = ReliableRequester::builder(transaction_id(0..8).stamped()).seed(Seed(seed));
+        let builder = ReliableRequester::builder(transaction_id(0..8).stamped()).seed(Seed::new(seed));
         let reply = builder.over(connect(&net)).request(&[0; 8]).unwrap().payload().to_vec();
         u64::from_be_bytes(reply.try_into().unwrap())
     };

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use udp_retry::Seed;
 use udp_retry::requester::Builder;
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
@@ -176,7 +177,7 @@ fn asking_an_ended_transaction_again_shows_nothing_again() {
     let policy = RetryPolicy::LAN.with_max_transmissions(1).unwrap();
     let mut transaction = Transaction::new(policy, transaction_id(0..4)).with_observer(observer);
     for start in [7, 1007].map(at_ms) {
-        transaction.start(PING, start, 0);
+        transaction.start(PING, start, Seed::new(0));
         assert_eq!(transaction.next(start), Next::Transmit);
         transaction.on_transmitted(start);
         for later in [100, 100, 150] {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use exact::{Drawn, ONE, Settings};
 use proptest::prelude::*;
+use udp_retry::Seed;
 use udp_retry::fault::NotAProbability;
 use udp_retry::policy::{Backoff, Jitter, LastWait, PolicyError, RetryBudget, RttEstimator};
 use udp_retry::{Probability, RetryPolicy};
@@ -308,7 +309,7 @@ fn policies_can_be_built_at_compile_time() {
         Err(error) => Err(error),
     };
     assert_eq!(POLICY.map(|policy| policy.max_transmissions()), Ok(3));
-    const DELAY: Duration = RetryPolicy::LAN.backoff().delay(2, 7);
+    const DELAY: Duration = RetryPolicy::LAN.backoff().delay(2, Seed::new(7));
     assert_eq!(DELAY, Duration::from_millis(400));
 }
 

@@ -71,7 +71,7 @@ fn every_name_is_a_profile_and_nothing_else_is() {
 fn loss_and_bursts_are_as_stated() {
     for_each_way(|what, stated, spec| {
         let (loss, burst) = (stated.loss.0 / 100.0, stated.loss.1);
-        let mut link = Link::new(spec.clone(), Seed(11));
+        let mut link = Link::new(spec.clone(), Seed::new(11));
         let (mut lost, mut bursts, mut before) = (0_u64, 0_u64, false);
         for n in 0..MANY {
             let here = link.transmit(at_ms(n * 1000), &[0; 1250]) == Fate::Dropped(DropCause::Loss);
@@ -96,7 +96,7 @@ fn delay_and_jitter_are_as_stated() {
     for_each_way(|what, stated, spec| {
         // Held back and doubled is what `evil` says of itself besides.
         let spec = spec.clone().with_reorder(never_held());
-        let mut link = Link::new(spec, Seed(12));
+        let mut link = Link::new(spec, Seed::new(12));
         let service = stated.rate.map_or(0, |rate| (1278 * 8 * 1_000_000_000_u64).div_ceil(rate));
         let mut delays = Vec::new();
         for n in 0..MANY {
@@ -137,7 +137,7 @@ fn delay_and_jitter_are_as_stated() {
 #[test]
 fn order_is_kept_but_for_what_is_held_back() {
     for_each_way(|what, _, spec| {
-        let mut link = Link::new(spec.clone(), Seed(13));
+        let mut link = Link::new(spec.clone(), Seed::new(13));
         let (mut latest, mut held, mut seen) = (Timestamp::ZERO, 0, 0);
         for n in 0..100_000 {
             // Closer together than any jitter.
@@ -182,7 +182,7 @@ fn every_rate_is_carried_to_the_last_datagram() {
 
 /// Datagrams that pass within the window, and those that waited when the first one found no room.
 fn overloaded(spec: Impairments, rate: u64, least: Duration, mean: Duration) -> (f64, f64) {
-    let mut link = Link::new(spec, Seed(14));
+    let mut link = Link::new(spec, Seed::new(14));
     let service = (BITS * 1e9 / rate as f64) as u64;
     let (mut passed, mut waiting) = (0.0, None);
     // Three for each one that there is room for, until well after the window.
@@ -216,7 +216,7 @@ fn half_of_the_books_requests_are_lost_and_no_reply_is() {
     let book = Profile::named("book_half").unwrap();
     assert_eq!(book.to_server, Impairments::loss(Probability::HALF));
     assert_eq!(book.direction(Direction::ToClient), &Impairments::NONE);
-    let mut link = Link::new(book.to_client, Seed(1));
+    let mut link = Link::new(book.to_client, Seed::new(1));
     for n in 0..10_000 {
         let Fate::Delivered(copies) = link.transmit(at_ms(n), &[1; 77]) else { panic!("a reply is lost") };
         let [copy] = copies.as_slice() else { panic!("a reply is doubled") };
@@ -238,7 +238,7 @@ fn evil_is_as_evil_as_it_says() {
     let reorder = evil.to_server.reorder().unwrap();
     assert_eq!((reorder.probability(), reorder.by()), ("10%".parse().unwrap(), ms(100)));
     let words = "duplicates 10 % up to 5 s late, corrupts 1 %, truncates 0.5 %, holds 10 % back by 100 ms";
-    assert!(include_str!("../src/fault/profile.rs").contains(words));
+    assert!(include_str!("../src/fault/impairment/profile.rs").contains(words));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn the_table_of_the_documentation_is_this_one_and_the_one_that_is_read() {
 
 /// The table of `Profile`, a line for each direction.
 fn documented() -> BTreeMap<String, Stated> {
-    let rows = include_str!("../src/fault/profile.rs").lines().filter_map(|line| line.strip_prefix("/// |"));
+    let rows = include_str!("../src/fault/impairment/profile.rs").lines().filter_map(|line| line.strip_prefix("/// |"));
     let (mut table, mut name) = (BTreeMap::new(), String::new());
     for row in rows.skip(2) {
         let cells: Vec<_> = row.split('|').map(str::trim).collect();

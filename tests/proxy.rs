@@ -18,7 +18,7 @@ use udp_retry::fault::{
     Bottleneck, Corrupt, DelayLaw, DelayModel, Delivery, Direction, DirectionStats, Duplicate, Fate, Link, LossModel,
     LossySink, MtuClamp, Oversize, Profile, QueueLimit, Record, Reorder, Rule, Script, Trace, Truncate,
 };
-use udp_retry::proxy::{Builder, Proxy, ProxyStats};
+use udp_retry::proxy::{Proxy, ProxyBuilder, ProxyStats};
 use udp_retry::size::Pmtu;
 use udp_retry::transport::Transport;
 use udp_retry::{ConnectedUdp, Impairments, Probability, Seed};
@@ -687,7 +687,7 @@ fn a_signal_ends_a_run_early_and_without_an_error() {
 
 #[test]
 fn its_fates_are_those_of_a_bare_link_by_session_and_direction() {
-    const SEED: Seed = Seed(11);
+    const SEED: Seed = Seed::new(11);
     // A queue depends on the moments, which the records tell.
     let queue = Bottleneck::new(4_000_000, QueueLimit::Time(50 * MS)).unwrap();
     let profile = Profile { to_server: rough().with_bottleneck(queue), to_client: rough().with_loss(loss(0.3)) };
@@ -732,7 +732,7 @@ fn its_fates_are_those_of_a_bare_link_by_session_and_direction() {
 
 #[test]
 fn its_fates_are_those_of_a_sink_with_the_same_seed() {
-    const SEED: Seed = Seed(5);
+    const SEED: Seed = Seed::new(5);
     const REQUESTS: u8 = 200;
     let profile = Profile { to_server: rough(), to_client: rough().with_loss(loss(0.3)) };
     let service = Service::new("127.0.0.1:0", |_| vec![vec![9; 40]]);
@@ -779,7 +779,7 @@ fn its_fates_are_those_of_a_sink_with_the_same_seed() {
 #[test]
 fn a_recorded_run_is_repeated_by_its_trace() {
     let profile = Profile { to_server: rough(), to_client: rough() };
-    let run = |builder: Builder| {
+    let run = |builder: ProxyBuilder| {
         let service = Service::new("127.0.0.1:0", |_| vec![vec![9; 40]]);
         let (records, observer) = recording();
         let proxy = Running::start(builder.observer(observer), service.address);
@@ -795,13 +795,15 @@ fn a_recorded_run_is_repeated_by_its_trace() {
         drop(service);
         (Arc::try_unwrap(records).unwrap().into_inner().unwrap(), stats)
     };
-    let (recorded, stats) = run(Proxy::builder().profile(profile).seed(Seed(3)));
+    let (recorded, stats) = run(Proxy::builder().profile(profile).seed(Seed::new(3)));
     assert!(stats.to_server.fates.dropped.loss > 5 && stats.to_client.fates.dropped.loss > 5, "{stats:?}");
     let text: String = recorded.iter().map(|(_, record)| format!("{record}\n")).collect();
     let trace: Trace = text.parse().unwrap();
     // Neither the profile nor the seed nor a change of the settings shows.
-    let (replayed, stats) =
-        run(Proxy::builder().profile(Profile::both(Impairments::loss(Probability::ONE))).seed(Seed(99)).replay(trace));
+    let (replayed, stats) = run(Proxy::builder()
+        .profile(Profile::both(Impairments::loss(Probability::ONE)))
+        .seed(Seed::new(99))
+        .replay(trace));
     assert_eq!((stats.to_server.fates.dropped.loss, stats.to_client.fates.dropped.loss), (0, 0));
     for link in [0, 1] {
         for direction in [Direction::ToServer, Direction::ToClient] {
@@ -976,11 +978,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(builder: Builder, upstream: SocketAddr) -> Self {
+    fn start(builder: ProxyBuilder, upstream: SocketAddr) -> Self {
         Self::listen(builder, "127.0.0.1:0", upstream)
     }
 
-    fn listen(builder: Builder, listen: &str, upstream: SocketAddr) -> Self {
+    fn listen(builder: ProxyBuilder, listen: &str, upstream: SocketAddr) -> Self {
         let mut proxy = builder.bind(listen, upstream).unwrap();
         let (address, control) = (proxy.local_addr(), proxy.control());
         let (stop, latest) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(proxy.stats())));

@@ -528,8 +528,10 @@ fn a_reply_that_arrived_before_the_deadline_counts_although_it_is_read_after_it(
 fn the_jitter_follows_from_the_seed_and_differs_from_request_to_request() {
     let sent = |seed| {
         let policy = RetryPolicy::default();
-        let mut requester =
-            ReliableRequester::builder(transaction_id(0..4)).policy(policy).seed(Seed(seed)).over(Scripted::silent());
+        let mut requester = ReliableRequester::builder(transaction_id(0..4))
+            .policy(policy)
+            .seed(Seed::new(seed))
+            .over(Scripted::silent());
         [0, 1].map(|_| requester.request(PING).unwrap_err().timeline().transmissions().collect::<Vec<_>>())
     };
     assert_eq!(sent(7), sent(7));
@@ -544,7 +546,7 @@ fn a_stamped_id_is_the_same_in_every_transmission_and_another_in_every_request()
     let matcher = transaction_id(1..5).stamped();
     let lost_twice = |heard: Heard<'_>| if heard.ordinal % 3 == 2 { vec![reply(ms(1), heard.payload)] } else { vec![] };
     let run = |seed| {
-        let builder = ReliableRequester::builder(matcher.clone()).policy(RetryPolicy::LAN).seed(Seed(seed));
+        let builder = ReliableRequester::builder(matcher.clone()).policy(RetryPolicy::LAN).seed(Seed::new(seed));
         let mut requester = builder.over(Scripted::new(lost_twice));
         for n in 0..40_u8 {
             let answer = requester.request(&[n, 0, 0, 0, 0, n]).unwrap();
@@ -728,7 +730,8 @@ fn five_transmissions_at_half_loss_each_way_succeed_as_often_as_they_should() {
     let expected = 1.0 - 0.75_f64.powi(5);
     let sigma = (expected * (1.0 - expected) / f64::from(REQUESTS)).sqrt();
     for seed in [0, 1, u64::MAX] {
-        let lossy = LossySink::new(forgetful(Scripted::echo(ms(1))), Impairments::loss(Probability::HALF), Seed(seed));
+        let lossy =
+            LossySink::new(forgetful(Scripted::echo(ms(1))), Impairments::loss(Probability::HALF), Seed::new(seed));
         let mut requester = by_id(lossy);
         let mut transmissions = 0;
         let mut succeeded = 0;
@@ -787,7 +790,7 @@ fn wrong_of<T: Transport<Peer = usize>>(requester: &mut ReliableRequester<T>, re
 }
 
 fn by_id<T: Transport<Peer = usize>>(transport: T) -> ReliableRequester<T> {
-    ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(Seed(0)).over(transport)
+    ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(Seed::new(0)).over(transport)
 }
 
 fn without_ids(world: Scripted) -> ReliableRequester<Scripted> {

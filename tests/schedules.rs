@@ -8,6 +8,7 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use serde_json::Value;
 use udp_retry::RetryPolicy;
+use udp_retry::Seed;
 use udp_retry::policy::{Backoff, Deviation, Jitter, LastWait, Preset, Window};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, RetryTimer};
@@ -68,7 +69,7 @@ fn a_request_keeps_to_the_published_windows_whatever_is_drawn() {
 fn the_ends_of_the_windows_are_nearly_reached() {
     for preset in Preset::ALL {
         let (first, last) = preset.policy.backoff().bounds(0);
-        let waits: Vec<Duration> = (0..2000).map(|seed| preset.policy.backoff().delay(0, seed)).collect();
+        let waits: Vec<Duration> = (0..2000).map(|seed| preset.policy.backoff().delay(0, Seed::new(seed))).collect();
         let tolerance = (last - first) / 200;
         assert!(*waits.iter().min().unwrap() - first <= tolerance, "{}", preset.name);
         assert!(last - *waits.iter().max().unwrap() <= tolerance, "{}", preset.name);
@@ -79,7 +80,7 @@ fn the_ends_of_the_windows_are_nearly_reached() {
 fn start_delays_are_spread_over_their_whole_range() {
     let policy = Preset::named("dhcpv6-solicit").unwrap().policy;
     let delays: Vec<u64> = (0..2000)
-        .map(|seed| match RetryTimer::start(&policy, Timestamp::ZERO, seed).poll(Timestamp::ZERO) {
+        .map(|seed| match RetryTimer::start(&policy, Timestamp::ZERO, Seed::new(seed)).poll(Timestamp::ZERO) {
             Action::WaitUntil(until) => until.as_nanos(),
             _ => 0,
         })
@@ -224,7 +225,7 @@ fn nanoseconds(ms: &str) -> BigRational {
 
 /// When a request that nobody answers transmits, from the first time on, and when it fails if it does.
 fn unanswered(policy: &RetryPolicy, seed: u64, most: usize) -> (Vec<Duration>, Option<Duration>) {
-    let mut timer = RetryTimer::start(policy, Timestamp::ZERO, seed);
+    let mut timer = RetryTimer::start(policy, Timestamp::ZERO, Seed::new(seed));
     let (mut now, mut sent) = (Timestamp::ZERO, Vec::new());
     loop {
         let first = sent.first().copied().unwrap_or(now);

@@ -22,7 +22,7 @@ use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id}
 #[test]
 fn a_datagram_takes_the_time_of_its_way_there_and_back_over_either_family() {
     for (here, there) in [("10.0.0.1", "10.0.0.2:7"), ("fd00::1", "[fd00::2]:7")] {
-        let net = SimNet::new(Seed(1));
+        let net = SimNet::new(Seed::new(1));
         let (client, server) = (net.host(ip(here)).unwrap(), net.host(at(there).ip()).unwrap());
         net.path(client, server, Profile { to_server: spec("delay 30ms"), to_client: spec("delay 50ms") });
         net.serve(at(there), echo()).unwrap();
@@ -42,7 +42,7 @@ fn a_datagram_takes_the_time_of_its_way_there_and_back_over_either_family() {
 #[test]
 fn each_way_of_the_first_path_meets_the_fates_of_the_first_client_of_a_proxy() {
     let profile = Profile::both(spec("loss 40%; duplicate 20%; delay 5ms ~5ms"));
-    let net = recording(Seed(8));
+    let net = recording(Seed::new(8));
     let (client, server) = two(&net);
     net.path(client, server, profile.clone());
     net.serve(SERVER, echo()).unwrap();
@@ -52,7 +52,7 @@ fn each_way_of_the_first_path_meets_the_fates_of_the_first_client_of_a_proxy() {
         net.run_until(ms(n * 100 + 100));
     }
     for direction in [Direction::ToServer, Direction::ToClient] {
-        let mut link = Link::new(profile.direction(direction).clone(), direction.link_seed(Seed(8), 0));
+        let mut link = Link::new(profile.direction(direction).clone(), direction.link_seed(Seed::new(8), 0));
         let mut many = 0;
         for event in net.events() {
             let Happened::Sent { direction: way, fate, n, path } = event.what else { continue };
@@ -68,7 +68,7 @@ fn each_way_of_the_first_path_meets_the_fates_of_the_first_client_of_a_proxy() {
 
 #[test]
 fn without_a_path_datagrams_arrive_at_once_and_a_path_can_change() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
@@ -87,7 +87,7 @@ fn without_a_path_datagrams_arrive_at_once_and_a_path_can_change() {
 
 #[test]
 fn what_is_due_at_one_moment_happens_in_the_order_in_which_it_was_caused() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 5ms")));
     let order = Rc::new(RefCell::new(Vec::new()));
@@ -111,7 +111,7 @@ fn what_is_due_at_one_moment_happens_in_the_order_in_which_it_was_caused() {
 
 #[test]
 fn answers_leave_before_what_arrives_at_the_same_moment() {
-    let net = recording(Seed(1));
+    let net = recording(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 5ms")));
     net.serve(SERVER, |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
@@ -132,7 +132,7 @@ fn answers_leave_before_what_arrives_at_the_same_moment() {
 
 #[test]
 fn a_refusal_swallows_the_next_send_which_is_re_issued_once() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 1ms")));
     let mut transport = net.connect(client, SERVER).unwrap();
@@ -149,7 +149,7 @@ fn a_refusal_swallows_the_next_send_which_is_re_issued_once() {
 
 #[test]
 fn a_pending_error_hides_a_queued_reply_and_there_is_room_for_one() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 1ms")));
     net.serve(SERVER, echo()).unwrap();
@@ -170,7 +170,7 @@ fn a_pending_error_hides_a_queued_reply_and_there_is_room_for_one() {
 
 #[test]
 fn a_refusal_wakes_whoever_waits_and_takes_as_long_as_a_reply() {
-    let net = recording(Seed(1));
+    let net = recording(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile { to_server: spec("delay 10ms"), to_client: spec("delay 7ms") });
     let mut transport = net.connect(client, SERVER).unwrap();
@@ -199,7 +199,7 @@ fn a_refusal_wakes_whoever_waits_and_takes_as_long_as_a_reply() {
 
 #[test]
 fn a_connected_socket_hears_its_peer_alone() {
-    let net = recording(Seed(1));
+    let net = recording(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 1ms")));
     let stranger = at("10.0.0.2:666");
@@ -229,7 +229,7 @@ fn a_connected_socket_hears_its_peer_alone() {
 
 #[test]
 fn a_full_receive_buffer_loses_what_comes_then() {
-    let net = recording(Seed(1));
+    let net = recording(Seed::new(1));
     let (client, _) = two(&net);
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap().with_receive_buffer(3 * (768 + 100));
@@ -246,7 +246,7 @@ fn a_full_receive_buffer_loses_what_comes_then() {
 
 #[test]
 fn what_cannot_be_sent_is_an_error_at_once() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     let mut transport = net.connect(client, SERVER).unwrap();
     assert_eq!(transport.send(0, &[0; 65_508]), Err(PathError::TooBig { limit: Some(Plpmtu::new(65_507)) }));
@@ -264,7 +264,7 @@ fn what_cannot_be_sent_is_an_error_at_once() {
 
 #[test]
 fn a_late_wake_up_finds_what_has_come_meanwhile() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 6ms")));
     net.serve(SERVER, echo()).unwrap();
@@ -280,7 +280,7 @@ fn a_late_wake_up_finds_what_has_come_meanwhile() {
 
 #[test]
 fn a_fresh_port_hears_nothing_of_the_old_one() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 5ms")));
     net.serve(SERVER, echo()).unwrap();
@@ -310,7 +310,7 @@ fn a_fresh_port_hears_nothing_of_the_old_one() {
 
 #[test]
 fn a_nat_that_forgets_moves_its_clients_and_swallows_what_comes_to_the_old_ports() {
-    let net = recording(Seed(1));
+    let net = recording(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 5ms")));
     let peers = Rc::new(RefCell::new(Vec::new()));
@@ -334,7 +334,7 @@ fn a_nat_that_forgets_moves_its_clients_and_swallows_what_comes_to_the_old_ports
 
 #[test]
 fn a_server_that_comes_back_has_forgotten_everything() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 1ms")));
     let counting = || {
@@ -358,7 +358,7 @@ fn a_server_that_comes_back_has_forgotten_everything() {
 
 #[test]
 fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     let heard = Rc::new(Cell::new(0));
     let count = heard.clone();
@@ -399,7 +399,7 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
 
 #[test]
 fn a_socket_that_is_dropped_is_closed() {
-    let net = recording(Seed(1));
+    let net = recording(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 5ms")));
     net.serve(SERVER, echo()).unwrap();
@@ -418,7 +418,7 @@ fn a_socket_that_is_dropped_is_closed() {
 
 #[test]
 fn endpoints_are_woken_when_they_asked_for_it() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     two(&net);
     let times = Rc::new(RefCell::new(Vec::new()));
     let seen = times.clone();
@@ -443,7 +443,7 @@ fn endpoints_are_woken_when_they_asked_for_it() {
 
 #[test]
 fn an_answer_leaves_when_it_is_worked_out() {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 1ms")));
     net.serve(SERVER, |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
@@ -464,13 +464,13 @@ fn a_client_endpoint_does_what_a_requester_does() {
     let profile = || Profile::both(spec("loss 40%; delay 5ms ~3ms; duplicate 10%"));
     let requests = 50_u64;
     let by_requester = {
-        let net = SimNet::new(Seed(5));
+        let net = SimNet::new(Seed::new(5));
         let (client, server) = two(&net);
         net.path(client, server, profile());
         net.serve(SERVER, echo()).unwrap();
         let transport = net.connect(client, SERVER).unwrap();
         let mut requester =
-            ReliableRequester::builder(transaction_id(0..8)).policy(jittered()).seed(Seed(2)).over(transport);
+            ReliableRequester::builder(transaction_id(0..8)).policy(jittered()).seed(Seed::new(2)).over(transport);
         let outcomes: Vec<_> = (0..requests)
             .map(|id| match requester.request(&id.to_be_bytes()) {
                 Ok(reply) => (reply.payload().to_vec(), reply.transmissions(), reply.elapsed()),
@@ -480,7 +480,7 @@ fn a_client_endpoint_does_what_a_requester_does() {
         (outcomes, net.stats().sent, net.now())
     };
     let by_endpoint = {
-        let net = SimNet::new(Seed(5));
+        let net = SimNet::new(Seed::new(5));
         let (client, server) = two(&net);
         net.path(client, server, profile());
         net.serve(SERVER, echo()).unwrap();
@@ -501,7 +501,7 @@ fn a_client_endpoint_does_what_a_requester_does() {
             (id <= requests).then_some(now)
         };
         let transaction = Transaction::new(jittered(), transaction_id(0..8));
-        net.serve_connected(client, SERVER, Client::new(SERVER, transaction, Seed(2), next)).unwrap();
+        net.serve_connected(client, SERVER, Client::new(SERVER, transaction, Seed::new(2), next)).unwrap();
         net.run_to_the_end(Timestamp::MAX);
         let outcomes = outcomes.borrow().clone();
         let last: Duration = outcomes.iter().map(|(.., elapsed)| *elapsed).sum();
@@ -513,7 +513,7 @@ fn a_client_endpoint_does_what_a_requester_does() {
 
 #[test]
 fn a_client_endpoint_without_ids_asks_from_a_fresh_port_each_time() {
-    let net = SimNet::new(Seed(3));
+    let net = SimNet::new(Seed::new(3));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 5ms; duplicate 50% late 30ms")));
     net.serve(SERVER, echo()).unwrap();
@@ -529,7 +529,7 @@ fn a_client_endpoint_without_ids_asks_from_a_fresh_port_each_time() {
         (asked <= 200).then_some(now)
     };
     let transaction = Transaction::new(RetryPolicy::LAN, any_reply());
-    net.serve_connected(client, SERVER, Client::new(SERVER, transaction, Seed(2), next)).unwrap();
+    net.serve_connected(client, SERVER, Client::new(SERVER, transaction, Seed::new(2), next)).unwrap();
     net.run_to_the_end(Timestamp::MAX);
     assert_eq!(wrong.get(), (200, 0));
 }
@@ -550,7 +550,7 @@ fn a_connected_endpoint_hears_of_refusals_and_an_unconnected_one_does_not() {
             self.1
         }
     }
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 2ms")));
     let (connected, free) = (Rc::default(), Rc::default());
@@ -567,19 +567,19 @@ fn a_connected_endpoint_hears_of_refusals_and_an_unconnected_one_does_not() {
 #[test]
 fn a_run_can_be_repeated_bit_for_bit_and_another_seed_gives_another() {
     let run = |seed| check_determinism(seed, scenario(None)).unwrap();
-    assert_eq!(run(Seed(3)), run(Seed(3)));
-    assert_ne!(run(Seed(3)), run(Seed(4)));
+    assert_eq!(run(Seed::new(3)), run(Seed::new(3)));
+    assert_ne!(run(Seed::new(3)), run(Seed::new(4)));
     // Whether it is recorded or not.
-    let net = SimNet::new(Seed(3));
+    let net = SimNet::new(Seed::new(3));
     scenario(None)(&net);
-    assert_eq!(net.trace_hash(), run(Seed(3)));
+    assert_eq!(net.trace_hash(), run(Seed::new(3)));
     assert_eq!(net.events(), []);
 }
 
 #[test]
 fn a_run_that_depends_on_anything_else_is_found_with_its_first_event_that_differs() {
     let outside = Rc::new(Cell::new(0));
-    let divergence = check_determinism(Seed(3), scenario(Some(outside))).unwrap_err();
+    let divergence = check_determinism(Seed::new(3), scenario(Some(outside))).unwrap_err();
     let (first, second) = (divergence.first.unwrap(), divergence.second.unwrap());
     assert!(divergence.event > 5, "{divergence}");
     assert_eq!((first.at, first.from, first.to), (second.at, second.from, second.to));
@@ -590,7 +590,7 @@ fn a_run_that_depends_on_anything_else_is_found_with_its_first_event_that_differ
 #[test]
 fn every_bit_of_every_datagram_is_in_the_hash() {
     let hash = |payload: &[u8]| {
-        let net = SimNet::new(Seed(1));
+        let net = SimNet::new(Seed::new(1));
         let (client, _) = two(&net);
         net.connect(client, SERVER).unwrap().send(0, payload).unwrap();
         net.trace_hash()
@@ -617,8 +617,10 @@ fn scenario(runs: Option<Rc<Cell<u8>>>) -> impl Fn(&SimNet) {
         net.serve(SERVER, echo()).unwrap();
         net.at(Duration::from_millis(40), move |net| net.rebind(client));
         let transport = net.connect(client, SERVER).unwrap();
-        let mut requester =
-            ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).seed(Seed(1)).over(transport);
+        let mut requester = ReliableRequester::builder(transaction_id(0..1))
+            .policy(RetryPolicy::LAN)
+            .seed(Seed::new(1))
+            .over(transport);
         for id in 0..20 {
             let _ = requester.request(&[id, if id == 4 { run } else { 0 }]);
         }

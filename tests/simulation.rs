@@ -186,7 +186,7 @@ impl Scenario {
         let runs = explore(0..1000, |net| self.run(net, &tally)).unwrap_or_else(|failure| panic!("{failure}"));
         let tally = tally.into_inner();
         assert!(runs < 1000 || (self.biting)(&tally), "it does not bite: {tally:?}");
-        for seed in (0..4).map(Seed) {
+        for seed in (0..4).map(Seed::new) {
             let again = |net: &SimNet| self.run(net, &RefCell::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
             check_determinism(seed, again).unwrap_or_else(|divergence| panic!("seed {seed}: {divergence}"));
         }

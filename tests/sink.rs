@@ -38,7 +38,7 @@ fn the_directions_of_a_sink_share_no_decision() {
 #[test]
 fn what_one_direction_carries_never_changes_the_other() {
     let (alone, _) = both_directions(0.5, 3, 1000);
-    let mut sink = LossySink::new(echo(), Impairments::loss(Probability::HALF), Seed(3));
+    let mut sink = LossySink::new(echo(), Impairments::loss(Probability::HALF), Seed::new(3));
     let mut sent = Vec::new();
     for n in 0..1000 {
         sink.get_mut().inject(at_ms(0), Back::Datagram(vec![1]));
@@ -54,7 +54,7 @@ fn what_one_direction_carries_never_changes_the_other() {
 
 #[test]
 fn what_is_dropped_on_the_way_out_looks_sent() {
-    let mut sink = LossySink::at_client(echo(), requests(always()), Seed(1));
+    let mut sink = LossySink::at_client(echo(), requests(always()), Seed::new(1));
     for n in 1..=100 {
         assert_eq!(sink.send(0, b"x"), Ok(()));
         assert_eq!(sink.send_again(0, b"x"), Ok(None));
@@ -69,7 +69,7 @@ fn what_is_dropped_on_the_way_out_looks_sent() {
 
 #[test]
 fn what_is_dropped_on_the_way_in_is_never_seen_and_the_wait_goes_on() {
-    let mut sink = LossySink::at_client(echo(), replies(always()), Seed(1));
+    let mut sink = LossySink::at_client(echo(), replies(always()), Seed::new(1));
     for n in 1..=100 {
         sink.send(0, b"x").unwrap();
         let until = sink.now().after(ms(10));
@@ -81,7 +81,7 @@ fn what_is_dropped_on_the_way_in_is_never_seen_and_the_wait_goes_on() {
 
 #[test]
 fn a_perfect_path_changes_nothing() {
-    let mut sink = LossySink::new(echo(), Impairments::default(), Seed(1));
+    let mut sink = LossySink::new(echo(), Impairments::default(), Seed::new(1));
     sink.send(0, b"ping").unwrap();
     let mut buffer = [0; 3];
     let received = sink.recv_until(&mut buffer, at_ms(10)).unwrap().unwrap();
@@ -95,8 +95,8 @@ fn a_perfect_path_changes_nothing() {
 fn two_sinks_deliver_the_product_of_their_rates() {
     const N: u64 = 300_000;
     for (seed, outer, inner) in [(0, 0.3, 0.5), (1, 0.5, 0.5), (u64::MAX, 0.1, 0.9)] {
-        let near = LossySink::new(echo(), Impairments::loss(probability(inner)), Seed(seed));
-        let mut sink = LossySink::new(near, Impairments::loss(probability(outer)), Seed(seed).derive(1));
+        let near = LossySink::new(echo(), Impairments::loss(probability(inner)), Seed::new(seed));
+        let mut sink = LossySink::new(near, Impairments::loss(probability(outer)), Seed::new(seed).derive(1));
         for _ in 0..N {
             sink.send(0, b"x").unwrap();
         }
@@ -114,7 +114,7 @@ fn two_sinks_deliver_the_product_of_their_rates() {
 fn a_send_that_is_repeated_meets_one_fate() {
     // Every send is swallowed once by the refusal of the one before.
     let world = Scripted::new(|_| vec![refused(Duration::ZERO)]);
-    let mut sink = LossySink::new(world, Impairments::loss(Probability::HALF), Seed(11));
+    let mut sink = LossySink::new(world, Impairments::loss(Probability::HALF), Seed::new(11));
     let fates = both_directions(0.5, 11, 1000).0;
     let mut news = 0;
     for (n, lost) in (1..).zip(fates) {
@@ -128,7 +128,7 @@ fn a_send_that_is_repeated_meets_one_fate() {
 
 #[test]
 fn errors_of_the_transport_inside_come_through_and_meet_no_fate() {
-    let mut sink = LossySink::new(Scripted::new(|_| vec![refused(ms(1))]), Impairments::NONE, Seed(1));
+    let mut sink = LossySink::new(Scripted::new(|_| vec![refused(ms(1))]), Impairments::NONE, Seed::new(1));
     sink.send(0, b"x").unwrap();
     assert_eq!(sink.recv_until(&mut [0; 8], at_ms(10)), Err(PathError::Refused));
     assert_eq!(sink.now(), at_ms(1));
@@ -141,7 +141,7 @@ fn errors_of_the_transport_inside_come_through_and_meet_no_fate() {
 #[test]
 fn a_flood_that_is_dropped_keeps_nobody_past_his_time() {
     let each = Duration::from_micros(10);
-    let mut sink = LossySink::new(Scripted::silent().flooded(each), always(), Seed(1));
+    let mut sink = LossySink::new(Scripted::silent().flooded(each), always(), Seed::new(1));
     for until in [at_ms(50), at_ms(50), at_ms(0), at_ms(70)] {
         let due = sink.now().max(until);
         assert_eq!(sink.recv_until(&mut [0; 8], until), Ok(None));
@@ -154,7 +154,7 @@ fn a_flood_that_is_dropped_keeps_nobody_past_his_time() {
 fn a_datagram_that_passes_is_found_behind_those_that_do_not_even_when_the_time_has_come() {
     // Between two that pass there are often hundreds that do not.
     let fates = both_directions(0.99, 2, 10_000).1;
-    let mut sink = LossySink::new(Scripted::silent(), Impairments::loss(probability(0.99)), Seed(2));
+    let mut sink = LossySink::new(Scripted::silent(), Impairments::loss(probability(0.99)), Seed::new(2));
     for _ in 0..10_000 {
         sink.get_mut().inject(at_ms(5), Back::Datagram(vec![7]));
     }
@@ -168,12 +168,12 @@ fn a_datagram_that_passes_is_found_behind_those_that_do_not_even_when_the_time_h
 
 #[test]
 fn a_fresh_port_is_the_inner_transports_business() {
-    let mut sink = LossySink::new(echo(), Impairments::NONE, Seed(1));
+    let mut sink = LossySink::new(echo(), Impairments::NONE, Seed::new(1));
     sink.send(0, b"x").unwrap();
     assert_eq!(sink.renew(), Ok(()));
     assert_eq!(sink.get_ref().port(), 1);
     assert_eq!(sink.recv_until(&mut [0; 8], at_ms(10)), Ok(None), "the reply went to the old port");
-    let mut fixed = LossySink::new(echo().not_renewable(), Impairments::NONE, Seed(1));
+    let mut fixed = LossySink::new(echo().not_renewable(), Impairments::NONE, Seed::new(1));
     assert_eq!(fixed.renew(), Err(PathError::Unsupported));
     assert_eq!(fixed.into_inner().port(), 0);
 }
@@ -182,7 +182,7 @@ fn a_fresh_port_is_the_inner_transports_business() {
 
 #[test]
 fn what_is_delayed_on_the_way_out_leaves_on_time_while_somebody_waits() {
-    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(30))), Seed(1));
+    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(30))), Seed::new(1));
     for n in 0..3 {
         assert_eq!(sink.send(0, &[n]), Ok(()));
         sink.get_mut().advance(ms(10));
@@ -198,7 +198,7 @@ fn what_is_delayed_on_the_way_out_leaves_on_time_while_somebody_waits() {
 
 #[test]
 fn what_is_due_when_the_wait_ends_has_left() {
-    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(30))), Seed(1));
+    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(30))), Seed::new(1));
     sink.send(0, b"x").unwrap();
     assert_eq!(sink.recv_until(&mut [0; 8], at_ms(30)), Ok(None));
     assert_eq!((sink.get_ref().left, sink.get_ref().sent[0].at), (1, at_ms(30)));
@@ -206,7 +206,7 @@ fn what_is_due_when_the_wait_ends_has_left() {
 
 #[test]
 fn more_than_there_is_room_for_is_discarded_and_counted() {
-    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(30))), Seed(1));
+    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(30))), Seed::new(1));
     for _ in 0..70_000 {
         sink.send(0, b"x").unwrap();
     }
@@ -216,7 +216,7 @@ fn more_than_there_is_room_for_is_discarded_and_counted() {
 
 #[test]
 fn whoever_wakes_late_is_still_shown_first_what_came_first() {
-    let mut sink = LossySink::at_client(Room::default(), replies(delay(ms(5))), Seed(1));
+    let mut sink = LossySink::at_client(Room::default(), replies(delay(ms(5))), Seed::new(1));
     sink.get_mut().inbox.push_back((at_ms(0), 0, b"1".to_vec()));
     assert_eq!(sink.recv_until(&mut [0; 8], at_ms(0)), Ok(None));
     sink.get_mut().late = ms(10);
@@ -232,7 +232,7 @@ fn whoever_wakes_late_is_still_shown_first_what_came_first() {
 #[test]
 fn what_is_due_leaves_before_what_is_sent_now() {
     let mut sink =
-        LossySink::at_client(Scripted::silent(), requests(script([(1, Rule::Delay { by: ms(5) })])), Seed(1));
+        LossySink::at_client(Scripted::silent(), requests(script([(1, Rule::Delay { by: ms(5) })])), Seed::new(1));
     sink.send(0, &[1]).unwrap();
     sink.get_mut().advance(ms(9));
     sink.send(0, &[2]).unwrap();
@@ -242,7 +242,7 @@ fn what_is_due_leaves_before_what_is_sent_now() {
 
 #[test]
 fn what_is_delayed_on_the_way_in_is_shown_at_its_time_and_said_to_have_come_then() {
-    let mut sink = LossySink::at_client(echo(), replies(delay(ms(30))), Seed(1));
+    let mut sink = LossySink::at_client(echo(), replies(delay(ms(30))), Seed::new(1));
     sink.send(0, b"ping").unwrap();
     let mut buffer = [0; 8];
     assert_eq!(sink.recv_until(&mut buffer, at_ms(30)), Ok(None));
@@ -261,7 +261,7 @@ fn what_is_delayed_on_the_way_in_is_shown_at_its_time_and_said_to_have_come_then
 #[test]
 fn one_that_is_not_delayed_overtakes_one_that_is() {
     let late_first = script([(1, Rule::Delay { by: ms(50) })]);
-    let mut sink = LossySink::at_client(echo(), replies(late_first), Seed(1));
+    let mut sink = LossySink::at_client(echo(), replies(late_first), Seed::new(1));
     sink.send(0, b"1").unwrap();
     sink.send(0, b"2").unwrap();
     let mut order = Vec::new();
@@ -275,7 +275,7 @@ fn one_that_is_not_delayed_overtakes_one_that_is() {
 #[test]
 fn a_flood_that_is_delayed_keeps_nobody_past_his_time_and_memory_is_bounded() {
     let each = Duration::from_micros(1);
-    let mut sink = LossySink::at_client(Scripted::silent().flooded(each), replies(delay(ms(1_000_000))), Seed(1));
+    let mut sink = LossySink::at_client(Scripted::silent().flooded(each), replies(delay(ms(1_000_000))), Seed::new(1));
     for until in [at_ms(1), at_ms(1), at_ms(200)] {
         let due = sink.now().max(until);
         assert_eq!(sink.recv_until(&mut [0; 8], until), Ok(None));
@@ -289,7 +289,7 @@ fn a_flood_that_is_delayed_keeps_nobody_past_his_time_and_memory_is_bounded() {
 
 #[test]
 fn flush_sends_off_what_is_on_its_way_and_keeps_what_arrives_meanwhile() {
-    let mut sink = LossySink::at_client(echo(), requests(delay(ms(20))), Seed(1));
+    let mut sink = LossySink::at_client(echo(), requests(delay(ms(20))), Seed::new(1));
     sink.send(0, b"one").unwrap();
     sink.get_mut().advance(ms(5));
     sink.send(0, b"two").unwrap();
@@ -306,7 +306,7 @@ fn flush_sends_off_what_is_on_its_way_and_keeps_what_arrives_meanwhile() {
 
 #[test]
 fn what_the_system_says_of_a_datagram_that_left_late_is_news_for_whoever_receives_next() {
-    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(10))), Seed(1));
+    let mut sink = LossySink::at_client(Scripted::silent(), requests(delay(ms(10))), Seed::new(1));
     sink.send(0, b"x").unwrap();
     sink.get_mut().fail_sends(2, PathError::NoBuffers);
     assert_eq!(sink.recv_until(&mut [0; 8], at_ms(50)), Err(PathError::NoBuffers));
@@ -326,7 +326,7 @@ fn what_the_system_says_of_a_datagram_that_left_late_is_news_for_whoever_receive
 
 #[test]
 fn a_fresh_port_drops_what_is_on_its_way_in_both_directions_and_counts_it() {
-    let mut sink = LossySink::new(echo(), delay(ms(10)), Seed(1));
+    let mut sink = LossySink::new(echo(), delay(ms(10)), Seed::new(1));
     sink.send(0, b"a").unwrap();
     assert_eq!(sink.recv_until(&mut [0; 8], at_ms(15)), Ok(None));
     sink.send(0, b"b").unwrap();
@@ -358,7 +358,7 @@ fn copies_and_damage_are_the_links() {
         (3, Rule::Corrupt { copy: 0, bit: 0 }),
     ];
     let harmed = [(0, b"abcd".to_vec()), (0, b"ab".to_vec()), (0, b"\xe1bcd".to_vec()), (7, b"a\xe2cd".to_vec())];
-    let mut sink = LossySink::at_client(Scripted::silent(), requests(script(rules)), Seed(1));
+    let mut sink = LossySink::at_client(Scripted::silent(), requests(script(rules)), Seed::new(1));
     for _ in 0..3 {
         sink.send(0, b"abcd").unwrap();
     }
@@ -366,7 +366,7 @@ fn copies_and_damage_are_the_links() {
     let left: Vec<_> = sink.get_ref().sent.iter().map(|sent| (millis(sent.at), sent.payload.clone())).collect();
     assert_eq!(left, harmed);
 
-    let mut sink = LossySink::at_client(Scripted::silent(), replies(script(rules)), Seed(1));
+    let mut sink = LossySink::at_client(Scripted::silent(), replies(script(rules)), Seed::new(1));
     for _ in 0..3 {
         sink.get_mut().inject(at_ms(0), Back::Datagram(b"abcd".to_vec()));
     }
@@ -381,7 +381,7 @@ fn copies_and_damage_are_the_links() {
 
 #[test]
 fn a_buffer_too_small_is_told_the_true_length_however_late_the_datagram_is() {
-    let mut sink = LossySink::at_client(echo(), replies(delay(ms(5))), Seed(1));
+    let mut sink = LossySink::at_client(echo(), replies(delay(ms(5))), Seed::new(1));
     sink.send(0, b"abcdef").unwrap();
     let mut small = [0; 4];
     let received = sink.recv_until(&mut small, at_ms(50)).unwrap().unwrap();
@@ -393,7 +393,7 @@ fn a_buffer_too_small_is_told_the_true_length_however_late_the_datagram_is() {
 
     // What the path cut off is gone, whatever the buffer cuts off besides.
     let cut = script([(1, Rule::Truncate { copy: 0, to: 3 }), (2, Rule::Truncate { copy: 0, to: 5 })]);
-    let mut sink = LossySink::at_client(echo(), replies(cut), Seed(1));
+    let mut sink = LossySink::at_client(echo(), replies(cut), Seed::new(1));
     for (len, actual) in [(3, 3), (4, 5)] {
         sink.send(0, b"abcdef").unwrap();
         let received = sink.recv_until(&mut small, at_ms(50)).unwrap().unwrap();
@@ -404,7 +404,7 @@ fn a_buffer_too_small_is_told_the_true_length_however_late_the_datagram_is() {
 #[test]
 fn what_is_too_big_for_the_path_is_an_error_of_the_send_and_of_nothing_else() {
     let clamp = |oversize| Impairments::NONE.with_mtu(MtuClamp::new(Pmtu::new(1400), oversize));
-    let mut sink = LossySink::new(echo(), clamp(Oversize::Error), Seed(1));
+    let mut sink = LossySink::new(echo(), clamp(Oversize::Error), Seed::new(1));
     let limit = Some(Plpmtu::new(1372));
     assert_eq!(sink.send(0, &[0; 1373]), Err(PathError::TooBig { limit }));
     assert_eq!(sink.send_again(0, &[0; 1373]), Err(PathError::TooBig { limit }));
@@ -414,7 +414,7 @@ fn what_is_too_big_for_the_path_is_an_error_of_the_send_and_of_nothing_else() {
     let received = sink.recv_until(&mut [0; 2000], at_ms(10)).unwrap().unwrap();
     assert_eq!(received.len, 1372, "nobody here sent the other one");
     assert_eq!(heard(&sink).fates.dropped.mtu, 1);
-    let mut quiet = LossySink::new(echo(), clamp(Oversize::Drop), Seed(1));
+    let mut quiet = LossySink::new(echo(), clamp(Oversize::Drop), Seed::new(1));
     assert_eq!(quiet.send(0, &[0; 1373]), Ok(()));
 }
 
@@ -423,7 +423,7 @@ fn what_is_too_big_for_the_path_is_an_error_of_the_send_and_of_nothing_else() {
 #[test]
 fn every_peer_has_links_of_its_own_by_the_order_of_first_datagrams() {
     let spec = Impairments::loss(Probability::HALF);
-    let mut sink = LossySink::at_server(Room::default(), Profile::both(spec.clone()), Seed(9));
+    let mut sink = LossySink::at_server(Room::default(), Profile::both(spec.clone()), Seed::new(9));
     // Peers 30, 10 and 20 come in this order; what the others do meanwhile matters to none of them.
     let mut turns = Vec::new();
     for n in 0..300_u32 {
@@ -433,7 +433,7 @@ fn every_peer_has_links_of_its_own_by_the_order_of_first_datagrams() {
         turns.push((peer, received.is_none()));
     }
     for (ordinal, peer) in [(0, 30), (1, 10), (2, 20)] {
-        let mut link = Link::new(spec.clone(), Direction::ToServer.link_seed(Seed(9), ordinal));
+        let mut link = Link::new(spec.clone(), Direction::ToServer.link_seed(Seed::new(9), ordinal));
         for (_, lost) in turns.iter().filter(|(of, _)| *of == peer) {
             assert_eq!(matches!(link.transmit(at_ms(0), b"1234"), Fate::Dropped(_)), *lost, "peer {peer}");
         }
@@ -445,7 +445,8 @@ fn every_peer_has_links_of_its_own_by_the_order_of_first_datagrams() {
 
 #[test]
 fn a_flood_of_peers_forgets_the_ones_not_heard_of_for_longest_and_no_count() {
-    let mut sink = LossySink::at_server(Room::default(), Profile::both(Impairments::loss(Probability::HALF)), Seed(9));
+    let mut sink =
+        LossySink::at_server(Room::default(), Profile::both(Impairments::loss(Probability::HALF)), Seed::new(9));
     let ordinals = Arc::new(Mutex::new(Vec::new()));
     let seen = ordinals.clone();
     let mut sink = {
@@ -471,9 +472,9 @@ fn a_flood_of_peers_forgets_the_ones_not_heard_of_for_longest_and_no_count() {
 #[test]
 fn at_both_ends_the_fates_of_a_direction_are_the_same() {
     let profile = Profile { to_server: everything(), to_client: Impairments::loss(Probability::HALF) };
-    let mut client = LossySink::at_client(Room::default(), profile.clone(), Seed(4));
-    let mut server = LossySink::at_server(Room::default(), profile.clone(), Seed(4));
-    let mut bare = Link::new(profile.to_server, Direction::ToServer.link_seed(Seed(4), 0));
+    let mut client = LossySink::at_client(Room::default(), profile.clone(), Seed::new(4));
+    let mut server = LossySink::at_server(Room::default(), profile.clone(), Seed::new(4));
+    let mut bare = Link::new(profile.to_server, Direction::ToServer.link_seed(Seed::new(4), 0));
     let (at_client, at_server) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
     let (one, other) = (at_client.clone(), at_server.clone());
     client = client.observed(move |_, record| one.lock().unwrap().push(*record));
@@ -502,7 +503,7 @@ fn at_both_ends_the_fates_of_a_direction_are_the_same() {
 #[test]
 fn a_control_changes_a_sink_in_another_thread_and_the_links_go_on() {
     fn thread_safe<T: Send + Sync>(_: &T) {}
-    let mut sink = LossySink::at_client(echo(), requests(Impairments::NONE), Seed(1));
+    let mut sink = LossySink::at_client(echo(), requests(Impairments::NONE), Seed::new(1));
     let control = sink.control();
     thread_safe(&control);
     sink.send(0, b"x").unwrap();
@@ -528,7 +529,7 @@ fn everything_is_seen_as_it_is_decided_and_two_runs_are_the_same() {
     let run = || {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let watch = seen.clone();
-        let mut sink = LossySink::new(echo(), everything(), Seed(3))
+        let mut sink = LossySink::new(echo(), everything(), Seed::new(3))
             .observed(move |peer, record| watch.lock().unwrap().push((peer, record.to_string())));
         for n in 0..500_u64 {
             let _ = sink.send(0, &vec![1; (n % 1400) as usize]);
@@ -555,11 +556,11 @@ proptest! {
     ) {
         // A model that keeps all there is in one list and looks at it anew each time.
         let profile = Profile::both(everything());
-        let mut out = Link::new(profile.to_server.clone(), Direction::ToServer.link_seed(Seed(seed), 0));
-        let mut back = Link::new(profile.to_client.clone(), Direction::ToClient.link_seed(Seed(seed), 0));
+        let mut out = Link::new(profile.to_server.clone(), Direction::ToServer.link_seed(Seed::new(seed), 0));
+        let mut back = Link::new(profile.to_client.clone(), Direction::ToClient.link_seed(Seed::new(seed), 0));
         let mut expected_out = Vec::new();
         let mut expected_back = Vec::new();
-        let mut sink = LossySink::at_client(Room::default(), profile, Seed(seed));
+        let mut sink = LossySink::at_client(Room::default(), profile, Seed::new(seed));
         let mut got = Vec::new();
         let mut buffer = vec![0; 2000];
         for (n, (pause, len, inwards)) in (0_u64..).zip(steps) {
@@ -703,14 +704,14 @@ fn millis(at: Timestamp) -> u64 {
 
 /// What a sink loses on the way out, and of as many datagrams on the way in.
 fn both_directions(p: f64, seed: u64, datagrams: usize) -> (Vec<bool>, Vec<bool>) {
-    let mut sink = LossySink::new(echo(), Impairments::loss(probability(p)), Seed(seed));
+    let mut sink = LossySink::new(echo(), Impairments::loss(probability(p)), Seed::new(seed));
     let (mut sending, mut receiving) = (Vec::with_capacity(datagrams), Vec::with_capacity(datagrams));
     for _ in 0..datagrams {
         let lost = sent(&sink).fates.dropped.loss;
         sink.send(0, b"x").unwrap();
         sending.push(sent(&sink).fates.dropped.loss > lost);
     }
-    let mut sink = LossySink::new(Scripted::silent(), Impairments::loss(probability(p)), Seed(seed));
+    let mut sink = LossySink::new(Scripted::silent(), Impairments::loss(probability(p)), Seed::new(seed));
     for _ in 0..datagrams {
         sink.get_mut().inject(at_ms(0), Back::Datagram(Vec::new()));
         let heard = sink.recv_until(&mut [0; 8], at_ms(0)).unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use udp_retry::fault::{Direction, Profile, Rule, Script};
 use udp_retry::policy::{Backoff, Jitter};
-use udp_retry::sim::{Choice, Dose, Failure, SimNet, SimTransport, exhaust, explore};
+use udp_retry::sim::{Choice, Counterexample, Dose, SimNet, SimTransport, exhaust, explore};
 use udp_retry::transaction::ReplyMatcher;
 use udp_retry::transport::Transport;
 use udp_retry::{Impairments, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
@@ -147,7 +147,7 @@ fn asks_naively(net: &SimNet, both_ways: &str, requests: u64) -> Verdict {
     Ok(())
 }
 
-fn enough(failure: &Failure) -> Vec<(u64, Direction, u64, Rule)> {
+fn enough(failure: &Counterexample) -> Vec<(u64, Direction, u64, Rule)> {
     let faults = failure.faults.as_ref().unwrap_or_else(|| panic!("{failure}"));
     faults.iter().map(|it| (it.path, it.direction, it.n, it.rule)).collect()
 }
@@ -189,7 +189,7 @@ fn what_chance_does_to_the_books_loop_is_boiled_down_to_one_fault_and_can_be_pas
     assert_eq!(pasted, Script::new([(n, rule)]).unwrap());
     let mut profile = Profile::both("delay 10ms".parse().unwrap());
     *profile.direction_mut(direction) = "delay 10ms".parse::<Impairments>().unwrap().with_script(pasted);
-    let net = SimNet::new(Seed(0));
+    let net = SimNet::new(Seed::new(0));
     let (to_server, to_client) = (profile.to_server.to_string(), profile.to_client.to_string());
     let world = World::new(&net, &to_server, &to_client);
     world.serve(Manners::default());
@@ -255,7 +255,7 @@ fn without_a_dose_five_losses_suffice_to_fail() {
 const HARSH: &str = "loss 90%; delay 20ms";
 
 /// What it takes at most, if every request is answered.
-fn most_transmissions(both_ways: &str, dose: Option<Dose>) -> Result<u32, Failure> {
+fn most_transmissions(both_ways: &str, dose: Option<Dose>) -> Result<u32, Counterexample> {
     let most = Cell::new(0);
     let scenario = |net: &SimNet| {
         let world = World::new(net, both_ways, both_ways);

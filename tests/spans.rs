@@ -12,6 +12,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::with_default;
 use tracing::{Level, Metadata, Subscriber};
+use udp_retry::Seed;
 use udp_retry::requester::Builder;
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, transaction_id};
 
@@ -176,7 +177,7 @@ fn told(level: Level, work: impl FnOnce()) -> Vec<String> {
 }
 
 fn builder() -> Builder {
-    ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(udp_retry::Seed(1))
+    ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(udp_retry::Seed::new(1))
 }
 
 /// Notes everything as text.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use udp_retry::RetryPolicy;
+use udp_retry::Seed;
 use udp_retry::policy::{Backoff, Jitter, LastWait, PolicyError};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};
@@ -17,7 +18,7 @@ proptest! {
         spec in specs(HUGE), seed: u64, start in moments(), ops in vec(ops(), 0..80)
     ) {
         let policy = spec.policy().unwrap();
-        let mut timer = RetryTimer::start(&policy, start, seed);
+        let mut timer = RetryTimer::start(&policy, start, Seed::new(seed));
         let mut model = Model::start(&spec, start, seed, &timer);
         let mut now = start;
         for op in ops {
@@ -36,7 +37,7 @@ proptest! {
         spec in specs(HUGE), seed: u64, start in moments(), ops in vec(ops(), 0..80)
     ) {
         let policy = spec.policy().unwrap();
-        let mut timer = RetryTimer::start(&policy, start, seed);
+        let mut timer = RetryTimer::start(&policy, start, Seed::new(seed));
         let mut model = Model::start(&spec, start, seed, &timer);
         let mut now = start;
         for op in ops {
@@ -63,7 +64,7 @@ proptest! {
         spec in specs(HUGE), seed: u64, start in moments(), late in vec(lateness(), 1..40), failing: u64
     ) {
         let policy = spec.policy().unwrap();
-        let mut timer = RetryTimer::start(&policy, start, seed);
+        let mut timer = RetryTimer::start(&policy, start, Seed::new(seed));
         let mut model = Model::start(&spec, start, seed, &timer);
         let (mut now, mut last_sent) = (start, None);
         for (n, late) in late.iter().cycle().take(400).enumerate() {
@@ -109,7 +110,7 @@ proptest! {
     fn a_punctual_driver_keeps_the_exact_schedule(spec in specs(HUGE), seed: u64, start in moments()) {
         let policy = spec.policy().unwrap();
         let nominal = Nominal::of(&spec, &policy, start, seed);
-        let mut timer = RetryTimer::start(&policy, start, seed);
+        let mut timer = RetryTimer::start(&policy, start, Seed::new(seed));
         let mut now = start;
         let mut sent = Vec::new();
         let end = loop {
@@ -139,7 +140,7 @@ proptest! {
     ) {
         let policy = Spec { deadline: None, ..spec }.policy().unwrap();
         let nominal = Nominal::of(&Spec { deadline: None, ..spec }, &policy, at(start), seed);
-        let mut timer = RetryTimer::start(&policy, at(start), seed);
+        let mut timer = RetryTimer::start(&policy, at(start), Seed::new(seed));
         for (n, (&due, late)) in nominal.dues.iter().zip(late.iter().cycle()).enumerate() {
             let following = nominal.dues.get(n + 1).copied().or(nominal.end.map(|end| end.0));
             let Some(following) = following else { break };
@@ -155,7 +156,7 @@ proptest! {
         spec in specs(HOUR), seed: u64, start in 0..HOUR, shift in 0..1_u64 << 62, ops in vec(modest_ops(), 0..60)
     ) {
         let policy = spec.policy().unwrap();
-        let (mut here, mut there) = (RetryTimer::start(&policy, at(start), seed), RetryTimer::start(&policy, at(start + shift), seed));
+        let (mut here, mut there) = (RetryTimer::start(&policy, at(start), Seed::new(seed)), RetryTimer::start(&policy, at(start + shift), Seed::new(seed)));
         let mut model = Model::start(&spec, at(start), seed, &here);
         let mut now = at(start);
         for op in ops {
@@ -176,7 +177,7 @@ proptest! {
         spec in specs(HUGE), seed: u64, start in moments(), polls in 0..6_usize, limit in 1..HUGE
     ) {
         let policy = spec.policy().unwrap();
-        let mut timer = RetryTimer::start(&policy, start, seed).end_by(start.after(Duration::from_nanos(limit)));
+        let mut timer = RetryTimer::start(&policy, start, Seed::new(seed)).end_by(start.after(Duration::from_nanos(limit)));
         let mut now = start;
         for _ in 0..polls {
             match timer.poll(now) {
@@ -206,7 +207,7 @@ proptest! {
         let nominal = Nominal::of(&free, &policy, at(0), seed);
         prop_assume!(slot < nominal.dues.len());
         let slot_due = at(nominal.dues[slot]);
-        let mut timer = RetryTimer::start(&policy, at(0), seed).end_by(slot_due);
+        let mut timer = RetryTimer::start(&policy, at(0), Seed::new(seed)).end_by(slot_due);
         let mut sent = 0;
         let mut now = at(0);
         while now < slot_due {
@@ -224,7 +225,7 @@ proptest! {
     #[test]
     fn end_by_only_shortens(spec in specs(HUGE), seed: u64, start in moments(), ends in vec(any::<u64>(), 1..6)) {
         let policy = spec.policy().unwrap();
-        let mut timer = RetryTimer::start(&policy, start, seed);
+        let mut timer = RetryTimer::start(&policy, start, Seed::new(seed));
         let own = timer.deadline();
         for (n, &end) in ends.iter().enumerate() {
             timer = timer.end_by(at(end));
@@ -235,7 +236,7 @@ proptest! {
     #[test]
     fn the_start_delay_is_drawn_within_its_bounds_and_puts_off_the_deadline_too(spec in specs(HOUR), seed: u64, start in 0..HOUR) {
         let policy = spec.policy().unwrap();
-        let timer = RetryTimer::start(&policy, at(start), seed);
+        let timer = RetryTimer::start(&policy, at(start), Seed::new(seed));
         let first = Model::start(&spec, at(start), seed, &timer).due;
         let (from, to) = spec.start_delay;
         prop_assert!((start + from..=start + to).contains(&first));
@@ -254,7 +255,7 @@ fn the_books_schedule_to_the_nanosecond() {
 #[test]
 fn a_late_poll_transmits_once_and_skips_what_it_missed() {
     let policy = RetryPolicy::LAN;
-    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0));
     timer.on_transmitted(&policy, at(0));
     assert_eq!(timer.poll(at(350 * MS)), Action::Transmit);
     timer.on_transmitted(&policy, at(350 * MS));
@@ -265,7 +266,7 @@ fn a_late_poll_transmits_once_and_skips_what_it_missed() {
 #[test]
 fn the_next_slot_is_kept_at_half_its_wait_and_missed_one_nanosecond_later() {
     let policy = RetryPolicy::LAN;
-    let mut in_time = RetryTimer::start(&policy, at(0), 0);
+    let mut in_time = RetryTimer::start(&policy, at(0), Seed::new(0));
     in_time.on_transmitted(&policy, at(0));
     let mut late = in_time;
     in_time.on_transmitted(&policy, at(200 * MS));
@@ -278,7 +279,7 @@ fn the_next_slot_is_kept_at_half_its_wait_and_missed_one_nanosecond_later() {
 fn after_64_missed_slots_a_new_grid_starts() {
     let policy = constant(10).with_max_transmissions(u32::MAX).unwrap();
     for (now, next) in [(0, 10), (5, 10), (6, 20), (625, 630), (626, 640), (635, 640), (636, 646), (100_003, 100_013)] {
-        let mut timer = RetryTimer::start(&policy, at(0), 0);
+        let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0));
         timer.on_transmitted(&policy, at(now));
         assert_eq!(timer.poll(at(now)), Action::WaitUntil(at(next)), "reported at {now}");
     }
@@ -287,7 +288,7 @@ fn after_64_missed_slots_a_new_grid_starts() {
 #[test]
 fn a_machine_that_slept_through_everything_sends_once_and_listens_for_the_whole_last_wait() {
     let policy = RetryPolicy::LAN;
-    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0));
     let awake = 1_000_000 * MS;
     assert_eq!(timer.poll(at(awake)), Action::Transmit);
     timer.on_transmitted(&policy, at(awake));
@@ -312,7 +313,7 @@ fn failed_sends_use_their_slots_and_count_for_nothing() {
     for (why, end) in
         [(NotTransmitted::SendFailed, GiveUp::Unanswered), (NotTransmitted::OverBudget, GiveUp::OverBudget)]
     {
-        let mut timer = RetryTimer::start(&policy, at(0), 0);
+        let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0));
         for due in [0, 100, 300, 700, 1500] {
             assert_eq!(timer.poll(at(due * MS)), Action::Transmit);
             timer.on_not_transmitted(&policy, at(due * MS), why);
@@ -326,7 +327,7 @@ fn failed_sends_use_their_slots_and_count_for_nothing() {
 #[test]
 fn one_withheld_transmission_is_remembered_to_the_end() {
     let policy = RetryPolicy::LAN;
-    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0));
     timer.on_transmitted(&policy, at(0));
     timer.on_not_transmitted(&policy, at(100 * MS), NotTransmitted::OverBudget);
     for due in [300, 700, 1500] {
@@ -350,7 +351,7 @@ fn the_deadline_clips_every_wait_and_wins_over_an_end_at_the_same_moment() {
 #[test]
 fn a_reply_between_the_end_of_the_last_wait_and_the_deadline_still_counts() {
     let policy = RetryPolicy::LAN;
-    let mut timer = RetryTimer::start(&policy, at(0), 0).end_by(at(5000 * MS));
+    let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0)).end_by(at(5000 * MS));
     for due in [0, 100, 300, 700, 1500] {
         timer.on_transmitted(&policy, at(due * MS));
     }
@@ -362,7 +363,7 @@ fn a_reply_between_the_end_of_the_last_wait_and_the_deadline_still_counts() {
 #[test]
 fn a_stopping_answer_ends_the_retransmissions_for_as_long_as_the_patience_lasts() {
     let policy = RetryPolicy::LAN.with_patience(Duration::from_secs(7)).unwrap();
-    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0));
     timer.on_transmitted(&policy, at(0));
     timer.on_provisional(&policy, at(50 * MS), Hold::Stop);
     assert_eq!(timer.poll(at(50 * MS)), Action::WaitUntil(at(7050 * MS)));
@@ -378,7 +379,7 @@ fn a_stopping_answer_ends_the_retransmissions_for_as_long_as_the_patience_lasts(
 #[test]
 fn patience_ends_at_the_deadline() {
     let policy = RetryPolicy::LAN.with_deadline(Duration::from_secs(1)).unwrap();
-    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0));
     timer.on_transmitted(&policy, at(0));
     timer.on_provisional(&policy, at(50 * MS), Hold::Stop);
     assert_eq!(timer.poll(at(50 * MS)), Action::WaitUntil(at(1000 * MS)));
@@ -388,7 +389,7 @@ fn patience_ends_at_the_deadline() {
 #[test]
 fn a_slowing_answer_makes_every_further_wait_the_longest() {
     let policy = RetryPolicy::LAN;
-    let mut timer = RetryTimer::start(&policy, at(0), 0);
+    let mut timer = RetryTimer::start(&policy, at(0), Seed::new(0));
     timer.on_transmitted(&policy, at(0));
     timer.on_provisional(&policy, at(50 * MS), Hold::Slow);
     let mut sent = vec![0];
@@ -413,7 +414,7 @@ fn a_slowing_answer_makes_every_further_wait_the_longest() {
 #[test]
 fn cancelling_ends_every_phase_but_done() {
     let policy = RetryPolicy::LAN;
-    let sending = RetryTimer::start(&policy, at(0), 0);
+    let sending = RetryTimer::start(&policy, at(0), Seed::new(0));
     let mut held = sending;
     held.on_provisional(&policy, at(0), Hold::Stop);
     let mut listening = sending;
@@ -439,7 +440,7 @@ fn cancelling_ends_every_phase_but_done() {
 fn a_clock_that_stands_at_its_last_moment_neither_spins_nor_panics() {
     for policy in [RetryPolicy::LAN, RetryPolicy::default(), constant(1).with_max_transmissions(u32::MAX).unwrap()] {
         for start in [Timestamp::MAX, at(u64::MAX - 1), at(u64::MAX - 150 * MS)] {
-            let mut timer = RetryTimer::start(&policy, start, 3);
+            let mut timer = RetryTimer::start(&policy, start, Seed::new(3));
             let mut now = start;
             let mut steps = 0;
             while let Action::Transmit | Action::WaitUntil(_) = timer.poll(now) {
@@ -514,11 +515,11 @@ impl Model {
 
     fn wait(&self, slot: u32) -> u64 {
         match self.policy.last_wait() {
-            _ if self.slowed => nanos(self.longest.delay(slot, self.seed)),
+            _ if self.slowed => nanos(self.longest.delay(slot, Seed::new(self.seed))),
             LastWait::Initial(count) if slot == self.policy.max_transmissions() - 1 => {
                 self.initial.saturating_mul(count.into())
             }
-            _ => nanos(self.policy.backoff().delay(slot, self.seed)),
+            _ => nanos(self.policy.backoff().delay(slot, Seed::new(self.seed))),
         }
     }
 
@@ -594,7 +595,7 @@ struct Nominal {
 
 impl Nominal {
     fn of(spec: &Spec, policy: &RetryPolicy, start: Timestamp, seed: u64) -> Self {
-        let model = Model::start(spec, start, seed, &RetryTimer::start(policy, start, seed));
+        let model = Model::start(spec, start, seed, &RetryTimer::start(policy, start, Seed::new(seed)));
         let mut due = model.due;
         let mut dues = Vec::new();
         for slot in 0..policy.max_transmissions() {
@@ -891,7 +892,7 @@ fn lateness() -> impl Strategy<Value = Lateness> {
 /// Drives a request that nobody answers; `late` says by how many nanoseconds each wait ends too late.
 #[track_caller]
 fn run(policy: &RetryPolicy, seed: u64, mut late: impl FnMut(u64) -> u64) -> (Vec<u64>, (u64, GiveUp)) {
-    let mut timer = RetryTimer::start(policy, at(0), seed);
+    let mut timer = RetryTimer::start(policy, at(0), Seed::new(seed));
     let (mut now, mut sent, mut waits) = (at(0), Vec::new(), 0);
     loop {
         match timer.poll(now) {

@@ -216,14 +216,14 @@ fn a_million_lines_are_read_in_time_that_grows_with_them() {
 #[test]
 fn the_recording_of_one_link_repeats_it_alone() {
     let impairments: Impairments = EVERYTHING.parse().unwrap();
-    for seed in (0..20).map(Seed) {
+    for seed in (0..20).map(Seed::new) {
         let profile = Profile::both(impairments.clone());
         let traffic = traffic(500, seed);
         let records = run(profile, seed, &traffic);
         let fates = [Direction::ToServer, Direction::ToClient].map(|direction| {
             let sent: Vec<_> = traffic.iter().filter(|it| it.direction == direction && it.peer == 0).collect();
             let script = written(&records).parse::<Trace>().unwrap().script(0, direction);
-            let mut link = Link::new(Impairments::NONE.with_script(script), Seed(99));
+            let mut link = Link::new(Impairments::NONE.with_script(script), Seed::new(99));
             let again: Vec<_> = sent.iter().map(|it| outcome(&link.transmit(it.at, &vec![0; it.len]))).collect();
             let first = records.iter().filter(|it| it.direction == direction && it.link == 0);
             let first: Vec<_> = first.map(|record| outcome(&record.fate)).collect();
@@ -244,13 +244,13 @@ proptest! {
     fn whatever_a_network_did_the_trace_does_again(
         to_server in impairments(), to_client in impairments(), seed: u64, traffic_seed: u64, many in 1..200_u64,
     ) {
-        let traffic = traffic(many, Seed(traffic_seed));
-        let records = run(Profile { to_server, to_client }, Seed(seed), &traffic);
+        let traffic = traffic(many, Seed::new(traffic_seed));
+        let records = run(Profile { to_server, to_client }, Seed::new(seed), &traffic);
         prop_assert_eq!(records.len(), traffic.len());
         let trace: Trace = written(&records).parse()?;
         for link in 0..3_u64 {
             let of_this: Vec<_> = traffic.iter().filter(|it| u64::from(it.peer) == link).copied().collect();
-            let again = run(trace.profile(link), Seed(!seed), &of_this);
+            let again = run(trace.profile(link), Seed::new(!seed), &of_this);
             let first: Vec<_> = records.iter().filter(|it| it.link == link).collect();
             prop_assert_eq!(first.len(), again.len());
             for (first, again) in first.into_iter().zip(&again) {
@@ -269,8 +269,8 @@ proptest! {
     fn a_slip_of_the_pen_is_told_by_its_line(
         all in impairments(), seed: u64, place: proptest::sample::Index, slip: u8,
     ) {
-        let traffic = traffic(20, Seed(seed));
-        let mut text = written(&run(Profile::both(all), Seed(seed), &traffic)).into_bytes();
+        let traffic = traffic(20, Seed::new(seed));
+        let mut text = written(&run(Profile::both(all), Seed::new(seed), &traffic)).into_bytes();
         let place = place.index(text.len());
         text[place] = slip & 0x7f;
         let text = String::from_utf8(text).unwrap();

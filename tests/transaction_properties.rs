@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use udp_retry::RetryPolicy;
+use udp_retry::Seed;
 use udp_retry::policy::{Backoff, RetryBudget};
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
@@ -146,7 +147,7 @@ fn a_reply_to_any_of_the_latest_sixteen_requests_counts_and_to_the_one_before_do
     for built in 1..=40_u32 {
         for back in 0..20 {
             let mut transaction = Transaction::new(patient(), transaction_id(0..4));
-            transaction.start_building(at(0), 0);
+            transaction.start_building(at(0), Seed::new(0));
             for n in 0..built {
                 let now = at(u64::from(n) * 10);
                 transaction.build(|number, bytes| {
@@ -173,7 +174,7 @@ fn a_reply_to_any_of_the_latest_sixteen_requests_counts_and_to_the_one_before_do
 #[test]
 fn a_request_that_never_left_pushes_out_no_other() {
     let mut transaction = Transaction::new(patient(), transaction_id(0..4));
-    transaction.start_building(at(0), 0);
+    transaction.start_building(at(0), Seed::new(0));
     for n in 0..16_u32 {
         transaction.build(|_, bytes| bytes.extend_from_slice(&n.to_be_bytes()));
         transaction.on_transmitted(at(u64::from(n) * 10));
@@ -190,7 +191,7 @@ fn a_request_that_never_left_pushes_out_no_other() {
 #[test]
 fn a_reply_before_any_transmission_is_a_stray() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, any_reply());
-    transaction.start(b"time?", at(0), 0);
+    transaction.start(b"time?", at(0), Seed::new(0));
     assert_eq!(transaction.on_datagram(at(0), b"noon", 4), Match::Foreign);
     assert_eq!(transaction.next(at(0)), Next::Transmit);
     transaction.on_not_transmitted(at(0), PathError::NoBuffers);
@@ -223,7 +224,7 @@ fn a_reply_counts_up_to_the_deadline_even_after_the_last_wait() {
         (200, 201, false),
     ] {
         let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-        transaction.start(b"id 1", at(0), 0);
+        transaction.start(b"id 1", at(0), Seed::new(0));
         transaction.end_by(at(limit * MS));
         send_all(&mut transaction);
         let verdict = transaction.on_datagram(at(arrives * MS), b"id 1", 4);
@@ -243,7 +244,7 @@ fn the_same_bytes_sent_twice_give_no_round_trip() {
 #[test]
 fn a_failed_send_leaves_the_round_trip_certain() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-    transaction.start(b"id 1", at(0), 0);
+    transaction.start(b"id 1", at(0), Seed::new(0));
     transaction.on_not_transmitted(at(0), PathError::NoBuffers);
     transaction.on_transmitted(at(100 * MS));
     transaction.on_datagram(at(103 * MS), b"id 1", 4);
@@ -254,7 +255,7 @@ fn a_failed_send_leaves_the_round_trip_certain() {
 #[test]
 fn a_reply_that_fits_two_builds_gives_no_round_trip() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-    transaction.start_building(at(0), 0);
+    transaction.start_building(at(0), Seed::new(0));
     for (n, due) in [(1, 0), (2, 100)] {
         transaction.build(|_, bytes| bytes.extend_from_slice(format!("id 1 attempt {n}").as_bytes()));
         transaction.on_transmitted(at(due * MS));
@@ -271,7 +272,7 @@ fn a_reply_outweighs_a_provisional_reading_of_the_same_datagram() {
     };
     for answered in [b"1", b"2", b"3"] {
         let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
-        transaction.start_building(at(0), 0);
+        transaction.start_building(at(0), Seed::new(0));
         for (request, due) in [(b"1", 0), (b"2", 100), (b"3", 300)] {
             transaction.build(|_, bytes| bytes.extend_from_slice(request));
             transaction.on_transmitted(at(due * MS));
@@ -336,7 +337,7 @@ fn refused_unreachable_and_silence_are_told_apart_at_the_end_of_the_schedule_onl
         (Some(PathError::Other(5)), Failure::TimedOut(GiveUp::Unanswered), Execution::Unknown),
     ] {
         let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-        transaction.start(b"id 1", at(0), 0);
+        transaction.start(b"id 1", at(0), Seed::new(0));
         for due in SLOTS {
             assert_eq!(transaction.next(at(due * MS)), Next::Transmit, "{error:?}");
             transaction.on_transmitted(at(due * MS));
@@ -355,7 +356,7 @@ fn refused_unreachable_and_silence_are_told_apart_at_the_end_of_the_schedule_onl
 fn where_nothing_could_be_sent_the_last_reason_is_the_verdict() {
     for error in [PathError::Denied, PathError::NoBuffers, PathError::Unsupported, PathError::Other(99)] {
         let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-        transaction.start(b"id 1", at(0), 0);
+        transaction.start(b"id 1", at(0), Seed::new(0));
         for due in SLOTS {
             assert_eq!(transaction.next(at(due * MS)), Next::Transmit);
             transaction.on_not_transmitted(at(due * MS), error);
@@ -379,7 +380,7 @@ fn too_big_to_send_ends_it_at_once_and_too_big_of_an_earlier_datagram_does_not()
 #[test]
 fn news_before_the_first_transmission_refuses_nothing() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-    transaction.start(b"id 1", at(0), 0);
+    transaction.start(b"id 1", at(0), Seed::new(0));
     for _ in 0..3 {
         transaction.on_path_error(at(0), PathError::Refused);
     }
@@ -446,7 +447,7 @@ fn errors_that_packets_brought_never_end_it() {
 fn an_empty_budget_leaves_the_first_transmission_and_the_whole_time_to_listen() {
     let budget = RetryBudget::new(0.0, 0, 0).unwrap();
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_budget(budget);
-    transaction.start(b"id 1", at(0), 0);
+    transaction.start(b"id 1", at(0), Seed::new(0));
     assert_eq!(transaction.next(at(0)), Next::Transmit);
     transaction.on_transmitted(at(0));
     for (due, next) in [(100, 300), (300, 700), (700, 1500), (1500, 3100)] {
@@ -464,7 +465,7 @@ fn a_grant_is_taken_once_however_often_one_asks_and_given_back_if_unused() {
     let budget = RetryBudget::new(0.0, 3, 3).unwrap();
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_budget(budget.clone());
     for end in 0..4 {
-        transaction.start(b"id 1", at(0), 0);
+        transaction.start(b"id 1", at(0), Seed::new(0));
         assert_eq!((transaction.next(at(0)), budget.balance()), (Next::Transmit, 3), "the first is free");
         transaction.on_transmitted(at(0));
         for _ in 0..10 {
@@ -473,7 +474,7 @@ fn a_grant_is_taken_once_however_often_one_asks_and_given_back_if_unused() {
         match end {
             0 => transaction.on_not_transmitted(at(100 * MS), PathError::NoBuffers),
             1 => transaction.on_cancelled(),
-            2 => transaction.start(b"id 2", at(0), 0),
+            2 => transaction.start(b"id 2", at(0), Seed::new(0)),
             _ => transaction.on_transmitted(at(100 * MS)),
         }
         assert_eq!(budget.balance(), if end == 3 { 2 } else { 3 });
@@ -496,11 +497,11 @@ fn a_cut_reply_tells_both_sizes_and_a_cut_stray_is_a_stray() {
 #[test]
 fn a_request_without_its_id_is_unmatchable_at_once() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-    transaction.start(b"id", at(0), 0);
+    transaction.start(b"id", at(0), Seed::new(0));
     assert_eq!(transaction.identity(), Identity::Missing);
     assert_eq!(transaction.next(at(0)), Next::Failed(Failure::Unmatchable));
     assert_eq!(transaction.execution(), Execution::NotSent);
-    transaction.start(b"id 1", at(0), 0);
+    transaction.start(b"id 1", at(0), Seed::new(0));
     assert_eq!((transaction.identity(), transaction.next(at(0))), (Identity::Content, Next::Transmit));
 }
 
@@ -544,7 +545,7 @@ fn an_idle_transaction_has_nothing_to_do_or_to_accept() {
 #[test]
 fn a_deadline_of_the_request_ends_it_at_that_moment() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-    transaction.start(b"id 1", at(0), 0);
+    transaction.start(b"id 1", at(0), Seed::new(0));
     transaction.end_by(at(250 * MS));
     transaction.on_transmitted(at(0));
     transaction.on_transmitted(at(100 * MS));
@@ -557,7 +558,7 @@ fn a_deadline_of_the_request_ends_it_at_that_moment() {
 #[test]
 fn putting_off_moves_the_whole_schedule_but_not_the_callers_deadline() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-    transaction.start(b"id 1", at(0), 0);
+    transaction.start(b"id 1", at(0), Seed::new(0));
     transaction.end_by(at(250 * MS));
     transaction.put_off(at(40 * MS));
     assert_eq!(transaction.next(at(40 * MS)), Next::Transmit);
@@ -574,7 +575,7 @@ fn putting_off_revives_nothing_and_gives_no_used_slot_back() {
     let mut cancelled = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
     cancelled.put_off(at(1));
     assert_eq!(cancelled.next(at(1)), Next::Failed(Failure::Cancelled), "never started");
-    cancelled.start(b"id 1", at(0), 0);
+    cancelled.start(b"id 1", at(0), Seed::new(0));
     let mut failing = cancelled.clone();
     cancelled.on_cancelled();
     cancelled.put_off(at(1));
@@ -590,7 +591,7 @@ fn a_restart_ends_the_row_of_local_errors() {
     for error in 0..15 {
         transaction.on_path_error(at(1), PathError::Other(error));
     }
-    transaction.start(b"id 2", at(2), 0);
+    transaction.start(b"id 2", at(2), Seed::new(0));
     for error in 0..15 {
         transaction.on_path_error(at(2), PathError::Other(error));
     }
@@ -600,7 +601,7 @@ fn a_restart_ends_the_row_of_local_errors() {
 #[test]
 fn before_the_first_build_a_restarted_transaction_holds_nothing_to_send() {
     let mut transaction = sent_once();
-    transaction.start_building(at(5), 1);
+    transaction.start_building(at(5), Seed::new(1));
     assert_eq!(transaction.datagram(), b"");
 }
 
@@ -610,7 +611,7 @@ fn records_of_the_same_events_are_equal_whatever_was_recorded_before() {
     used.on_datagram(at(1), b"junk", 4);
     let mut fresh = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
     for transaction in [&mut used, &mut fresh] {
-        transaction.start(b"id 2", at(5), 0);
+        transaction.start(b"id 2", at(5), Seed::new(0));
         transaction.on_transmitted(at(5));
     }
     assert!(used.timeline().events().eq(fresh.timeline().events()));
@@ -646,7 +647,7 @@ impl World {
 
     fn restart(&mut self, seed: u64) {
         let now = self.now;
-        self.transaction.start_building(now, seed);
+        self.transaction.start_building(now, Seed::new(seed));
         (self.sent, self.refusals, self.answered, self.id, self.local_errors) = (Vec::new(), 0, false, 0, 0);
         self.build();
     }
@@ -841,7 +842,7 @@ fn without_kind(next: Next) -> Next {
 
 fn sent_once() -> Transaction<TransactionId> {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-    transaction.start(b"id 1", at(0), 0);
+    transaction.start(b"id 1", at(0), Seed::new(0));
     transaction.on_transmitted(at(0));
     transaction
 }

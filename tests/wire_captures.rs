@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use udp_retry::Seed;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Hold, Identity, Match, Next, ReplyMatcher, Transaction};
 use udp_retry::{RetryPolicy, transaction_id};
@@ -259,7 +260,7 @@ fn strays_before_the_captured_reply_change_nothing() {
         let id = (rule.id)(reply);
         let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
         let now = Timestamp::ZERO;
-        transaction.start(request, now, 1);
+        transaction.start(request, now, Seed::new(1));
         assert_eq!(transaction.next(now), Next::Transmit);
         transaction.on_transmitted(now);
         let mut damaged = reply.to_vec();

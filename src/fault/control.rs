@@ -3,7 +3,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 // The one thing here that `core` lacks; a lock is neither clock nor socket, and is taken when settings change only.
 use std::sync::{Mutex, PoisonError};
 
-use super::{Direction, Impairments, Profile};
+use crate::fault::direction::Direction;
+use crate::fault::impairment::impairments::Impairments;
+use crate::fault::impairment::profile::Profile;
 
 /// Changes the impairments of a [`LossySink`](super::LossySink) or a proxy while it runs, from any thread.
 ///

@@ -4,56 +4,39 @@
 //! [`LossySink`] puts links around any [`Transport`](crate::transport::Transport). The proxy and the simulator use
 //! the same [`Link`]: one specification and one seed give the same fates everywhere.
 
-mod bottleneck;
 mod control;
-mod damage;
-mod decimal;
-mod delay;
-mod delay_line;
-mod duplicate;
-mod gilbert;
-mod impairments;
-mod infeasible;
+mod direction;
+mod impairment;
 mod link;
-mod links;
-mod loss;
-mod mtu;
-mod outage;
-mod probability;
-mod profile;
 mod recent;
 mod record;
-mod reorder;
-mod script;
 mod sink;
-mod spec;
-mod stats;
-#[cfg(feature = "trace")]
-mod trace;
-mod way;
+mod text;
 
-pub use bottleneck::{Bottleneck, QueueLimit};
 pub use control::Control;
-pub use damage::{Corrupt, Flips, Truncate};
-pub use delay::{DelayLaw, DelayModel};
-pub(crate) use delay_line::DelayLine;
-pub use duplicate::Duplicate;
-pub use gilbert::GilbertElliott;
-pub use impairments::Impairments;
-pub use infeasible::Infeasible;
-pub use link::{Deliveries, Delivery, Direction, DropCause, Fate, Link};
-pub use loss::{BitPattern, ExactPerBlock, LossModel};
-pub use mtu::{MtuClamp, Oversize};
-pub use outage::Outage;
-pub use probability::{NotAProbability, Probability};
-pub use profile::Profile;
+pub use direction::Direction;
+pub use impairment::bottleneck::{Bottleneck, QueueLimit};
+pub use impairment::damage::{Corrupt, Flips, Truncate};
+pub use impairment::delay::{DelayLaw, DelayModel};
+pub use impairment::duplicate::Duplicate;
+pub use impairment::gilbert::GilbertElliott;
+pub use impairment::impairments::Impairments;
+pub use impairment::infeasible::Infeasible;
+pub use impairment::loss::{BitPattern, ExactPerBlock, LossModel};
+pub use impairment::mtu::{MtuClamp, Oversize};
+pub use impairment::outage::Outage;
+pub use impairment::probability::{NotAProbability, Probability};
+pub use impairment::profile::Profile;
+pub use impairment::reorder::Reorder;
+pub use impairment::script::{Rule, Script};
+pub use link::Link;
+pub(crate) use link::delay_line::DelayLine;
+pub use link::fate::{Deliveries, Delivery, DropCause, Fate};
+pub use link::stats::{DirectionStats, Dropped, LinkStats};
 pub use record::Record;
-pub use reorder::Reorder;
-pub use script::{Rule, Script};
 pub use sink::LossySink;
-pub use spec::SpecError;
-pub use stats::{DirectionStats, Dropped, LinkStats};
+pub use text::SpecError;
 #[cfg(feature = "trace")]
-pub use trace::{Trace, TraceError};
+pub use text::trace::{Trace, TraceError};
 #[cfg(feature = "proxy")]
-pub(crate) use {links::Links, recent::Recent, way::Way};
+pub(crate) use {link::link_pair::LinkPair, link::transit::Transit, recent::Recent};

@@ -138,7 +138,7 @@ mod tests {
         // Held against a list that is searched from end to end.
         let (mut recent, mut model) = (Recent::new(), VecDeque::new());
         for n in 0..20_000 {
-            let key = Seed(5).draw(n) % 24;
+            let key = Seed::new(5).draw(n) % 24;
             match recent.find(key) {
                 Some(place) => {
                     recent.touch(place);

@@ -1,6 +1,7 @@
 use core::fmt;
 
-use super::{Deliveries, Direction, Fate};
+use crate::fault::direction::Direction;
+use crate::fault::link::fate::{Deliveries, Fate};
 use crate::time::Timestamp;
 
 /// One line of a trace: a datagram, and what became of it.

@@ -2,11 +2,17 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::links::Links;
-use super::recent::Recent;
-use super::way::Way;
-use super::{Control, Delivery, Direction, DirectionStats, DropCause, Fate, Impairments, Profile, Record};
 use crate::entropy::Seed;
+use crate::fault::control::Control;
+use crate::fault::direction::Direction;
+use crate::fault::impairment::impairments::Impairments;
+use crate::fault::impairment::profile::Profile;
+use crate::fault::link::fate::{Delivery, DropCause, Fate};
+use crate::fault::link::link_pair::LinkPair;
+use crate::fault::link::stats::DirectionStats;
+use crate::fault::link::transit::Transit;
+use crate::fault::recent::Recent;
+use crate::fault::record::Record;
 use crate::time::Timestamp;
 use crate::transport::{PathError, Received, Transport};
 
@@ -27,7 +33,7 @@ use crate::transport::{PathError, Received, Transport};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = UnconnectedUdp::bind("127.0.0.1:0")?;
 /// let client = ConnectedUdp::connect(server.local_addr())?;
-/// let mut lossy = LossySink::new(client, Impairments::loss(Probability::ONE), Seed(7));
+/// let mut lossy = LossySink::new(client, Impairments::loss(Probability::ONE), Seed::new(7));
 /// lossy.send(0, b"into the void")?;
 /// assert_eq!(lossy.stats(udp_retry::fault::Direction::ToServer).fates.dropped.loss, 1);
 /// # Ok(())
@@ -43,11 +49,11 @@ pub struct LossySink<T: Transport> {
     control: Control,
     control_seen: u64,
     profile: Profile,
-    peers: Recent<T::Peer, Links>,
+    peers: Recent<T::Peer, LinkPair>,
     /// How many peers there have been.
     ordinal: u64,
-    outgoing: Way<T::Peer>,
-    incoming: Way<Arrived<T::Peer>>,
+    outgoing: Transit<T::Peer>,
+    incoming: Transit<Arrived<T::Peer>>,
     /// What the system said of a datagram that left late.
     news: Option<PathError>,
     observer: Option<Observer<T::Peer>>,
@@ -93,8 +99,8 @@ impl<T: Transport> LossySink<T> {
             profile,
             peers: Recent::new(),
             ordinal: 0,
-            outgoing: Way::new(),
-            incoming: Way::new(),
+            outgoing: Transit::new(),
+            incoming: Transit::new(),
             news: None,
             observer: None,
             scratch: Vec::new(),
@@ -198,7 +204,7 @@ impl<T: Transport> LossySink<T> {
                 self.incoming.retire(forgotten.stats(self.sending.opposite()));
             }
         }
-        let links = Links::new(&self.profile, self.seed, self.ordinal);
+        let links = LinkPair::new(&self.profile, self.seed, self.ordinal);
         self.ordinal += 1;
         self.peers.insert(peer, links)
     }
@@ -208,7 +214,7 @@ impl<T: Transport> LossySink<T> {
         if self.outgoing.line.len() == 0 {
             return;
         }
-        let Self { inner, outgoing: Way { line, passed, failed, .. }, news, .. } = self;
+        let Self { inner, outgoing: Transit { line, passed, failed, .. }, news, .. } = self;
         let now = inner.now();
         while let Some(sent) = line.pop_due(now, |to, _, datagram| inner.send_again(to, datagram)) {
             match sent {
@@ -263,7 +269,7 @@ impl<T: Transport> LossySink<T> {
         let Fate::Delivered(deliveries) = fate else { return false };
         let mut passed = false;
         for delivery in &deliveries {
-            let unchanged = delivery.len == received.actual && delivery.flips.as_slice().is_empty();
+            let unchanged = delivery.is_whole(received.actual);
             let next = self.incoming.line.next_due().is_none_or(|due| due > delivery.at);
             if direct && !passed && unchanged && next && delivery.at <= received.at {
                 passed = true;
@@ -372,7 +378,7 @@ impl<T: Transport + fmt::Debug> fmt::Debug for LossySink<T> {
 
 /// The datagram as it leaves: itself where nothing happened to it, else a copy.
 fn damaged<'d>(delivery: &Delivery, datagram: &'d [u8], scratch: &'d mut Vec<u8>) -> &'d [u8] {
-    if delivery.len == datagram.len() && delivery.flips.as_slice().is_empty() {
+    if delivery.is_whole(datagram.len()) {
         return datagram;
     }
     scratch.clear();

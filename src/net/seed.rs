@@ -16,5 +16,5 @@ use crate::entropy::Seed;
 /// # }
 /// ```
 pub fn system_seed() -> std::io::Result<Seed> {
-    SysRng.try_next_u64().map(Seed).map_err(std::io::Error::other)
+    SysRng.try_next_u64().map(Seed::new).map_err(std::io::Error::other)
 }

@@ -163,7 +163,7 @@ impl Backoff {
     /// Interval number `n` of the request with this seed, jitter included: a pure function, within
     /// [`bounds`](Self::bounds) and never above the maximum.
     #[must_use]
-    pub const fn delay(&self, n: u32, seed: u64) -> Duration {
+    pub const fn delay(&self, n: u32, seed: Seed) -> Duration {
         Duration::from_nanos(self.delay_ns(n, seed))
     }
 
@@ -242,21 +242,21 @@ impl Backoff {
     }
 
     #[inline]
-    pub(crate) const fn delay_ns(&self, n: u32, seed: u64) -> Ns {
+    pub(crate) const fn delay_ns(&self, n: u32, seed: Seed) -> Ns {
         let slot = match self.jitter.drawn {
             Drawn::Each => n,
             Drawn::Once => 0,
-            Drawn::Compounding => return self.compounded(n, Seed(seed)),
+            Drawn::Compounding => return self.compounded(n, seed),
         };
         let (lo, hi) = self.range_of(n);
-        uniform(lo, hi, Seed(seed).draw(slot as u64))
+        uniform(lo, hi, seed.draw(slot as u64))
     }
 
     /// As interval `n`, but grown to the cap already.
-    pub(crate) const fn longest_ns(&self, n: u32, seed: u64) -> Ns {
+    pub(crate) const fn longest_ns(&self, n: u32, seed: Seed) -> Ns {
         let slot = if matches!(self.jitter.drawn, Drawn::Once) { 0 } else { n };
         let (lo, hi) = self.range(self.cap);
-        uniform(lo, hi, Seed(seed).draw(slot as u64))
+        uniform(lo, hi, seed.draw(slot as u64))
     }
 
     #[inline]

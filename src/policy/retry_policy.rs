@@ -184,7 +184,7 @@ impl RetryPolicy {
 
     /// The wait after slot `slot` of the request with this seed; the longest one if a provisional answer `slowed` it.
     #[inline]
-    pub(crate) const fn wait_ns(&self, slot: u32, slowed: bool, seed: u64) -> Ns {
+    pub(crate) const fn wait_ns(&self, slot: u32, slowed: bool, seed: Seed) -> Ns {
         match self.last_wait {
             _ if slowed => self.backoff.longest_ns(slot, seed),
             LastWait::Initial(count) if slot.saturating_add(1) >= self.max_transmissions => {
@@ -212,10 +212,10 @@ impl RetryPolicy {
     }
 
     #[inline]
-    pub(crate) const fn start_delay_ns(&self, seed: u64) -> Ns {
+    pub(crate) const fn start_delay_ns(&self, seed: Seed) -> Ns {
         match self.start_delay {
             (0, 0) => 0,
-            (from, to) => uniform(from, to, Seed(seed).derive(START_DELAY).draw(0)),
+            (from, to) => uniform(from, to, seed.derive(START_DELAY).draw(0)),
         }
     }
 

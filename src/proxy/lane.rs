@@ -1,5 +1,5 @@
 use super::sockets::Sent;
-use crate::fault::{Deliveries, Delivery, DirectionStats, LinkStats, Way};
+use crate::fault::{Deliveries, Delivery, DirectionStats, LinkStats, Transit};
 use crate::time::Timestamp;
 
 /// One direction of all sessions: sends what is due, and keeps the rest until it is.
@@ -7,14 +7,14 @@ use crate::time::Timestamp;
 /// `K` says where a datagram goes.
 #[derive(Debug)]
 pub(super) struct Lane<K> {
-    way: Way<K>,
+    transit: Transit<K>,
     /// What the system said of earlier datagrams while later ones were sent.
     path_errors: u64,
 }
 
 impl<K: Copy> Lane<K> {
     pub(super) fn new() -> Self {
-        Self { way: Way::new(), path_errors: 0 }
+        Self { transit: Transit::new(), path_errors: 0 }
     }
 
     /// Sends each copy now or keeps it; then sends a few of those that were kept.
@@ -27,12 +27,12 @@ impl<K: Copy> Lane<K> {
         mut send: impl FnMut(K, &[u8]) -> Sent,
     ) {
         for delivery in deliveries {
-            if self.is_next(delivery, now) && is_whole(delivery, datagram) {
+            if self.is_next(delivery, now) && delivery.is_whole(datagram.len()) {
                 let sent = send(to, datagram);
                 self.count(sent);
             } else {
-                let room = self.way.line.push(to, delivery, datagram);
-                self.way.discarded += u64::from(!room);
+                let room = self.transit.line.push(to, delivery, datagram);
+                self.transit.discarded += u64::from(!room);
             }
         }
         self.release(now, A_FEW, send);
@@ -41,7 +41,7 @@ impl<K: Copy> Lane<K> {
     /// Sends what is due by now, so many copies at most.
     pub(super) fn release(&mut self, now: Timestamp, most: usize, mut send: impl FnMut(K, &[u8]) -> Sent) {
         for _ in 0..most {
-            match self.way.line.pop_due(now, |to, _, datagram| send(to, datagram)) {
+            match self.transit.line.pop_due(now, |to, _, datagram| send(to, datagram)) {
                 Some(sent) => self.count(sent),
                 None => return,
             }
@@ -49,16 +49,16 @@ impl<K: Copy> Lane<K> {
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.way.line.next_due()
+        self.transit.line.next_due()
     }
 
     /// Keeps the counts of a link that will be no more.
     pub(super) fn retire(&mut self, link: &LinkStats) {
-        self.way.retire(link);
+        self.transit.retire(link);
     }
 
     pub(super) fn stats<'l>(&self, links: impl Iterator<Item = &'l LinkStats>) -> DirectionStats {
-        self.way.stats(links)
+        self.transit.stats(links)
     }
 
     pub(super) fn path_errors(&self) -> u64 {
@@ -72,19 +72,15 @@ impl<K: Copy> Lane<K> {
 
     fn count(&mut self, sent: Sent) {
         match sent {
-            Sent::Passed => self.way.passed += 1,
+            Sent::Passed => self.transit.passed += 1,
             Sent::PassedAfterError => {
-                self.way.passed += 1;
+                self.transit.passed += 1;
                 self.path_errors += 1;
             }
-            Sent::Failed => self.way.failed += 1,
-            Sent::Nowhere => self.way.discarded += 1,
+            Sent::Failed => self.transit.failed += 1,
+            Sent::Nowhere => self.transit.discarded += 1,
         }
     }
-}
-
-fn is_whole(delivery: &Delivery, datagram: &[u8]) -> bool {
-    delivery.len == datagram.len() && delivery.flips.as_slice().is_empty()
 }
 
 /// More than the copies that one datagram adds, so that the line drains however fast datagrams come.

@@ -10,7 +10,7 @@ use super::lane::Lane;
 use super::ports::GivenUp;
 use super::sockets;
 use crate::entropy::Seed;
-use crate::fault::{Direction, LinkStats, Links, Profile, Recent, Trace};
+use crate::fault::{Direction, LinkPair, LinkStats, Profile, Recent, Trace};
 use crate::time::Timestamp;
 
 /// The sessions by client address: a bounded number, in the order in which they were used.
@@ -43,7 +43,7 @@ pub(super) struct Rules {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) socket: UdpSocket,
-    pub(super) links: Links,
+    pub(super) links: LinkPair,
     ordinal: u64,
     used: Timestamp,
     /// Whether its place stands among those to be read.
@@ -209,8 +209,8 @@ impl Sessions {
     ) -> io::Result<usize> {
         let (ordinal, rules) = (self.opened, &self.rules);
         let links = match &rules.replay {
-            Some(trace) => Links::new(&trace.profile(ordinal), rules.seed, ordinal),
-            None => Links::new(&rules.profile, rules.seed, ordinal),
+            Some(trace) => LinkPair::new(&trace.profile(ordinal), rules.seed, ordinal),
+            None => LinkPair::new(&rules.profile, rules.seed, ordinal),
         };
         let place = self.table.insert(client, Session { socket, links, ordinal, used: now, ready: false });
         if let Some(session) = self.table.get_mut(place) {

@@ -156,5 +156,5 @@ impl fmt::Debug for Builder {
 
 /// Jitter needs no secrecy, only that two processes differ: where the system has no entropy, their ids do.
 fn fresh_seed(now: Timestamp) -> Seed {
-    system_seed().unwrap_or_else(|_| Seed(std::process::id().into()).derive(now.as_nanos()))
+    system_seed().unwrap_or_else(|_| Seed::new(std::process::id().into()).derive(now.as_nanos()))
 }

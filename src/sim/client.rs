@@ -120,7 +120,7 @@ where
     fn on_wake(&mut self, now: Timestamp, out: &mut Outbox) {
         if self.wait.is_none() && self.begin.is_some_and(|begin| begin <= now) {
             self.begin = None;
-            self.transaction.start(&self.request, now, self.seed.draw(self.requests));
+            self.transaction.start(&self.request, now, Seed::new(self.seed.draw(self.requests)));
             self.requests += 1;
             if self.transaction.identity() == Identity::Port {
                 out.renew();

@@ -70,7 +70,7 @@ pub enum Happened {
 impl SimEvent {
     /// The hash of what went before, and of this.
     pub(super) fn hash(&self, before: u64) -> u64 {
-        let fold = |hash: u64, word: u64| Seed(hash).draw(word);
+        let fold = |hash: u64, word: u64| Seed::new(hash).draw(word);
         let (kind, detail) = match &self.what {
             Happened::Sent { path, direction, n, fate } | Happened::RefusalSent { path, direction, n, fate } => {
                 let sent = fold(fold(*path * 2 + u64::from(*direction == Direction::ToClient), *n), 0);
@@ -133,7 +133,7 @@ impl fmt::Display for SimEvent {
 
 /// Eight bytes a step; equal for equal bytes, and that is all it promises.
 pub(super) fn digest(datagram: &[u8]) -> u64 {
-    let mut hash = Seed(datagram.len() as u64).draw(0);
+    let mut hash = Seed::new(datagram.len() as u64).draw(0);
     for chunk in datagram.chunks(8) {
         let word = chunk.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
         hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);

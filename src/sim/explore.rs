@@ -25,16 +25,19 @@ use crate::entropy::Seed;
 /// # Errors
 ///
 /// The first failure.
-pub fn explore<E: ToString>(seeds: Range<u64>, scenario: impl Fn(&SimNet) -> Result<(), E>) -> Result<u64, Failure> {
+pub fn explore<E: ToString>(
+    seeds: Range<u64>,
+    scenario: impl Fn(&SimNet) -> Result<(), E>,
+) -> Result<u64, Counterexample> {
     let seeds = match (variable(ONE_SEED), variable(SEEDS)) {
         (Some(one), _) => one..one.saturating_add(1),
         (None, Some(many)) => seeds.start..seeds.start.saturating_add(many),
         (None, None) => seeds,
     };
     let runs = seeds.end.saturating_sub(seeds.start);
-    for seed in seeds.map(Seed) {
+    for seed in seeds.map(Seed::new) {
         if let Err(error) = scenario(&SimNet::new(seed)) {
-            return Err(Failure::of(seed, Plan::Chance, &error, &scenario));
+            return Err(Counterexample::of(seed, Plan::Chance, &error, &scenario));
         }
     }
     Ok(runs)
@@ -50,15 +53,15 @@ pub fn exhaust<E: ToString>(
     datagrams: u32,
     choices: &[Choice],
     scenario: impl Fn(&SimNet) -> Result<(), E>,
-) -> Result<u64, Failure> {
+) -> Result<u64, Counterexample> {
     let mut digits = vec![0; datagrams as usize];
     let mut runs = 0;
     loop {
         let chosen: Vec<Choice> = digits.iter().filter_map(|&digit: &usize| choices.get(digit).copied()).collect();
         let plan = Plan::Choices(chosen);
         runs += 1;
-        if let Err(error) = scenario(&SimNet::planned(Seed(0), plan.clone(), false)) {
-            return Err(Failure::of(Seed(0), plan, &error, &scenario));
+        if let Err(error) = scenario(&SimNet::planned(Seed::new(0), plan.clone(), false)) {
+            return Err(Counterexample::of(Seed::new(0), plan, &error, &scenario));
         }
         // The next number, in the base of the choices, the lowest digit first.
         let Some(raised) = digits.iter().position(|digit| digit + 1 < choices.len()) else { return Ok(runs) };
@@ -91,7 +94,7 @@ pub fn check_determinism<R>(seed: Seed, scenario: impl Fn(&SimNet) -> R) -> Resu
 /// A scenario that failed, and what it takes to fail.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
-pub struct Failure {
+pub struct Counterexample {
     /// The seed of the network.
     pub seed: Seed,
     /// What the scenario said.
@@ -114,7 +117,7 @@ pub struct Divergence {
     pub second: Option<SimEvent>,
 }
 
-impl Failure {
+impl Counterexample {
     fn of<E: ToString>(seed: Seed, plan: Plan, error: &E, scenario: &impl Fn(&SimNet) -> Result<(), E>) -> Self {
         let recorded = SimNet::planned(seed, plan, true);
         let _ = scenario(&recorded);
@@ -130,7 +133,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, error, faults, shrunk_error } = self;
         writeln!(f, "seed {seed}: {error}")?;
@@ -156,7 +159,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl core::error::Error for Failure {}
+impl core::error::Error for Counterexample {}
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

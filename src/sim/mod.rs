@@ -52,7 +52,7 @@ pub use client::{Client, Outcome};
 pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use event::{Happened, SimEvent};
-pub use explore::{Divergence, Failure, check_determinism, exhaust, explore};
+pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore};
 pub use network::{HostId, NetStats, SimError, SimNet};
 pub use shrink::{Choice, Fault};
 pub use transport::SimTransport;

@@ -26,12 +26,12 @@ struct Host {
 
 /// Between a pair of hosts; the one named first is the client of its profile.
 struct Path {
-    to_server: Way,
-    to_client: Way,
+    to_server: DirectedLink,
+    to_client: DirectedLink,
 }
 
 /// One direction of a path.
-pub(super) struct Way {
+pub(super) struct DirectedLink {
     pub(super) link: Link,
     /// Nothing passes.
     pub(super) cut: bool,
@@ -96,7 +96,7 @@ impl Topology {
 
     fn make_path(&mut self, client: usize, server: usize, profile: &Profile) -> (usize, Direction) {
         let path = self.paths.len();
-        let way = |direction: Direction| Way {
+        let way = |direction: Direction| DirectedLink {
             link: Link::new(
                 self.plan.impairments(path as u64, direction, profile.direction(direction)),
                 direction.link_seed(self.seed, path as u64),
@@ -113,7 +113,7 @@ impl Topology {
     }
 
     /// The way from a host to another: a perfect one, if nothing else is said.
-    pub(super) fn way_between(&mut self, from: usize, to: usize) -> Option<(u64, Direction, &mut Way)> {
+    pub(super) fn way_between(&mut self, from: usize, to: usize) -> Option<(u64, Direction, &mut DirectedLink)> {
         let (path, direction) = match self.path_of.get(&(from, to)) {
             Some(found) => *found,
             None => self.make_path(from, to, &Profile::default()),
@@ -131,7 +131,7 @@ impl Topology {
         way.and_then(|way| way.link.impairments().delay()).map(|model| model.law().least()).unwrap_or_default()
     }
 
-    fn way_mut(&mut self, path: usize, direction: Direction) -> Option<&mut Way> {
+    fn way_mut(&mut self, path: usize, direction: Direction) -> Option<&mut DirectedLink> {
         let path = self.paths.get_mut(path)?;
         Some(match direction {
             Direction::ToServer => &mut path.to_server,

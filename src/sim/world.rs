@@ -84,7 +84,7 @@ impl<A> World<A> {
             residents: Vec::new(),
             outbox: Outbox::default(),
             stats: NetStats::default(),
-            hash: seed.0,
+            hash: seed.number(),
             record: recording.then(Vec::new),
         }
     }

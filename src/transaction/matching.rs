@@ -275,7 +275,7 @@ mod tests {
         let matcher = transaction_id(2..14).stamped();
         let stamp = |seed| {
             let mut request = [7; 20];
-            matcher.stamp(&mut request, Seed(seed));
+            matcher.stamp(&mut request, Seed::new(seed));
             request
         };
         let mut ones = [0_u32; 96];
@@ -302,17 +302,17 @@ mod tests {
             let (asked, unasked) = (transaction_id(range.clone()).stamped(), transaction_id(range));
             for len in 0..4 {
                 let mut request = vec![7; len];
-                asked.stamp(&mut request, Seed(1));
+                asked.stamp(&mut request, Seed::new(1));
                 assert_eq!(request, vec![7; len]);
             }
             let mut request = [7; 16];
-            unasked.stamp(&mut request, Seed(1));
+            unasked.stamp(&mut request, Seed::new(1));
             assert_eq!(request, [7; 16]);
         }
         let boxed: Box<dyn ReplyMatcher + Send> = Box::new(transaction_id(0..4).found_at(8).stamped());
         let mut request = [7; 4];
-        boxed.stamp(&mut request, Seed(1));
-        assert_eq!(request, Seed(1).draw(0).to_be_bytes()[..4]);
+        boxed.stamp(&mut request, Seed::new(1));
+        assert_eq!(request, Seed::new(1).draw(0).to_be_bytes()[..4]);
     }
 
     #[test]

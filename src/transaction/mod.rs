@@ -10,6 +10,7 @@
 //! Questions ([`poll`](RetryTimer::poll), [`next`](Transaction::next)) may be asked at any time, and asked again they
 //! have the same answer; facts come in through `on_…`, in any order.
 
+mod error;
 mod matching;
 mod observer;
 mod outcome;
@@ -22,6 +23,7 @@ mod timer;
 #[expect(clippy::module_inception, reason = "the field's word for the machine and for its subject")]
 mod transaction;
 
+pub use error::RequestError;
 pub use matching::{AnyReply, Identity, Match, ReplyMatcher, TransactionId, any_reply, transaction_id};
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
 pub use timeline::{Event, Timeline};

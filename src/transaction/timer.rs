@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use crate::entropy::Seed;
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
 
@@ -44,7 +45,7 @@ pub struct RetryTimer {
     /// Nothing is sent at or after it, nothing accepted after it; `MAX` for none.
     deadline: Timestamp,
     /// Keys every draw of this request.
-    seed: u64,
+    seed: Seed,
     /// The slot that is due next, and the number of the interval after it.
     slot: u32,
     transmissions: u32,
@@ -122,7 +123,7 @@ impl RetryTimer {
     /// Begins at `now`, or after the policy's start delay; every draw of this request is keyed by `seed`.
     #[must_use]
     #[inline]
-    pub fn start(policy: &RetryPolicy, now: Timestamp, seed: u64) -> Self {
+    pub fn start(policy: &RetryPolicy, now: Timestamp, seed: Seed) -> Self {
         let due = now.after_ns(policy.start_delay_ns(seed));
         let deadline = policy.deadline_ns().map_or(Timestamp::MAX, |deadline| due.after_ns(deadline));
         Self { due, deadline, seed, slot: 0, transmissions: 0, phase: Phase::Sending, slowed: false, withheld: false }

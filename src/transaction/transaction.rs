@@ -51,7 +51,7 @@ pub struct Transaction<M> {
     identity: Identity,
     timeline: Timeline,
     started: Timestamp,
-    seed: u64,
+    seed: Seed,
     /// The caller's own, besides the policy's.
     deadline: Timestamp,
     /// Decided before the request is over.
@@ -94,7 +94,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// An idle transaction; [`start`](Self::start) begins it.
     #[must_use]
     pub fn new(policy: RetryPolicy, matcher: M) -> Self {
-        let mut timer = RetryTimer::start(&policy, Timestamp::ZERO, 0);
+        let mut timer = RetryTimer::start(&policy, Timestamp::ZERO, Seed::default());
         timer.on_cancelled();
         Self {
             pace: Pace::new(policy),
@@ -107,7 +107,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             identity: Identity::Missing,
             timeline: Timeline::new(Timestamp::ZERO),
             started: Timestamp::ZERO,
-            seed: 0,
+            seed: Seed::default(),
             deadline: Timestamp::MAX,
             failure: None,
             doomed: None,
@@ -152,7 +152,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// Begins a transaction that sends the same bytes every time. `seed` keys the jitter: take a fresh one for
     /// each transaction.
-    pub fn start(&mut self, request: &[u8], now: Timestamp, seed: u64) {
+    pub fn start(&mut self, request: &[u8], now: Timestamp, seed: Seed) {
         self.start_building(now, seed);
         self.build(|_, bytes| bytes.extend_from_slice(request));
     }
@@ -160,7 +160,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Begins a transaction whose request is built anew for each transmission: call [`build`](Self::build) now and
     /// whenever [`next`](Self::next) asks for a transmission.
     #[inline]
-    pub fn start_building(&mut self, now: Timestamp, seed: u64) {
+    pub fn start_building(&mut self, now: Timestamp, seed: Seed) {
         self.withdraw_nothing();
         self.refusals.restart(now, self.transmissions(), self.requests.sent_last(), self.answered);
         self.pace.restart(now);
@@ -203,7 +203,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         let request = self.requests.fresh();
         build(self.timer.transmissions().saturating_add(1), request);
-        self.matcher.stamp(request, Seed(self.seed).derive(IDS));
+        self.matcher.stamp(request, self.seed.derive(IDS));
         self.identity = self.matcher.identity(request);
         if self.identity == Identity::Missing {
             self.decide(Failure::Unmatchable);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use udp_retry::Seed;
 use udp_retry::policy::LastWait;
 use udp_retry::sim::SimTransport;
 use udp_retry::time::Timestamp;
@@ -245,7 +246,7 @@ impl Slots {
             at += match policy.last_wait() {
                 _ if at > slowed => policy.backoff().max(),
                 LastWait::Initial(count) if slot + 1 == most => policy.backoff().initial() * count,
-                _ => policy.backoff().delay(slot, seed),
+                _ => policy.backoff().delay(slot, Seed::new(seed)),
             };
         }
         let deadline = policy.deadline().unwrap_or(Duration::MAX);

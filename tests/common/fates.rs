@@ -50,7 +50,7 @@ pub(crate) fn only(fate: &Fate) -> Delivery {
 /// Which of so many datagrams the loss model takes, where nothing else drops any.
 #[track_caller]
 pub(crate) fn losses(impairments: Impairments, seed: u64, datagrams: usize) -> Vec<bool> {
-    losses_of(&mut Link::new(impairments, Seed(seed)), datagrams)
+    losses_of(&mut Link::new(impairments, Seed::new(seed)), datagrams)
 }
 
 #[track_caller]
@@ -66,7 +66,7 @@ pub(crate) fn losses_of(link: &mut Link, datagrams: usize) -> Vec<bool> {
 /// When each of so many datagrams arrives that are sent at equal distances.
 #[track_caller]
 pub(crate) fn arrivals(impairments: Impairments, seed: u64, spacing: u64, datagrams: usize) -> Vec<u64> {
-    let mut link = Link::new(impairments, Seed(seed));
+    let mut link = Link::new(impairments, Seed::new(seed));
     (0..datagrams as u64).map(|n| only(&link.transmit(at(n * spacing), b"x")).at.as_nanos()).collect()
 }
 

@@ -32,7 +32,7 @@ fn interval_is_growth_up_to_the_cap(settings: &Settings, backoff: &Backoff, n: u
 }
 
 fn delay_is_within_bounds(settings: &Settings, backoff: &Backoff, n: u32, seed: u64) {
-    let (delay, (lo, hi)) = (backoff.delay(n, seed), backoff.bounds(n));
+    let (delay, (lo, hi)) = (backoff.delay(n, Seed::new(seed)), backoff.bounds(n));
     assert!(lo <= delay && delay <= hi, "{settings:?}: delay {n} of {seed} is {delay:?}, not in {lo:?} to {hi:?}");
     assert!(hi <= backoff.max() && ns(hi) <= settings.max, "{settings:?}: delay {n} may exceed the maximum");
     assert!(ns(lo) >= settings.floor.max(1), "{settings:?}: delay {n} may fall below the floor");
@@ -42,11 +42,11 @@ fn delay_is_within_bounds(settings: &Settings, backoff: &Backoff, n: u32, seed: 
 fn delay_is_the_fraction_drawn(settings: &Settings, backoff: &Backoff, n: u32, seed: u64) {
     let (lo, hi) = settings.range(n);
     let slot = if settings.drawn == Drawn::Once { 0 } else { n };
-    let expected = &lo + (&hi - &lo) * unit(Seed(seed).draw(slot.into()));
+    let expected = &lo + (&hi - &lo) * unit(Seed::new(seed).draw(slot.into()));
     // The interval before jitter may be off by its slack; the ends and the draw are rounded.
     let slack = settings.slack(n);
     let tolerance = &slack * fraction(settings.hi.max(ONE)) + whole(2);
-    let delay = ns(backoff.delay(n, seed));
+    let delay = ns(backoff.delay(n, Seed::new(seed)));
     assert!(distance(&whole(delay), &expected) <= tolerance, "{settings:?}: delay {n} of {seed} is {delay}");
     if slack == whole(0) {
         let (first, last) = (lo.ceil(), hi.floor());
@@ -59,12 +59,12 @@ fn delay_is_the_fraction_drawn(settings: &Settings, backoff: &Backoff, n: u32, s
 /// RT = (multiplier − 1 + factor)·RTprev, and factor·cap where that reaches the cap; never below the floor.
 fn delay_compounds(settings: &Settings, backoff: &Backoff, n: u32, seed: u64) {
     let steps = steps_to_the_cap(settings).min(n);
-    let grown = settings.compounded((0..=steps).map(|slot| Seed(seed).draw(slot.into())));
-    let delay = whole(ns(backoff.delay(n, seed)));
+    let grown = settings.compounded((0..=steps).map(|slot| Seed::new(seed).draw(slot.into())));
+    let delay = whole(ns(backoff.delay(n, Seed::new(seed))));
     // A last bit of each factor, and the nearest nanosecond.
     let slack = |value: &Q| value * whole(u64::from(steps) + 2) / whole(1 << 62) + ratio(501, 1000);
     let (lo, hi) = settings.range_around(&settings.cap());
-    let anew = &lo + (hi - &lo) * unit(Seed(seed).draw(n.into()));
+    let anew = &lo + (hi - &lo) * unit(Seed::new(seed).draw(n.into()));
     let drawn_anew = distance(&delay, &anew) <= whole(2) + fraction(settings.hi);
     let fits = match &grown {
         None => drawn_anew || distance(&delay, &settings.cap()) <= slack(&settings.cap()),

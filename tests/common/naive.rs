@@ -61,11 +61,11 @@ pub(crate) fn worlds(
 }
 
 pub(crate) fn requester(pair: &Pair) -> ReliableRequester<SimTransport> {
-    ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).seed(Seed(1)).over(connect(pair))
+    ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).seed(Seed::new(1)).over(connect(pair))
 }
 
 pub(crate) fn world(set_up: impl Fn(&Pair)) -> Pair {
-    let net = SimNet::new(Seed(1));
+    let net = SimNet::new(Seed::new(1));
     let (client, server) = (net.host(CLIENT).unwrap(), net.host(SERVER.ip()).unwrap());
     let pair = Pair { net, client, server };
     set_up(&pair);

@@ -8,7 +8,7 @@ pub(crate) fn delaying(draw: u64) -> u64 {
     const DELAY: u64 = 6;
     let stage = unfinalized(unfinalized(draw)).wrapping_sub(GAMMA);
     let seed = unfinalized(unfinalized(stage).wrapping_sub(GAMMA.wrapping_mul(DELAY))).wrapping_sub(DERIVE);
-    assert_eq!(Seed(seed).derive(DELAY).draw(0), draw);
+    assert_eq!(Seed::new(seed).derive(DELAY).draw(0), draw);
     seed
 }
 

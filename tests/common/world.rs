@@ -186,7 +186,7 @@ pub(crate) fn is_whole_answer(bytes: &[u8]) -> bool {
 }
 
 fn sum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |sum, &byte| Seed(sum).draw(byte.into()))
+    bytes.iter().fold(0, |sum, &byte| Seed::new(sum).draw(byte.into()))
 }
 
 /// The mark of an answer or a provisional answer.

@@ -94,7 +94,7 @@ impl Client {
         let policy = self.estimator.map_or(self.policy, |estimator| starting_at(self.policy, estimator.rto(now)));
         let budget = self.guard.budget();
         let mut transaction = Transaction::new(policy, transaction_id(Message::ID)).with_budget(budget.clone());
-        transaction.start_building(now, self.seed.derive(REQUESTS).draw(number));
+        transaction.start_building(now, Seed::new(self.seed.derive(REQUESTS).draw(number)));
         let flight =
             Flight { began: now, transaction, policy, wait: now, budget, granted: Granted::default(), expired: 0 };
         self.flights.insert(number, Box::new(flight));

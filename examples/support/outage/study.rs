@@ -139,7 +139,7 @@ impl Study {
 
     /// One run, from the first arrival until the last request is over.
     pub(crate) fn run(&self, row: &Row, scene: Scene, run: u64) -> Result<Ledger, SimError> {
-        let seed = Seed(self.seed).derive(run);
+        let seed = Seed::new(self.seed).derive(run);
         let (clients, net) = (seed.derive(0), SimNet::new(seed.derive(1)));
         let ledger = Rc::new(RefCell::new(Ledger::default()));
         let (trouble, loss, seconds) = match scene {

@@ -1,0 +1,159 @@
+use core::fmt;
+
+use super::infeasible::Infeasible;
+use super::probability::Probability;
+use crate::entropy::{Seed, uniform};
+
+/// Flipped bits, as the program sees them: above the checksum of UDP, which would turn them into loss.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Corrupt {
+    probability: Probability,
+    bits: u8,
+}
+
+/// A cut tail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Truncate {
+    probability: Probability,
+    to: Option<u16>,
+}
+
+impl Corrupt {
+    /// Flips one bit of a datagram with this probability, any bit alike. An empty datagram has none.
+    #[must_use]
+    pub const fn new(probability: Probability) -> Self {
+        Self { probability, bits: 1 }
+    }
+
+    /// Flips exactly so many different bits, or all of a datagram that has fewer.
+    ///
+    /// # Errors
+    ///
+    /// [`Infeasible::BitCount`] unless from 1 to 8.
+    pub const fn bits(self, bits: u8) -> Result<Self, Infeasible> {
+        match bits {
+            0 => Err(Infeasible::BitCount { bits, nearest: 1 }),
+            1..=8 => Ok(Self { bits, ..self }),
+            _ => Err(Infeasible::BitCount { bits, nearest: 8 }),
+        }
+    }
+
+    /// The chance of a datagram to be corrupted.
+    #[must_use]
+    pub const fn probability(&self) -> Probability {
+        self.probability
+    }
+
+    /// How many bits flip.
+    #[must_use]
+    pub const fn bit_count(&self) -> u8 {
+        self.bits
+    }
+
+    /// The bits that flip in a datagram of so many bytes; none if it is spared.
+    pub(in crate::fault) fn flips(&self, seed: Seed, sequence: u64, len: usize) -> Flips {
+        let mut flips = Flips::default();
+        if self.probability.happens(seed.draw(sequence)) {
+            let places = seed.derive(PLACES).derive(sequence);
+            let bits = len as u64 * 8;
+            // Floyd's sample: each set of so many bits alike, without a second try.
+            for n in bits.saturating_sub(self.bits.into())..bits {
+                let any = uniform(0, n, places.draw(n));
+                let bit = if flips.contains(any) { n } else { any };
+                flips.push(bit);
+            }
+        }
+        flips
+    }
+}
+
+impl Truncate {
+    /// Cuts a datagram with this probability, to any shorter length alike. An empty datagram cannot be cut.
+    #[must_use]
+    pub const fn new(probability: Probability) -> Self {
+        Self { probability, to: None }
+    }
+
+    /// Cuts to this length; what is not longer is spared.
+    #[must_use]
+    pub const fn to(self, len: u16) -> Self {
+        Self { to: Some(len), ..self }
+    }
+
+    /// The chance of a datagram to be cut.
+    #[must_use]
+    pub const fn probability(&self) -> Probability {
+        self.probability
+    }
+
+    /// The length that is left, if it is always the same.
+    #[must_use]
+    pub const fn length(&self) -> Option<u16> {
+        self.to
+    }
+
+    /// What is left of so many bytes.
+    pub(in crate::fault) fn cut(&self, seed: Seed, sequence: u64, len: usize) -> usize {
+        if len == 0 || !self.probability.happens(seed.draw(sequence)) {
+            return len;
+        }
+        match self.to {
+            Some(to) => len.min(to.into()),
+            None => {
+                let shorter = uniform(0, len as u64 - 1, seed.derive(PLACES).draw(sequence));
+                usize::try_from(shorter).unwrap_or(len)
+            }
+        }
+    }
+}
+
+/// The bits that flip in one copy; bit 0 is the highest of the first byte, as RFCs draw it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flips {
+    bits: [u32; MOST_FLIPS],
+    count: u8,
+}
+
+impl Flips {
+    /// The numbers of the bits, ascending.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u32] {
+        self.bits.get(..self.count.into()).unwrap_or_default()
+    }
+
+    /// Flips them where the datagram has them.
+    pub fn apply(&self, datagram: &mut [u8]) {
+        for &bit in self.as_slice() {
+            if let Some(byte) = datagram.get_mut(bit as usize / 8) {
+                *byte ^= 0x80 >> (bit % 8);
+            }
+        }
+    }
+
+    /// Whether there was room; what is no bit of any datagram has none.
+    pub(in crate::fault) fn push(&mut self, bit: u64) -> bool {
+        match (self.bits.get_mut(usize::from(self.count)), u32::try_from(bit)) {
+            (Some(place), Ok(bit)) => {
+                *place = bit;
+                self.count += 1;
+                self.bits.get_mut(..self.count.into()).unwrap_or_default().sort_unstable();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn contains(&self, bit: u64) -> bool {
+        self.as_slice().iter().any(|&flipped| u64::from(flipped) == bit)
+    }
+}
+
+impl fmt::Debug for Flips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_slice().fmt(f)
+    }
+}
+
+pub(in crate::fault) const MOST_FLIPS: usize = 8;
+/// The label of the draws that say where.
+const PLACES: u64 = 1;

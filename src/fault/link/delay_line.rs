@@ -1,0 +1,171 @@
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use super::fate::Delivery;
+use crate::time::Timestamp;
+
+/// Datagrams on their way, each to come out at its own time; those of one time in the order of going in.
+///
+/// Bounded, whatever the delay and the load: 65,536 datagrams and 64 MiB. Buffers are used again, so that nothing
+/// is allocated once the line has been as full as it gets.
+#[derive(Debug)]
+pub(crate) struct DelayLine<K> {
+    due: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
+    slots: Vec<Slot<K>>,
+    free: Vec<usize>,
+    pushed: u64,
+    /// Buffers that are used again, and all of their room together with that of the slots.
+    spare: Vec<Vec<u8>>,
+    held_bytes: usize,
+    kept_bytes: usize,
+    most: usize,
+    most_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Slot<K> {
+    key: K,
+    datagram: Vec<u8>,
+}
+
+impl<K: Copy> DelayLine<K> {
+    pub(crate) const fn new() -> Self {
+        Self::with_room(MOST_DATAGRAMS, MOST_BYTES)
+    }
+
+    /// Bounded otherwise.
+    pub(crate) const fn with_room(datagrams: usize, bytes: usize) -> Self {
+        Self {
+            due: BinaryHeap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            pushed: 0,
+            spare: Vec::new(),
+            held_bytes: 0,
+            kept_bytes: 0,
+            most: datagrams,
+            most_bytes: bytes,
+        }
+    }
+
+    /// Takes in a copy of the datagram, damaged as the link says; not if the line is full.
+    #[must_use]
+    pub(crate) fn push(&mut self, key: K, delivery: &Delivery, datagram: &[u8]) -> bool {
+        let left = datagram.get(..delivery.len).unwrap_or(datagram);
+        if self.due.len() >= self.most || self.held_bytes.saturating_add(left.len()) > self.most_bytes {
+            return false;
+        }
+        let mut copy = self.spare.pop().unwrap_or_default();
+        let kept = copy.capacity();
+        copy.clear();
+        copy.extend_from_slice(left);
+        delivery.flips.apply(&mut copy);
+        self.kept_bytes += copy.capacity() - kept;
+        self.held_bytes += left.len();
+        let slot = Slot { key, datagram: copy };
+        let place = match self.free.pop() {
+            Some(place) => {
+                if let Some(free) = self.slots.get_mut(place) {
+                    *free = slot;
+                }
+                place
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        };
+        self.due.push(Reverse((delivery.at, self.pushed, place)));
+        self.pushed += 1;
+        true
+    }
+
+    /// When the next one comes out.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.due.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Shows the next one that is due, and when it was, and forgets it.
+    pub(crate) fn pop_due<R>(&mut self, now: Timestamp, show: impl FnOnce(K, Timestamp, &[u8]) -> R) -> Option<R> {
+        let (key, at, datagram) = self.take_due(now)?;
+        let shown = show(key, at, &datagram);
+        self.give_back(datagram);
+        Some(shown)
+    }
+
+    /// Takes out the next one that is due, and when it was; its buffer is to be [given back](Self::give_back).
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<(K, Timestamp, Vec<u8>)> {
+        if self.next_due()? > now {
+            return None;
+        }
+        let Reverse((at, _, place)) = self.due.pop()?;
+        let slot = self.slots.get_mut(place)?;
+        let (key, datagram) = (slot.key, core::mem::take(&mut slot.datagram));
+        self.held_bytes -= datagram.len();
+        self.free.push(place);
+        Some((key, at, datagram))
+    }
+
+    pub(crate) fn give_back(&mut self, buffer: Vec<u8>) {
+        if self.kept_bytes > self.most_bytes {
+            self.kept_bytes -= buffer.capacity();
+        } else {
+            self.spare.push(buffer);
+        }
+    }
+
+    /// How many are on their way.
+    pub(crate) fn len(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Forgets all; tells how many that were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let many = self.len();
+        while self.pop_due(Timestamp::MAX, |_, _, _| ()).is_some() {}
+        many
+    }
+}
+
+const MOST_DATAGRAMS: usize = 1 << 16;
+const MOST_BYTES: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Flips;
+    use super::*;
+
+    fn at(ns: u64, len: usize) -> Delivery {
+        Delivery { at: Timestamp::from_nanos(ns), len, flips: Flips::default() }
+    }
+
+    #[test]
+    fn comes_out_by_time_then_by_order() {
+        let mut line = DelayLine::new();
+        for (key, due) in [(0, 30), (1, 10), (2, 30), (3, 20), (4, 10)] {
+            assert!(line.push(key, &at(due, 9), &[key; 4]));
+        }
+        assert_eq!((line.len(), line.next_due()), (5, Some(Timestamp::from_nanos(10))));
+        assert_eq!(line.pop_due(Timestamp::from_nanos(9), |_, _, _| ()), None);
+        let late = Timestamp::from_nanos(99);
+        let out: Vec<_> = core::iter::from_fn(|| line.pop_due(late, |key, at, _| (key, at.as_nanos()))).collect();
+        assert_eq!(out, [(1, 10), (4, 10), (3, 20), (0, 30), (2, 30)]);
+        assert_eq!((line.len(), line.next_due()), (0, None));
+    }
+
+    #[test]
+    fn memory_is_bounded_by_number_and_by_bytes_and_comes_back() {
+        let mut line = DelayLine::new();
+        let large = [7; 65_507];
+        let fit = (0..).take_while(|_| line.push((), &at(5, large.len()), &large)).count();
+        assert_eq!(fit, MOST_BYTES / large.len());
+        assert_eq!(line.clear(), fit);
+        let fit = (0..).take_while(|_| line.push((), &at(5, 0), &[])).count();
+        assert_eq!(fit, MOST_DATAGRAMS);
+        while line.pop_due(Timestamp::MAX, |_, _, _| ()).is_some() {}
+        assert_eq!((line.held_bytes, line.len()), (0, 0));
+        assert!(line.kept_bytes <= 2 * MOST_BYTES);
+        assert!(line.push((), &at(5, 1), &[1]));
+    }
+}

@@ -1,0 +1,51 @@
+use super::Link;
+use super::stats::LinkStats;
+use crate::entropy::Seed;
+use crate::fault::direction::Direction;
+use crate::fault::impairment::profile::Profile;
+use crate::fault::record::Record;
+use crate::time::Timestamp;
+
+/// Both directions of the path of one client, which came `ordinal`-th.
+#[derive(Debug)]
+pub(crate) struct LinkPair {
+    ordinal: u64,
+    to_server: Link,
+    to_client: Link,
+}
+
+impl LinkPair {
+    pub(crate) fn new(profile: &Profile, seed: Seed, ordinal: u64) -> Self {
+        let link =
+            |direction: Direction| Link::new(profile.direction(direction).clone(), direction.link_seed(seed, ordinal));
+        Self { ordinal, to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) }
+    }
+
+    /// One datagram of so many bytes, this way.
+    pub(crate) fn transmit(&mut self, direction: Direction, now: Timestamp, len: usize) -> Record {
+        let ordinal = self.ordinal;
+        let link = self.link_mut(direction);
+        let fate = link.transmit_len(now, len);
+        Record { link: ordinal, direction, n: link.stats().received, at: now, len, fate }
+    }
+
+    pub(crate) fn reconfigure(&mut self, profile: &Profile) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.link_mut(direction).reconfigure(profile.direction(direction).clone());
+        }
+    }
+
+    pub(crate) fn stats(&self, direction: Direction) -> &LinkStats {
+        match direction {
+            Direction::ToServer => self.to_server.stats(),
+            Direction::ToClient => self.to_client.stats(),
+        }
+    }
+
+    fn link_mut(&mut self, direction: Direction) -> &mut Link {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+use core::ops::AddAssign;
+
+use super::fate::{DropCause, Fate};
+
+/// What a link has done.
+///
+/// Every datagram is accounted for: `received = delivered - duplicates + dropped.total()`, always.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub struct LinkStats {
+    /// Datagrams that went in.
+    pub received: u64,
+    /// Copies that come out.
+    pub delivered: u64,
+    /// Those of them that are second or further copies.
+    pub duplicates: u64,
+    /// Datagrams that do not come out, by cause.
+    pub dropped: Dropped,
+    /// Bursts of losses: how often the loss model took a datagram and not the one before.
+    pub bursts: u64,
+    /// Copies with flipped bits.
+    pub corrupted: u64,
+    /// Copies that were cut by the truncate stage or the script.
+    pub truncated: u64,
+    /// Datagrams that were cut to the MTU.
+    pub clamped: u64,
+    /// Datagrams held back by the reorder stage.
+    pub held: u64,
+    /// Whether the loss model took the last datagram.
+    in_burst: bool,
+}
+
+/// Datagrams that did not pass, by cause.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// By the script.
+    pub script: u64,
+    /// In an outage.
+    pub outage: u64,
+    /// As too big, whether the sender was told or not.
+    pub mtu: u64,
+    /// By a full queue.
+    pub queue: u64,
+    /// By the loss model.
+    pub loss: u64,
+}
+
+/// What became of the datagrams of one direction of a [`LossySink`](super::LossySink) or a proxy.
+///
+/// Every copy is accounted for: `fates.delivered = passed + in_flight + discarded + failed`, always.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub struct DirectionStats {
+    /// What the links decided, all together.
+    pub fates: LinkStats,
+    /// Copies handed on.
+    pub passed: u64,
+    /// Copies that are still on their way.
+    pub in_flight: u64,
+    /// Copies forgotten: by `renew`, for lack of room, or because their session has ended.
+    pub discarded: u64,
+    /// Copies that the system would not send.
+    pub failed: u64,
+}
+
+impl Dropped {
+    /// By any cause.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.script + self.outage + self.mtu + self.queue + self.loss
+    }
+}
+
+impl LinkStats {
+    /// Before the first datagram.
+    pub const NONE: Self = Self {
+        received: 0,
+        delivered: 0,
+        duplicates: 0,
+        dropped: Dropped { script: 0, outage: 0, mtu: 0, queue: 0, loss: 0 },
+        bursts: 0,
+        corrupted: 0,
+        truncated: 0,
+        clamped: 0,
+        held: 0,
+        in_burst: false,
+    };
+
+    /// `len` is what the MTU left of it.
+    pub(in crate::fault) fn count(&mut self, fate: &Fate, len: usize) {
+        self.received += 1;
+        let mut lost = false;
+        match fate {
+            Fate::Delivered(deliveries) => {
+                let copies = deliveries.as_slice();
+                self.delivered += copies.len() as u64;
+                self.duplicates += copies.len().saturating_sub(1) as u64;
+                for copy in copies {
+                    self.corrupted += u64::from(!copy.flips.as_slice().is_empty());
+                    self.truncated += u64::from(copy.len < len);
+                }
+            }
+            Fate::Dropped(DropCause::Script) => self.dropped.script += 1,
+            Fate::Dropped(DropCause::Outage) => self.dropped.outage += 1,
+            Fate::Dropped(DropCause::Mtu) | Fate::TooBig { .. } => self.dropped.mtu += 1,
+            Fate::Dropped(DropCause::Queue) => self.dropped.queue += 1,
+            Fate::Dropped(DropCause::Loss) => {
+                self.dropped.loss += 1;
+                self.bursts += u64::from(!self.in_burst);
+                lost = true;
+            }
+        }
+        self.in_burst = lost;
+    }
+}
+
+impl AddAssign for LinkStats {
+    /// The counts of several links together.
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.delivered += other.delivered;
+        self.duplicates += other.duplicates;
+        self.dropped += other.dropped;
+        self.bursts += other.bursts;
+        self.corrupted += other.corrupted;
+        self.truncated += other.truncated;
+        self.clamped += other.clamped;
+        self.held += other.held;
+    }
+}
+
+impl AddAssign for Dropped {
+    fn add_assign(&mut self, other: Self) {
+        self.script += other.script;
+        self.outage += other.outage;
+        self.mtu += other.mtu;
+        self.queue += other.queue;
+        self.loss += other.loss;
+    }
+}

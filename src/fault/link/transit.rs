@@ -1,0 +1,34 @@
+use super::delay_line::DelayLine;
+use super::stats::{DirectionStats, LinkStats};
+
+/// One direction of a bad network: what is on its way, and what has become of the rest.
+#[derive(Debug)]
+pub(crate) struct Transit<K> {
+    pub(crate) line: DelayLine<K>,
+    pub(crate) passed: u64,
+    pub(crate) discarded: u64,
+    pub(crate) failed: u64,
+    /// Of links that are no more.
+    retired: LinkStats,
+}
+
+impl<K: Copy> Transit<K> {
+    pub(crate) const fn new() -> Self {
+        Self { line: DelayLine::new(), passed: 0, discarded: 0, failed: 0, retired: LinkStats::NONE }
+    }
+
+    /// Keeps the counts of a link that will be no more.
+    pub(crate) fn retire(&mut self, link: &LinkStats) {
+        self.retired += *link;
+    }
+
+    /// Together with the links that still are.
+    pub(crate) fn stats<'l>(&self, links: impl Iterator<Item = &'l LinkStats>) -> DirectionStats {
+        let mut fates = self.retired;
+        for link in links {
+            fates += *link;
+        }
+        let Self { line, passed, discarded, failed, .. } = self;
+        DirectionStats { fates, passed: *passed, in_flight: line.len() as u64, discarded: *discarded, failed: *failed }
+    }
+}

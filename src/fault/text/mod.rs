@@ -1,0 +1,130 @@
+//! Impairments and scripts as text, both ways.
+
+mod clauses;
+mod cursor;
+mod quantity;
+mod rules;
+mod shown;
+#[cfg(feature = "trace")]
+pub(super) mod trace;
+
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+
+use cursor::Cursor;
+
+use crate::fault::impairment::impairments::Impairments;
+use crate::fault::impairment::infeasible::Infeasible;
+use crate::fault::impairment::script::Script;
+
+/// Why a text is no specification, and where.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// Something else should stand here.
+    #[error("at {position}: expected {expected}, found {}", Found(found))]
+    Unexpected {
+        /// Characters into the text, from 1.
+        position: usize,
+        /// What could stand here.
+        expected: &'static str,
+        /// What does, up to 40 characters of it; empty at the end.
+        found: String,
+    },
+    /// Every word is in its place, but no network can do this.
+    #[error("at {position}: {reason}")]
+    Infeasible {
+        /// Characters into the text, from 1: where the value of the clause begins; in a script, the number of the
+        /// datagram.
+        position: usize,
+        /// Why, and what is feasible.
+        reason: Infeasible,
+    },
+}
+
+struct Found<'a>(&'a str);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => f.write_str("the end"),
+            found => write!(f, "{found:?}"),
+        }
+    }
+}
+
+/// Clauses between `;`, in any order, each at most once except `outage`; or `none`. Blanks and line ends stand
+/// wherever words do, a `;` may stand behind the last clause.
+///
+/// | clause | meaning |
+/// |---|---|
+/// | `script { drop 1,3; delay 7 by 200ms }` | a [`Script`] |
+/// | `outage from 10s for 200ms every 15s` | [`Outage`](super::Outage); once, without `every` |
+/// | `headers 48` | bytes of headers, 28 unless told |
+/// | `mtu 1400` | [`MtuClamp`](super::MtuClamp): larger packets vanish; `error` or `truncate` behind it |
+/// | `rate 10mbit queue 100ms` | [`Bottleneck`](super::Bottleneck); `queue 64kB`, `queue 25 datagrams`; 100 ms unless told |
+/// | `loss 5%` | each for itself |
+/// | `loss 5% burst 3` | [`LossModel::bursts`](super::LossModel::bursts) |
+/// | `loss 5% correlation 25%` | [`GilbertElliott::with_correlation`](super::GilbertElliott::with_correlation) |
+/// | `loss p 1% r 20% good 0.1% bad 90%` | [`GilbertElliott::new`](super::GilbertElliott::new); 0% in `good` and 100% in `bad` unless told |
+/// | `loss exactly 3 of 10` | [`LossModel::exactly`](super::LossModel::exactly) |
+/// | `loss pattern 0100` | [`LossModel::pattern`](super::LossModel::pattern), 1 is lost |
+/// | `duplicate 1% late 2s` | [`Duplicate`](super::Duplicate); `late` and a law may lack |
+/// | `truncate 0.5% to 100` | [`Truncate`](super::Truncate); to any shorter length without `to` |
+/// | `corrupt 0.1% bits 3` | [`Corrupt`](super::Corrupt); 1 bit unless told |
+/// | `delay 50ms ~10ms` | [`DelayModel`](super::DelayModel) with a law; `correlation 25%` and `unordered` behind it |
+/// | `reorder 2% by 30ms` | [`Reorder`](super::Reorder) |
+///
+/// | law | meaning |
+/// |---|---|
+/// | `50ms` | always |
+/// | `50ms ~10ms` | uniform, from 40 to 60 ms |
+/// | `50ms normal 10ms` | the mean and the standard deviation |
+/// | `50ms exponential 20ms` | the least, and the mean of what comes on top |
+/// | `quantiles 10ms,12ms,80ms` | [`DelayLaw::measured`](super::DelayLaw::measured) |
+///
+/// Units of time are `ns`, `us`, `ms`, `s`, `min` and `h`; of rate `bit`, `kbit`, `mbit` and `gbit`, per second; of
+/// the bytes in a queue `B`, `kB`, `MB`, `GB`, `KiB`, `MiB` and `GiB`. A kB has 1,000 bytes, a KiB 1,024.
+impl FromStr for Impairments {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        clauses::impairments(&mut Cursor::new(text))
+    }
+}
+
+/// The clauses in the order of the stages: what was parsed from it is equal to what was shown.
+impl fmt::Display for Impairments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown::impairments(self, f)
+    }
+}
+
+/// Rules between `;`, in any order, or `none`.
+///
+/// | rule | meaning |
+/// |---|---|
+/// | `drop 1,3` | [`Rule::Drop`](super::Rule::Drop) of datagrams 1 and 3; every rule takes a list |
+/// | `refuse 6 above 1372` | [`Rule::Refuse`](super::Rule::Refuse) |
+/// | `delay 7 by 200ms` | [`Rule::Delay`](super::Rule::Delay) |
+/// | `duplicate 5 after 2s` | [`Rule::Duplicate`](super::Rule::Duplicate); the copies count by the time that they come |
+/// | `truncate 4 to 100` | [`Rule::Truncate`](super::Rule::Truncate); `4.1` is the first copy of datagram 4 |
+/// | `corrupt 9 bit 13` | [`Rule::Corrupt`](super::Rule::Corrupt); likewise |
+impl FromStr for Script {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let mut cursor = Cursor::new(text);
+        let script = rules::script(&mut cursor)?;
+        cursor.end()?;
+        Ok(script)
+    }
+}
+
+/// The rules by datagram: what was parsed from it is equal to what was shown.
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown::script(self, f)
+    }
+}

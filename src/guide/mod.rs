@@ -1,0 +1,3 @@
+//! Pages to read: what the field learnt, measured with the parts of this crate.
+
+pub mod storms;

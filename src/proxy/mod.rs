@@ -1,0 +1,253 @@
+//! A bad network in front of any UDP service, for any client, in any language: a proxy that needs no privilege and
+//! changes nothing on the host.
+//!
+//! ```text
+//!   client A ──▶┐                                                  ┌──▶ (socket of A) ──▶┐
+//!               ├──▶ listening socket ──▶ links of the client ──▶──┤                     ├──▶ the service
+//!   client B ──▶┘                                                  └──▶ (socket of B) ──▶┘
+//! ```
+//!
+//! Every client address has a session: one connected socket towards the service, so that the service can tell its
+//! clients apart, and one [`Link`](crate::fault::Link) for each direction. Replies come from the address that the
+//! proxy listens on.
+//!
+//! With nothing to do it forwards some 90 % of what a bare loop of the same shape does
+//! (`taskset -c 0 cargo bench --bench link`).
+
+mod forwarder;
+mod lane;
+mod ports;
+mod sessions;
+mod sockets;
+mod timer;
+
+use core::fmt;
+use core::time::Duration;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use mio::net::UdpSocket;
+
+use self::forwarder::{Forwarder, Observer};
+use self::sessions::Rules;
+use crate::entropy::Seed;
+use crate::fault::{Control, DirectionStats, Profile, Record, Trace};
+
+/// A UDP fault proxy, run by whoever calls [`run_for`](Self::run_for).
+///
+/// What the system reports of earlier datagrams is counted and ends nothing: a service may go away and come back, and
+/// its clients keep their sessions. A datagram that cannot leave at once, because a queue of the system is full, is
+/// counted as failed, as a network card would drop it. One that exceeds an MTU is dropped even where the impairments
+/// ask for an error, as there is nobody on this host to tell.
+///
+/// A copy that is on its way to the service when its session ends is discarded when it is due; one on its way to a
+/// client arrives.
+///
+/// ```
+/// use core::time::Duration;
+/// use std::net::UdpSocket;
+/// use udp_retry::Seed;
+/// use udp_retry::fault::Profile;
+/// use udp_retry::proxy::Proxy;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let service = UdpSocket::bind("127.0.0.1:0")?;
+/// let late = Profile { to_server: "delay 1ms".parse()?, ..Profile::default() };
+/// let mut proxy = Proxy::builder().profile(late).seed(Seed::new(7)).bind("127.0.0.1:0", service.local_addr()?)?;
+///
+/// let client = UdpSocket::bind("127.0.0.1:0")?;
+/// client.send_to(b"ping", proxy.local_addr())?;
+/// proxy.run_for(Duration::from_millis(20))?;
+/// assert_eq!(service.recv(&mut [0; 16])?, 4);
+/// assert_eq!(proxy.stats().to_server.passed, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias = "toxiproxy")]
+#[doc(alias = "netem")]
+pub struct Proxy {
+    forwarder: Forwarder,
+}
+
+/// How a [`Proxy`] behaves; made by [`Proxy::builder`].
+pub struct ProxyBuilder {
+    profile: Profile,
+    replay: Option<Trace>,
+    seed: Seed,
+    idle: Duration,
+    max_sessions: usize,
+    observer: Option<Observer>,
+}
+
+/// What a [`Proxy`] has done.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct ProxyStats {
+    /// Requests.
+    pub to_server: DirectionStats,
+    /// Replies.
+    pub to_client: DirectionStats,
+    /// Sessions at present.
+    pub sessions: usize,
+    /// Sessions ever.
+    pub opened: u64,
+    /// Sessions that ended because nothing came for the idle time, in either direction.
+    pub expired: u64,
+    /// Sessions that made room for new ones before that.
+    pub evicted: u64,
+    /// Datagrams of new clients for which the system had no socket.
+    pub unserved: u64,
+    /// Errors that the system reported of earlier datagrams, such as refusals by a service that is not there.
+    pub path_errors: u64,
+}
+
+impl Proxy {
+    /// A proxy that does nothing to anybody, until told.
+    #[must_use]
+    pub fn builder() -> ProxyBuilder {
+        ProxyBuilder {
+            profile: Profile::default(),
+            replay: None,
+            seed: Seed::new(0),
+            idle: Duration::from_secs(120),
+            max_sessions: 1024,
+            observer: None,
+        }
+    }
+
+    /// Where clients send to, with the port that the system picked.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.forwarder.local
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn upstream_addr(&self) -> SocketAddr {
+        self.forwarder.sessions.rules.upstream
+    }
+
+    /// A handle that changes the impairments from any thread; while a recording is replayed, it changes nothing.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.forwarder.control.clone()
+    }
+
+    /// Forwards for so long, to within a millisecond.
+    ///
+    /// To be called again and again; whatever is on its way between two calls stays on its way. A signal may end it
+    /// early. With no time at all it does what can be done without waiting, up to a bounded number of datagrams.
+    ///
+    /// # Errors
+    ///
+    /// Only what makes going on impossible: that the system can wait no more. Nothing that the network does.
+    pub fn run_for(&mut self, time: Duration) -> io::Result<()> {
+        self.forwarder.run_for(time)
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn stats(&self) -> ProxyStats {
+        self.forwarder.stats()
+    }
+}
+
+impl ProxyBuilder {
+    /// What happens in each direction; nothing by default.
+    #[must_use]
+    pub fn profile(self, profile: Profile) -> Self {
+        Self { profile, ..self }
+    }
+
+    /// The seed of all decisions; 0 by default.
+    #[must_use]
+    pub fn seed(self, seed: Seed) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Session number n meets what link n of the recording met, instead of the profile.
+    #[must_use]
+    pub fn replay(self, trace: Trace) -> Self {
+        Self { replay: Some(trace), ..self }
+    }
+
+    /// A session ends when nothing has come for so long, in either direction; 120 s by default, the least that a NAT
+    /// should keep a mapping (RFC 4787 section 4.3).
+    #[must_use]
+    pub fn idle(self, idle: Duration) -> Self {
+        Self { idle, ..self }
+    }
+
+    /// So many sessions at most, at least one; 1,024 by default. The one idle for the longest time makes room for a
+    /// new one.
+    ///
+    /// Each takes a file descriptor. When the system has no more of them, the one idle for the longest time makes room
+    /// as well.
+    #[must_use]
+    pub fn max_sessions(self, max_sessions: usize) -> Self {
+        Self { max_sessions, ..self }
+    }
+
+    /// Shows every fate as it is decided, with the client's address.
+    #[must_use]
+    pub fn observer(self, observer: impl FnMut(SocketAddr, &Record) + Send + 'static) -> Self {
+        Self { observer: Some(Box::new(observer)), ..self }
+    }
+
+    /// Listens on the first of the addresses that the system accepts, in front of the first address of the service.
+    ///
+    /// Their families may differ. With a wildcard address the system picks the address that replies come from, which
+    /// on a host with several may be another than the client sent to.
+    ///
+    /// # Errors
+    ///
+    /// That of the last address, or of the name resolution.
+    pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs) -> io::Result<Proxy> {
+        let upstream = upstream.to_socket_addrs()?.next().ok_or_else(no_address)?;
+        let mut last = no_address();
+        for address in listen.to_socket_addrs()? {
+            match sockets::listening(address) {
+                Ok(listener) => return self.behind(listener, upstream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn behind(self, listener: UdpSocket, upstream: SocketAddr) -> io::Result<Proxy> {
+        let Self { profile, replay, seed, idle, max_sessions, observer } = self;
+        if listener.local_addr()? == upstream {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy would be its own service"));
+        }
+        let room = sockets::sessions_room(upstream, max_sessions)?;
+        let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, room };
+        Ok(Proxy { forwarder: Forwarder::new(listener, rules, observer)? })
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("local", &self.local_addr())
+            .field("upstream", &self.upstream_addr())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ProxyBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { profile, replay, seed, idle, max_sessions, observer: _ } = self;
+        f.debug_struct("ProxyBuilder")
+            .field("profile", profile)
+            .field("replay", replay)
+            .field("seed", seed)
+            .field("idle", idle)
+            .field("max_sessions", max_sessions)
+            .finish_non_exhaustive()
+    }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
+}

@@ -1,0 +1,141 @@
+use alloc::boxed::Box;
+use core::fmt;
+use core::time::Duration;
+
+use super::{Execution, Failure, ReplyMatcher, Strays, Timeline, Transaction};
+use crate::time::Timestamp;
+use crate::transport::PathError;
+
+/// A request that brought no reply: what happened, and whether the peer may have acted on it.
+///
+/// ```
+/// use core::time::Duration;
+/// use udp_retry::transaction::Execution;
+/// use udp_retry::policy::Backoff;
+/// use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let silent = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// let hasty = RetryPolicy::new(Backoff::constant(Duration::from_millis(5))?).with_max_transmissions(2)?;
+/// let mut requester =
+///     ReliableRequester::builder(transaction_id(0..4)).policy(hasty).connect(silent.local_addr()?)?;
+///
+/// let error = requester.request(b"id 1 anyone?").unwrap_err();
+/// assert!(error.is_timeout());
+/// assert_eq!((error.transmissions(), error.execution()), (2, Execution::Unknown));
+/// assert!(error.elapsed() >= Duration::from_millis(10));
+/// # Ok(())
+/// # }
+/// ```
+pub struct RequestError {
+    /// Boxed, so that the good case stays small.
+    report: Box<Report>,
+}
+
+struct Report {
+    failure: Failure,
+    execution: Execution,
+    transmissions: u32,
+    withheld: u32,
+    elapsed: Duration,
+    last_path_error: Option<PathError>,
+    strays: Strays,
+    timeline: Timeline,
+}
+
+impl RequestError {
+    pub(crate) fn new(failure: Failure, transaction: &Transaction<impl ReplyMatcher>, now: Timestamp) -> Self {
+        let report = Report {
+            failure,
+            execution: transaction.execution(),
+            transmissions: transaction.transmissions(),
+            withheld: transaction.withheld(),
+            elapsed: transaction.elapsed(now),
+            last_path_error: transaction.last_error(),
+            strays: transaction.strays(),
+            timeline: *transaction.timeline(),
+        };
+        Self { report: Box::new(report) }
+    }
+
+    /// What ended it.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        self.report.failure
+    }
+
+    /// Whether it ended because the time or the transmissions ran out, with nothing said by anybody.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.report.failure, Failure::TimedOut(_))
+    }
+
+    /// Whether the peer may have executed the request: whether repeating it is safe.
+    #[must_use]
+    pub fn execution(&self) -> Execution {
+        self.report.execution
+    }
+
+    /// How often the request was sent, the first time included.
+    #[must_use]
+    pub fn transmissions(&self) -> u32 {
+        self.report.transmissions
+    }
+
+    /// How many transmissions the retry budget withheld.
+    #[must_use]
+    pub fn withheld(&self) -> u32 {
+        self.report.withheld
+    }
+
+    /// The time from the call to the failure.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.report.elapsed
+    }
+
+    /// What the system said last, if it said anything.
+    #[must_use]
+    pub fn last_path_error(&self) -> Option<PathError> {
+        self.report.last_path_error
+    }
+
+    /// What arrived meanwhile and answered nothing, by kind.
+    #[must_use]
+    pub fn strays(&self) -> Strays {
+        self.report.strays
+    }
+
+    /// What happened, event by event.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline {
+        &self.report.timeline
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { transmissions, elapsed, last_path_error, .. } = &*self.report;
+        write!(f, "{}", self.report.failure)?;
+        let times = if *transmissions == 1 { "transmission" } else { "transmissions" };
+        write!(f, " ({transmissions} {times}, {:.1} ms", elapsed.as_secs_f64() * 1e3)?;
+        match last_path_error {
+            Some(error) if self.is_timeout() => write!(f, ", last heard: {error})"),
+            _ => write!(f, ")"),
+        }
+    }
+}
+
+impl fmt::Debug for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestError")
+            .field("failure", &self.report.failure)
+            .field("execution", &self.report.execution)
+            .field("transmissions", &self.report.transmissions)
+            .field("elapsed", &self.report.elapsed)
+            .field("last_path_error", &self.report.last_path_error)
+            .finish_non_exhaustive()
+    }
+}
+
+impl core::error::Error for RequestError {}
