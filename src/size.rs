@@ -113,6 +113,9 @@ impl fmt::Display for Plpmtu {
     }
 }
 
+/// More bytes than the payload of any datagram: a buffer of this size receives each of them whole.
+pub(crate) const LARGEST_DATAGRAM: usize = 65_535;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ use crate::fault::link::stats::DirectionStats;
 use crate::fault::link::transit::Transit;
 use crate::fault::recent::Recent;
 use crate::fault::record::Record;
+use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 use crate::transport::{PathError, Received, Transport};
 
@@ -387,6 +388,5 @@ fn damaged<'d>(delivery: &Delivery, datagram: &'d [u8], scratch: &'d mut Vec<u8>
 }
 
 const MOST_PEERS: usize = 1024;
-const LARGEST_DATAGRAM: usize = 65_535;
 /// So many datagrams are still looked at once the time is up, to find one that passes.
 const MOST_OVERDUE: u32 = 64;

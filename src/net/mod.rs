@@ -8,19 +8,34 @@
 //! No wait ends early on any of them.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where sockets and clocks live")]
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 mod cancel;
 mod classify;
+mod connected;
 mod options;
 mod pmtu;
+mod ports;
 mod seed;
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "sys/linux.rs")]
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "sys/portable.rs")]
 mod sys;
-mod udp;
+mod unconnected;
+mod wait;
 
 pub use cancel::CancelHandle;
 pub use classify::classify;
+pub use connected::ConnectedUdp;
 pub use options::set_receive_buffer;
 pub use pmtu::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 pub use seed::system_seed;
-pub use udp::{ConnectedUdp, Route, UnconnectedUdp};
+pub use unconnected::{Route, UnconnectedUdp};
+#[cfg(feature = "proxy")]
+pub(crate) use {
+    options::{allow_large_sends, any_address},
+    ports::RecentPorts,
+    wait::{drain, uninterrupted},
+};
+
+/// Stands for an address that the system does not give.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -1,9 +1,11 @@
 use std::io;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::SockRef;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::Socket;
+
+use crate::size::LARGEST_DATAGRAM;
 
 /// Asks for room for `bytes` of datagrams that arrived and were not read yet, and returns what was granted.
 ///
@@ -21,10 +23,19 @@ pub fn set_receive_buffer(socket: &UdpSocket, bytes: usize) -> io::Result<usize>
 }
 
 /// Makes room for the largest datagram. macOS refuses whatever exceeds the send buffer, 9216 bytes by default.
-pub(super) fn allow_large_sends(socket: &UdpSocket) -> io::Result<()> {
-    const LARGEST: usize = 65_535;
-    let socket = SockRef::from(socket);
-    if socket.send_buffer_size()? < LARGEST { socket.set_send_buffer_size(LARGEST) } else { Ok(()) }
+pub(crate) fn allow_large_sends(socket: SockRef<'_>) -> io::Result<()> {
+    match socket.send_buffer_size()? < LARGEST_DATAGRAM {
+        true => socket.set_send_buffer_size(LARGEST_DATAGRAM),
+        false => Ok(()),
+    }
+}
+
+/// Any own address of the peer's family, any port.
+pub(crate) fn any_address(peer: SocketAddr) -> SocketAddr {
+    match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 /// Gives a socket the settings of another one, as far as it takes them.

@@ -14,6 +14,7 @@ use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Sent};
 use super::timer::Timer;
 use crate::fault::{Control, Direction, Fate, Record};
+use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 
 /// The event loop: waits, reads fairly, and lets the links decide.
@@ -71,7 +72,7 @@ impl Forwarder {
         let end = self.now().after(time);
         // Lent, so that what is in it can go through the rest of the proxy.
         let mut buffer = core::mem::take(&mut self.buffer);
-        buffer.resize(sockets::LARGEST_DATAGRAM, 0);
+        buffer.resize(LARGEST_DATAGRAM, 0);
         let ran = loop {
             match self.turn(&mut buffer, end) {
                 Ok(()) if self.now() < end => {}

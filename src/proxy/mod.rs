@@ -16,7 +16,6 @@
 
 mod forwarder;
 mod lane;
-mod ports;
 mod sessions;
 mod sockets;
 mod timer;

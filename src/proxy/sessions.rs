@@ -7,10 +7,10 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 
 use super::lane::Lane;
-use super::ports::GivenUp;
 use super::sockets;
 use crate::entropy::Seed;
 use crate::fault::{Direction, LinkPair, LinkStats, Profile, Recent, Trace};
+use crate::net::RecentPorts;
 use crate::time::Timestamp;
 
 /// The sessions by client address: a bounded number, in the order in which they were used.
@@ -19,7 +19,7 @@ pub(super) struct Sessions {
     table: Recent<SocketAddr, Session>,
     /// Places of sessions whose sockets may have something to read. A place may have changed hands since.
     ready: VecDeque<usize>,
-    given_up: GivenUp,
+    given_up: RecentPorts,
     pub(super) rules: Rules,
     pub(super) opened: u64,
     pub(super) expired: u64,
@@ -69,7 +69,7 @@ impl Sessions {
         Self {
             table: Recent::new(),
             ready: VecDeque::new(),
-            given_up: GivenUp::default(),
+            given_up: RecentPorts::remembering(PORTS_AVOIDED),
             rules,
             opened: 0,
             expired: 0,
@@ -252,3 +252,5 @@ impl Session {
 
 /// Each finds a port in use with a chance of one in four at most.
 const TRIES: u32 = 16;
+/// Few beside the ports that a system hands out, 28,232 on Linux and 16,384 at least elsewhere.
+const PORTS_AVOIDED: usize = 4096;

@@ -1,12 +1,12 @@
 //! Non-blocking sockets, and what their answers mean.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
 use socket2::SockRef;
 
-use crate::net::classify;
+use crate::net::{allow_large_sends, any_address, classify, drain, uninterrupted};
 use crate::transport::PathError;
 
 /// Listens, with as much room for what has not been read yet as the system grants.
@@ -17,17 +17,17 @@ pub(super) fn listening(address: SocketAddr) -> io::Result<UdpSocket> {
         // Less room is no reason not to run.
         let _ = options.set_recv_buffer_size(LISTENERS_ROOM);
     }
-    allow_large_sends(&socket)?;
+    allow_large_sends(SockRef::from(&socket))?;
     Ok(socket)
 }
 
 /// A socket that hears the service and nobody else, on a port of its own.
 pub(super) fn connected(upstream: SocketAddr, room: Option<usize>) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(any(upstream))?;
+    let socket = UdpSocket::bind(any_address(upstream))?;
     if let Some(room) = room {
         let _ = SockRef::from(&socket).set_recv_buffer_size(room);
     }
-    allow_large_sends(&socket)?;
+    allow_large_sends(SockRef::from(&socket))?;
     connect(&socket, upstream)?;
     Ok(socket)
 }
@@ -35,7 +35,7 @@ pub(super) fn connected(upstream: SocketAddr, room: Option<usize>) -> io::Result
 /// The room for unread replies that each session asks for, if the system's default is less: all sessions together
 /// stay bounded.
 pub(super) fn sessions_room(upstream: SocketAddr, max_sessions: usize) -> io::Result<Option<usize>> {
-    let default = SockRef::from(&UdpSocket::bind(any(upstream))?).recv_buffer_size()?;
+    let default = SockRef::from(&UdpSocket::bind(any_address(upstream))?).recv_buffer_size()?;
     let room = (ALL_SESSIONS_ROOM / max_sessions.max(1)).min(LISTENERS_ROOM);
     Ok((room > default).then_some(room))
 }
@@ -86,47 +86,16 @@ pub(super) fn exhausted(error: &io::Error) -> bool {
     matches!(classify(error), PathError::NoBuffers | PathError::Other(_))
 }
 
-fn uninterrupted<T>(call: &mut impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            called => return called,
-        }
-    }
-}
-
 fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {
     socket.connect(peer)?;
-    // What came before that is in the queue, whoever sent it. It is no more than the queue holds.
-    let nowhere = &mut [];
-    let _ = (0..MOST_QUEUED).find(|_| matches!(read(|| socket.recv(nowhere)), Read::Empty));
+    // What came before that is in the queue, whoever sent it.
+    drain(|| matches!(read(|| socket.recv(&mut [])), Read::Empty));
     Ok(())
 }
 
-/// macOS refuses whatever exceeds the send buffer, 9216 bytes by default.
-fn allow_large_sends(socket: &UdpSocket) -> io::Result<()> {
-    if cfg!(any(target_os = "linux", target_os = "android", windows)) {
-        return Ok(());
-    }
-    let options = SockRef::from(socket);
-    if options.send_buffer_size()? < LARGEST_DATAGRAM { options.set_send_buffer_size(LARGEST_DATAGRAM) } else { Ok(()) }
-}
-
-/// Any own address of that family, any port.
-fn any(peer: SocketAddr) -> SocketAddr {
-    match peer {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    }
-}
-
-/// More than a datagram can be, so that none is cut.
-pub(super) const LARGEST_DATAGRAM: usize = 65_536;
 /// Bytes, as the system counts them, its own overhead included.
 const LISTENERS_ROOM: usize = 4 << 20;
 const ALL_SESSIONS_ROOM: usize = 256 << 20;
-/// More than the largest receive buffer holds of the smallest datagrams.
-const MOST_QUEUED: u32 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

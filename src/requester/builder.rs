@@ -10,6 +10,7 @@ use super::{ReliableRequester, span};
 use crate::entropy::Seed;
 use crate::net::{ConnectedUdp, system_seed};
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
+use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 use crate::transaction::{Event, OnUnreachable, ReplyMatcher, Transaction};
 use crate::transport::Transport;
@@ -52,7 +53,7 @@ impl Builder {
             observer: None,
             deadline: None,
             seed: None,
-            buffer: 65_535,
+            buffer: LARGEST_DATAGRAM,
         }
     }
 

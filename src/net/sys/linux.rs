@@ -14,6 +14,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::options;
 use super::pmtu::Fragmentation;
+use super::wait::Arrival;
 use crate::size::IpFamily;
 use crate::time::Ns;
 
@@ -22,15 +23,6 @@ use crate::time::Ns;
 pub(super) struct Receiver {
     /// The timeout of the socket itself; 0 until one is set. Having one costs nothing, setting one 0.2 µs.
     timeout: Ns,
-}
-
-/// A datagram in the caller's buffer.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) len: usize,
-    pub(super) actual: usize,
-    /// `None` on a connected socket.
-    pub(super) from: Option<SocketAddr>,
 }
 
 impl Receiver {

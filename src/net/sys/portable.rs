@@ -4,9 +4,12 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use super::options;
 use super::pmtu::Fragmentation;
-use crate::size::IpFamily;
+use super::wait::Arrival;
+use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::Ns;
 
 /// Receives into a buffer that no datagram exceeds, because a cut one is reported differently everywhere, and its
@@ -16,17 +19,9 @@ pub(super) struct Receiver {
     whole: Vec<u8>,
 }
 
-/// A datagram in the caller's buffer.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) len: usize,
-    pub(super) actual: usize,
-    pub(super) from: Option<SocketAddr>,
-}
-
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self { whole: vec![0; 65_536] }
+        Self { whole: vec![0; LARGEST_DATAGRAM] }
     }
 
     /// The beginning of a wait is like the rest of it.
@@ -95,7 +90,7 @@ pub(super) fn replace(socket: &mut UdpSocket, _home: SocketAddr, peer: SocketAdd
 /// Replaces the socket by a new one to the same peer.
 pub(super) fn reconnect(socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<()> {
     let fresh = UdpSocket::bind(home(socket)?)?;
-    options::allow_large_sends(&fresh)?;
+    options::allow_large_sends(SockRef::from(&fresh))?;
     fresh.connect(peer)?;
     *socket = fresh;
     Ok(())
