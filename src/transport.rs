@@ -1,6 +1,6 @@
 //! The seam between logic and the world: what a request travels over, and what can go wrong there.
 
-use core::fmt::Debug;
+use core::fmt::{self, Debug};
 
 use crate::size::Plpmtu;
 use crate::time::Timestamp;
@@ -8,10 +8,11 @@ use crate::time::Timestamp;
 /// One end of a UDP path: sends datagrams, waits for them, and owns the clock.
 ///
 /// Because waiting belongs to the transport, a fault injector can release delayed datagrams inside it and a
-/// simulation can advance its clock inside it; everything above runs on either unchanged.
+/// simulation can advance its clock inside it; everything above runs on either unchanged. A wrapper that forwards the
+/// five methods loses nothing.
 ///
-/// At a client's end a `Peer` is the index of a path (0 where there is only one); at a server's end it tells whom
-/// a datagram came from and which of the own addresses it came to.
+/// At a client's end a `Peer` is a [`PathIndex`]; at a server's end it says whom a datagram came from and which of the
+/// own addresses it came to. A client's end shows only datagrams of the peers that it is connected to.
 pub trait Transport {
     /// Where datagrams go to and come from.
     type Peer: Copy + Ord + Debug;
@@ -19,70 +20,102 @@ pub trait Transport {
     /// The present moment. Never runs backwards.
     fn now(&self) -> Timestamp;
 
-    /// Sends one datagram.
+    /// Sends one datagram, without waiting for space in a queue.
     ///
     /// # Errors
     ///
-    /// An error means that this datagram was **not** sent. It may be news of an *earlier* datagram, which a
-    /// connected socket reports on whatever call comes next: see [`send_again`](Self::send_again).
+    /// An error means that nothing of this datagram has left or will leave. It may concern an *earlier* datagram,
+    /// which a connected socket reports on whatever call comes next; so offer the same bytes again. The same bytes
+    /// offered next to the same peer are the same datagram: a fault injector deals them one fate.
+    /// [`PathError::Cancelled`] where a cancellation waits; the next [`recv`](Self::recv) takes it.
     fn send(&mut self, to: Self::Peer, datagram: &[u8]) -> Result<(), PathError>;
 
-    /// Waits for a datagram until `until`, but takes one that is there already at any time.
+    /// Waits until `until` for a datagram or an error, and returns what is queued already at any time.
     ///
-    /// What is due exactly at `until` is returned; `None` means that the time has come, or that the wait was
-    /// cancelled. With `until` in the past nothing waits: the answer is a queued datagram or `None`.
-    ///
-    /// # Errors
-    ///
-    /// News of a datagram sent earlier. A datagram may be queued behind it: call again before deciding anything.
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<Self::Peer>>, PathError>;
+    /// `now` was read a moment ago. What arrives exactly at `until` is returned. With `until` in the past nothing
+    /// waits: the answer is what is queued, or [`Incoming::TimeUp`] with the time, just read.
+    fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Self::Peer>;
 
-    /// As [`recv_until`](Self::recv_until), for a caller that knows the time: `now` was read a moment ago. Spares the
-    /// reading of the clock where that is no loss.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_until`](Self::recv_until).
-    fn recv_within(
-        &mut self,
-        buffer: &mut [u8],
-        _now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Received<Self::Peer>>, PathError> {
-        self.recv_until(buffer, until)
-    }
-
-    /// Whether somebody cancelled the wait from outside. Until that is asked, every wait ends at once; asking
-    /// forgets it. Never, unless the transport has a way to be cancelled.
-    fn take_cancelled(&mut self) -> bool {
-        false
-    }
-
-    /// Moves to a fresh source port with nothing queued in either direction, so that no reply to anything sent
+    /// Moves a path to a fresh source port with nothing queued in either direction, so that no reply to anything sent
     /// before can arrive any more.
     ///
     /// # Errors
     ///
-    /// [`PathError::Unsupported`] if the port cannot change, else what the system says.
-    fn renew(&mut self) -> Result<(), PathError>;
+    /// [`PathError::Unsupported`] where this kind of end has one port for good, else what the system says.
+    fn renew(&mut self, path: Self::Peer) -> Result<Renewed, PathError>;
 
-    /// Sends one datagram, re-issuing it once at once if the first attempt reports an error, because that error
-    /// may belong to an earlier datagram. `Ok(Some(error))` is such an error; the datagram itself has left.
+    /// Fills `key` with bytes that no one else can know, for the ids of requests. Each call gives others.
     ///
     /// # Errors
     ///
-    /// That of the second attempt: the datagram was not sent.
-    fn send_again(&mut self, to: Self::Peer, datagram: &[u8]) -> Result<Option<PathError>, PathError> {
-        match self.send(to, datagram) {
-            Ok(()) => Ok(None),
-            Err(swallowed) => self.send(to, datagram).map(|()| Some(swallowed)),
+    /// [`NoEntropy`]; a weaker source is never used instead.
+    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy>;
+}
+
+/// A path of a client's end, by its number; 0 where there is only one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct PathIndex(u32);
+
+impl PathIndex {
+    /// The first path, and the only one of a socket that is connected to one peer.
+    pub const FIRST: Self = Self(0);
+
+    /// The path of this number, from 0.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number, from 0.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for PathIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "path {}", self.0)
+    }
+}
+
+/// What a wait of a [`Transport`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle every answer")]
+pub enum Incoming<P> {
+    /// A datagram; its payload is in the buffer.
+    Datagram(Received<P>),
+    /// An error of something sent earlier. A datagram may be queued behind it: look again before deciding anything.
+    PathError {
+        /// Whose error it is, where that is known.
+        path: Option<P>,
+        /// The error.
+        error: PathError,
+        /// Bytes, in the buffer, of the datagram that met it; 0 where the system does not quote it.
+        quoted: usize,
+    },
+    /// `until` has come, and nothing was queued at this time, just read.
+    TimeUp(Timestamp),
+    /// The wait was cancelled from outside. Each cancellation is returned once.
+    Cancelled,
+}
+
+impl<P> Incoming<P> {
+    /// The time that came with it; where there is none, read the clock.
+    #[must_use]
+    #[inline]
+    pub const fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Datagram(received) => Some(received.at),
+            Self::TimeUp(at) => Some(*at),
+            Self::PathError { .. } | Self::Cancelled => None,
         }
     }
 }
 
-/// A datagram that arrived; its payload is in the buffer.
+/// A datagram that arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "transports build it, drivers take it apart")]
+#[non_exhaustive]
 pub struct Received<P> {
     /// Where it came from.
     pub from: P,
@@ -90,15 +123,49 @@ pub struct Received<P> {
     pub len: usize,
     /// Bytes that it had on the wire; more than `len` if the buffer was too small.
     pub actual: usize,
-    /// When it arrived.
+    /// When it arrived. A transport that cannot know says when it was read, or `until` if that was earlier, so that a
+    /// reply that waited in a queue is never taken for one that came too late.
     pub at: Timestamp,
 }
 
-/// What a path said of a datagram: news, not a verdict. None of these ends a transport.
+impl<P> Received<P> {
+    /// A datagram of `actual` bytes, of which `len` are in the buffer.
+    #[must_use]
+    pub const fn new(from: P, len: usize, actual: usize, at: Timestamp) -> Self {
+        Self { from, len, actual, at }
+    }
+}
+
+/// What [`Transport::renew`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle every answer")]
+pub enum Renewed {
+    /// The path has another source port.
+    FreshPort,
+    /// The port was the caller's choice and stays; what was queued is gone, but late datagrams can still arrive.
+    SamePort,
+}
+
+/// The system has no unpredictable bytes to give.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[error("no entropy for unpredictable ids")]
+#[non_exhaustive]
+pub struct NoEntropy;
+
+impl NoEntropy {
+    /// The error.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "an error is not a default of anything")]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+/// What a path reports of a datagram: information, not a verdict. None of these ends a transport.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathError {
-    /// Nobody listens at that port (ICMP port unreachable).
+    /// No program listens at that port (ICMP port unreachable).
     #[error("connection refused: nobody listens there")]
     Refused,
     /// No route, or a router or the last hop gave up.
@@ -106,6 +173,7 @@ pub enum PathError {
     Unreachable,
     /// The datagram exceeds what the path, the interface or a datagram at all can be.
     #[error("message too long{}", Limit(*limit))]
+    #[non_exhaustive]
     TooBig {
         /// The largest payload that would fit, where it is known: a hint, not a proof.
         limit: Option<Plpmtu>,
@@ -119,15 +187,26 @@ pub enum PathError {
     /// This transport cannot do that at all.
     #[error("not supported")]
     Unsupported,
+    /// From [`Transport::send`] only: a cancellation waits, so nothing was sent.
+    #[error("cancelled")]
+    Cancelled,
     /// Any other, by the system's own number.
     #[error("system error {0}")]
     Other(i32),
 }
 
+impl PathError {
+    /// [`TooBig`](Self::TooBig), with the payload that would fit where it is known.
+    #[must_use]
+    pub const fn too_big(limit: Option<Plpmtu>) -> Self {
+        Self::TooBig { limit }
+    }
+}
+
 struct Limit(Option<Plpmtu>);
 
-impl core::fmt::Display for Limit {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(limit) => write!(f, ": {} bytes would fit", limit.bytes()),
             None => Ok(()),

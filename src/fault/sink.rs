@@ -15,12 +15,12 @@ use crate::fault::recent::Recent;
 use crate::fault::record::Record;
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
-use crate::transport::{PathError, Received, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
 
 /// A bad network around any transport, and a transport itself, so it stacks.
 ///
 /// What is dropped on the way out is reported as sent, as a real network would; what is dropped on the way in is
-/// never shown. What is delayed comes out while somebody waits in `recv_until` or sends, at its own time and without
+/// never shown. What is delayed comes out while somebody waits in `recv` or sends, at its own time and without
 /// a thread; [`flush`](Self::flush) sends off the rest. Each peer has links of its own, of the 1,024 that were heard
 /// of last. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
 /// appearance, and the datagram's number alone.
@@ -28,14 +28,14 @@ use crate::transport::{PathError, Received, Transport};
 /// ```
 /// use udp_retry::fault::LossySink;
 /// use udp_retry::net::UnconnectedUdp;
-/// use udp_retry::transport::Transport;
+/// use udp_retry::transport::{PathIndex, Transport};
 /// use udp_retry::{Impairments, Probability, Seed, ConnectedUdp};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = UnconnectedUdp::bind("127.0.0.1:0")?;
 /// let client = ConnectedUdp::connect(server.local_addr())?;
 /// let mut lossy = LossySink::new(client, Impairments::loss(Probability::ONE), Seed::new(7));
-/// lossy.send(0, b"into the void")?;
+/// lossy.send(PathIndex::FIRST, b"into the void")?;
 /// assert_eq!(lossy.stats(udp_retry::fault::Direction::ToServer).fates.dropped.loss, 1);
 /// # Ok(())
 /// # }
@@ -55,14 +55,30 @@ pub struct LossySink<T: Transport> {
     ordinal: u64,
     outgoing: Transit<T::Peer>,
     incoming: Transit<Arrived<T::Peer>>,
-    /// What the system said of a datagram that left late.
-    news: Option<PathError>,
+    /// What the system reported of a datagram that left late.
+    pending: Option<PathError>,
+    /// The datagram whose send failed last.
+    offered: Option<Offered<T::Peer>>,
+    /// `flush` met a cancellation, which belongs to the next `recv`.
+    cancelled: bool,
+    /// A buffer for the next datagram that is offered in vain.
+    spare: Vec<u8>,
     observer: Option<Observer<T::Peer>>,
     /// For damaged copies, and for what arrives while nobody asks.
     scratch: Vec<u8>,
 }
 
 type Observer<P> = Box<dyn FnMut(P, &Record) + Send>;
+
+/// A datagram that the system did not take: nothing of it has left.
+#[derive(Debug)]
+struct Offered<P> {
+    to: P,
+    bytes: Vec<u8>,
+    fate: Fate,
+    /// The copy that is to leave next.
+    next: usize,
+}
 
 /// Whom a datagram came from, and how many bytes the caller's buffer cut off.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +118,10 @@ impl<T: Transport> LossySink<T> {
             ordinal: 0,
             outgoing: Transit::new(),
             incoming: Transit::new(),
-            news: None,
+            pending: None,
+            offered: None,
+            cancelled: false,
+            spare: Vec::new(),
             observer: None,
             scratch: Vec::new(),
         }
@@ -144,32 +163,36 @@ impl<T: Transport> LossySink<T> {
         self.inner
     }
 
-    /// Waits until everything that was sent has left, or until it is cancelled. What arrives meanwhile is kept for
-    /// `recv_until`.
+    /// Waits until everything that was sent has left, or until it is cancelled; the cancellation then ends the next
+    /// `recv` as well. What arrives meanwhile is kept for `recv`.
     ///
     /// # Errors
     ///
-    /// What the system said of a datagram that left, the rest having left too. An error of the inner transport's
+    /// What the system reported of a datagram that left, the rest having left too. An error of the inner transport's
     /// receiving ends the wait at once.
     pub fn flush(&mut self) -> Result<(), PathError> {
         let mut buffer = core::mem::take(&mut self.scratch);
         buffer.resize(LARGEST_DATAGRAM, 0);
         let flushed = self.flush_into(&mut buffer);
         self.scratch = buffer;
-        flushed.and_then(|()| self.news.take().map_or(Ok(()), Err))
+        flushed.and_then(|()| self.pending.take().map_or(Ok(()), Err))
     }
 
     fn flush_into(&mut self, buffer: &mut [u8]) -> Result<(), PathError> {
         loop {
             self.release();
             let Some(due) = self.outgoing.line.next_due() else { return Ok(()) };
-            match self.inner.recv_until(buffer, due)? {
-                Some(received) => {
+            match self.inner.recv(buffer, self.inner.now(), due) {
+                Incoming::Datagram(received) => {
                     let datagram = buffer.get(..received.len).unwrap_or_default();
                     self.take_in(&received, datagram, false);
                 }
-                None if self.inner.now() < due => return Ok(()),
-                None => {}
+                Incoming::PathError { error, .. } => return Err(error),
+                Incoming::TimeUp(_) => {}
+                Incoming::Cancelled => {
+                    self.cancelled = true;
+                    return Ok(());
+                }
             }
         }
     }
@@ -210,57 +233,61 @@ impl<T: Transport> LossySink<T> {
         self.peers.insert(peer, links)
     }
 
-    /// Sends what is due by now.
+    /// Sends what is due by now. No one offers these datagrams again, so a send that fails is repeated here, once: its
+    /// error may be an earlier datagram's, and is what the next `recv` returns.
     fn release(&mut self) {
         if self.outgoing.line.len() == 0 {
             return;
         }
-        let Self { inner, outgoing: Transit { line, passed, failed, .. }, news, .. } = self;
+        let Self { inner, outgoing: Transit { line, passed, failed, .. }, pending, .. } = self;
         let now = inner.now();
-        while let Some(sent) = line.pop_due(now, |to, _, datagram| inner.send_again(to, datagram)) {
-            match sent {
-                Ok(swallowed) => {
-                    *passed += 1;
-                    *news = swallowed.or(*news);
+        while let Some((to, at, datagram)) = line.take_due(now) {
+            match send_again(inner, to, &datagram) {
+                Err(PathError::Cancelled) => {
+                    // Nothing leaves until the cancellation is taken; then this does.
+                    let back = line.push(to, &Delivery::whole(at, datagram.len()), &datagram);
+                    *failed += u64::from(!back);
+                    line.give_back(datagram);
+                    return;
                 }
                 Err(error) => {
                     *failed += 1;
-                    *news = Some(error);
+                    *pending = Some(error);
+                }
+                Ok(swallowed) => {
+                    *passed += 1;
+                    *pending = swallowed.or(*pending);
                 }
             }
+            line.give_back(datagram);
         }
     }
 
-    /// One datagram meets one fate, however often the system has to be asked to take it.
-    fn send_with(
-        &mut self,
-        to: T::Peer,
-        datagram: &[u8],
-        send: impl Fn(&mut T, T::Peer, &[u8]) -> Result<Option<PathError>, PathError>,
-    ) -> Result<Option<PathError>, PathError> {
-        self.release();
-        let now = self.inner.now();
-        let deliveries = match self.decide(self.sending, to, now, datagram.len()) {
-            Fate::Delivered(deliveries) => deliveries,
-            Fate::Dropped(_) => return Ok(None),
-            Fate::TooBig { limit } => return Err(PathError::TooBig { limit: Some(limit) }),
-        };
-        let mut outcome = Ok(None);
-        for delivery in &deliveries {
-            if delivery.at > now {
-                let room = self.outgoing.line.push(to, delivery, datagram);
-                self.outgoing.discarded += u64::from(!room);
-                continue;
+    /// The fate of a datagram that is sent at `now`: the one that it has been dealt already, if it is offered again.
+    fn fate_of(&mut self, to: T::Peer, now: Timestamp, datagram: &[u8]) -> (Fate, usize) {
+        let offered = self.offered.take();
+        match offered.filter(|offered| offered.to == to && offered.bytes == datagram) {
+            Some(Offered { fate, next, bytes, .. }) => {
+                self.spare = bytes;
+                if let Fate::Delivered(copies) = &fate {
+                    self.outgoing.failed -= copies.as_slice().len().saturating_sub(next) as u64;
+                }
+                (fate, next)
             }
-            let sent = send(&mut self.inner, to, damaged(delivery, datagram, &mut self.scratch));
-            *if sent.is_ok() { &mut self.outgoing.passed } else { &mut self.outgoing.failed } += 1;
-            // The caller is told of the datagram itself before its copies.
-            outcome = match (outcome, sent) {
-                (Ok(None), sent) => sent,
-                (outcome, _) => outcome,
-            };
+            None => (self.decide(self.sending, to, now, datagram.len()), 0),
         }
-        outcome
+    }
+
+    /// Nothing of it has left: if the same bytes are offered next, they are the same datagram.
+    #[cold]
+    fn keep_offered(&mut self, to: T::Peer, datagram: &[u8], fate: Fate, next: usize) {
+        let mut bytes = core::mem::take(&mut self.spare);
+        bytes.clear();
+        bytes.extend_from_slice(datagram);
+        if let Fate::Delivered(copies) = &fate {
+            self.outgoing.failed += copies.as_slice().len().saturating_sub(next) as u64;
+        }
+        self.offered = Some(Offered { to, bytes, fate, next });
     }
 
     /// A datagram has arrived at this host: into the line with it, or straight to the caller, if `direct` and
@@ -291,7 +318,7 @@ impl<T: Transport> LossySink<T> {
             if let (Some(to), Some(datagram)) = (buffer.get_mut(..len), datagram.get(..len)) {
                 to.copy_from_slice(datagram);
             }
-            Received { from, len, actual: datagram.len() + cut_off, at }
+            Received::new(from, len, datagram.len() + cut_off, at)
         })?;
         self.incoming.passed += 1;
         Some(out)
@@ -306,62 +333,118 @@ impl<T: Transport> Transport for LossySink<T> {
     }
 
     fn send(&mut self, to: T::Peer, datagram: &[u8]) -> Result<(), PathError> {
-        self.send_with(to, datagram, |inner, to, datagram| inner.send(to, datagram).map(|()| None)).map(|_| ())
+        if self.cancelled {
+            return Err(PathError::Cancelled);
+        }
+        self.release();
+        let now = self.inner.now();
+        let (fate, next) = self.fate_of(to, now, datagram);
+        let deliveries = match fate {
+            Fate::Delivered(deliveries) => deliveries,
+            Fate::Dropped(_) => return Ok(()),
+            Fate::TooBig { limit } => {
+                self.keep_offered(to, datagram, fate, next);
+                return Err(PathError::TooBig { limit: Some(limit) });
+            }
+        };
+        let mut left = false;
+        for (n, delivery) in deliveries.iter().enumerate().skip(next) {
+            if delivery.at > now {
+                let room = self.outgoing.line.push(to, delivery, datagram);
+                self.outgoing.discarded += u64::from(!room);
+                left = true;
+                continue;
+            }
+            let copy = as_it_leaves(delivery, datagram, &mut self.scratch);
+            if left {
+                // The datagram itself has left, so what happens to this copy is no error of it.
+                match send_again(&mut self.inner, to, copy) {
+                    Ok(swallowed) => {
+                        self.outgoing.passed += 1;
+                        self.pending = swallowed.or(self.pending);
+                    }
+                    Err(error) => {
+                        self.outgoing.failed += 1;
+                        self.pending = Some(error);
+                    }
+                }
+                continue;
+            }
+            if let Err(error) = self.inner.send(to, copy) {
+                self.keep_offered(to, datagram, fate, n);
+                return Err(error);
+            }
+            self.outgoing.passed += 1;
+            left = true;
+        }
+        Ok(())
     }
 
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<T::Peer>>, PathError> {
-        let mut overdue = 0;
+    fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<T::Peer> {
+        // What is sent after a wait is another datagram, even if it has the same bytes.
+        if let Some(Offered { bytes, .. }) = self.offered.take() {
+            self.spare = bytes;
+        }
+        if core::mem::take(&mut self.cancelled) {
+            return Incoming::Cancelled;
+        }
+        let (mut overdue, mut now) = (0, now);
         loop {
             self.release();
-            if let Some(news) = self.news.take() {
-                return Err(news);
+            if let Some(error) = self.pending.take() {
+                return Incoming::PathError { path: None, error, quoted: 0 };
             }
             if self.incoming.line.len() > 0 {
-                let now = self.inner.now();
+                now = self.inner.now();
                 if let Some(received) = self.hand_out(buffer, now) {
-                    return Ok(Some(received));
+                    return Incoming::Datagram(received);
                 }
             }
-            let wake = [self.outgoing.line.next_due(), self.incoming.line.next_due()];
-            let wake = wake.into_iter().flatten().fold(until, Timestamp::min);
-            match self.inner.recv_until(buffer, wake)? {
-                Some(received) => {
+            let due = [self.outgoing.line.next_due(), self.incoming.line.next_due()];
+            let wake = due.into_iter().flatten().fold(until, Timestamp::min);
+            match self.inner.recv(buffer, now, wake) {
+                Incoming::Datagram(received) => {
                     let datagram = buffer.get(..received.len).unwrap_or_default();
                     if self.take_in(&received, datagram, true) {
-                        return Ok(Some(received));
+                        return Incoming::Datagram(received);
                     }
+                    now = self.inner.now();
                     // A flood that is dropped or delayed must not keep the caller past its time.
-                    overdue += u32::from(received.at > until);
+                    overdue += u32::from(now > until);
                     if overdue > MOST_OVERDUE {
-                        return Ok(None);
+                        return Incoming::TimeUp(now);
                     }
                 }
-                // The time has come, or the wait was cancelled.
-                None if wake == until || self.inner.now() < wake => {
+                // Something of ours is due before the caller's time has come.
+                Incoming::TimeUp(at) if wake < until => now = at,
+                Incoming::TimeUp(at) => {
                     self.release();
-                    let now = self.inner.now();
-                    return Ok(self.hand_out(buffer, now.min(until)));
+                    return self.hand_out(buffer, at.min(until)).map_or(Incoming::TimeUp(at), Incoming::Datagram);
                 }
-                None => {}
+                other => return other,
             }
         }
     }
 
-    fn take_cancelled(&mut self) -> bool {
-        self.inner.take_cancelled()
-    }
-
-    /// What is still on its way is dropped and counted, in both directions.
-    fn renew(&mut self) -> Result<(), PathError> {
-        self.inner.renew()?;
+    /// What is still on its way is dropped and counted, in both directions: it could leave only from the new port.
+    fn renew(&mut self, path: T::Peer) -> Result<Renewed, PathError> {
+        let renewed = self.inner.renew(path)?;
         self.outgoing.discarded += self.outgoing.line.clear() as u64;
         self.incoming.discarded += self.incoming.line.clear() as u64;
-        self.news = None;
-        Ok(())
+        self.pending = None;
+        Ok(renewed)
     }
 
-    fn send_again(&mut self, to: T::Peer, datagram: &[u8]) -> Result<Option<PathError>, PathError> {
-        self.send_with(to, datagram, T::send_again)
+    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        self.inner.entropy(key)
+    }
+}
+
+/// Sends a datagram that no one offers again. `Ok(Some(error))` is an earlier datagram's.
+fn send_again<T: Transport>(inner: &mut T, to: T::Peer, datagram: &[u8]) -> Result<Option<PathError>, PathError> {
+    match inner.send(to, datagram) {
+        Ok(()) => Ok(None),
+        Err(swallowed) => inner.send(to, datagram).map(|()| Some(swallowed)),
     }
 }
 
@@ -378,7 +461,7 @@ impl<T: Transport + fmt::Debug> fmt::Debug for LossySink<T> {
 }
 
 /// The datagram as it leaves: itself where nothing happened to it, else a copy.
-fn damaged<'d>(delivery: &Delivery, datagram: &'d [u8], scratch: &'d mut Vec<u8>) -> &'d [u8] {
+fn as_it_leaves<'d>(delivery: &Delivery, datagram: &'d [u8], scratch: &'d mut Vec<u8>) -> &'d [u8] {
     if delivery.is_whole(datagram.len()) {
         return datagram;
     }

@@ -1,16 +1,18 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
 
 use super::cancel::{CancelHandle, Cancellable};
 use super::ports::RecentPorts;
+use super::seed::system_key;
 use super::sys::Receiver;
-use super::wait::{Clock, Wait, drain, receive_until, uninterrupted};
+use super::wait::{Arrival, Clock, Wait, Waited, drain, receive_until, uninterrupted};
 use super::{UNKNOWN, classify, options, pmtu, sys};
 use crate::time::Timestamp;
-use crate::transport::{PathError, Received, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
 
 /// A client's end: a UDP socket connected to one peer, on a port of its own.
 ///
@@ -21,17 +23,19 @@ use crate::transport::{PathError, Received, Transport};
 /// use core::time::Duration;
 /// use udp_retry::ConnectedUdp;
 /// use udp_retry::net::UnconnectedUdp;
-/// use udp_retry::transport::Transport;
+/// use udp_retry::transport::{Incoming, PathIndex, Transport};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut server = UnconnectedUdp::bind("127.0.0.1:0")?;
 /// let mut client = ConnectedUdp::connect(server.local_addr())?;
-/// client.send(0, b"hello")?;
+/// client.send(PathIndex::FIRST, b"hello")?;
 ///
 /// let mut buffer = [0; 16];
-/// let soon = server.now().after(Duration::from_secs(1));
-/// let heard = server.recv_until(&mut buffer, soon)?.ok_or("nothing came")?;
-/// assert_eq!((&buffer[..heard.len], heard.from.remote), (&b"hello"[..], client.local_addr()));
+/// let now = server.now();
+/// let Incoming::Datagram(received) = server.recv(&mut buffer, now, now.after(Duration::from_secs(1))) else {
+///     return Err("nothing came".into());
+/// };
+/// assert_eq!((&buffer[..received.len], received.from.remote), (&b"hello"[..], client.local_addr()));
 /// # Ok(())
 /// # }
 /// ```
@@ -45,6 +49,8 @@ pub struct ConnectedUdp {
     cancellable: Cancellable,
     /// A fresh port was asked for, and no way led to the peer then.
     disconnected: bool,
+    /// Receives in a row that failed.
+    failures: u32,
 }
 
 impl ConnectedUdp {
@@ -83,6 +89,7 @@ impl ConnectedUdp {
             used_ports: RecentPorts::remembering(PORTS_AVOIDED),
             cancellable: Cancellable::new(),
             disconnected: false,
+            failures: 0,
         };
         // A datagram that came between bind and connect is in the queue, whoever sent it.
         transport.drain();
@@ -155,19 +162,32 @@ impl ConnectedUdp {
         Ok(())
     }
 
-    /// Waits as long as the socket has no peer. That is no error here, which would be repeated at once and for ever: the
-    /// next send tells it.
+    /// Waits without the socket: it has no peer, or reports nothing but errors. An error here would make the driver loop
+    /// without pause; the next send reports what is wrong.
     #[cold]
-    fn hear_nobody(&mut self, until: Timestamp) -> Option<Received<usize>> {
-        let Self { socket, clock, receiver, cancellable, .. } = self;
-        while clock.now() < until {
-            let wait = Wait { now: clock.now(), until, cancellable: Some(cancellable) };
-            // Anything else is from a stranger, or news of what was sent before.
-            if matches!(receive_until(socket, receiver, clock, &mut [], &wait), Ok(None)) {
-                break;
+    fn wait_apart(&mut self, until: Timestamp) -> Incoming<PathIndex> {
+        // Nothing wakes this wait, so one that can be cancelled proceeds in steps.
+        let step = if self.cancellable.is_possible() { Duration::from_millis(10) } else { Duration::MAX };
+        loop {
+            if self.cancellable.take() {
+                return Incoming::Cancelled;
             }
+            let now = self.clock.now();
+            if now >= until {
+                return Incoming::TimeUp(now);
+            }
+            thread::sleep(until.since(now).min(step));
         }
-        None
+    }
+
+    #[cold]
+    fn failed(&mut self, error: PathError) -> Incoming<PathIndex> {
+        self.failures += 1;
+        let error = match error {
+            PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::deliverable(&self.socket) },
+            error => error,
+        };
+        Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 }
     }
 
     /// Empties the receive queue, errors included.
@@ -178,15 +198,18 @@ impl ConnectedUdp {
 }
 
 impl Transport for ConnectedUdp {
-    /// There is one path, number 0.
-    type Peer = usize;
+    /// There is one path, the first.
+    type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     #[inline]
-    fn send(&mut self, _to: usize, datagram: &[u8]) -> Result<(), PathError> {
+    fn send(&mut self, _to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
+        if self.cancellable.is_cancelled() {
+            return Err(PathError::Cancelled);
+        }
         self.ensure_sound()?;
         uninterrupted(|| sys::transmit(&self.socket, datagram)).map(drop).map_err(|error| match classify(&error) {
             PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::sendable(&self.socket) },
@@ -194,35 +217,33 @@ impl Transport for ConnectedUdp {
         })
     }
 
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
-        self.recv_within(buffer, self.now(), until)
-    }
-
     #[inline]
-    fn recv_within(
-        &mut self,
-        buffer: &mut [u8],
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Received<usize>>, PathError> {
-        if self.ensure_sound().is_err() {
-            return Ok(self.hear_nobody(until));
+    fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+        if self.failures >= MOST_FAILURES || self.ensure_sound().is_err() {
+            self.failures = 0;
+            return self.wait_apart(until);
         }
         let Self { socket, clock, receiver, cancellable, .. } = self;
         let wait = Wait { now, until, cancellable: Some(cancellable) };
-        let arrival = receive_until(socket, receiver, clock, buffer, &wait).map_err(|error| match error {
-            PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::deliverable(socket) },
-            error => error,
-        })?;
-        Ok(arrival.map(|(arrival, at)| Received { from: 0, len: arrival.len, actual: arrival.actual, at }))
+        match receive_until(socket, receiver, clock, buffer, &wait) {
+            Waited::Arrival(Arrival { len, actual, .. }, at) => {
+                self.failures = 0;
+                // It may have waited in the queue for a reader that was late.
+                Incoming::Datagram(Received::new(PathIndex::FIRST, len, actual, at.min(until)))
+            }
+            Waited::TimeUp(at) => {
+                self.failures = 0;
+                Incoming::TimeUp(at)
+            }
+            Waited::Cancelled => {
+                self.cancellable.take();
+                Incoming::Cancelled
+            }
+            Waited::Failed(error) => self.failed(error),
+        }
     }
 
-    #[inline]
-    fn take_cancelled(&mut self) -> bool {
-        self.cancellable.take()
-    }
-
-    fn renew(&mut self) -> Result<(), PathError> {
+    fn renew(&mut self, _path: PathIndex) -> Result<Renewed, PathError> {
         if !self.cancellable.is_sound() {
             self.repair()?;
         }
@@ -235,12 +256,18 @@ impl Transport for ConnectedUdp {
             let port = self.local_addr().port();
             if !self.used_ports.contains(port) {
                 self.drain();
-                return Ok(());
+                return Ok(Renewed::FreshPort);
             }
         }
         Err(PathError::Unsupported)
     }
+
+    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        system_key(key)
+    }
 }
 
+/// Errors in a row, after which the socket is left alone until the end of the wait.
+const MOST_FAILURES: u32 = 16;
 /// What a renewal avoids, because the system may hand a port out again at once while replies to it are still on their way.
 const PORTS_AVOIDED: usize = 256;

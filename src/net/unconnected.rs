@@ -3,11 +3,12 @@ use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 
 use socket2::SockRef;
 
+use super::seed::system_key;
 use super::sys::Receiver;
-use super::wait::{Clock, Wait, receive_until, uninterrupted};
+use super::wait::{Arrival, Clock, Wait, Waited, receive_until, uninterrupted};
 use super::{UNKNOWN, classify, options, sys};
 use crate::time::Timestamp;
-use crate::transport::{PathError, Received, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
 
 /// A server's end: a UDP socket that hears and answers anybody.
 ///
@@ -106,18 +107,26 @@ impl Transport for UnconnectedUdp {
         })
     }
 
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<Route>>, PathError> {
+    fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {
         let Self { socket, local, clock, receiver } = self;
-        let wait = Wait { now: clock.now(), until, cancellable: None };
-        let arrival = receive_until(socket, receiver, clock, buffer, &wait)?;
-        Ok(arrival.map(|(arrival, at)| {
-            let from = Route { remote: arrival.from.unwrap_or(UNKNOWN), local: *local };
-            Received { from, len: arrival.len, actual: arrival.actual, at }
-        }))
+        let wait = Wait { now, until, cancellable: None };
+        match receive_until(socket, receiver, clock, buffer, &wait) {
+            Waited::Arrival(Arrival { len, actual, from }, at) => {
+                let from = Route { remote: from.unwrap_or(UNKNOWN), local: *local };
+                Incoming::Datagram(Received::new(from, len, actual, at.min(until)))
+            }
+            Waited::TimeUp(at) => Incoming::TimeUp(at),
+            Waited::Cancelled => Incoming::Cancelled,
+            Waited::Failed(error) => Incoming::PathError { path: None, error, quoted: 0 },
+        }
     }
 
     /// A server's clients know it by its port.
-    fn renew(&mut self) -> Result<(), PathError> {
+    fn renew(&mut self, _path: Route) -> Result<Renewed, PathError> {
         Err(PathError::Unsupported)
+    }
+
+    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        system_key(key)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::cancel::Cancellable;
@@ -10,17 +11,21 @@ use super::{classify, sys};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
-/// Monotonic time since the transport was made.
-#[derive(Debug)]
+/// Monotonic time since the process first asked for it: one origin for all transports, so that their moments compare.
+///
+/// Nothing counts while the system sleeps, where its clock is CLOCK_MONOTONIC (Linux).
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     origin: Instant,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { origin: Instant::now() }
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        Self { origin: *ORIGIN.get_or_init(Instant::now) }
     }
 
+    #[inline]
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::ZERO.after(self.origin.elapsed())
     }
@@ -34,6 +39,16 @@ pub(super) struct Wait<'w> {
     pub(super) cancellable: Option<&'w Cancellable>,
 }
 
+/// What a wait came to.
+#[derive(Debug)]
+pub(super) enum Waited {
+    /// And when it was read.
+    Arrival(Arrival, Timestamp),
+    TimeUp(Timestamp),
+    Cancelled,
+    Failed(PathError),
+}
+
 /// The loop that every wait needs: the remaining time is computed anew each turn, so neither signals nor spurious
 /// wake-ups nor coarse timers shorten or stretch it, and the queue is looked at once more when it is over.
 #[inline]
@@ -43,26 +58,28 @@ pub(super) fn receive_until(
     clock: &Clock,
     buffer: &mut [u8],
     wait: &Wait<'_>,
-) -> Result<Option<(Arrival, Timestamp)>, PathError> {
+) -> Waited {
     let &Wait { now, until, cancellable } = wait;
     let cancelled = || cancellable.is_some_and(Cancellable::is_cancelled);
     let connected = cancellable.is_some();
     let longest = if cancellable.is_some_and(Cancellable::is_possible) { sys::LONGEST_DEAF } else { Duration::MAX };
     if cancelled() {
-        return Ok(None);
+        return Waited::Cancelled;
     }
+    let mut time = now;
     let mut remaining = Duration::MAX;
     let mut received = receiver.receive_first(socket, buffer, connected, until.since_ns(now));
     loop {
         match received {
             // A wait that was cancelled may look like an empty datagram, or like one that is always about to come.
-            _ if cancelled() => return Ok(None),
-            Ok(Some(arrival)) => return Ok(Some((arrival, clock.now()))),
-            Ok(None) if remaining.is_zero() => return Ok(None),
+            _ if cancelled() => return Waited::Cancelled,
+            Ok(Some(arrival)) => return Waited::Arrival(arrival, clock.now()),
+            Ok(None) if remaining.is_zero() => return Waited::TimeUp(time),
             Ok(None) => {}
-            Err(error) => return Err(classify(&error)),
+            Err(error) => return Waited::Failed(classify(&error)),
         }
-        remaining = until.since(clock.now());
+        time = clock.now();
+        remaining = until.since(time);
         received = receiver.receive(socket, buffer, connected, remaining.min(longest));
     }
 }

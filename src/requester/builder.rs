@@ -13,7 +13,7 @@ use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 use crate::transaction::{Event, OnUnreachable, ReplyMatcher, Transaction};
-use crate::transport::Transport;
+use crate::transport::{PathIndex, Transport};
 
 /// Settings of a [`ReliableRequester`]; made by [`ReliableRequester::builder`].
 ///
@@ -117,7 +117,7 @@ impl Builder {
     }
 
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
-    pub fn over<T: Transport<Peer = usize>>(self, transport: T) -> ReliableRequester<T> {
+    pub fn over<T: Transport<Peer = PathIndex>>(self, transport: T) -> ReliableRequester<T> {
         let mut transaction = Transaction::new(self.policy, self.matcher)
             .with_budget(self.budget)
             .with_on_unreachable(self.on_unreachable);

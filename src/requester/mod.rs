@@ -19,8 +19,8 @@ use crate::entropy::Seed;
 use crate::net::{CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
 use crate::time::Timestamp;
-use crate::transaction::{Failure, Identity, Match, Next, ReplyMatcher, RequestError, Transaction};
-use crate::transport::{PathError, Transport};
+use crate::transaction::{Failure, Next, ReplyMatcher, Request, RequestError, Transaction};
+use crate::transport::{PathIndex, Transport};
 
 /// Sends a request, waits for its reply, and sends again while none comes: exponential-backoff request/reply over
 /// a connected UDP socket, or over any other [`Transport`].
@@ -91,26 +91,31 @@ impl ReliableRequester<ConnectedUdp> {
     }
 }
 
-impl<T: Transport<Peer = usize>> ReliableRequester<T> {
-    /// Sends these bytes, again and again if it must, and returns the reply.
+impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
+    /// Sends a request, again and again if it must, and returns the reply: bytes, or a [`Request`] with a deadline or a
+    /// policy of its own.
     ///
     /// # Errors
     ///
     /// After the whole schedule without a reply; at once if the request is too large for the path or lacks the id
     /// that the matcher looks for, or if the reply exceeds the buffer. See [`RequestError::failure`].
-    pub fn request(&mut self, request: &[u8]) -> Result<Reply<'_>, RequestError> {
-        self.transact(|_, bytes| bytes.extend_from_slice(request), Rebuild::Never)
+    pub fn request<'a>(&mut self, request: impl Into<Request<'a>>) -> Result<Reply<'_>, RequestError> {
+        let (now, seed) = self.begin();
+        self.transaction.start(request, now, seed);
+        self.transact(now, |_, _| {})
     }
 
     /// As [`request`](Self::request), but builds the request anew for each transmission: `build` is given the number
     /// of the transmission, from 1, and an empty buffer. For time stamps and attempt counters; a reply to any of
-    /// the latest 16 counts.
+    /// the latest 16 counts. The time that it takes shortens no wait.
     ///
     /// # Errors
     ///
     /// As [`request`](Self::request).
     pub fn request_with(&mut self, build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
-        self.transact(build, Rebuild::EachTime)
+        let (now, seed) = self.begin();
+        self.transaction.start_building(now, seed);
+        self.transact(now, build)
     }
 
     /// What the round trips so far call for, if the requester [measures](Builder::estimator) them.
@@ -136,137 +141,55 @@ impl<T: Transport<Peer = usize>> ReliableRequester<T> {
         self.transport
     }
 
-    fn transact(
-        &mut self,
-        mut build: impl FnMut(u32, &mut Vec<u8>),
-        rebuild: Rebuild,
-    ) -> Result<Reply<'_>, RequestError> {
-        let span = span::open();
-        let now = self.begin(&mut build);
-        let ended = self.drive(now, build, rebuild);
-        span.close(&self.transaction, ended.err());
-        match ended {
-            Ok((len, at)) => Ok(Reply::new(self.buffer.get(..len).unwrap_or_default(), &self.transaction, at)),
-            Err(failure) => Err(RequestError::new(failure, &self.transaction, self.transport.now())),
-        }
+    fn begin(&mut self) -> (Timestamp, Seed) {
+        let seed = Seed::new(self.seed.draw(self.requests));
+        self.requests = self.requests.wrapping_add(1);
+        (self.transport.now(), seed)
     }
 
-    /// Starts the transaction; returns when that was.
-    fn begin(&mut self, build: &mut impl FnMut(u32, &mut Vec<u8>)) -> Timestamp {
-        let now = self.transport.now();
-        self.transaction.start_building(now, Seed::new(self.seed.draw(self.requests)));
-        self.requests = self.requests.wrapping_add(1);
+    fn transact(&mut self, now: Timestamp, build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
         if let Some(deadline) = self.deadline {
             self.transaction.end_by(now.after(deadline));
         }
-        self.transaction.build(build);
-        if self.transport.take_cancelled() {
-            self.transaction.on_cancelled();
+        let span = span::open();
+        let ended = self.drive(now, build);
+        span.close(&self.transaction, ended.err());
+        match ended {
+            Ok(at) => {
+                let payload = self.buffer.get(..self.transaction.reply_len()).unwrap_or_default();
+                Ok(Reply::new(payload, &self.transaction, at))
+            }
+            Err(failure) => Err(self.transaction.error(failure, self.transport.now())),
         }
-        now
     }
 
-    /// Asks what to do next, does it, and reports how it went, until it is over. Returns how long the reply is, and
-    /// when it came.
-    fn drive(
-        &mut self,
-        mut now: Timestamp,
-        mut build: impl FnMut(u32, &mut Vec<u8>),
-        rebuild: Rebuild,
-    ) -> Result<(usize, Timestamp), Failure> {
-        let mut built = true;
-        let mut port_is_fit = self.transaction.identity() != Identity::Port;
-        let mut len = 0;
+    /// Does what the transaction asks for until it has ended, and returns when the reply came. What to do, and when, is
+    /// the transaction's to know.
+    fn drive(&mut self, mut now: Timestamp, mut build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Timestamp, Failure> {
+        let Self { transport, transaction, buffer, .. } = self;
         loop {
-            match self.transaction.next(now) {
-                Next::Transmit if !port_is_fit => (port_is_fit, now) = self.renew(now),
-                Next::Transmit => {
-                    if rebuild == Rebuild::EachTime && !built {
-                        self.transaction.build(&mut build);
-                        built = true; // ask again: it may lack its id
-                        continue;
-                    }
-                    built = false;
-                    self.transmit(now);
+            match transaction.next(now) {
+                Next::Build(..) => {
+                    transaction.build(&mut build);
+                    now = transport.now();
                 }
+                Next::Renew(path) => {
+                    let renewed = transport.renew(path);
+                    now = transport.now();
+                    transaction.on_renewed(now, path, renewed);
+                }
+                Next::Transmit(path) => transaction.on_sent(now, transport.send(path, transaction.datagram())),
                 Next::WaitUntil(until) => {
-                    (len, now) = self.listen(now, until);
-                    if self.transaction.is_done() {
-                        return Ok((len, now));
-                    }
+                    let incoming = transport.recv(buffer, now, until);
+                    now = incoming.at().unwrap_or_else(|| transport.now());
+                    transaction.on_incoming(now, incoming, buffer);
                 }
-                Next::Done => return Ok((len, now)),
+                Next::Done => return Ok(now),
                 Next::Failed(failure) => return Err(failure),
+                Next::Idle => return Err(Failure::Cancelled),
             }
         }
     }
-
-    /// Moves to a fresh port; whether that was possible, and the time.
-    fn renew(&mut self, now: Timestamp) -> (bool, Timestamp) {
-        match self.transport.renew() {
-            Ok(()) => {
-                let now = self.transport.now();
-                self.transaction.put_off(now);
-                (true, now)
-            }
-            Err(PathError::Unsupported) => {
-                self.transaction.on_not_renewed(PathError::Unsupported);
-                (false, now)
-            }
-            // Such as a route that is gone: it may be there again when the next transmission is due.
-            Err(error) => {
-                self.transaction.on_not_transmitted(now, error);
-                (false, self.transport.now())
-            }
-        }
-    }
-
-    fn transmit(&mut self, now: Timestamp) {
-        match self.transport.send_again(PATH, self.transaction.datagram()) {
-            Ok(swallowed) => {
-                if let Some(error) = swallowed {
-                    self.transaction.on_path_error(now, error);
-                }
-                self.transaction.on_transmitted(now);
-            }
-            Err(error) => self.transaction.on_not_transmitted(now, error),
-        }
-    }
-
-    /// Listens until something came or the time has come; returns the length of what is in the buffer, and the time.
-    ///
-    /// Once the time has come everything that is queued is read, because it may hide the reply.
-    fn listen(&mut self, mut now: Timestamp, until: Timestamp) -> (usize, Timestamp) {
-        for _ in 0..MOST_OVERDUE {
-            match self.transport.recv_within(&mut self.buffer, now, until) {
-                Ok(Some(heard)) => {
-                    let datagram = self.buffer.get(..heard.len).unwrap_or_default();
-                    let verdict = self.transaction.on_datagram(heard.at, datagram, heard.actual);
-                    if verdict == Match::Reply {
-                        return (heard.len, heard.at);
-                    }
-                }
-                Ok(None) => {
-                    if self.transport.take_cancelled() {
-                        self.transaction.on_cancelled();
-                    }
-                    break;
-                }
-                Err(error) => self.transaction.on_path_error(self.transport.now(), error),
-            }
-            now = self.transport.now();
-            if now < until {
-                return (0, now);
-            }
-        }
-        (0, self.transport.now())
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Rebuild {
-    Never,
-    EachTime,
 }
 
 impl<T: fmt::Debug> fmt::Debug for ReliableRequester<T> {
@@ -279,9 +202,3 @@ impl<T: fmt::Debug> fmt::Debug for ReliableRequester<T> {
             .finish_non_exhaustive()
     }
 }
-
-/// So much is read at most once the time has come, lest a flood put off the next transmission.
-const MOST_OVERDUE: u32 = 64;
-
-/// A requester has one path.
-const PATH: usize = 0;

@@ -5,8 +5,8 @@ use core::time::Duration;
 use super::{Endpoint, Outbox};
 use crate::entropy::Seed;
 use crate::time::Timestamp;
-use crate::transaction::{Failure, Identity, Match, Next, ReplyMatcher, Transaction};
-use crate::transport::PathError;
+use crate::transaction::{Failure, Next, ReplyMatcher, Transaction};
+use crate::transport::{PathError, Renewed};
 
 /// A client of a [`SimNet`](super::SimNet) that makes one request after the other: an [`Endpoint`] that drives a
 /// [`Transaction`], as every front does. For fleets; a single client is better a
@@ -65,12 +65,20 @@ where
         Self { server, transaction, seed, requests: 0, begin, wait: None, request, next }
     }
 
-    fn drive(&mut self, now: Timestamp, reply: Option<&[u8]>, out: &mut Outbox) {
+    /// Does what the transaction asks for, until it has to wait or has ended.
+    fn drive(&mut self, now: Timestamp, reply: &[u8], out: &mut Outbox) {
         loop {
             let outcome = match self.transaction.next(now) {
-                Next::Transmit => {
+                // Its bytes are given, so there is nothing to build.
+                Next::Idle | Next::Build(..) => return,
+                Next::Renew(path) => {
+                    out.renew();
+                    self.transaction.on_renewed(now, path, Ok(Renewed::FreshPort));
+                    continue;
+                }
+                Next::Transmit(_) => {
                     out.send(self.server, self.transaction.datagram());
-                    self.transaction.on_transmitted(now);
+                    self.transaction.on_sent(now, Ok(()));
                     continue;
                 }
                 Next::WaitUntil(until) => {
@@ -78,7 +86,7 @@ where
                     return;
                 }
                 Next::Done => Outcome::Reply {
-                    payload: reply.unwrap_or_default(),
+                    payload: reply,
                     transmissions: self.transaction.transmissions(),
                     elapsed: self.transaction.elapsed(now),
                 },
@@ -103,31 +111,30 @@ where
 {
     fn on_datagram(&mut self, now: Timestamp, _from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         // Between two requests everything is late.
-        if self.wait.is_some() && self.transaction.on_datagram(now, datagram, datagram.len()) == Match::Reply {
-            self.drive(now, Some(datagram), out);
-        } else if self.wait.is_some() {
-            self.drive(now, None, out);
+        if self.wait.is_some() {
+            self.transaction.on_datagram(now, datagram, datagram.len());
+            self.drive(now, datagram, out);
         }
     }
 
     fn on_path_error(&mut self, now: Timestamp, error: PathError, out: &mut Outbox) {
         if self.wait.is_some() {
             self.transaction.on_path_error(now, error);
-            self.drive(now, None, out);
+            self.drive(now, &[], out);
         }
     }
 
     fn on_wake(&mut self, now: Timestamp, out: &mut Outbox) {
-        if self.wait.is_none() && self.begin.is_some_and(|begin| begin <= now) {
+        if self.wait.is_some_and(|until| until <= now) {
+            // What was queued by now came through `on_datagram`.
+            self.transaction.on_time_up(now);
+        } else if self.wait.is_none() && self.begin.is_some_and(|begin| begin <= now) {
             self.begin = None;
             self.transaction.start(&self.request, now, Seed::new(self.seed.draw(self.requests)));
             self.requests += 1;
-            if self.transaction.identity() == Identity::Port {
-                out.renew();
-            }
         }
         if self.begin.is_none() {
-            self.drive(now, None, out);
+            self.drive(now, &[], out);
         }
     }
 

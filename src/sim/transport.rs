@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use super::SimNet;
 use crate::time::Timestamp;
-use crate::transport::{PathError, Received, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
 
 /// A client's connected socket in a [`SimNet`]: the time of the whole network moves while it waits.
 ///
@@ -58,32 +58,32 @@ impl SimTransport {
     }
 
     /// What a read would find now.
-    fn read(&self, buffer: &mut [u8]) -> Result<Option<Received<usize>>, PathError> {
+    fn read(&self, buffer: &mut [u8]) -> Option<Incoming<PathIndex>> {
         let mut world = self.net.world.borrow_mut();
-        let Some(socket) = world.sockets.get_mut(self.socket) else { return Err(PathError::Unsupported) };
+        let socket = world.sockets.get_mut(self.socket)?;
         if let Some(error) = socket.pending.take() {
-            return Err(error);
+            return Some(Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 });
         }
-        let Some(queued) = socket.dequeue() else { return Ok(None) };
+        let queued = socket.dequeue()?;
         let len = queued.datagram.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..len), queued.datagram.get(..len)) {
             to.copy_from_slice(from);
         }
-        let received = Received { from: 0, len, actual: queued.datagram.len(), at: queued.at };
+        let received = Received::new(PathIndex::FIRST, len, queued.datagram.len(), queued.at);
         world.give_back(queued.datagram);
-        Ok(Some(received))
+        Some(Incoming::Datagram(received))
     }
 }
 
 impl Transport for SimTransport {
-    /// There is one path, number 0.
-    type Peer = usize;
+    /// There is one path, the first.
+    type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
         self.net.now()
     }
 
-    fn send(&mut self, _to: usize, datagram: &[u8]) -> Result<(), PathError> {
+    fn send(&mut self, _to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
         // What is due by now has happened before.
         while self.net.step(self.now()) {}
         let mut world = self.net.world.borrow_mut();
@@ -93,27 +93,33 @@ impl Transport for SimTransport {
         world.transmit(self.socket, self.peer, datagram)
     }
 
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
+    fn recv(&mut self, buffer: &mut [u8], _now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
         loop {
             while self.net.step(self.now()) {}
-            if let Some(received) = self.read(buffer)? {
-                return Ok(Some(received));
+            if let Some(incoming) = self.read(buffer) {
+                return incoming;
             }
             if self.now() >= until {
-                return Ok(None);
+                return Incoming::TimeUp(self.now());
             }
             if !self.net.step(until) {
                 self.net.run_until(until.after(self.late));
                 // Late, it finds what has come meanwhile.
-                return self.read(buffer);
+                return self.read(buffer).unwrap_or_else(|| Incoming::TimeUp(self.now()));
             }
         }
     }
 
-    fn renew(&mut self) -> Result<(), PathError> {
+    fn renew(&mut self, _path: PathIndex) -> Result<Renewed, PathError> {
         while self.net.step(self.now()) {}
         let moved = self.net.world.borrow_mut().move_socket(self.socket);
-        if moved { Ok(()) } else { Err(PathError::Unsupported) }
+        if moved { Ok(Renewed::FreshPort) } else { Err(PathError::Unsupported) }
+    }
+
+    /// From the seed of the network, so that a run can be repeated; other bytes at each call.
+    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        self.net.world.borrow_mut().entropy(key);
+        Ok(())
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct World<A> {
     actions: BTreeMap<u64, A>,
     residents: Vec<Option<Resident>>,
     outbox: Outbox,
+    /// How often a transport has asked for entropy.
+    keys_drawn: u64,
     pub(super) stats: NetStats,
     pub(super) hash: u64,
     pub(super) record: Option<Vec<SimEvent>>,
@@ -83,9 +85,19 @@ impl<A> World<A> {
             actions: BTreeMap::new(),
             residents: Vec::new(),
             outbox: Outbox::default(),
+            keys_drawn: 0,
             stats: NetStats::default(),
             hash: seed.number(),
             record: recording.then(Vec::new),
+        }
+    }
+
+    /// What stands for the entropy of a system: by the seed, and other bytes each time.
+    pub(super) fn entropy(&mut self, key: &mut [u8; 32]) {
+        let draws = self.topology.seed().derive(ENTROPY).derive(self.keys_drawn);
+        self.keys_drawn += 1;
+        for (n, bytes) in (0..).zip(key.chunks_exact_mut(8)) {
+            bytes.copy_from_slice(&draws.draw(n).to_le_bytes());
         }
     }
 
@@ -398,6 +410,8 @@ impl<A> World<A> {
     }
 }
 
+/// The label of what stands for entropy among the draws of a network's seed; 1 and 2 are the directions of links.
+const ENTROPY: u64 = 3;
 const MOST_ON_THEIR_WAY: usize = 1 << 22;
 const MOST_BYTES: usize = 1 << 30;
 /// The bytes of an ICMP message: its header, and the headers of what it is about.

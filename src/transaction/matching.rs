@@ -63,7 +63,7 @@ impl From<bool> for Match {
 
 /// By what the replies to one request are told from those to another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "every answer must be handled")]
+#[non_exhaustive]
 pub enum Identity {
     /// By what they contain.
     Content,

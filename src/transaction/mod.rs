@@ -10,12 +10,17 @@
 //! Questions ([`poll`](RetryTimer::poll), [`next`](Transaction::next)) may be asked at any time, and asked again they
 //! have the same answer; facts come in through `on_…`, in any order.
 
+mod active_request;
+mod conclusion;
+mod destination;
 mod error;
+mod grant;
 mod matching;
 mod observer;
 mod outcome;
-mod pace;
-mod refusals;
+mod path_state;
+mod record;
+mod request;
 mod requests;
 mod timeline;
 mod timeline_display;
@@ -26,6 +31,7 @@ mod transaction;
 pub use error::RequestError;
 pub use matching::{AnyReply, Identity, Match, ReplyMatcher, TransactionId, any_reply, transaction_id};
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
+pub use request::Request;
 pub use timeline::{Event, Timeline};
 pub use timer::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};
 pub use transaction::{Next, Transaction};

@@ -15,18 +15,20 @@ pub enum Failure {
     /// The schedule ended, and nothing but "unreachable" came back.
     Unreachable,
     /// The request exceeds what the path, the interface or a datagram at all can be. It was not sent again.
+    #[non_exhaustive]
     TooLarge {
         /// Bytes of the request.
-        len: usize,
+        len: u32,
         /// What would fit, where it is known.
         limit: Option<Plpmtu>,
     },
     /// The reply came, but the receive buffer was too small for it.
+    #[non_exhaustive]
     Truncated {
         /// Bytes that fitted.
-        received: usize,
+        received: u32,
         /// Bytes of the reply.
-        actual: usize,
+        actual: u32,
     },
     /// Nothing could be sent, or nothing received, for a reason of this host.
     Local(PathError),
@@ -55,6 +57,15 @@ impl fmt::Display for Failure {
             Self::Unmatchable => write!(f, "the request lacks the id that its reply would repeat"),
             Self::Cancelled => write!(f, "cancelled"),
         }
+    }
+}
+
+impl core::error::Error for Failure {}
+
+impl Failure {
+    pub(super) fn truncated(received: usize, actual: usize) -> Self {
+        let bytes = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self::Truncated { received: bytes(received), actual: bytes(actual) }
     }
 }
 

@@ -1,5 +1,4 @@
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::{Match, ReplyMatcher, Stray};
 use crate::time::Timestamp;
@@ -16,8 +15,6 @@ pub(super) struct Requests {
     next_past: usize,
     /// The latter have room, so that only the first transaction allocates.
     roomy: bool,
-    /// When anything was sent last, in this transaction or before.
-    sent_last: Timestamp,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -66,7 +63,6 @@ impl Requests {
         if let Some(newest) = self.kept.get_mut(self.newest) {
             newest.transmissions = newest.transmissions.saturating_add(1);
             newest.at = now;
-            self.sent_last = now;
             if !self.roomy {
                 self.past.iter_mut().for_each(|past| past.reserve(newest.bytes.len()));
                 self.roomy = true;
@@ -74,8 +70,39 @@ impl Requests {
         }
     }
 
-    pub(super) fn sent_last(&self) -> Timestamp {
-        self.sent_last
+    /// The newest request is built. The same bytes built again are one request that is sent twice, so that no reply is
+    /// taken for the answer to the second transmission alone (Karn's rule).
+    #[inline]
+    pub(super) fn on_built(&mut self) {
+        if self.len > 1 {
+            self.merge();
+        }
+    }
+
+    #[cold]
+    fn merge(&mut self) {
+        let Some(newest) = self.kept.get_mut(self.newest).map(core::mem::take) else { return };
+        let mut merged = newest;
+        for earlier in self.kept.iter_mut().take(self.len) {
+            if earlier.transmissions > 0 && earlier.bytes == merged.bytes {
+                (merged.transmissions, merged.at) = (earlier.transmissions, earlier.at);
+                earlier.transmissions = 0;
+            }
+        }
+        if let Some(place) = self.kept.get_mut(self.newest) {
+            *place = merged;
+        }
+    }
+
+    /// Whether a transmission of the newest bytes has left.
+    pub(super) fn newest_has_left(&self) -> bool {
+        self.len > 0 && self.kept.get(self.newest).is_some_and(|newest| newest.transmissions > 0)
+    }
+
+    /// Whether the newest bytes are those of the request before.
+    pub(super) fn repeats_last(&self) -> bool {
+        let last = self.past.get((self.next_past + PAST - 1) % PAST);
+        last.is_some_and(|last| !last.is_empty() && last == self.newest())
     }
 
     #[inline]
@@ -83,29 +110,28 @@ impl Requests {
         self.kept.get(self.newest).filter(|_| self.len > 0).map_or(&[], |newest| &newest.bytes)
     }
 
-    /// What the datagram is to any of the requests sent, and its round trip if only one transmission can be meant.
+    /// What the datagram is to any of the requests sent, and when the transmission left that it answers, if only one can
+    /// be meant.
     #[inline]
-    pub(super) fn judge(
-        &self,
-        matcher: &impl ReplyMatcher,
-        now: Timestamp,
-        datagram: &[u8],
-    ) -> (Match, Option<Duration>) {
+    pub(super) fn judge(&self, matcher: &impl ReplyMatcher, datagram: &[u8]) -> (Match, Option<Timestamp>) {
         let mut verdict = Match::Foreign;
-        let mut round_trip = None;
+        let mut sent_at = None;
         for sent in self.sent() {
             match matcher.judge(&sent.bytes, datagram) {
                 Match::Foreign => {}
                 Match::Reply if verdict == Match::Reply => return (verdict, None),
                 Match::Reply => {
                     verdict = Match::Reply;
-                    round_trip = (sent.transmissions == 1).then(|| now.since(sent.at));
+                    sent_at = (sent.transmissions == 1).then_some(sent.at);
                 }
-                provisional if verdict == Match::Foreign => verdict = provisional,
+                provisional if verdict == Match::Foreign => {
+                    verdict = provisional;
+                    sent_at = (sent.transmissions == 1).then_some(sent.at);
+                }
                 Match::Provisional(_) => {}
             }
         }
-        (verdict, round_trip)
+        (verdict, sent_at)
     }
 
     /// What a datagram is that answers nothing (any more).

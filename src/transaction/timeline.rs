@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use super::{Failure, Stray};
 use crate::time::Timestamp;
-use crate::transport::PathError;
+use crate::transport::{PathError, PathIndex};
 
 /// What happened in one transaction, in order: a record of fixed size that needs no allocation.
 ///
@@ -30,23 +30,61 @@ impl Eq for Timeline {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The request was sent; the number counts transmissions from 1.
-    Transmitted(u32),
+    /// The request was sent.
+    #[non_exhaustive]
+    Transmitted {
+        /// Where.
+        path: PathIndex,
+        /// Counts transmissions, from 1.
+        number: u32,
+    },
     /// The system refused to send it.
-    NotTransmitted(PathError),
+    #[non_exhaustive]
+    NotTransmitted {
+        /// Where.
+        path: PathIndex,
+        /// Why.
+        error: PathError,
+    },
     /// The retry budget withheld a transmission.
     Withheld,
     /// The path reported an error of something sent before.
-    PathError(PathError),
-    /// A datagram of this kind and of this many bytes arrived that answers nothing.
-    Stray(Stray, usize),
+    #[non_exhaustive]
+    PathError {
+        /// Where, if that is known.
+        path: Option<PathIndex>,
+        /// Which.
+        error: PathError,
+    },
+    /// A datagram arrived that answers nothing.
+    #[non_exhaustive]
+    Stray {
+        /// Where.
+        path: PathIndex,
+        /// What it was.
+        kind: Stray,
+        /// Its bytes.
+        len: u32,
+    },
     /// A provisional answer arrived.
-    Provisional,
+    #[non_exhaustive]
+    Provisional {
+        /// Where.
+        path: PathIndex,
+    },
     /// The reply arrived.
-    Replied,
-    /// The deadline cut the wait that was running short by this much.
-    Clipped(Duration),
-    /// It is over without a reply.
+    #[non_exhaustive]
+    Replied {
+        /// Where.
+        path: PathIndex,
+    },
+    /// The deadline shortened the wait that was running.
+    #[non_exhaustive]
+    Clipped {
+        /// By this much.
+        by: Duration,
+    },
+    /// The request ended without a reply.
     Failed(Failure),
 }
 
@@ -55,12 +93,18 @@ impl Timeline {
         Self { start, events: [(start, Event::Withheld); CAPACITY], len: 0, omitted: 0 }
     }
 
+    /// When the request began.
+    #[inline]
+    pub(super) fn start(&self) -> Timestamp {
+        self.start
+    }
+
     pub(super) fn restart(&mut self, start: Timestamp) {
         (self.start, self.len, self.omitted) = (start, 0, 0);
     }
 
     pub(super) fn record(&mut self, at: Timestamp, event: Event) {
-        let crowded = matches!(event, Event::Stray(..)) && self.len >= CAPACITY / 2;
+        let crowded = matches!(event, Event::Stray { .. }) && self.len >= CAPACITY / 2;
         if crowded {
             self.omitted = self.omitted.saturating_add(1);
             return;
@@ -82,7 +126,7 @@ impl Timeline {
 
     /// When each transmission left, counted from the first one.
     pub fn transmissions(&self) -> impl Iterator<Item = Duration> {
-        let sent = || self.events().filter(|(_, event)| matches!(event, Event::Transmitted(_))).map(|(at, _)| at);
+        let sent = || self.events().filter(|(_, event)| matches!(event, Event::Transmitted { .. })).map(|(at, _)| at);
         let first = sent().next().unwrap_or_default();
         sent().map(move |at| at.saturating_sub(first))
     }
@@ -101,6 +145,14 @@ mod tests {
     use super::*;
     use crate::time::Timestamp;
 
+    fn sent(number: u32) -> Event {
+        Event::Transmitted { path: PathIndex::FIRST, number }
+    }
+
+    fn stray(len: u32) -> Event {
+        Event::Stray { path: PathIndex::FIRST, kind: Stray::Foreign, len }
+    }
+
     fn at(nanos: u64) -> Timestamp {
         Timestamp::from_nanos(nanos)
     }
@@ -109,13 +161,13 @@ mod tests {
     fn a_full_record_keeps_its_beginning_and_the_newest_event() {
         let mut timeline = Timeline::new(at(5));
         for n in 1..=40 {
-            timeline.record(at(5 + u64::from(n)), Event::Transmitted(n));
+            timeline.record(at(5 + u64::from(n)), sent(n));
         }
         let events: Vec<_> = timeline.events().collect();
         assert_eq!(events.len(), CAPACITY);
-        assert_eq!(events[0], (Duration::from_nanos(1), Event::Transmitted(1)));
-        assert_eq!(events[30], (Duration::from_nanos(31), Event::Transmitted(31)));
-        assert_eq!(events[31], (Duration::from_nanos(40), Event::Transmitted(40)));
+        assert_eq!(events[0], (Duration::from_nanos(1), sent(1)));
+        assert_eq!(events[30], (Duration::from_nanos(31), sent(31)));
+        assert_eq!(events[31], (Duration::from_nanos(40), sent(40)));
         assert_eq!(timeline.omitted(), 8);
     }
 
@@ -123,9 +175,9 @@ mod tests {
     fn strays_leave_room_for_transmissions() {
         let mut timeline = Timeline::new(at(0));
         for n in 0..1000 {
-            timeline.record(at(n), Event::Stray(Stray::Foreign, 4));
+            timeline.record(at(n), stray(4));
         }
-        timeline.record(at(1000), Event::Transmitted(2));
+        timeline.record(at(1000), sent(2));
         assert_eq!(timeline.events().count(), CAPACITY / 2 + 1);
         assert_eq!(timeline.omitted(), 1000 - CAPACITY as u32 / 2);
     }
@@ -134,9 +186,9 @@ mod tests {
     fn transmissions_are_counted_from_the_first() {
         let mut timeline = Timeline::new(at(0));
         assert_eq!(timeline.transmissions().count(), 0);
-        timeline.record(at(7), Event::Transmitted(1));
-        timeline.record(at(8), Event::Stray(Stray::Foreign, 1));
-        timeline.record(at(10), Event::Transmitted(2));
+        timeline.record(at(7), sent(1));
+        timeline.record(at(8), stray(1));
+        timeline.record(at(10), sent(2));
         let sent: Vec<_> = timeline.transmissions().map(|at| at.as_nanos()).collect();
         assert_eq!(sent, [0, 3]);
     }

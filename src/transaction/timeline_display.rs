@@ -27,14 +27,14 @@ impl fmt::Display for Timeline {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Transmitted(number) => write!(f, "--> transmission {number}"),
-            Self::NotTransmitted(error) => write!(f, "-x  not sent: {error}"),
+            Self::Transmitted { number, .. } => write!(f, "--> transmission {number}"),
+            Self::NotTransmitted { error, .. } => write!(f, "-x  not sent: {error}"),
             Self::Withheld => write!(f, "-x  withheld by the retry budget"),
-            Self::PathError(error) => write!(f, "<-! {error}"),
-            Self::Stray(kind, len) => write!(f, "<-? {len} bytes that answer nothing: {kind}"),
-            Self::Provisional => write!(f, "<.. provisional answer"),
-            Self::Replied => write!(f, "<-- reply"),
-            Self::Clipped(by) => write!(f, "--| deadline, {:.1} ms before this wait would have ended", ms(*by)),
+            Self::PathError { error, .. } => write!(f, "<-! {error}"),
+            Self::Stray { kind, len, .. } => write!(f, "<-? {len} bytes that answer nothing: {kind}"),
+            Self::Provisional { .. } => write!(f, "<.. provisional answer"),
+            Self::Replied { .. } => write!(f, "<-- reply"),
+            Self::Clipped { by } => write!(f, "--| deadline, {:.1} ms before this wait would have ended", ms(*by)),
             Self::Failed(failure) => write!(f, "  # {failure}"),
         }
     }
@@ -44,14 +44,14 @@ impl fmt::Display for Event {
 fn mark(timeline: &Timeline, column: u128, end: Duration) -> char {
     let here = |at: Duration| (at.as_nanos() * (COLUMNS - 1) + end.as_nanos() / 2) / end.as_nanos() == column;
     let marks = timeline.events().filter(|&(at, _)| here(at)).map(|(_, event)| match event {
-        Event::Transmitted(number) => (9, char::from_digit(number, 10).unwrap_or('+')),
-        Event::Replied => (10, '*'),
+        Event::Transmitted { number, .. } => (9, char::from_digit(number, 10).unwrap_or('+')),
+        Event::Replied { .. } => (10, '*'),
         Event::Failed(_) => (10, '#'),
-        Event::Clipped(_) => (6, '|'),
-        Event::Withheld | Event::NotTransmitted(_) => (5, 'x'),
-        Event::PathError(_) => (4, '!'),
-        Event::Provisional => (3, '.'),
-        Event::Stray(..) => (2, '?'),
+        Event::Clipped { .. } => (6, '|'),
+        Event::Withheld | Event::NotTransmitted { .. } => (5, 'x'),
+        Event::PathError { .. } => (4, '!'),
+        Event::Provisional { .. } => (3, '.'),
+        Event::Stray { .. } => (2, '?'),
     });
     marks.max_by_key(|(weight, _)| *weight).map_or('-', |(_, mark)| mark)
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use crate::time::Timestamp;
     use crate::transaction::{Failure, GiveUp, Stray};
-    use crate::transport::PathError;
+    use crate::transport::{PathError, PathIndex};
 
     fn shown(events: &[(u64, Event)]) -> String {
         let mut timeline = Timeline::new(Timestamp::from_nanos(500));
@@ -80,12 +80,12 @@ mod tests {
     #[test]
     fn what_happened_is_drawn_to_scale_and_told_line_by_line() {
         let drawn = shown(&[
-            (0, Event::Transmitted(1)),
-            (12_000, Event::PathError(PathError::Refused)),
-            (100_000, Event::Transmitted(2)),
-            (140_000, Event::Stray(Stray::Stale, 9)),
+            (0, Event::Transmitted { path: PathIndex::FIRST, number: 1 }),
+            (12_000, Event::PathError { path: None, error: PathError::Refused }),
+            (100_000, Event::Transmitted { path: PathIndex::FIRST, number: 2 }),
+            (140_000, Event::Stray { path: PathIndex::FIRST, kind: Stray::Stale, len: 9 }),
             (300_000, Event::Withheld),
-            (630_000, Event::Replied),
+            (630_000, Event::Replied { path: PathIndex::FIRST }),
         ]);
         let expected = "\
 1!--------2---?---------------x--------------------------------*  630.0 ms
@@ -102,9 +102,9 @@ mod tests {
     #[test]
     fn the_end_without_a_reply_is_drawn_too() {
         let picture = shown(&[
-            (0, Event::Transmitted(1)),
-            (1_000_000, Event::Transmitted(2)),
-            (2_000_000, Event::Clipped(Duration::from_millis(750))),
+            (0, Event::Transmitted { path: PathIndex::FIRST, number: 1 }),
+            (1_000_000, Event::Transmitted { path: PathIndex::FIRST, number: 2 }),
+            (2_000_000, Event::Clipped { by: Duration::from_millis(750) }),
             (2_000_000, Event::Failed(Failure::TimedOut(GiveUp::Deadline))),
         ]);
         let scale = format!("1{}2{}#  2000.0 ms\n", "-".repeat(31), "-".repeat(30));
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn what_took_no_time_has_no_scale() {
         assert_eq!(
-            shown(&[(0, Event::NotTransmitted(PathError::Denied))]),
+            shown(&[(0, Event::NotTransmitted { path: PathIndex::FIRST, error: PathError::Denied })]),
             "       0.0 ms  -x  not sent: permission denied\n"
         );
         assert_eq!(shown(&[]), "");
@@ -124,6 +124,12 @@ mod tests {
 
     #[test]
     fn the_tenth_transmission_is_a_plus() {
-        assert!(shown(&[(0, Event::Transmitted(10)), (5, Event::Transmitted(11))]).starts_with("+---"));
+        assert!(
+            shown(&[
+                (0, Event::Transmitted { path: PathIndex::FIRST, number: 10 }),
+                (5, Event::Transmitted { path: PathIndex::FIRST, number: 11 })
+            ])
+            .starts_with("+---")
+        );
     }
 }

@@ -192,9 +192,22 @@ impl RetryTimer {
         }
     }
 
+    /// Whether a reply that arrived at `at` would be accepted.
     #[inline]
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Done)
+    pub(super) fn accepts(&self, at: Timestamp) -> bool {
+        !matches!(self.phase, Phase::Done | Phase::Cancelled) && at <= self.deadline
+    }
+
+    /// Until when to listen before the queue is looked at for the last time: the moment that `poll` names.
+    #[inline]
+    pub(super) fn wait_end(&self) -> Timestamp {
+        self.due.min(self.deadline)
+    }
+
+    /// Moves the slot that is due to `now`, so that the time it took to get ready shortens no wait. Deadlines stay.
+    #[inline]
+    pub(super) fn shift_due(&mut self, now: Timestamp) {
+        self.due = self.due.max(now);
     }
 
     /// How often the request was sent, the first time included.

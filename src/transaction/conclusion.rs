@@ -1,0 +1,210 @@
+use super::{Execution, Failure, GiveUp, OnUnreachable};
+use crate::transport::PathError;
+
+/// How a request ends, and what was reported on the way to that.
+///
+/// A failure is *certain* once nothing can change it, or *pending* until the queue was looked at, because the error
+/// that it follows from may hide a reply. Once `given`, nothing changes any more.
+#[derive(Clone, Debug)]
+pub(super) struct Conclusion {
+    failure: Option<Failure>,
+    state: State,
+    last_error: Option<PathError>,
+    /// Refusals of anything sent before they came, transmissions of earlier requests included.
+    refusals: u32,
+    /// Sends that the system itself refused, as no program listens or no route leads there: nothing left.
+    unsent: u32,
+    received: Kinds,
+    /// A reply or a provisional answer came: the peer had the request.
+    answered: bool,
+    /// As it was at the end: what is open on the path changes afterwards.
+    execution: Option<Execution>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Open,
+    Pending,
+    Certain,
+    Given,
+}
+
+/// What kinds of things came back.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Kinds(u8);
+
+impl Kinds {
+    const REFUSED: Self = Self(1);
+    const UNREACHABLE: Self = Self(2);
+    const OTHER: Self = Self(4);
+
+    fn add(&mut self, kind: Self) {
+        self.0 |= kind.0;
+    }
+}
+
+impl Conclusion {
+    pub(super) const fn new() -> Self {
+        Self {
+            failure: None,
+            state: State::Open,
+            last_error: None,
+            refusals: 0,
+            unsent: 0,
+            received: Kinds(0),
+            answered: false,
+            execution: None,
+        }
+    }
+
+    /// The failure that holds by now, if the queue was looked at since it became likely.
+    #[inline]
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.failure.filter(|_| self.state != State::Pending)
+    }
+
+    /// A failure waits for a look at the queue.
+    #[inline]
+    pub(super) fn is_pending(&self) -> bool {
+        self.state == State::Pending
+    }
+
+    #[inline]
+    pub(super) fn is_given(&self) -> bool {
+        self.state == State::Given
+    }
+
+    /// Not even a reply would change anything.
+    #[inline]
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.state, State::Certain | State::Given)
+    }
+
+    #[inline]
+    pub(super) fn last_error(&self) -> Option<PathError> {
+        self.last_error
+    }
+
+    #[inline]
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Transmissions that a reply or a refusal has accounted for.
+    #[inline]
+    pub(super) fn settled(&self) -> u32 {
+        self.refusals.saturating_add(u32::from(self.answered))
+    }
+
+    /// It fails, whatever else is reported.
+    pub(super) fn decide(&mut self, failure: Failure) {
+        if !self.is_settled() {
+            self.failure = Some(failure);
+            self.state = State::Certain;
+        }
+    }
+
+    /// The queue was empty, or hides nothing within reach.
+    pub(super) fn on_looked(&mut self) {
+        if self.state == State::Pending {
+            self.state = State::Certain;
+        }
+    }
+
+    /// The end, as it is handed out.
+    pub(super) fn give(&mut self, failure: Option<Failure>, execution: Execution) {
+        self.failure = failure;
+        self.execution = Some(execution);
+        self.state = State::Given;
+    }
+
+    /// The reply is there, and takes back a failure that was only likely.
+    #[inline]
+    pub(super) fn on_reply(&mut self) {
+        if self.state == State::Pending {
+            (self.failure, self.state) = (None, State::Open);
+        }
+        self.answered = true;
+    }
+
+    #[inline]
+    pub(super) fn on_provisional(&mut self) {
+        self.answered = true;
+    }
+
+    /// Some datagram came, so the peer's host or its port is not simply gone.
+    #[inline]
+    pub(super) fn on_datagram(&mut self) {
+        self.received.add(Kinds::OTHER);
+    }
+
+    /// An error of something sent earlier: of one of this request's `transmissions`, or of the `earlier` ones that may
+    /// still be refused on this port, which are taken to be refused first.
+    pub(super) fn on_path_error(&mut self, error: PathError, transmissions: u32, earlier: u32, rule: OnUnreachable) {
+        if transmissions > 0 {
+            self.note(error);
+        }
+        if is_refusal(error) {
+            // Each vouches for something that was sent before it came, and for one thing only.
+            self.refusals = self.refusals.saturating_add(1).min(transmissions.saturating_add(earlier));
+            self.bear(error, self.refusals.saturating_sub(earlier), rule);
+        }
+    }
+
+    /// The system itself did not send.
+    pub(super) fn on_not_transmitted(&mut self, error: PathError, earlier: u32, rule: OnUnreachable) {
+        self.note(error);
+        if is_refusal(error) {
+            self.unsent = self.unsent.saturating_add(1);
+            self.bear(error, self.refusals.saturating_sub(earlier), rule);
+        }
+    }
+
+    fn note(&mut self, error: PathError) {
+        self.last_error = Some(error);
+        self.received.add(match error {
+            PathError::Refused => Kinds::REFUSED,
+            PathError::Unreachable => Kinds::UNREACHABLE,
+            _ => Kinds::OTHER,
+        });
+    }
+
+    /// Applies the caller's rule, now that `refused` of the transmissions and those not sent met a refusal.
+    fn bear(&mut self, error: PathError, refused: u32, rule: OnUnreachable) {
+        let attempts = refused.saturating_add(self.unsent);
+        let ends = match rule {
+            OnUnreachable::KeepTrying => false,
+            OnUnreachable::FailFast => attempts > 0,
+            OnUnreachable::FailAfter(most) => attempts >= most.max(1),
+        };
+        if ends && self.state == State::Open {
+            self.failure = Some(if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable });
+            self.state = State::Pending;
+        }
+    }
+
+    /// Why the schedule ended without a reply.
+    pub(super) fn gave_up(&self, reason: GiveUp, transmissions: u32) -> Failure {
+        match (reason, self.received, self.last_error) {
+            (GiveUp::Cancelled, ..) => Failure::Cancelled,
+            (_, Kinds::REFUSED, _) => Failure::Refused,
+            (_, Kinds::UNREACHABLE, _) => Failure::Unreachable,
+            (_, _, Some(error)) if transmissions == 0 => Failure::Local(error),
+            _ => Failure::TimedOut(reason),
+        }
+    }
+
+    /// Whether the peer may have executed the request.
+    pub(super) fn execution(&self, transmissions: u32, earlier: u32) -> Execution {
+        match (self.execution, transmissions) {
+            (Some(at_the_end), _) => at_the_end,
+            (None, 0) => Execution::NotSent,
+            _ if self.refusals >= transmissions.saturating_add(earlier) && !self.answered => Execution::Refused,
+            _ => Execution::Unknown,
+        }
+    }
+}
+
+fn is_refusal(error: PathError) -> bool {
+    matches!(error, PathError::Refused | PathError::Unreachable)
+}

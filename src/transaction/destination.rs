@@ -1,0 +1,69 @@
+use alloc::vec::Vec;
+
+use super::OnUnreachable;
+use crate::policy::{RetryBudget, RetryPolicy};
+
+/// What all requests to one destination share: the rules they follow and the budget they spend.
+#[derive(Clone, Debug)]
+pub(super) struct Destination<M> {
+    pub(super) matcher: M,
+    pub(super) budget: RetryBudget,
+    pub(super) on_unreachable: OnUnreachable,
+    /// A request that finds the budget empty fails at once instead of listening on.
+    pub(super) fails_over_budget: bool,
+    /// Only a matcher without ids asks for a fresh port.
+    pub(super) keeps_port: bool,
+    policy: RetryPolicy,
+    /// Those of single requests.
+    others: Vec<RetryPolicy>,
+}
+
+/// One of a destination's policies.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct PolicyIndex(u8);
+
+impl<M> Destination<M> {
+    pub(super) const fn new(policy: RetryPolicy, matcher: M) -> Self {
+        Self {
+            matcher,
+            budget: RetryBudget::unlimited(),
+            on_unreachable: OnUnreachable::KeepTrying,
+            fails_over_budget: false,
+            keeps_port: false,
+            policy,
+            others: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn policy(&self, index: PolicyIndex) -> &RetryPolicy {
+        match index.0.checked_sub(1) {
+            None => &self.policy,
+            Some(other) => self.others.get(usize::from(other)).unwrap_or(&self.policy),
+        }
+    }
+
+    /// Keeps a policy for the only request there is: equal ones share a place, and the last place is used again.
+    pub(super) fn adopt(&mut self, policy: &RetryPolicy) -> PolicyIndex {
+        if *policy == self.policy {
+            return PolicyIndex(0);
+        }
+        let place = match self.others.iter().position(|other| other == policy) {
+            Some(known) => known,
+            None if self.others.len() < MOST_POLICIES => {
+                self.others.push(*policy);
+                self.others.len() - 1
+            }
+            None => {
+                if let Some(last) = self.others.last_mut() {
+                    *last = *policy;
+                }
+                self.others.len() - 1
+            }
+        };
+        PolicyIndex(u8::try_from(place + 1).unwrap_or_default())
+    }
+}
+
+/// A program has few; one that makes up a policy for each request must not fill the memory with them.
+const MOST_POLICIES: usize = 8;

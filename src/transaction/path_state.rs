@@ -1,0 +1,65 @@
+use crate::policy::RttEstimator;
+use crate::time::{Ns, Timestamp};
+
+/// What all requests over one path share: its round trips, and what those before may still bring.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PathState {
+    pub(super) estimator: Option<RttEstimator>,
+    /// Transmissions of ended requests that neither a reply nor a refusal has settled.
+    open: u32,
+    /// When anything was sent last: what is open may be answered or refused for a datagram's lifetime after it.
+    sent_at: Timestamp,
+    /// A request ended without an answer: the next one should leave from a fresh port, where nothing late reaches it
+    /// and a mapping that a NAT has lost is made anew.
+    renewal_due: bool,
+}
+
+/// What is left of a request that has ended.
+pub(super) struct Remains {
+    pub(super) transmissions: u32,
+    /// Transmissions, earlier ones included, that a reply or a refusal has accounted for.
+    pub(super) settled: u32,
+    /// It waited in vain.
+    pub(super) unanswered: bool,
+}
+
+impl PathState {
+    /// A request begins: what could still come of those before by then?
+    #[inline]
+    pub(super) fn on_start(&mut self, now: Timestamp) {
+        if now >= self.sent_at.after_ns(LIFETIME) {
+            self.open = 0;
+        }
+    }
+
+    #[inline]
+    pub(super) fn on_transmitted(&mut self, now: Timestamp) {
+        self.sent_at = now;
+    }
+
+    #[inline]
+    pub(super) fn on_end(&mut self, remains: &Remains) {
+        let Remains { transmissions, settled, unanswered } = *remains;
+        self.open = self.open.saturating_add(transmissions).saturating_sub(settled);
+        self.renewal_due |= unanswered && transmissions > 0;
+    }
+
+    /// Nothing that was sent before can be heard of on the new port.
+    pub(super) fn on_fresh_port(&mut self) {
+        self.open = 0;
+        self.renewal_due = false;
+    }
+
+    #[inline]
+    pub(super) fn open(&self) -> u32 {
+        self.open
+    }
+
+    #[inline]
+    pub(super) fn is_renewal_due(&self) -> bool {
+        self.renewal_due
+    }
+}
+
+/// How long a datagram may be on its way: the maximum segment lifetime of RFC 9293 §3.4.1.
+const LIFETIME: Ns = 120_000_000_000;
