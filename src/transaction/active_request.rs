@@ -198,10 +198,10 @@ impl ActiveRequest {
         at >= self.timer.wait_end()
     }
 
-    /// Whether the end was handed out: nothing changes any more.
+    /// Whether facts still count: not before a request was started, nor once its end was handed out.
     #[inline]
-    pub(super) fn is_over(&self) -> bool {
-        self.conclusion.is_given()
+    pub(super) fn is_open(&self) -> bool {
+        self.stage != Stage::Idle && !self.conclusion.is_given()
     }
 
     #[inline]
@@ -382,7 +382,7 @@ impl ActiveRequest {
             estimator.on_reply(at, round_trip);
         }
         self.conclusion.on_datagram();
-        self.conclusion.on_reply();
+        self.conclusion.on_answered();
         match truncated {
             None => {
                 self.timer.on_reply(at);
@@ -408,7 +408,7 @@ impl ActiveRequest {
             estimator.on_reply(at, round_trip);
         }
         self.conclusion.on_datagram();
-        self.conclusion.on_provisional();
+        self.conclusion.on_answered();
         let mut own = None;
         self.timer.on_provisional(pace(self.first_wait, destination.policy(self.policy), &mut own), at, hold);
         record.record(at, Event::Provisional { path: PathIndex::FIRST });
@@ -431,9 +431,6 @@ impl ActiveRequest {
         error: PathError,
         record: &mut impl Record,
     ) {
-        if self.is_over() || self.stage == Stage::Idle {
-            return;
-        }
         record.record(now, Event::PathError { path: Some(PathIndex::FIRST), error });
         let (transmissions, earlier) = (self.timer.transmissions(), path.open());
         self.conclusion.on_path_error(error, transmissions, earlier, destination.on_unreachable);
@@ -531,7 +528,7 @@ impl ActiveRequest {
 
     /// A request that was dropped before its end was as good as cancelled.
     pub(super) fn abandon(&mut self, path: &mut PathState) {
-        if self.stage != Stage::Idle && !self.is_over() {
+        if self.is_open() {
             self.close(path, true);
         }
     }

@@ -118,17 +118,9 @@ impl Conclusion {
         self.state = State::Given;
     }
 
-    /// The reply is there, and takes back a failure that was only likely.
+    /// The peer had the request: a reply came, or a provisional answer.
     #[inline]
-    pub(super) fn on_reply(&mut self) {
-        if self.state == State::Pending {
-            (self.failure, self.state) = (None, State::Open);
-        }
-        self.answered = true;
-    }
-
-    #[inline]
-    pub(super) fn on_provisional(&mut self) {
+    pub(super) fn on_answered(&mut self) {
         self.answered = true;
     }
 

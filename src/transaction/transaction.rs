@@ -195,6 +195,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         let Self { active, path, requests, destination, seed, .. } = self;
+        if !active.is_open() {
+            return;
+        }
         let request = requests.fresh();
         build(active.transmissions().saturating_add(1), request);
         destination.matcher.stamp(request, seed.derive(IDS));
@@ -248,13 +251,16 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// How the renewal of a path went, at `now`.
     pub fn on_renewed(&mut self, now: Timestamp, path: PathIndex, renewed: Result<Renewed, PathError>) {
         let _only_one = path;
+        if !self.active.is_open() {
+            return;
+        }
         self.active.on_renewed(&self.destination, &mut self.path, now, renewed, &mut self.book);
     }
 
     /// The request was sent at `now`.
     #[inline]
     pub fn on_transmitted(&mut self, now: Timestamp) {
-        if self.active.is_over() {
+        if !self.active.is_open() {
             return;
         }
         self.active.on_transmitted(&self.destination, &mut self.path, now, &mut self.book);
@@ -265,7 +271,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// `next` asks for the same bytes once more. "Too big" ends the request, unless the same bytes have left before.
     #[cold]
     pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
-        if self.active.is_over() {
+        if !self.active.is_open() {
             return;
         }
         let len = u32::try_from(self.requests.newest().len()).unwrap_or(u32::MAX);
@@ -277,7 +283,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// error). It ends the request only if [`OnUnreachable`] says so.
     #[cold]
     pub fn on_path_error(&mut self, now: Timestamp, error: PathError) {
-        self.active.on_path_error(&self.destination, &self.path, now, error, &mut self.book);
+        if self.active.is_open() {
+            self.active.on_path_error(&self.destination, &self.path, now, error, &mut self.book);
+        }
     }
 
     /// A datagram arrived at `at`; of its `actual` bytes these were received. Returns what it was taken for.
@@ -316,7 +324,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     fn on_stray(&mut self, at: Timestamp, datagram: &[u8], actual: usize) {
         let kind = self.requests.stray(&self.destination.matcher, datagram, actual);
         self.strays.add(kind);
-        if !self.active.is_over() {
+        if self.active.is_open() {
             let len = u32::try_from(actual).unwrap_or(u32::MAX);
             self.book.record(at, Event::Stray { path: PathIndex::FIRST, kind, len });
             self.active.on_stray(at);
@@ -326,12 +334,16 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Nothing was queued at `now`: a wait that has ended by then has brought nothing.
     #[inline]
     pub fn on_time_up(&mut self, now: Timestamp) {
-        self.active.on_time_up(now);
+        if self.active.is_open() {
+            self.active.on_time_up(now);
+        }
     }
 
     /// The caller no longer wants the reply.
     pub fn on_cancelled(&mut self) {
-        self.active.on_cancelled();
+        if self.active.is_open() {
+            self.active.on_cancelled();
+        }
     }
 
     // What came of it.
