@@ -2,6 +2,8 @@
 //! its spans, `LossySink`) over the scripted network of `scripted`.
 
 mod adaptive;
+mod facts;
+mod front;
 mod observing;
 mod requester;
 mod scripted;
@@ -10,3 +12,4 @@ mod sink;
 mod spans;
 mod timer_properties;
 mod transaction_properties;
+mod waits;
