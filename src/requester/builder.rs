@@ -1,7 +1,8 @@
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::fmt;
+use core::net::SocketAddr;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -12,7 +13,7 @@ use crate::net::{ConnectedUdp, system_seed};
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
-use crate::transaction::{Event, OnUnreachable, ReplyMatcher, Transaction};
+use crate::transaction::{Event, Observer, OnUnreachable, ReplyMatcher, Transaction};
 use crate::transport::{PathIndex, Transport};
 
 /// Settings of a [`ReliableRequester`]; made by [`ReliableRequester::builder`].
@@ -23,35 +24,42 @@ use crate::transport::{PathIndex, Transport};
 /// | [`budget`](Self::budget) | unlimited; [`RetryBudget::default`] is recommended, shared by all requests to a destination |
 /// | [`on_unreachable`](Self::on_unreachable) | keeps trying: a server that restarts is back before the schedule ends |
 /// | [`estimator`](Self::estimator) | none: every request starts with the policy's first wait |
+/// | [`fail_over_budget`](Self::fail_over_budget) | off: listens on when the budget is empty |
 /// | [`deadline`](Self::deadline) | none but the policy's |
+/// | [`keep_port`](Self::keep_port) | off: a fresh port after a request that was not answered |
 /// | [`observer`](Self::observer) | none |
 /// | [`seed`](Self::seed) | from the operating system |
 /// | [`buffer`](Self::buffer) | 65,535 bytes: any reply fits |
 #[must_use]
+#[derive(Clone)]
 pub struct Builder {
-    matcher: Box<dyn ReplyMatcher + Send>,
+    matcher: Arc<dyn ReplyMatcher + Send + Sync>,
     policy: RetryPolicy,
     budget: RetryBudget,
+    fails_over_budget: bool,
     on_unreachable: OnUnreachable,
     estimator: Option<RttEstimator>,
     observer: Option<Observer>,
     deadline: Option<Duration>,
+    keeps_port: bool,
+    peer: Option<SocketAddr>,
     seed: Option<Seed>,
     buffer: usize,
 }
 
-type Observer = Arc<dyn Fn(Duration, Event) + Send + Sync>;
-
 impl Builder {
-    pub(super) fn new(matcher: Box<dyn ReplyMatcher + Send>) -> Self {
+    pub(super) fn new(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Self {
         Self {
-            matcher,
+            matcher: Arc::new(matcher),
             policy: RetryPolicy::default(),
             budget: RetryBudget::unlimited(),
+            fails_over_budget: false,
             on_unreachable: OnUnreachable::KeepTrying,
             estimator: None,
             observer: None,
             deadline: None,
+            keeps_port: false,
+            peer: None,
             seed: None,
             buffer: LARGEST_DATAGRAM,
         }
@@ -66,6 +74,24 @@ impl Builder {
     /// it empty keeps listening instead of sending again.
     pub fn budget(self, budget: &RetryBudget) -> Self {
         Self { budget: budget.clone(), ..self }
+    }
+
+    /// Fails a request at once when the budget has no token for its next retransmission, for a caller who has something
+    /// else to try. By default such a request listens on until its last wait or its deadline ends.
+    pub fn fail_over_budget(self) -> Self {
+        Self { fails_over_budget: true, ..self }
+    }
+
+    /// Leaves from the same port although the request before was not answered. By default the next one leaves from a
+    /// fresh port then, where nothing late reaches it and a NAT makes a new mapping; protocols that bind a session to
+    /// the port, and firewalls that admit one, want this.
+    pub fn keep_port(self) -> Self {
+        Self { keeps_port: true, ..self }
+    }
+
+    /// Names the peer in errors, where the transport is the caller's own. [`connect`](Self::connect) knows it.
+    pub fn peer(self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self }
     }
 
     /// Takes the message that nobody listens there, or that no way leads there, for the end of a request: at once, or
@@ -88,7 +114,7 @@ impl Builder {
     /// A request begins with transmission 1 (or what prevented it) and ends with [`Event::Replied`] or
     /// [`Event::Failed`].
     pub fn observer(self, observer: impl Fn(Duration, Event) + Send + Sync + 'static) -> Self {
-        Self { observer: Some(Arc::new(observer)), ..self }
+        Self { observer: Some(Observer::new(observer)), ..self }
     }
 
     /// Ends every request this long after its call at the latest, whatever the policy says. A reply that arrives
@@ -102,46 +128,70 @@ impl Builder {
         Self { seed: Some(seed), ..self }
     }
 
-    /// The longest reply that can be received, in bytes. A longer one is an error that tells both sizes.
+    /// The longest reply that can be received, in bytes: 65,535 by default, more than any datagram has, and at most. A
+    /// longer one is an error that gives both sizes.
     pub fn buffer(self, bytes: usize) -> Self {
-        Self { buffer: bytes, ..self }
+        Self { buffer: bytes.min(LARGEST_DATAGRAM), ..self }
     }
 
     /// Connects a UDP socket of its own to the first address that the system accepts.
     ///
     /// # Errors
     ///
-    /// What the system says of the name or the address.
+    /// What the system reports of the name or the address.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
-        Ok(self.over(ConnectedUdp::connect(server)?))
+        let transport = ConnectedUdp::connect(server)?;
+        let peer = self.peer.unwrap_or(transport.peer_addr());
+        Ok(self.peer(peer).over(transport))
     }
 
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
     pub fn over<T: Transport<Peer = PathIndex>>(self, transport: T) -> ReliableRequester<T> {
-        let mut transaction = Transaction::new(self.policy, self.matcher)
-            .with_budget(self.budget)
-            .with_on_unreachable(self.on_unreachable);
-        if let Some(estimator) = self.estimator {
-            transaction = transaction.with_estimator(estimator);
-        }
-        if span::ENABLED || self.observer.is_some() {
-            transaction = transaction.with_observer(move |at, event| {
-                span::record(at, event);
-                if let Some(observer) = &self.observer {
-                    observer(at, event);
-                }
-            });
-        }
+        let seed = self.seed.unwrap_or_else(|| fresh_seed(transport.now()));
         ReliableRequester {
-            transaction,
             deadline: self.deadline,
-            seed: self.seed.unwrap_or_else(|| fresh_seed(transport.now())),
+            seed,
             requests: 0,
             buffer: vec![0; self.buffer],
+            transaction: self.transaction(),
             transport,
         }
     }
+
+    fn transaction(self) -> Transaction<Arc<dyn ReplyMatcher + Send + Sync>> {
+        let mut transaction = Transaction::new(self.policy, self.matcher)
+            .with_budget(self.budget)
+            .with_on_unreachable(self.on_unreachable);
+        if self.fails_over_budget {
+            transaction = transaction.failing_over_budget();
+        }
+        if self.keeps_port {
+            transaction = transaction.keeping_port();
+        }
+        if let Some(peer) = self.peer {
+            transaction = transaction.with_peer(peer);
+        }
+        if let Some(estimator) = self.estimator {
+            transaction = transaction.with_estimator(estimator);
+        }
+        if !span::ENABLED {
+            return match self.observer {
+                Some(observer) => transaction.observed_by(observer),
+                None => transaction,
+            };
+        }
+        transaction.with_observer(move |at, event| {
+            span::record(at, event);
+            if let Some(observer) = &self.observer {
+                observer.show(at, event);
+            }
+        })
+    }
 }
+
+/// Nothing is half done after a panic of a matcher or an observer.
+impl UnwindSafe for Builder {}
+impl RefUnwindSafe for Builder {}
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,7 +199,6 @@ impl fmt::Debug for Builder {
             .field("policy", &self.policy)
             .field("budget", &self.budget)
             .field("deadline", &self.deadline)
-            .field("seed", &self.seed)
             .field("buffer", &self.buffer)
             .finish_non_exhaustive()
     }

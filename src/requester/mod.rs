@@ -6,15 +6,16 @@ mod reply;
 #[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]
 mod span;
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 use std::io;
 use std::net::ToSocketAddrs;
 
 pub use self::builder::Builder;
-pub use self::reply::Reply;
+pub use self::reply::{OwnedReply, Reply};
 use crate::entropy::Seed;
 use crate::net::{CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
@@ -58,7 +59,7 @@ use crate::transport::{PathIndex, Transport};
 /// ```
 pub struct ReliableRequester<T = ConnectedUdp> {
     transport: T,
-    transaction: Transaction<Box<dyn ReplyMatcher + Send>>,
+    transaction: Transaction<Arc<dyn ReplyMatcher + Send + Sync>>,
     deadline: Option<Duration>,
     /// Each request draws from a seed of its own, by its number.
     seed: Seed,
@@ -72,13 +73,13 @@ impl ReliableRequester<ConnectedUdp> {
     /// # Errors
     ///
     /// What the system says of the name or the address.
-    pub fn connect(server: impl ToSocketAddrs, matcher: impl ReplyMatcher + Send + 'static) -> io::Result<Self> {
+    pub fn connect(server: impl ToSocketAddrs, matcher: impl ReplyMatcher + Send + Sync + 'static) -> io::Result<Self> {
         Self::builder(matcher).connect(server)
     }
 
     /// A requester with settings of the caller's.
-    pub fn builder(matcher: impl ReplyMatcher + Send + 'static) -> Builder {
-        Builder::new(Box::new(matcher))
+    pub fn builder(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Builder {
+        Builder::new(matcher)
     }
 
     /// A handle that ends the wait of a request from any thread.
@@ -197,8 +198,11 @@ impl<T: fmt::Debug> fmt::Debug for ReliableRequester<T> {
         f.debug_struct("ReliableRequester")
             .field("transport", &self.transport)
             .field("deadline", &self.deadline)
-            .field("seed", &self.seed)
             .field("requests", &self.requests)
             .finish_non_exhaustive()
     }
 }
+
+/// Nothing is half done after a panic of a matcher, a builder or an observer: the next request begins anew.
+impl<T: UnwindSafe> UnwindSafe for ReliableRequester<T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for ReliableRequester<T> {}

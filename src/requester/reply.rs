@@ -1,3 +1,4 @@
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::time::Timestamp;
@@ -69,5 +70,68 @@ impl<'r> Reply<'r> {
     #[must_use]
     pub fn timeline(&self) -> &'r Timeline {
         self.timeline
+    }
+
+    /// A copy that borrows nothing: to keep it, or to return it from a loop that asks again.
+    ///
+    /// ```no_run
+    /// use udp_retry::requester::OwnedReply;
+    /// use udp_retry::{ReliableRequester, RequestError};
+    ///
+    /// fn until_it_is_ready(requester: &mut ReliableRequester) -> Result<OwnedReply, RequestError> {
+    ///     loop {
+    ///         let reply = requester.request(b"....ready?")?;
+    ///         if reply.payload().ends_with(b"yes") {
+    ///             return Ok(reply.into_owned());
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn into_owned(self) -> OwnedReply {
+        let Self { payload, transmissions, withheld, elapsed, round_trip, strays, timeline } = self;
+        let (payload, timeline) = (payload.to_vec(), *timeline);
+        OwnedReply { payload, transmissions, withheld, elapsed, round_trip, strays, timeline }
+    }
+}
+
+/// A [`Reply`] that borrows nothing; made by [`Reply::into_owned`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnedReply {
+    payload: Vec<u8>,
+    transmissions: u32,
+    withheld: u32,
+    elapsed: Duration,
+    round_trip: Option<Duration>,
+    strays: Strays,
+    timeline: Timeline,
+}
+
+impl OwnedReply {
+    /// What the server sent.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// What the server sent, without the rest.
+    #[must_use]
+    pub fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+
+    /// The reply as it was lent, with everything that it says of itself.
+    #[must_use]
+    pub fn as_reply(&self) -> Reply<'_> {
+        let Self { payload, transmissions, withheld, elapsed, round_trip, strays, timeline } = self;
+        Reply {
+            payload,
+            transmissions: *transmissions,
+            withheld: *withheld,
+            elapsed: *elapsed,
+            round_trip: *round_trip,
+            strays: *strays,
+            timeline,
+        }
     }
 }

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Execution, Failure, ReplyMatcher, Strays, Timeline, Transaction};
@@ -33,6 +34,7 @@ pub struct RequestError {
 }
 
 struct Report {
+    peer: Option<SocketAddr>,
     failure: Failure,
     execution: Execution,
     transmissions: u32,
@@ -46,6 +48,7 @@ struct Report {
 impl RequestError {
     pub(crate) fn new(failure: Failure, transaction: &Transaction<impl ReplyMatcher>, now: Timestamp) -> Self {
         let report = Report {
+            peer: transaction.peer(),
             failure,
             execution: transaction.execution(),
             transmissions: transaction.transmissions(),
@@ -58,13 +61,19 @@ impl RequestError {
         Self { report: Box::new(report) }
     }
 
+    /// Who was asked, where the front knows it.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.report.peer
+    }
+
     /// What ended it.
     #[must_use]
     pub fn failure(&self) -> Failure {
         self.report.failure
     }
 
-    /// Whether it ended because the time or the transmissions ran out, with nothing said by anybody.
+    /// Whether it ended because the time or the transmissions ran out, without a verdict of the path.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.report.failure, Failure::TimedOut(_))
@@ -94,7 +103,7 @@ impl RequestError {
         self.report.elapsed
     }
 
-    /// What the system said last, if it said anything.
+    /// What the system reported last, if it reported anything.
     #[must_use]
     pub fn last_path_error(&self) -> Option<PathError> {
         self.report.last_path_error
@@ -115,8 +124,11 @@ impl RequestError {
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { transmissions, elapsed, last_path_error, .. } = &*self.report;
-        write!(f, "{}", self.report.failure)?;
+        let Report { peer, failure, transmissions, elapsed, last_path_error, .. } = &*self.report;
+        if let Some(peer) = peer {
+            write!(f, "{peer}: ")?;
+        }
+        write!(f, "{failure}")?;
         let times = if *transmissions == 1 { "transmission" } else { "transmissions" };
         write!(f, " ({transmissions} {times}, {:.1} ms", elapsed.as_secs_f64() * 1e3)?;
         match last_path_error {
@@ -129,6 +141,7 @@ impl fmt::Display for RequestError {
 impl fmt::Debug for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestError")
+            .field("peer", &self.report.peer)
             .field("failure", &self.report.failure)
             .field("execution", &self.report.execution)
             .field("transmissions", &self.report.transmissions)

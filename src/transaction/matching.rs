@@ -83,6 +83,20 @@ where
     }
 }
 
+impl ReplyMatcher for alloc::sync::Arc<dyn ReplyMatcher + Send + Sync> {
+    fn judge(&self, request: &[u8], datagram: &[u8]) -> Match {
+        (**self).judge(request, datagram)
+    }
+
+    fn identity(&self, request: &[u8]) -> Identity {
+        (**self).identity(request)
+    }
+
+    fn stamp(&self, request: &mut [u8], ids: Seed) {
+        (**self).stamp(request, ids);
+    }
+}
+
 impl ReplyMatcher for Box<dyn ReplyMatcher + Send> {
     fn judge(&self, request: &[u8], datagram: &[u8]) -> Match {
         (**self).judge(request, datagram)

@@ -5,15 +5,17 @@ use core::time::Duration;
 use super::Event;
 
 /// A caller's function that is shown every event; clones call the same one.
+///
+/// What is shown is complete before it is called, so a function that panics leaves nothing half done.
 #[derive(Clone)]
-pub(super) struct Observer(Arc<dyn Fn(Duration, Event) + Send + Sync>);
+pub(crate) struct Observer(Arc<dyn Fn(Duration, Event) + Send + Sync>);
 
 impl Observer {
-    pub(super) fn new(observer: impl Fn(Duration, Event) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(observer: impl Fn(Duration, Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(observer))
     }
 
-    pub(super) fn show(&self, at: Duration, event: Event) {
+    pub(crate) fn show(&self, at: Duration, event: Event) {
         (self.0)(at, event);
     }
 }
@@ -23,3 +25,6 @@ impl fmt::Debug for Observer {
         f.write_str("Observer")
     }
 }
+
+impl core::panic::UnwindSafe for Observer {}
+impl core::panic::RefUnwindSafe for Observer {}

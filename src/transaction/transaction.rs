@@ -1,4 +1,5 @@
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::active_request::{ActiveRequest, Bytes, Unsent};
@@ -63,6 +64,8 @@ pub struct Transaction<M> {
     round_trip: Option<Duration>,
     /// Bytes of the reply in the buffer that it was reported from.
     reply_len: usize,
+    /// Whom errors name.
+    peer: Option<SocketAddr>,
     /// Keys the ids of this request.
     seed: Seed,
 }
@@ -100,6 +103,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             strays: Strays::default(),
             round_trip: None,
             reply_len: 0,
+            peer: None,
             seed: Seed::default(),
         }
     }
@@ -143,11 +147,21 @@ impl<M: ReplyMatcher> Transaction<M> {
         self
     }
 
+    /// Names the peer in errors.
+    #[must_use]
+    pub fn with_peer(self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self }
+    }
+
     /// Shows every event to this function, as it happens and with the time since the start: also those that the
     /// timeline has no space for.
     #[must_use]
-    pub fn with_observer(mut self, observer: impl Fn(Duration, Event) + Send + Sync + 'static) -> Self {
-        self.book.observer = Some(Observer::new(observer));
+    pub fn with_observer(self, observer: impl Fn(Duration, Event) + Send + Sync + 'static) -> Self {
+        self.observed_by(Observer::new(observer))
+    }
+
+    pub(crate) fn observed_by(mut self, observer: Observer) -> Self {
+        self.book.observer = Some(observer);
         self
     }
 
@@ -408,6 +422,12 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     pub fn estimator(&self) -> Option<&RttEstimator> {
         self.path.estimator.as_ref()
+    }
+
+    /// Who is asked, if the front has said so.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// The error to hand to the caller of a front: `failure` is what [`next`](Self::next) said at `now`.
