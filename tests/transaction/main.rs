@@ -10,3 +10,4 @@ mod sink;
 mod spans;
 mod timer_properties;
 mod transaction_properties;
+mod wire_captures;
