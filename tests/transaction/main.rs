@@ -10,4 +10,5 @@ mod sink;
 mod spans;
 mod timer_properties;
 mod transaction_properties;
+mod watchdog;
 mod wire_captures;
