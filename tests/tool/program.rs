@@ -1,0 +1,51 @@
+//! Runs an example until it ends, as people run it.
+#![expect(clippy::disallowed_methods, reason = "processes take real time")]
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::built::built;
+
+/// What is left of an example.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Fails if it takes longer than `patience`.
+pub(crate) fn run(example: &str, arguments: &[&str], patience: Duration) -> Ended {
+    let mut child = Command::new(built(example))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (stdout, stderr) = (reader(child.stdout.take().unwrap()), reader(child.stderr.take().unwrap()));
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > patience {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{example} {arguments:?} still runs after {patience:?}");
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    Ended { code: status.code(), stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+/// In a thread of its own, because a pipe that is full would stop the example.
+fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        pipe.read_to_end(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    })
+}
