@@ -8,8 +8,6 @@
 
 #[path = "common/again.rs"]
 mod again;
-#[path = "common/built.rs"]
-mod built;
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -19,7 +17,6 @@ use std::thread;
 use std::time::Duration;
 
 use again::{again, part, this_test};
-use built::built;
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
@@ -48,7 +45,8 @@ fn a_request_costs_two_system_calls() {
         let ways: [(&str, &dyn Fn(u64) -> Command); 4] = [
             ("request --json", &|repeat| {
                 let mut command = Command::new("strace");
-                command.args(STRACE).arg(built("request")).args([&address, "--json", "--id", "0:4"]);
+                command.args(STRACE).args([env!("CARGO_BIN_EXE_udp-retry"), "request"]);
+                command.args([&address, "--json", "--id", "0:4"]);
                 command.args(["--text", "0001 ping", "--repeat", &repeat.to_string()]);
                 command
             }),

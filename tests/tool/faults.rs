@@ -1,26 +1,18 @@
-//! The example `faults` as people run it: its figures, its pictures, its refusals. Its verdicts: `audit.rs`.
-
-#[path = "common/built.rs"]
-mod built;
-#[path = "../examples/support/histogram.rs"]
-mod histogram;
-#[path = "common/program.rs"]
-mod program;
+//! `udp-retry faults` as people run it: its figures, its pictures, its refusals. Its verdicts are tested where they are
+//! made.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use built::built;
-use histogram::Histogram;
-use program::Ended;
 use serde_json::Value;
 use udp_retry::Seed;
-use udp_retry::fault::{DelayLaw, Direction, Fate, Link, Profile};
+use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::time::Timestamp;
+
+use crate::program::{Ended, Running, run, tool};
 
 #[test]
 fn without_arguments_a_telling_specification_is_kept() {
@@ -244,25 +236,6 @@ fn the_text_pictures_show_the_law_beside_the_sample() {
 }
 
 #[test]
-fn a_histogram_counts_each_time_in_its_own_bin() {
-    let law = DelayLaw::uniform(Duration::from_nanos(10_000), Duration::from_nanos(10_000)).unwrap();
-    // 0.1 % of 20,000 ns is below the first bin, which reaches from 20 to 1,018 ns.
-    let bin = |ns: u64| {
-        let histogram = Histogram::of_times("", &[ns], &law);
-        assert_eq!(histogram.bins.len(), 20);
-        histogram.bins.iter().position(|bin| bin.observed == 1.0).unwrap()
-    };
-    let places = [0, 20, 1017, 1018, 2015, 2016, 10_000, 18_981, 18_982, 20_000, 90_000].map(bin);
-    assert_eq!(places, [0, 0, 0, 1, 1, 2, 10, 18, 19, 19, 19]);
-    let lengths = Histogram::of_lengths("", &[6, 3, 0, 1], Some(2.0));
-    let shares: Vec<_> = lengths.bins.iter().map(|bin| (&*bin.label, bin.observed, bin.expected)).collect();
-    assert_eq!(
-        shares,
-        [("1", 0.6, Some(0.5)), ("2", 0.3, Some(0.25)), ("3", 0.0, Some(0.125)), ("4", 0.1, Some(0.0625))]
-    );
-}
-
-#[test]
 fn the_drawing_is_complete_and_legible_by_day_and_by_night() {
     // Panels, and bars in them.
     for (spec, panels, bars) in [
@@ -317,16 +290,15 @@ fn a_drawing_that_cannot_be_written_is_a_failure() {
 #[test]
 fn a_closed_pipe_is_a_quiet_end() {
     for arguments in [&["profiles"][..], &["verify", "loss 5%", "--json"], &["--help"]] {
-        let mut command = Command::new(built("faults"));
-        let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let ended = child.wait_with_output().unwrap();
-        assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), &[][..]), "{arguments:?}");
+        let mut faults = Running::start(tool("faults").args(arguments), PATIENCE);
+        drop(faults.stdout());
+        let ended = faults.end();
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{arguments:?}");
     }
 }
 
 fn faults(arguments: &[&str]) -> Ended {
-    program::run("faults", arguments, PATIENCE)
+    run("faults", arguments, PATIENCE)
 }
 
 fn json(arguments: &[&str]) -> Value {

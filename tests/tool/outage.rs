@@ -1,21 +1,15 @@
-//! The example `outage` as people run it: small studies against stored figures, causes, refusals.
-
-#[path = "common/built.rs"]
-mod built;
-#[path = "common/program.rs"]
-mod program;
+//! `udp-retry outage` as people run it: small studies against stored figures, causes, refusals.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use built::built;
-use program::Ended;
 use serde_json::Value;
+
+use crate::program::{Ended, Running, run, tool};
 
 #[test]
 fn small_studies_come_to_the_stored_figures() {
@@ -211,12 +205,10 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 
 #[test]
 fn a_closed_pipe_is_a_quiet_end() {
-    let mut command = Command::new(built("outage"));
-    let command = command.args(["--quick", "--rows", "no-retry"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    drop(child.stdout.take());
-    let ended = child.wait_with_output().unwrap();
-    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), &[][..]));
+    let mut outage = Running::start(tool("outage").args(["--quick", "--rows", "no-retry"]), PATIENCE);
+    drop(outage.stdout());
+    let ended = outage.end();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
 }
 
 /// The figures of the small version, which is run once.
@@ -226,7 +218,7 @@ fn small() -> &'static [Value] {
 }
 
 fn outage(arguments: &[&str]) -> Ended {
-    program::run("outage", arguments, PATIENCE)
+    run("outage", arguments, PATIENCE)
 }
 
 fn policies(ended: &Ended) -> Vec<Value> {

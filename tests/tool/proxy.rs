@@ -1,30 +1,25 @@
-//! The lossy proxy as people run it: its arguments, its first and last line, its files, and how it ends.
+//! `udp-retry proxy` as people run it: its arguments, its first and last line, its files, and how it ends.
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "processes and plain sockets, in real time")]
-
-#[path = "common/built.rs"]
-mod built;
-#[path = "common/program.rs"]
-mod program;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use built::built;
-use program::run;
 use serde_json::Value;
 use udp_retry::Seed;
 use udp_retry::fault::{Direction, Fate, Link, Profile, Trace};
 use udp_retry::time::Timestamp;
 
+use crate::program::{Running, run, tool};
+
 #[test]
 fn without_arguments_it_shows_itself() {
-    let ended = run("lossy_proxy", &["--seed", "3"], Duration::from_secs(60));
+    let ended = run("proxy", &["--seed", "3"], Duration::from_secs(60));
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.stderr.matches("request ").count(), 20, "{ended:?}");
     assert!(ended.stderr.contains("seed 3 (repeat with --seed 3)"), "{ended:?}");
@@ -60,7 +55,7 @@ fn wrong_usage_ends_with_2_and_says_where() {
         usage("nonsense", "unexpected argument"),
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let ended = run("lossy_proxy", &arguments, Duration::from_secs(5));
+        let ended = run("proxy", &arguments, Duration::from_secs(5));
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {ended:?}");
         assert!(ended.stderr.contains(&said), "{arguments:?}: no {said:?} in {ended:?}");
     }
@@ -74,7 +69,7 @@ fn a_trace_that_is_none_is_wrong_usage_with_its_line() {
         "{\"link\":0,\"direction\":\"to_server\",\"n\":1,\"at_ns\":0,\"len\":4,\"dropped\":\"loss\"}\nnonsense\n",
     )
     .unwrap();
-    let ended = run("lossy_proxy", &["--replay", file.path()], Duration::from_secs(5));
+    let ended = run("proxy", &["--replay", file.path()], Duration::from_secs(5));
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("line 2"), "{ended:?}");
 }
@@ -87,7 +82,7 @@ fn it_ends_by_a_signal_within_a_second_and_not_with_its_input() {
         // Its input ended before it began, and it forwards all the same.
         assert_eq!(proxy.ask(b"are you there?"), Some(b"are you there?".to_vec()));
         let asked = Instant::now();
-        assert!(Command::new("kill").args([signal, &proxy.child.id().to_string()]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &proxy.running.id().to_string()]).status().unwrap().success());
         let report = proxy.report();
         assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
         for way in ["to_server", "to_client"] {
@@ -165,7 +160,7 @@ fn a_file_that_cannot_be_written_is_a_failure() {
     for arguments in [["--record", "/nowhere/at/all"], ["--report", "/nowhere/at/all"]] {
         let upstream = service.address.to_string();
         let all = ["--listen", "127.0.0.1:0", "--upstream", &upstream, "--for", "0.05", arguments[0], arguments[1]];
-        let ended = run("lossy_proxy", &all, Duration::from_secs(5));
+        let ended = run("proxy", &all, Duration::from_secs(5));
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains("/nowhere/at/all: "), "{ended:?}");
     }
@@ -191,29 +186,24 @@ impl Service {
 }
 
 struct Proxy {
-    child: Child,
+    running: Running,
     stdout: BufReader<ChildStdout>,
     client: UdpSocket,
 }
 
 impl Proxy {
     fn start(service: &Service, arguments: &[&str]) -> Self {
-        let mut child = Command::new(built("lossy_proxy"))
-            .args(["--listen", "127.0.0.1:0", "--upstream", &service.address.to_string()])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut command = tool("proxy");
+        command.args(["--listen", "127.0.0.1:0", "--upstream", &service.address.to_string()]).args(arguments);
+        let mut running = Running::start(&mut command, PATIENCE);
+        let mut stdout = BufReader::new(running.stdout());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}"));
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(address).unwrap();
         client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        Self { child, stdout, client }
+        Self { running, stdout, client }
     }
 
     fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
@@ -240,7 +230,7 @@ impl Proxy {
     fn report(mut self) -> Value {
         let mut report = String::new();
         self.stdout.read_to_string(&mut report).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(self.running.end().code, Some(0));
         serde_json::from_str(&report).unwrap()
     }
 }
@@ -263,3 +253,5 @@ impl Drop for Scratch {
         let _ = fs::remove_file(&self.0);
     }
 }
+
+const PATIENCE: Duration = Duration::from_secs(20);

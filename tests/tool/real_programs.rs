@@ -1,4 +1,4 @@
-//! Programs of others, in other languages, through the lossy proxy: a DNS client and server, a CoAP client and
+//! Programs of others, in other languages, through `udp-retry proxy`: a DNS client and server, a CoAP client and
 //! server. They come through a bad network as often as their own retransmissions let them.
 //!
 //! `tests/install-programs.sh` installs them; where they are not, the tests are skipped and say so, and with
@@ -6,17 +6,15 @@
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "processes take real time and free ports")]
 
-#[path = "common/built.rs"]
-mod built;
-
 use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use built::built;
 use serde_json::Value;
+
+use crate::program::{Running, tool};
 
 /// A good number of clients, all at once.
 const CLIENTS: u32 = 200;
@@ -27,14 +25,10 @@ fn dns_lookups_come_through_as_often_as_three_attempts_do() {
         return;
     }
     let port = free_port();
-    let _server = Ended(
-        Command::new("dnsmasq")
-            .args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces"])
-            .args(["--address=/example.test/192.0.2.7", "--listen-address=127.0.0.1", &format!("--port={port}")])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
+    let mut server = Command::new("dnsmasq");
+    server.args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces"]);
+    server.args(["--address=/example.test/192.0.2.7", "--listen-address=127.0.0.1", &format!("--port={port}")]);
+    let _server = Running::start(server.stderr(Stdio::null()), PATIENCE);
     let lookup = |port: u16, seconds: u32| {
         let mut dig = Command::new("dig");
         dig.args(["@127.0.0.1", "-p", &port.to_string(), "+short", "+tries=3"]);
@@ -52,13 +46,9 @@ fn coap_requests_come_through_as_often_as_their_three_transmissions_do() {
         return;
     }
     let port = free_port();
-    let _server = Ended(
-        Command::new("coap-server-notls")
-            .args(["-A", "127.0.0.1", "-p", &port.to_string()])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
+    let mut server = Command::new("coap-server-notls");
+    server.args(["-A", "127.0.0.1", "-p", &port.to_string()]);
+    let _server = Running::start(server.stderr(Stdio::null()), PATIENCE);
     // RFC 7252: the first wait is from 2 to 3 s, then it doubles. So three transmissions leave within 9 s, and the
     // fourth not before 14 s.
     let get = |port: u16, seconds: u32| {
@@ -84,7 +74,8 @@ fn come_through(
             scope.spawn(move || {
                 let proxy = Proxy::start(port, loss);
                 let clients: Vec<_> = (0..CLIENTS).map(|_| piped(client(proxy.port))).collect();
-                let successes = clients.into_iter().map(text_of).filter(|out| answered(out)).count();
+                let successes =
+                    clients.into_iter().map(|client| client.end().stdout).filter(|out| answered(out)).count();
                 let (rate, n) = (successes as f64 / f64::from(CLIENTS), f64::from(CLIENTS));
                 let expected = 1.0 - (1.0 - (1.0 - p) * (1.0 - p)).powi(attempts);
                 let sigma = (expected * (1.0 - expected) / n).sqrt();
@@ -103,50 +94,36 @@ fn come_through(
     });
 }
 
-/// The example, between clients and a service.
+/// The tool, between clients and a service.
 struct Proxy {
-    child: Child,
+    running: Running,
     stdout: BufReader<ChildStdout>,
     port: u16,
 }
 
 impl Proxy {
     fn start(upstream: u16, loss: &str) -> Self {
-        let mut child = Command::new(built("lossy_proxy"))
-            .args(["--listen", "127.0.0.1:0", "--upstream", &format!("127.0.0.1:{upstream}"), "--loss", loss])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut command = tool("proxy");
+        command.args(["--listen", "127.0.0.1:0", "--upstream", &format!("127.0.0.1:{upstream}"), "--loss", loss]);
+        let mut running = Running::start(&mut command, PATIENCE);
+        let mut stdout = BufReader::new(running.stdout());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let port = line.trim().strip_prefix("listening on 127.0.0.1:").and_then(|port| port.parse().ok());
-        Self { child, stdout, port: port.unwrap_or_else(|| panic!("{line:?}")) }
+        Self { running, stdout, port: port.unwrap_or_else(|| panic!("{line:?}")) }
     }
 
     /// By a signal, within a second; with its report.
     fn end(mut self) -> Value {
         let asked = Instant::now();
-        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        let told = Command::new("kill").arg(self.running.id().to_string()).status().unwrap();
         assert!(told.success());
         let mut report = String::new();
         self.stdout.read_to_string(&mut report).unwrap();
-        let status = self.child.wait().unwrap();
+        let ended = self.running.end();
         assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
-        assert_eq!(status.code(), Some(0));
+        assert_eq!(ended.code, Some(0));
         serde_json::from_str(&report).unwrap()
-    }
-}
-
-/// A server; ends with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -173,18 +150,17 @@ fn until_it_serves(serves: impl Fn() -> bool) {
     }
 }
 
-fn piped(mut client: Command) -> Child {
-    client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-fn text_of(child: Child) -> String {
-    String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
+fn piped(mut client: Command) -> Running {
+    Running::start(client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()), PATIENCE)
 }
 
 fn stdout_of(client: Command) -> String {
-    text_of(piped(client))
+    piped(client).end().stdout
 }
 
 fn free_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
+
+/// No client takes nearly as long, and no test.
+const PATIENCE: Duration = Duration::from_secs(120);

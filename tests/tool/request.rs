@@ -1,11 +1,6 @@
-//! The `request` tool as people run it: what it sends, prints and counts, and how it ends.
+//! `udp-retry request` as people run it: what it sends, prints and counts, and how it ends.
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "processes and plain sockets, in real time")]
-
-#[path = "common/built.rs"]
-mod built;
-#[path = "common/program.rs"]
-mod program;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,11 +14,11 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use built::built;
-use program::{Ended, run};
 use serde_json::Value;
 use udp_retry::Seed;
 use udp_retry::policy::Preset;
+
+use crate::program::{Ended, Running, run, tool};
 
 #[test]
 fn without_arguments_it_shows_itself() {
@@ -115,11 +110,11 @@ fn a_file_and_standard_input_are_sent_byte_for_byte() {
     let ended = server.ask(&["--file", file.0.to_str().unwrap()]);
     assert_eq!((ended.code, ended.stdout.lines().last()), (Some(0), Some(&*hex(&bytes))));
 
-    let mut child = server.command(&["--file", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&bytes).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    assert!(output.stdout.ends_with(format!("\n{}\n", hex(&bytes)).as_bytes()));
+    let mut request = Running::start(server.command(&["--file", "-"]).stdin(Stdio::piped()), PATIENCE);
+    request.stdin().write_all(&bytes).unwrap();
+    let ended = request.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.ends_with(&format!("\n{}\n", hex(&bytes))));
     assert_eq!(server.heard(), [bytes.clone(), bytes]);
 }
 
@@ -340,12 +335,12 @@ fn the_replies_of_a_slow_server_are_told_before_the_last() {
         vec![request.to_vec()]
     });
     let arguments = ["--text", "x", "--repeat", "10", "--json"];
-    let mut child = server.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut request = Running::start(&mut server.command(&arguments), PATIENCE);
+    let mut told = BufReader::new(request.stdout()).lines();
     told.next().unwrap().unwrap();
     assert!(server.heard().len() < 8);
     assert_eq!(told.map(Result::unwrap).count(), 9);
-    assert!(child.wait().unwrap().success());
+    assert_eq!(request.end().code, Some(0));
 }
 
 /// Where the `script` of util-linux gives it a terminal.
@@ -359,17 +354,18 @@ fn a_terminal_has_every_line_at_once() {
         }
         vec![request.to_vec()]
     });
-    let asked = format!("{} {} --text x --repeat 2 --json", built("request").display(), server.address);
-    let script =
-        Command::new("script").args(["-qec", &asked, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let Ok(mut child) = script else { return };
+    let tool = env!("CARGO_BIN_EXE_udp-retry");
+    let asked = format!("{tool} request {} --text x --repeat 2 --json", server.address);
+    let mut command = Command::new("script");
+    command.args(["-qec", &asked, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let Ok(mut script) = Running::try_start(&mut command, PATIENCE * 2) else { return };
     let started = Instant::now();
-    let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(script.stdout()).lines();
     let first = told.next().unwrap().unwrap();
     assert!(first.contains("\"reply_hex\":\"78\"") && started.elapsed() < PATIENCE / 2, "{first:?}");
     go_on.send(()).unwrap();
     assert_eq!(told.count(), 1);
-    assert!(child.wait().unwrap().success());
+    assert_eq!(script.end().code, Some(0));
 }
 
 #[test]
@@ -377,10 +373,10 @@ fn a_closed_pipe_is_a_quiet_end() {
     let server = Server::echo();
     for more in [&["--json"][..], &[]] {
         let arguments = [&["--text", "x", "--repeat", "2000"], more].concat();
-        let mut child = server.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+        let mut request = Running::start(&mut server.command(&arguments), PATIENCE);
+        drop(request.stdout());
+        let ended = request.end();
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
     }
 }
 
@@ -505,8 +501,8 @@ impl Server {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(built("request"));
-        command.arg(self.address.to_string()).args(arguments).stdin(Stdio::null());
+        let mut command = tool("request");
+        command.arg(self.address.to_string()).args(arguments);
         command
     }
 }

@@ -1,21 +1,15 @@
-//! The example `schedule` as people run it: its pictures, its JSON against published vectors, its refusals.
-
-#[path = "common/built.rs"]
-mod built;
-#[path = "common/program.rs"]
-mod program;
+//! `udp-retry schedule` as people run it: its pictures, its JSON against published vectors, its refusals.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use built::built;
-use program::Ended;
 use serde_json::Value;
 use udp_retry::policy::Preset;
+
+use crate::program::{Ended, Running, run, tool};
 
 #[test]
 fn every_preset_prints_what_its_source_publishes() {
@@ -386,16 +380,15 @@ fn a_drawing_that_cannot_be_written_is_a_failure() {
 #[test]
 fn a_closed_pipe_is_a_quiet_end() {
     for arguments in [&["coap"][..], &["--json"], &["--list"], &["--help"]] {
-        let mut command = Command::new(built("schedule"));
-        let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let ended = child.wait_with_output().unwrap();
-        assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), &[][..]), "{arguments:?}");
+        let mut schedule = Running::start(tool("schedule").args(arguments), PATIENCE);
+        drop(schedule.stdout());
+        let ended = schedule.end();
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{arguments:?}");
     }
 }
 
 fn schedule(arguments: &[&str]) -> Ended {
-    program::run("schedule", arguments, PATIENCE)
+    run("schedule", arguments, PATIENCE)
 }
 
 fn text(arguments: &[&str]) -> String {
@@ -433,7 +426,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 fn published() -> Vec<Value> {
-    serde_json::from_str(include_str!("vectors/schedules.json")).unwrap()
+    serde_json::from_str(include_str!("../vectors/schedules.json")).unwrap()
 }
 
 /// No run takes longer, whatever is asked.

@@ -1,5 +1,7 @@
 //! What arguments mean: a host with its port, an id, a published policy, a number, a duration.
 
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -12,7 +14,25 @@ pub(crate) struct Id {
     pub(crate) found_at: usize,
 }
 
-pub(crate) fn target(text: &str) -> Result<(String, u16), String> {
+/// HOST:PORT, such as localhost:53 or [::1]:53.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    name: String,
+    port: u16,
+}
+
+impl Host {
+    /// IPv4 first: a name may have addresses of both kinds, and most services listen on that one.
+    pub(crate) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let Self { name, port } = self;
+        let unresolved = |error| io::Error::other(format!("no address for {name:?}: {error}"));
+        let mut addresses: Vec<_> = (name.as_str(), *port).to_socket_addrs().map_err(unresolved)?.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        Ok(addresses)
+    }
+}
+
+pub(crate) fn host(text: &str) -> Result<Host, String> {
     let (host, port) = text.rsplit_once(':').ok_or("it lacks a port: such as localhost:53 or [::1]:53")?;
     let port = port.parse().ok().filter(|&port| port > 0).ok_or("a port is a number from 1 to 65535")?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -21,7 +41,7 @@ pub(crate) fn target(text: &str) -> Result<(String, u16), String> {
     }
     match bracketed.unwrap_or(host) {
         "" => Err("it lacks a host: such as localhost:53".to_owned()),
-        host => Ok((host.to_owned(), port)),
+        name => Ok(Host { name: name.to_owned(), port }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::histogram::{Bin, Histogram};
+use super::histogram::{Bin, Histogram};
 
 /// A picture, legible 700 pixels wide, by day and by night.
 pub(crate) struct Picture<'h> {

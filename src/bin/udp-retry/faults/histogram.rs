@@ -118,3 +118,27 @@ const TAIL: f64 = 1e-3;
 /// Lengths with a bin of their own.
 const LENGTHS: usize = 12;
 const COLUMNS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_counts_each_time_in_its_own_bin() {
+        let law = DelayLaw::uniform(Duration::from_nanos(10_000), Duration::from_nanos(10_000)).unwrap();
+        // 0.1 % of 20,000 ns is below the first bin, which reaches from 20 to 1,018 ns.
+        let bin = |ns: u64| {
+            let histogram = Histogram::of_times("", &[ns], &law);
+            assert_eq!(histogram.bins.len(), 20);
+            histogram.bins.iter().position(|bin| bin.observed == 1.0).unwrap()
+        };
+        let places = [0, 20, 1017, 1018, 2015, 2016, 10_000, 18_981, 18_982, 20_000, 90_000].map(bin);
+        assert_eq!(places, [0, 0, 0, 1, 1, 2, 10, 18, 19, 19, 19]);
+        let lengths = Histogram::of_lengths("", &[6, 3, 0, 1], Some(2.0));
+        let shares: Vec<_> = lengths.bins.iter().map(|bin| (&*bin.label, bin.observed, bin.expected)).collect();
+        assert_eq!(
+            shares,
+            [("1", 0.6, Some(0.5)), ("2", 0.3, Some(0.25)), ("3", 0.0, Some(0.125)), ("4", 0.1, Some(0.0625))]
+        );
+    }
+}

@@ -1,9 +1,9 @@
 //! What a specification of a bad network asks for, beside what it does: no setting is taken on trust.
 //!
 //! ```text
-//! faults verify [SPEC] [--seed N] [--datagrams N] [--svg FILE] [--json]
-//! faults verify PROFILE [--direction to_server|to_client] [...]
-//! faults profiles                                                      the profiles
+//! udp-retry faults verify [SPEC] [--seed N] [--datagrams N] [--svg FILE] [--json]
+//! udp-retry faults verify PROFILE [--direction to_server|to_client] [...]
+//! udp-retry faults profiles                                                      the profiles
 //! ```
 //!
 //! Sends datagrams through bare links in virtual time, and holds every setting against what came of it: chance to 6
@@ -21,39 +21,31 @@
 //! once, `reordered` of datagrams of which three more are sent during each hold. `observed` is null where nothing came
 //! to be observed.
 
-#[path = "support/audit.rs"]
-mod audit;
-#[path = "support/bars.rs"]
 mod bars;
-#[path = "support/histogram.rs"]
 mod histogram;
-#[path = "support/stages.rs"]
 mod stages;
-#[expect(dead_code, reason = "nothing is sent, so there is no host and no port")]
-mod support;
-#[path = "support/trial.rs"]
 mod trial;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use audit::Rate;
 use bars::Picture;
 use clap::builder::PossibleValuesParser;
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Subcommand};
 use serde_json::json;
-use support::{Outcome, exit_code, say};
 use trial::Trial;
 use udp_retry::fault::{Direction, Profile, SpecError};
 use udp_retry::{Impairments, Seed};
 
+use crate::audit::Rate;
+use crate::grammar::GRAMMAR;
+use crate::terminal::{Misuse, Outcome, say};
+
 /// Holds a bad network to its specification; without a command, a telling one
-#[derive(Parser)]
-#[command(name = "faults", args_conflicts_with_subcommands = true)]
-struct Arguments {
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = GRAMMAR)]
+pub(crate) struct Arguments {
     #[command(subcommand)]
     task: Option<Task>,
     #[command(flatten)]
@@ -63,6 +55,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Runs a specification, and compares every setting with what came of it
+    #[command(after_help = GRAMMAR)]
     Verify(Verify),
     /// Names the profiles, and what each does to requests and to replies
     Profiles,
@@ -109,13 +102,12 @@ impl Way {
     }
 }
 
-fn main() -> ExitCode {
-    let Arguments { task, verify: told } = Arguments::parse();
-    exit_code(match task {
+pub(crate) fn run(Arguments { task, verify: told }: Arguments) -> Outcome {
+    match task {
         Some(Task::Profiles) => profiles(),
         Some(Task::Verify(told)) => verify(&told),
         None => verify(&told),
-    })
+    }
 }
 
 fn profiles() -> Outcome {
@@ -128,10 +120,7 @@ fn profiles() -> Outcome {
 }
 
 fn verify(told: &Verify) -> Outcome {
-    let ways = ways(told).unwrap_or_else(|problem| {
-        // As `clap` refuses what it sees itself: exit code 2.
-        Arguments::command().error(ErrorKind::ValueValidation, problem).exit()
-    });
+    let ways = ways(told).map_err(Misuse)?;
     let trials: Vec<_> = ways.into_iter().map(|way| (Trial::run(&way.spec, way.seed, told.datagrams), way)).collect();
     for (trial, way) in &trials {
         say(if told.json { json(trial, way, told.seed) } else { text(trial, way, told.seed) })?;

@@ -1,8 +1,8 @@
 //! What comes after an outage: fleets of clients whose server stalls for a while, with many ways to retry.
 //!
 //! ```text
-//! outage [--clients N] [--stall 10s] [--cause stall|crash|slow|loss] [--seed N] [--json] [--svg FILE]
-//! outage --rows exponential,recommended --quick                        less of it, sooner
+//! udp-retry outage [--clients N] [--stall 10s] [--cause stall|crash|slow|loss] [--seed N] [--json] [--svg FILE]
+//! udp-retry outage --rows exponential,recommended --quick                        less of it, sooner
 //! ```
 //!
 //! Drives `Transaction` on `SimNet`, in virtual time. 600 requests a second (Poisson, an open loop) over N clients; a
@@ -25,32 +25,34 @@
 //! budgets spend in them what they began with (100,000 clients need longer). `spurious_without_loss`: retransmissions
 //! for each request to a calm server. `p50_ms` and `p99_ms`: times to the reply in the calm before the trouble.
 
-#[path = "support/outage/mod.rs"]
-mod outage;
-#[expect(dead_code, reason = "nothing is sent, so there is no host and no port")]
-mod support;
-#[expect(dead_code, reason = "of all arguments, only a duration is one here")]
-#[path = "support/values.rs"]
-mod values;
+mod client;
+mod guard;
+mod ledger;
+mod message;
+mod picture;
+mod rows;
+mod server;
+mod study;
+mod table;
+mod work;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-use outage::picture::Picture;
-use outage::rows::{self, Row};
-use outage::server::Cause;
-use outage::study::{Extent, Study};
-use outage::{table, work};
-use support::{Outcome, exit_code, say};
+use clap::Args;
+use picture::Picture;
+use rows::Row;
+use server::Cause;
+use study::{Extent, Study};
+
+use crate::terminal::{Outcome, say};
+use crate::values;
 
 /// Compares what retry policies do to a server that stalls for a while
-#[derive(Parser)]
-#[command(name = "outage")]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// Over how many clients the requests are spread
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     clients: u32,
@@ -77,11 +79,7 @@ struct Arguments {
     svg: Option<PathBuf>,
 }
 
-fn main() -> ExitCode {
-    exit_code(run(&Arguments::parse()))
-}
-
-fn run(told: &Arguments) -> Outcome {
+pub(crate) fn run(told: &Arguments) -> Outcome {
     let extent = if told.quick { Extent::QUICK } else { Extent::FULL };
     let study = Study { clients: told.clients, cause: told.cause, stall: told.stall, seed: told.seed, extent };
     let mut rows = rows::all()?;

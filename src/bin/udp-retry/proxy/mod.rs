@@ -2,9 +2,9 @@
 //! the host, and is gone when it ends.
 //!
 //! ```text
-//! lossy_proxy --listen 127.0.0.1:5353 --upstream 9.9.9.9:53 --loss 30%
-//! lossy_proxy --listen [::1]:5683 --upstream 127.0.0.1:5683 --profile lte --for 60
-//! lossy_proxy --listen 127.0.0.1:0 --upstream 127.0.0.1:123 --to-server "loss 5% burst 3; delay 50ms ~10ms"
+//! udp-retry proxy --listen 127.0.0.1:5353 --upstream 9.9.9.9:53 --loss 30%
+//! udp-retry proxy --listen [::1]:5683 --upstream 127.0.0.1:5683 --profile lte --for 60
+//! udp-retry proxy --listen 127.0.0.1:0 --upstream 127.0.0.1:123 --to-server "loss 5% burst 3; delay 50ms ~10ms"
 //! ```
 //!
 //! The first line of standard output is `listening on ADDR`, as soon as clients can come. SIGINT, SIGTERM or `--for`
@@ -13,24 +13,17 @@
 //! a client on loopback.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
 
-#[path = "support/audit.rs"]
-mod audit;
-#[expect(dead_code, reason = "hosts and ports are of other examples")]
-mod support;
-
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::Args;
 use serde_json::{Value, json};
-use support::{Outcome, exit_code, say};
 use udp_retry::fault::{DirectionStats, LossModel, Profile, Record, Trace};
 use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::proxy::{Proxy, ProxyStats};
@@ -38,11 +31,14 @@ use udp_retry::time::Timestamp;
 use udp_retry::transport::Transport;
 use udp_retry::{Impairments, Probability, ReliableRequester, RetryPolicy, Seed, transaction_id};
 
+use crate::audit;
+use crate::grammar::GRAMMAR;
+use crate::terminal::{Outcome, say};
+
 /// Forwards UDP datagrams, and does to them what a bad network would; without --listen, shows itself on loopback
-#[derive(Parser)]
-#[command(after_help = "Specifications are like \"loss 5% burst 3; delay 50ms ~10ms; rate 10mbit queue 100ms; \
-    duplicate 1%; corrupt 0.1%; mtu 1400; reorder 2% by 30ms\".")]
-struct Arguments {
+#[derive(Args)]
+#[command(after_help = GRAMMAR)]
+pub(crate) struct Arguments {
     /// Where clients send to; port 0 lets the system pick one
     #[arg(long, value_name = "ADDR", value_parser = address, requires = "upstream")]
     listen: Option<SocketAddr>,
@@ -71,7 +67,7 @@ struct Arguments {
     max_sessions: usize,
 }
 
-#[derive(clap::Args)]
+#[derive(Args)]
 struct Network {
     /// One of: book_half, lan, lte, wifi_lossy, geo_satellite, evil
     #[arg(long, value_name = "NAME", value_parser = profile)]
@@ -93,12 +89,11 @@ struct Network {
     replay: Option<Trace>,
 }
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    exit_code(match (arguments.listen, arguments.upstream) {
-        (Some(listen), Some(upstream)) => forward(&arguments, listen, upstream),
-        _ => show(&arguments),
-    })
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    match (arguments.listen, arguments.upstream) {
+        (Some(listen), Some(upstream)) => forward(arguments, listen, upstream),
+        _ => show(arguments),
+    }
 }
 
 /// Until it is told to end.

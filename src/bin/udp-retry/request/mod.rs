@@ -1,9 +1,9 @@
 //! A "curl for UDP": sends a request of any bytes until its reply is there, and prints what happened and the reply.
 //!
 //! ```text
-//! request HOST:PORT (--hex HEX | --text TEXT | --file FILE) [--id OFFSET:LEN[:REPLY_OFFSET]] [--policy PRESET]
+//! udp-retry request HOST:PORT (--hex HEX | --text TEXT | --file FILE) [--id OFFSET:LEN[:REPLY_OFFSET]] [--policy PRESET]
 //!         [--deadline 5s] [--repeat N [--keep-id]] [--seed N] [--json]
-//! request 9.9.9.9:53 --id 0:2 --policy dns \
+//! udp-retry request 9.9.9.9:53 --id 0:2 --policy dns \
 //!         --hex "1d0c 0100 0001 0000 0000 0000 076578616d706c65 03636f6d 00 0001 0001"
 //! ```
 //!
@@ -26,45 +26,36 @@
 //! `--seed` gives the same ids every time. On anything but a terminal the output is buffered.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service of the demonstration")]
 
-#[path = "support/hex.rs"]
 mod hex;
-#[path = "support/ids.rs"]
 mod ids;
-#[path = "support/report.rs"]
 mod report;
-#[expect(dead_code, reason = "the output is buffered, not said line by line")]
-mod support;
-#[path = "support/values.rs"]
-mod values;
 
+use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, StdoutLock, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
-use std::{fmt, fs};
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser};
+use clap::Args;
 use ids::Ids;
-use support::{Endpoint, Outcome, exit_code};
 use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::policy::Preset;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::ReplyMatcher;
 use udp_retry::transport::Transport;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
-use values::{Id, at_least_one, duration, id, preset, target};
+
+use crate::terminal::{Misuse, Outcome};
+use crate::values::{Host, Id, at_least_one, duration, host, id, preset};
 
 /// Sends a request until its reply is there; without HOST:PORT, to a service of its own
-#[derive(Parser)]
-#[command(name = "request")]
-struct Arguments {
+#[derive(Args)]
+pub(crate) struct Arguments {
     /// Whom to ask: a name or an address and a port; IPv6 as [::1]:53
-    #[arg(value_name = "HOST:PORT", value_parser = target, requires = "Source")]
-    target: Option<(String, u16)>,
+    #[arg(value_name = "HOST:PORT", value_parser = host, requires = "Source")]
+    target: Option<Host>,
     #[command(flatten)]
     source: Source,
     /// Where the request holds an id, and where the reply repeats it if elsewhere [default: any reply counts]
@@ -116,25 +107,19 @@ impl Source {
     }
 }
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let request = arguments.source.bytes().unwrap_or_else(|error| refuse(error));
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let request = arguments.source.bytes().map_err(Misuse)?;
     if let Some(Range { start, end }) = arguments.id.as_ref().map(|id| &id.range).filter(|id| id.end > request.len()) {
-        refuse(format_args!("the id, bytes {start} to {end}, lies beyond the request of {} bytes", request.len()));
+        let length = request.len();
+        return Err(Misuse(format!("the id, bytes {start} to {end}, lies beyond the request of {length} bytes")).into());
     }
-    exit_code(match &arguments.target {
-        Some((host, port)) => {
-            let there = Endpoint { host: host.clone(), port: *port };
+    match &arguments.target {
+        Some(there) => {
             let policy = arguments.policy.map_or_else(RetryPolicy::default, |preset| preset.policy);
-            there.addresses().map_err(Into::into).and_then(|there| ask(&there, &arguments, request, policy))
+            ask(&there.addresses()?, arguments, request, policy)
         }
-        None => show(&arguments, request),
-    })
-}
-
-/// As `clap` refuses what it sees itself: exit code 2.
-fn refuse(error: impl fmt::Display) -> ! {
-    Arguments::command().error(ErrorKind::ValueValidation, error).exit()
+        None => show(arguments, request),
+    }
 }
 
 fn read(file: &Path) -> io::Result<Vec<u8>> {

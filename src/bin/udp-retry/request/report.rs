@@ -6,7 +6,7 @@ use std::time::Duration;
 use udp_retry::transaction::{Execution, Failure, Strays, Timeline};
 use udp_retry::{Reply, RequestError};
 
-use crate::hex;
+use super::hex;
 
 pub(crate) fn story(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestError>, apart: bool) -> io::Result<()> {
     let gap = if apart { "\n" } else { "" };

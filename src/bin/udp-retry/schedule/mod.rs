@@ -2,9 +2,9 @@
 //! reply comes at all.
 //!
 //! ```text
-//! schedule [PRESET] [--loss P] [--json] [--svg FILE]
-//! schedule --initial D --multiplier X --max D --transmissions N --deadline D --jitter none|LO..HI [...]
-//! schedule --list                                                      the presets
+//! udp-retry schedule [PRESET] [--loss P] [--json] [--svg FILE]
+//! udp-retry schedule --initial D --multiplier X --max D --transmissions N --deadline D --jitter none|LO..HI [...]
+//! udp-retry schedule --list                                                      the presets
 //! ```
 //!
 //! Of the options that make a policy any may be left out. With `--json`, one line and nothing else on standard output:
@@ -17,39 +17,30 @@
 //! Times count from the first transmission. `nominal_ms` has every draw in the middle, and is null for a transmission
 //! that the deadline then prevents; `fails_ms` is null if failure is out of sight.
 
-#[path = "support/json.rs"]
-mod json;
-#[path = "support/outlook.rs"]
 mod outlook;
-#[expect(dead_code, reason = "nothing is sent, so there is no host and no port")]
-mod support;
-#[path = "support/svg.rs"]
 mod svg;
-#[path = "support/timeline.rs"]
 mod timeline;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser};
+use clap::Args;
 use outlook::{Outlook, between};
-use support::{Outcome, exit_code, say};
 use svg::Picture;
 use timeline::Timeline;
 use udp_retry::RetryPolicy;
 use udp_retry::policy::{Backoff, Jitter, PolicyError, Preset, Window};
 
+use crate::json;
+use crate::terminal::{Misuse, Outcome, say};
+use crate::values::preset;
+
 /// Shows what a retry policy will do: a published one, or one made of the options given
-#[derive(Parser)]
-#[command(
-    name = "schedule",
-    after_help = "Durations D have a unit: ns, us, ms, s, m or min, h; such as 100ms or 1.5s."
-)]
-struct Arguments {
+#[derive(Args)]
+#[command(after_help = "Durations D have a unit: ns, us, ms, s, m or min, h; such as 100ms or 1.5s.")]
+pub(crate) struct Arguments {
     /// A published policy, as --list names it
     #[arg(default_value = "default", value_parser = preset, conflicts_with = "Custom")]
     preset: Preset,
@@ -104,9 +95,8 @@ impl Custom {
     }
 }
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    exit_code(if arguments.list { list() } else { show(&arguments) })
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    if arguments.list { list() } else { show(arguments) }
 }
 
 fn list() -> Outcome {
@@ -135,7 +125,10 @@ fn summary(outlook: &Outlook) -> String {
 fn show(arguments: &Arguments) -> Outcome {
     let Preset { name, source, policy, .. } = arguments.preset;
     let outlook = match &arguments.custom {
-        Some(custom) => Outlook::new("custom", "command line", custom.policy().unwrap_or_else(|error| refuse(&error))),
+        Some(custom) => {
+            let policy = custom.policy().map_err(|error| Misuse(error.to_string()))?;
+            Outlook::new("custom", "command line", policy)
+        }
         None => Outlook::new(name, source, policy),
     };
     if let Some(file) = &arguments.svg {
@@ -150,11 +143,6 @@ fn show(arguments: &Arguments) -> Outcome {
         let _ = writeln!(io::stderr(), "{cut}");
     }
     Ok(say(json(&outlook))?)
-}
-
-/// As `clap` refuses what it sees itself: exit code 2.
-fn refuse(error: &PolicyError) -> ! {
-    Arguments::command().error(ErrorKind::ValueValidation, error).exit()
 }
 
 fn text(outlook: &Outlook, loss: Option<f64>) -> Result<String, PolicyError> {
@@ -217,10 +205,6 @@ fn json_window(window: &Window) -> String {
 fn milliseconds(time: Duration) -> String {
     let (whole, part) = (time.as_nanos() / 1_000_000, time.as_nanos() % 1_000_000);
     format!("{whole}.{part:06}").trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn preset(name: &str) -> Result<Preset, String> {
-    Preset::named(name).ok_or_else(|| format!("the presets are {}", Preset::ALL.map(|preset| preset.name).join(", ")))
 }
 
 fn loss(text: &str) -> Result<f64, String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use udp_retry::RetryPolicy;
 use udp_retry::policy::{PolicyError, Window};
 
-use crate::outlook::{Outlook, between, brief};
+use super::outlook::{Outlook, between, brief};
 
 /// The picture of an outlook; legible 700 pixels wide, by day and by night.
 pub(crate) struct Picture<'o> {

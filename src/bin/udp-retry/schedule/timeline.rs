@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use udp_retry::policy::Window;
 
-use crate::outlook::{Outlook, brief};
+use super::outlook::{Outlook, brief};
 
 /// The picture of an outlook.
 pub(crate) struct Timeline<'o>(pub(crate) &'o Outlook<'o>);

@@ -3,6 +3,9 @@
 //! A bound is 6 standard deviations and a few datagrams more, because a small count is not normal: of a billion links
 //! that do what they are told, a handful at most exceed it.
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Value, json};
 use udp_retry::Impairments;
 use udp_retry::fault::{LinkStats, LossModel};

@@ -1,12 +1,10 @@
-//! What the examples say of a link is true: they clear every link that does what it is told, and no other.
+//! What is said of a link is true: every link that does what it is told is cleared, and no other.
 
-#[path = "../examples/support/audit.rs"]
-mod audit;
-
-use audit::{Rate, rates};
-use udp_retry::fault::{Link, LinkStats};
+use udp_retry::Seed;
+use udp_retry::fault::Link;
 use udp_retry::time::Timestamp;
-use udp_retry::{Impairments, Seed};
+
+use super::*;
 
 #[test]
 fn a_link_that_was_told_something_else_is_told_from_one_that_was_not() {
