@@ -6,9 +6,6 @@
     reason = "processes take real time, and the other end is a plain socket"
 )]
 
-#[path = "common/built.rs"]
-mod built;
-
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -16,7 +13,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use built::built;
+use crate::built::built;
 
 const EXAMPLES: [&str; 4] = ["loopback_echo", "lossy_backoff", "big_datagram", "broadcast"];
 

@@ -6,18 +6,14 @@
     reason = "processes take real time, and the other end is a plain socket"
 )]
 
-#[path = "common/built.rs"]
-mod built;
-#[path = "common/program.rs"]
-mod program;
-
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use program::{Ended, run};
 use serde_json::Value;
+
+use crate::program::{Ended, run};
 
 #[test]
 fn without_arguments_each_asks_a_responder_of_its_own() {
