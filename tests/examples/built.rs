@@ -3,19 +3,32 @@
 use std::env::consts::EXE_SUFFIX;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 
-/// `cargo test` builds the examples, but `cargo test --test NAME` alone does not, and an old one proves nothing.
+/// All of `cargo test` builds the examples, but `cargo test --test NAME` alone does not, and an old one proves nothing.
 pub(crate) fn built(example: &str) -> PathBuf {
+    fresh(example).unwrap_or_else(|_| {
+        LazyLock::force(&BUILD);
+        fresh(example).unwrap_or_else(|problem| panic!("{problem}: run `cargo build --examples`"))
+    })
+}
+
+/// Once, whichever test asks first.
+static BUILD: LazyLock<()> = LazyLock::new(|| {
+    let cargo = Command::new(env!("CARGO")).args(["build", "--examples"]).output().unwrap();
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+});
+
+fn fresh(example: &str) -> Result<PathBuf, String> {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(2).unwrap().join("examples").join(format!("{example}{EXE_SUFFIX}"));
     let written = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
-    let Some(built) = written(&path) else {
-        panic!("{} is not built: run `cargo build --examples`, or all of `cargo test`", path.display());
-    };
+    let Some(built) = written(&path) else { return Err(format!("{} is not built", path.display())) };
     // What it was made of, as cargo notes it.
     let sources = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
-    if let Some(newer) = sources.split_whitespace().find(|source| written(Path::new(source)) > Some(built)) {
-        panic!("{} is older than {newer}: run `cargo build --examples`, or all of `cargo test`", path.display());
+    match sources.split_whitespace().find(|source| written(Path::new(source)) > Some(built)) {
+        Some(newer) => Err(format!("{} is older than {newer}", path.display())),
+        None => Ok(path),
     }
-    path
 }

@@ -10,14 +10,14 @@ A SPEC is clauses between \";\", in any order, each at most once except outage; 
   loss exactly 3 of 10                   of every 10, neither more nor less
   loss pattern 0100                      over and over, 1 is lost
   delay 50ms ~10ms                       a distribution; \"correlation 25%\", \"unordered\" may follow
-  rate 10mbit queue 100ms                a bottleneck; or \"queue 64kB\"; \"queue 100ms\" by default
-  duplicate 1% late 2s                   the copy comes later by a distribution; at once without \"late\"
+  rate 10mbit queue 100ms                a bottleneck; or \"queue 64kB\"; 100ms by default
+  duplicate 1% late 2s                   a copy, later by a distribution; at once without \"late\"
   reorder 2% by 30ms                     holds a datagram back, so that later ones overtake it
   corrupt 0.1% bits 3                    flips bits; 1 by default
   truncate 0.5% to 100                   cuts to 100 bytes; to any shorter length without \"to\"
   mtu 1400                               larger packets vanish; or \"error\" or \"truncate\" behind it
   outage from 10s for 200ms every 15s    nothing passes; once, without \"every\"
-  headers 48                             bytes of headers of a packet, for rate and mtu; 28 by default
+  headers 48                             bytes of headers, for rate and mtu; 28 by default
   script { drop 1,3; delay 7 by 200ms }  rules for single datagrams, counted from 1
 
 A distribution of times is one of:
