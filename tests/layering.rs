@@ -484,7 +484,10 @@ fn sources() -> BTreeMap<String, String> {
     while let Some(folder) = folders.pop() {
         for path in entries(&folder) {
             if path.is_dir() {
-                folders.push(path);
+                // The tool is a crate of its own, on top of everything that is public.
+                if !path.ends_with("src/bin") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
                 let source = read(&relative);

@@ -4,13 +4,14 @@
 //! nobody waits for any more; while it works on those, newer ones wait until they are too old as well, and every client
 //! that waits has sent again. Nothing is broken by then, and still nothing gets through.
 //!
-//! The example `outage` reproduces that in virtual time, with the [`Transaction`](crate::transaction::Transaction), the
-//! [`RetryBudget`](crate::RetryBudget) and the [`RttEstimator`](crate::policy::RttEstimator) of this crate, and compares
-//! twelve ways to retry. The same seed gives the same table:
+//! The command `udp-retry outage` reproduces that in virtual time, with the
+//! [`Transaction`](crate::transaction::Transaction), the [`RetryBudget`](crate::RetryBudget) and the
+//! [`RttEstimator`](crate::policy::RttEstimator) of this crate, and compares twelve ways to retry. The same seed gives
+//! the same table:
 //!
 //! ```text
-//! cargo run --release --example outage                                   1,000 clients, the table and picture here
-//! cargo run --release --example outage -- --clients 10 --svg outage.svg
+//! udp-retry outage                                   1,000 clients, the table and picture here
+//! udp-retry outage --clients 10 --svg outage.svg
 //! ```
 //!
 #![doc = include_str!("storms.svg")]

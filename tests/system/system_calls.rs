@@ -8,14 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::again::{again, part, this_test};
-use crate::built::built;
 use crate::watchdog::{MINUTE, within};
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
@@ -33,11 +31,11 @@ fn a_request_costs_two_system_calls() {
         println!("SKIPPED {}: {reason}", this_test!());
         return;
     }
-    let (test, request) = (this_test!(), built("request"));
-    within(3 * MINUTE, move || compare(test, &request));
+    let test = this_test!();
+    within(3 * MINUTE, move || compare(test));
 }
 
-fn compare(test: &str, request: &Path) {
+fn compare(test: &str) {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -45,11 +43,12 @@ fn compare(test: &str, request: &Path) {
         // Also when the test fails: the scope waits for the server.
         let _over = Over(&over);
         let address = server.local_addr().unwrap().to_string();
-        let ways: [(&str, &dyn Fn(u64) -> Command); 4] = [
+        let ways: &[(&str, &dyn Fn(u64) -> Command)] = &[
+            #[cfg(feature = "cli")]
             ("request --json", &|repeat| {
                 let [first, rest @ ..] = STRACE_FIRST else { unreachable!("it has a name") };
                 let mut command = Command::new(first);
-                command.args(rest).arg(request).args([&address, "--json", "--id", "0:4"]);
+                command.args(rest).args([env!("CARGO_BIN_EXE_udp-retry"), "request", &address, "--json", "--id", "0:4"]);
                 command.args(["--text", "0001 ping", "--repeat", &repeat.to_string()]);
                 command
             }),
