@@ -73,6 +73,7 @@
 //! Linux and Android wait by `ppoll`, to within some 0.05 ms, and read and steer the path MTU. Every other platform
 //! of the standard library works too, with the precision of its socket timeouts and without the path MTU; its code
 //! is checked by the compiler, not run. The oldest compiler is Rust 1.85.
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A library never panics on any input. Not in Cargo.toml: the table there binds tests and benches too.
@@ -81,14 +82,19 @@
 
 extern crate alloc;
 
+mod atomic;
 pub mod entropy;
+#[cfg(feature = "fault")]
 pub mod fault;
 pub mod guide;
+#[cfg(feature = "std")]
 pub mod net;
 pub mod policy;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "std")]
 pub mod requester;
+#[cfg(feature = "sim")]
 pub mod sim;
 pub mod size;
 pub mod time;
@@ -96,12 +102,15 @@ pub mod transaction;
 pub mod transport;
 
 pub use entropy::Seed;
+#[cfg(feature = "fault")]
 pub use fault::{Impairments, LossySink, Probability};
+#[cfg(feature = "std")]
 pub use net::ConnectedUdp;
 pub use policy::{RetryBudget, RetryPolicy};
+#[cfg(feature = "std")]
 pub use requester::{ReliableRequester, Reply};
 pub use transaction::{RequestError, any_reply, transaction_id};
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "sim"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
