@@ -67,7 +67,7 @@ impl Link {
     /// A link that has not carried anything yet.
     ///
     /// Whoever wants the fates that a [`LossySink`](super::LossySink) or the proxy deals out derives the seed as they
-    /// do, by [`Direction::link_seed`].
+    /// do, by [`Direction::link_seed`](crate::fault::Direction::link_seed).
     #[must_use]
     pub fn new(impairments: Impairments, seed: Seed) -> Self {
         Self {
