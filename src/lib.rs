@@ -77,10 +77,10 @@
 //! |---|---|---|
 //! | `std` | on | [`net`], [`requester`], [`guide`], and `std::io::Error` made from a [`RequestError`] |
 //! | `fault` | on | [`fault`]: links, `LossySink`, impairments as text; steered while they run (`fault::Control`) with `std` |
-//! | `sim` | off | [`sim`]; with it `std` and `fault` |
-//! | `proxy` | off | [`proxy`]; with it `std` and `trace` |
-//! | `trace` | off | `fault::Trace`: recorded faults, read back as scripts; with it `fault` |
-//! | `tracing` | off | a span for each request and an event for everything that happens in it, for `tracing` subscribers; with it `std` |
+//! | `sim` | off | [`sim`]; brings `std` and `fault` |
+//! | `proxy` | off | [`proxy`]; brings `std`, `fault` and `trace` |
+//! | `trace` | off | `fault::Trace`: recorded faults, read back as scripts; brings `fault` |
+//! | `tracing` | off | a span for each request and an event for everything that happens in it, for `tracing` subscribers; brings `std` |
 //!
 //! # Platforms
 //!

@@ -39,7 +39,7 @@ use crate::time::Timestamp;
 /// the others as they were. [`reconfigure`](Self::reconfigure) keeps every state.
 ///
 /// A decision takes some 30 ns with nothing to do and some 190 ns with every stage on, and allocates nothing
-/// (`taskset -c 0 cargo bench --bench link`).
+/// (`taskset -c 0 cargo bench --features proxy --bench link`).
 ///
 /// ```
 /// use udp_retry::fault::{Fate, Link};
