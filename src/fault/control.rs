@@ -1,8 +1,9 @@
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
-// The one thing here that `core` lacks; a lock is neither clock nor socket, and is taken when settings change only.
+use core::sync::atomic::Ordering;
+// `core` has no lock, which is why `std` has to be there. It is taken when settings change only.
 use std::sync::{Mutex, PoisonError};
 
+use crate::atomic::AtomicU64;
 use crate::fault::direction::Direction;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::profile::Profile;

@@ -114,7 +114,8 @@ impl<T: Transport> LossySink<T> {
         Self { observer: Some(Box::new(observer)), ..self }
     }
 
-    /// A handle that changes the impairments from any thread.
+    /// A handle that changes the impairments from any thread. Needs the feature `std`.
+    #[cfg(feature = "std")]
     #[must_use]
     pub fn control(&self) -> Control {
         self.control.clone()

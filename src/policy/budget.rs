@@ -1,8 +1,9 @@
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use super::PolicyError;
+use crate::atomic::AtomicU64;
 
 /// What all requests to a destination may spend on retransmissions together: the guard against retry storms.
 ///

@@ -12,7 +12,7 @@
 //! proxy listens on.
 //!
 //! With nothing to do it forwards some 90 % of what a bare loop of the same shape does
-//! (`taskset -c 0 cargo bench --bench link`).
+//! (`taskset -c 0 cargo bench --features proxy --bench link`).
 
 mod forwarder;
 mod lane;

@@ -65,7 +65,7 @@ impl DelayModel {
     /// Every datagram arrives at its own time, overtaking others.
     ///
     /// Protocols that repair reordering suffer from jitter that reorders far more than from jitter; hence it is not
-    /// the default. See also [`Reorder`](super::Reorder).
+    /// the default. See also [`Reorder`](crate::fault::Reorder).
     #[must_use]
     pub fn unordered(self) -> Self {
         Self { unordered: true, ..self }

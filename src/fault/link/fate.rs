@@ -1,7 +1,6 @@
 use core::{fmt, slice};
 
 use crate::fault::impairment::damage::Flips;
-use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::script::MOST_COPIES;
 use crate::size::Plpmtu;
 use crate::time::Timestamp;
@@ -56,14 +55,17 @@ pub struct Delivery {
     pub flips: Flips,
 }
 
+#[cfg(any(test, feature = "sim"))]
 impl Fate {
     /// What becomes of a datagram where nothing is lost, doubled or damaged: it takes the mean delay.
-    pub(crate) fn plain(now: Timestamp, impairments: &Impairments, len: usize) -> Self {
+    #[cfg(feature = "sim")]
+    pub(crate) fn plain(now: Timestamp, impairments: &crate::fault::Impairments, len: usize) -> Self {
         let delay = impairments.delay().map(|model| model.law().mean()).unwrap_or_default();
         Self::Delivered(Deliveries::one(Delivery::whole(now.after(delay), len)))
     }
 
     /// Whether it arrives once and whole, as the plain one does.
+    #[cfg(feature = "sim")]
     pub(crate) fn is_harmless(&self, plain: &Self) -> bool {
         match (self, plain) {
             (Self::Delivered(copies), Self::Delivered(whole)) => match (copies.as_slice(), whole.as_slice()) {
@@ -84,6 +86,7 @@ impl Fate {
     }
 
     /// The plain fate, at this one's time if it has one.
+    #[cfg(feature = "sim")]
     pub(crate) fn healed(&self, plain: &Self) -> Self {
         match (self, plain) {
             (Self::Delivered(copies), Self::Delivered(whole)) => match (copies.as_slice(), whole.as_slice()) {
@@ -163,6 +166,7 @@ impl<'a> IntoIterator for &'a Deliveries {
 
 impl Delivery {
     /// Of a datagram that nothing happened to.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn whole(at: Timestamp, len: usize) -> Self {
         Self { at, len, flips: Flips::default() }
     }

@@ -39,7 +39,7 @@ use crate::time::Timestamp;
 /// the others as they were. [`reconfigure`](Self::reconfigure) keeps every state.
 ///
 /// A decision takes some 30 ns with nothing to do and some 190 ns with every stage on, and allocates nothing
-/// (`taskset -c 0 cargo bench --bench link`).
+/// (`taskset -c 0 cargo bench --features proxy --bench link`).
 ///
 /// ```
 /// use udp_retry::fault::{Fate, Link};
@@ -67,7 +67,7 @@ impl Link {
     /// A link that has not carried anything yet.
     ///
     /// Whoever wants the fates that a [`LossySink`](super::LossySink) or the proxy deals out derives the seed as they
-    /// do, by [`Direction::link_seed`].
+    /// do, by [`Direction::link_seed`](crate::fault::Direction::link_seed).
     #[must_use]
     pub fn new(impairments: Impairments, seed: Seed) -> Self {
         Self {

@@ -46,7 +46,7 @@ pub struct Dropped {
     pub loss: u64,
 }
 
-/// What became of the datagrams of one direction of a [`LossySink`](super::LossySink) or a proxy.
+/// What became of the datagrams of one direction of a [`LossySink`](crate::fault::LossySink) or a proxy.
 ///
 /// Every copy is accounted for: `fates.delivered = passed + in_flight + discarded + failed`, always.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]

@@ -14,10 +14,10 @@ use crate::fault::impairment::infeasible::Infeasible;
 use crate::fault::impairment::profile::Profile;
 use crate::fault::impairment::script::{Rule, Script};
 
-/// A recorded run, to be repeated: the [`Record`](super::Record)s of all links as lines of JSON.
+/// A recorded run, to be repeated: the [`Record`](crate::fault::Record)s of all links as lines of JSON.
 ///
 /// What it gives back are scripts, so that the same datagrams meet the same fates in a proxy, a
-/// [`LossySink`](super::LossySink) or a simulation, without any chance. What was dropped by whatever cause is dropped
+/// [`LossySink`](crate::fault::LossySink) or a simulation, without any chance. What was dropped by whatever cause is dropped
 /// by the script; datagrams past the end of the recording pass unharmed.
 ///
 /// ```
