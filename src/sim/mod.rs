@@ -43,8 +43,6 @@ mod event;
 mod explore;
 mod network;
 mod shrink;
-mod socket;
-mod topology;
 mod transport;
 mod world;
 

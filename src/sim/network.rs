@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::shrink::{Fault, Plan, faults_of};
-use super::socket::{Reader, Socket};
+use super::world::socket::{Reader, Socket};
 use super::world::{Step, World};
 use super::{Dose, Endpoint, SimEvent, SimTransport};
 use crate::entropy::Seed;

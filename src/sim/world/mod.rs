@@ -1,13 +1,16 @@
+pub(super) mod socket;
+mod topology;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 
+use self::socket::{Reader, Socket, Sockets};
+use self::topology::Topology;
 use super::event::digest;
 use super::shrink::Plan;
-use super::socket::{Reader, Socket, Sockets};
-use super::topology::Topology;
 use super::{Endpoint, Happened, NetStats, Outbox, SimEvent};
 use crate::entropy::Seed;
 use crate::fault::{DelayLine, Delivery, Fate};

@@ -4,13 +4,13 @@ use core::time::Duration;
 // Looked up and never walked through, so that its order means nothing.
 use std::collections::HashMap;
 
-use super::Dose;
-use super::shrink::Plan;
 use crate::entropy::Seed;
 use crate::fault::{Direction, Link, Profile};
+use crate::sim::Dose;
+use crate::sim::shrink::Plan;
 
 /// Which hosts there are, and what lies between them.
-pub(super) struct Topology {
+pub(in crate::sim) struct Topology {
     seed: Seed,
     plan: Plan,
     hosts: Vec<Host>,
@@ -31,29 +31,29 @@ struct Path {
 }
 
 /// One direction of a path.
-pub(super) struct DirectedLink {
-    pub(super) link: Link,
+pub(in crate::sim) struct DirectedLink {
+    pub(in crate::sim) link: Link,
     /// Nothing passes.
-    pub(super) cut: bool,
-    pub(super) dose: Option<Dose>,
+    pub(in crate::sim) cut: bool,
+    pub(in crate::sim) dose: Option<Dose>,
 }
 
 impl Topology {
-    pub(super) fn new(seed: Seed, plan: Plan) -> Self {
+    pub(in crate::sim) fn new(seed: Seed, plan: Plan) -> Self {
         let (host_of, path_of) = (HashMap::new(), HashMap::new());
         Self { seed, plan, hosts: Vec::new(), host_of, paths: Vec::new(), path_of }
     }
 
-    pub(super) const fn seed(&self) -> Seed {
+    pub(in crate::sim) const fn seed(&self) -> Seed {
         self.seed
     }
 
     /// Who decides over datagrams.
-    pub(super) const fn plan(&self) -> &Plan {
+    pub(in crate::sim) const fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    pub(super) fn add_host(&mut self, address: IpAddr) -> Option<usize> {
+    pub(in crate::sim) fn add_host(&mut self, address: IpAddr) -> Option<usize> {
         if self.host_of.contains_key(&address) {
             return None;
         }
@@ -62,26 +62,26 @@ impl Topology {
         Some(self.hosts.len() - 1)
     }
 
-    pub(super) fn host_at(&self, address: IpAddr) -> Option<usize> {
+    pub(in crate::sim) fn host_at(&self, address: IpAddr) -> Option<usize> {
         self.host_of.get(&address).copied()
     }
 
-    pub(super) fn address_of(&self, host: usize) -> Option<IpAddr> {
+    pub(in crate::sim) fn address_of(&self, host: usize) -> Option<IpAddr> {
         self.hosts.get(host).map(|host| host.address)
     }
 
-    pub(super) fn set_down(&mut self, host: usize, down: bool) {
+    pub(in crate::sim) fn set_down(&mut self, host: usize, down: bool) {
         if let Some(host) = self.hosts.get_mut(host) {
             host.down = down;
         }
     }
 
-    pub(super) fn is_down(&self, host: usize) -> bool {
+    pub(in crate::sim) fn is_down(&self, host: usize) -> bool {
         self.hosts.get(host).is_none_or(|host| host.down)
     }
 
     /// A new path, or new impairments for the one there is.
-    pub(super) fn set_path(&mut self, client: usize, server: usize, profile: &Profile) {
+    pub(in crate::sim) fn set_path(&mut self, client: usize, server: usize, profile: &Profile) {
         let Some((path, to_server)) = self.path_of.get(&(client, server)).copied() else {
             self.make_path(client, server, profile);
             return;
@@ -113,7 +113,11 @@ impl Topology {
     }
 
     /// The way from a host to another: a perfect one, if nothing else is said.
-    pub(super) fn way_between(&mut self, from: usize, to: usize) -> Option<(u64, Direction, &mut DirectedLink)> {
+    pub(in crate::sim) fn way_between(
+        &mut self,
+        from: usize,
+        to: usize,
+    ) -> Option<(u64, Direction, &mut DirectedLink)> {
         let (path, direction) = match self.path_of.get(&(from, to)) {
             Some(found) => *found,
             None => self.make_path(from, to, &Profile::default()),
@@ -122,7 +126,7 @@ impl Topology {
     }
 
     /// The least delay of a way, as it is now.
-    pub(super) fn least_delay(&self, path: u64, direction: Direction) -> Duration {
+    pub(in crate::sim) fn least_delay(&self, path: u64, direction: Direction) -> Duration {
         let path = usize::try_from(path).ok().and_then(|path| self.paths.get(path));
         let way = path.map(|path| match direction {
             Direction::ToServer => &path.to_server,

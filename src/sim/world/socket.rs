@@ -9,22 +9,22 @@ use crate::transport::PathError;
 
 /// A socket as Linux has it: a bounded queue, and room for one error.
 #[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) host: usize,
-    pub(super) address: SocketAddr,
+pub(in crate::sim) struct Socket {
+    pub(in crate::sim) host: usize,
+    pub(in crate::sim) address: SocketAddr,
     /// Only from there does it hear anything, refusals included.
-    pub(super) peer: Option<SocketAddr>,
-    pub(super) reader: Reader,
+    pub(in crate::sim) peer: Option<SocketAddr>,
+    pub(in crate::sim) reader: Reader,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    pub(super) capacity: usize,
+    pub(in crate::sim) capacity: usize,
     /// The latest error that no call has reported; the next send or receive does, and a send is then not sent.
-    pub(super) pending: Option<PathError>,
+    pub(in crate::sim) pending: Option<PathError>,
 }
 
 /// Who takes the datagrams of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reader {
+pub(in crate::sim) enum Reader {
     /// A transport, when it gets round to it.
     Transport,
     /// An endpoint, at once.
@@ -34,19 +34,19 @@ pub(super) enum Reader {
 }
 
 #[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) at: Timestamp,
-    pub(super) datagram: Vec<u8>,
+pub(in crate::sim) struct Queued {
+    pub(in crate::sim) at: Timestamp,
+    pub(in crate::sim) datagram: Vec<u8>,
 }
 
 impl Socket {
-    pub(super) fn new(host: usize, address: SocketAddr, peer: Option<SocketAddr>, reader: Reader) -> Self {
+    pub(in crate::sim) fn new(host: usize, address: SocketAddr, peer: Option<SocketAddr>, reader: Reader) -> Self {
         let (queue, pending) = (VecDeque::new(), None);
         Self { host, address, peer, reader, queue, queued_bytes: 0, capacity: CAPACITY, pending }
     }
 
     /// Gives the datagram back if the buffer is full.
-    pub(super) fn enqueue(&mut self, at: Timestamp, datagram: Vec<u8>) -> Result<(), Vec<u8>> {
+    pub(in crate::sim) fn enqueue(&mut self, at: Timestamp, datagram: Vec<u8>) -> Result<(), Vec<u8>> {
         let charge = datagram.len() + OVERHEAD;
         if self.queued_bytes + charge > self.capacity {
             return Err(datagram);
@@ -56,7 +56,7 @@ impl Socket {
         Ok(())
     }
 
-    pub(super) fn dequeue(&mut self) -> Option<Queued> {
+    pub(in crate::sim) fn dequeue(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.datagram.len() + OVERHEAD;
         Some(queued)
@@ -65,7 +65,7 @@ impl Socket {
 
 /// All sockets of a network, by address.
 #[derive(Default, Debug)]
-pub(super) struct Sockets {
+pub(in crate::sim) struct Sockets {
     all: Vec<Socket>,
     bound: HashMap<SocketAddr, usize>,
     /// What arrives there vanishes: the mappings that a NAT has forgotten.
@@ -74,30 +74,30 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn get(&self, socket: usize) -> Option<&Socket> {
+    pub(in crate::sim) fn get(&self, socket: usize) -> Option<&Socket> {
         self.all.get(socket)
     }
 
-    pub(super) fn get_mut(&mut self, socket: usize) -> Option<&mut Socket> {
+    pub(in crate::sim) fn get_mut(&mut self, socket: usize) -> Option<&mut Socket> {
         self.all.get_mut(socket)
     }
 
-    pub(super) fn at(&self, address: SocketAddr) -> Option<usize> {
+    pub(in crate::sim) fn at(&self, address: SocketAddr) -> Option<usize> {
         self.bound.get(&address).copied()
     }
 
-    pub(super) fn is_given_up(&self, address: SocketAddr) -> bool {
+    pub(in crate::sim) fn is_given_up(&self, address: SocketAddr) -> bool {
         self.given_up.contains(&address)
     }
 
-    pub(super) fn bind(&mut self, socket: Socket) -> usize {
+    pub(in crate::sim) fn bind(&mut self, socket: Socket) -> usize {
         self.bound.insert(socket.address, self.all.len());
         self.all.push(socket);
         self.all.len() - 1
     }
 
     /// It is closed, and its address free.
-    pub(super) fn unbind(&mut self, socket: usize) {
+    pub(in crate::sim) fn unbind(&mut self, socket: usize) {
         if let Some(closed) = self.all.get_mut(socket) {
             closed.reader = Reader::Nobody;
             self.bound.remove(&closed.address);
@@ -105,7 +105,7 @@ impl Sockets {
     }
 
     /// An address of the host that nothing is bound to, other than the ones before.
-    pub(super) fn fresh_address(&mut self, host: IpAddr) -> Option<SocketAddr> {
+    pub(in crate::sim) fn fresh_address(&mut self, host: IpAddr) -> Option<SocketAddr> {
         let next = self.next_port.entry(host).or_insert(FIRST_PORT);
         (FIRST_PORT..=u16::MAX).find_map(|_| {
             let address = SocketAddr::new(host, *next);
@@ -115,7 +115,7 @@ impl Sockets {
     }
 
     /// Gives the socket a fresh address, and forgets the errors of the old one.
-    pub(super) fn rebind(&mut self, socket: usize) -> bool {
+    pub(in crate::sim) fn rebind(&mut self, socket: usize) -> bool {
         let Some(old) = self.all.get(socket).map(|it| it.address) else { return false };
         let Some(fresh) = self.fresh_address(old.ip()) else { return false };
         if let Some(moved) = self.all.get_mut(socket) {
@@ -128,7 +128,7 @@ impl Sockets {
     }
 
     /// Every open socket of the host gets a fresh address without its knowledge, and gives up the old one.
-    pub(super) fn forget_mappings(&mut self, host: usize) {
+    pub(in crate::sim) fn forget_mappings(&mut self, host: usize) {
         for socket in 0..self.all.len() {
             let Some(old) = self.all.get(socket).filter(|it| it.host == host).map(|it| it.address) else { continue };
             let Some(fresh) = (self.at(old) == Some(socket)).then(|| self.fresh_address(old.ip())).flatten() else {
