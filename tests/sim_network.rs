@@ -368,11 +368,11 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
     })
     .unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
-    let mut timer = |cut: u64| {
-        let (before, sent) = (heard.get(), net.stats().cut);
+    let mut timer = |partitioned: u64| {
+        let (before, sent) = (heard.get(), net.stats().partitioned);
         transport.send(0, b"x").unwrap();
         let answered = hear(&mut transport, net.now()).is_some();
-        assert_eq!(net.stats().cut - sent, cut);
+        assert_eq!(net.stats().partitioned - sent, partitioned);
         (heard.get() - before, answered)
     };
     assert_eq!(timer(0), (1, true));
@@ -661,9 +661,10 @@ fn hear(transport: &mut SimTransport, until: Timestamp) -> Option<(Vec<u8>, Time
 
 #[track_caller]
 fn balanced(net: &SimNet) {
-    let NetStats { sent, cut, dropped, delivered, duplicates, arrived, lost_on_arrival, in_flight, unsent, .. } =
-        net.stats();
-    assert_eq!(sent + duplicates, cut + dropped + delivered, "{net:?}");
+    let NetStats {
+        sent, partitioned, dropped, delivered, duplicates, arrived, lost_on_arrival, in_flight, unsent, ..
+    } = net.stats();
+    assert_eq!(sent + duplicates, partitioned + dropped + delivered, "{net:?}");
     net.run_to_the_end(net.now().after(Duration::from_secs(60)));
     let NetStats { arrived: later, lost_on_arrival: lost, .. } = net.stats();
     assert!(later + lost >= arrived + lost_on_arrival && in_flight < 10_000 && unsent == 0, "{net:?}");

@@ -49,8 +49,8 @@ pub enum Happened {
         /// What the link made of it.
         fate: Fate,
     },
-    /// It met a partition.
-    Cut,
+    /// It was sent into a partition.
+    Partitioned,
     /// It reached a socket.
     Arrived,
     /// Nobody listened; a refusal was sent back.
@@ -83,7 +83,7 @@ impl SimEvent {
                 };
                 (if matches!(self.what, Happened::Sent { .. }) { 0 } else { 9 }, fold(sent, fate))
             }
-            Happened::Cut => (1, 0),
+            Happened::Partitioned => (1, 0),
             Happened::Arrived => (2, 0),
             Happened::Refused => (3, 0),
             Happened::RefusalArrived => (4, 0),
@@ -119,7 +119,7 @@ impl fmt::Display for SimEvent {
             Happened::Sent { fate: Fate::TooBig { limit }, n, .. } => {
                 write!(f, "number {n} is too big, {} bytes would fit", limit.bytes())
             }
-            Happened::Cut => f.write_str("sent into a partition"),
+            Happened::Partitioned => f.write_str("sent into a partition"),
             Happened::Arrived => f.write_str("arrived"),
             Happened::Refused => f.write_str("nobody listens there"),
             Happened::RefusalArrived => f.write_str("its refusal arrived"),

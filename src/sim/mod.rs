@@ -39,18 +39,22 @@
 mod client;
 mod dose;
 mod endpoint;
+mod error;
 mod event;
 mod explore;
 mod network;
 mod shrink;
+mod stats;
 mod transport;
 mod world;
 
 pub use client::{Client, Outcome};
 pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
+pub use error::SimError;
 pub use event::{Happened, SimEvent};
 pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore};
-pub use network::{HostId, NetStats, SimError, SimNet};
+pub use network::{HostId, SimNet};
 pub use shrink::{Choice, Fault};
+pub use stats::NetStats;
 pub use transport::SimTransport;

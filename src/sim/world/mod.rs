@@ -1,40 +1,55 @@
-pub(super) mod socket;
+//! Everything that is in a simulated network, and what happens next in it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | the verbs that change a network, its clock, and the order of what is due |
+//! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
+//! | `residents` | endpoints: when they are called, and what becomes of what they send |
+//! | `sockets`, `topology` | who is where, and what lies between |
+
+mod passage;
+mod residents;
+mod sockets;
 mod topology;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
-use self::socket::{Reader, Socket, Sockets};
+use self::passage::Flight;
+use self::residents::{Departure, Resident};
+use self::sockets::{Reader, Socket, Sockets};
 use self::topology::Topology;
-use super::event::digest;
-use super::shrink::Plan;
-use super::{Endpoint, Happened, NetStats, Outbox, SimEvent};
+use super::shrink::{Fault, Plan, faults_of};
+use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
 use crate::entropy::Seed;
-use crate::fault::{DelayLine, Delivery, Fate};
-use crate::size::IpFamily;
+use crate::fault::{DelayLine, Profile};
 use crate::time::Timestamp;
-use crate::transport::PathError;
+use crate::transport::{PathError, Received};
 
-/// Everything that is in a simulated network, and what happens next.
+/// A simulated network; `A` is what a caller may schedule in it.
+///
+/// Hosts and sockets are known by their numbers, in the order in which they were made.
 pub(super) struct World<A> {
-    pub(super) now: Timestamp,
-    pub(super) topology: Topology,
-    pub(super) sockets: Sockets,
-    /// On their way.
+    now: Timestamp,
+    topology: Topology,
+    sockets: Sockets,
+    /// Copies of datagrams, and refusals, until they arrive.
     flights: DelayLine<Flight>,
     /// Answers that their servers still work on.
     departures: DelayLine<Departure>,
+    /// By time, then by the order in which they were set.
     timers: BinaryHeap<Reverse<(Timestamp, u64, Timer)>>,
     timers_set: u64,
-    actions: BTreeMap<u64, A>,
+    scheduled: BTreeMap<u64, A>,
+    /// A place stays empty once its resident has gone: sockets and timers name it by number.
     residents: Vec<Option<Resident>>,
     outbox: Outbox,
-    pub(super) stats: NetStats,
-    pub(super) hash: u64,
-    pub(super) record: Option<Vec<SimEvent>>,
+    stats: NetStats,
+    hash: u64,
+    record: Option<Vec<SimEvent>>,
 }
 
 /// What [`World::step`] has done.
@@ -46,31 +61,10 @@ pub(super) enum Step<A> {
     Act(A),
 }
 
-#[derive(Clone, Copy)]
-struct Flight {
-    from: SocketAddr,
-    to: SocketAddr,
-    /// Not the datagram itself but the news, for `to`, that nobody listens at `from`.
-    refusal: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Departure {
-    socket: usize,
-    to: SocketAddr,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Wake(usize),
-    Action(u64),
-}
-
-/// An endpoint, where it lives, and when it will be woken.
-struct Resident {
-    endpoint: Box<dyn Endpoint>,
-    socket: usize,
-    wake: Option<Timestamp>,
+    Scheduled(u64),
 }
 
 impl<A> World<A> {
@@ -79,11 +73,11 @@ impl<A> World<A> {
             now: Timestamp::ZERO,
             topology: Topology::new(seed, plan),
             sockets: Sockets::default(),
-            flights: DelayLine::bounded(MOST_ON_THEIR_WAY, MOST_BYTES),
-            departures: DelayLine::bounded(MOST_ON_THEIR_WAY, MOST_BYTES),
+            flights: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
+            departures: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             timers: BinaryHeap::new(),
             timers_set: 0,
-            actions: BTreeMap::new(),
+            scheduled: BTreeMap::new(),
             residents: Vec::new(),
             outbox: Outbox::default(),
             stats: NetStats::default(),
@@ -91,22 +85,142 @@ impl<A> World<A> {
             record: recording.then(Vec::new),
         }
     }
+}
 
-    /// An address for another socket of a host.
-    pub(super) fn fresh_address(&mut self, host: usize) -> Option<SocketAddr> {
-        self.topology.address_of(host).and_then(|address| self.sockets.fresh_address(address))
+/// What a scenario changes.
+impl<A> World<A> {
+    pub(super) fn add_host(&mut self, address: IpAddr) -> Result<usize, SimError> {
+        self.topology.add_host(address).ok_or(SimError::AddressTaken(address))
     }
 
-    /// Ends whatever listens there; whether anybody did.
-    pub(super) fn close_at(&mut self, address: SocketAddr) -> bool {
-        let Some(socket) = self.sockets.at(address) else { return false };
-        if let Some(Reader::Endpoint(resident)) = self.sockets.get(socket).map(|it| it.reader) {
-            if let Some(place) = self.residents.get_mut(resident) {
-                *place = None;
-            }
+    pub(super) fn set_path(&mut self, client: usize, server: usize, profile: &Profile) {
+        self.topology.set_path(client, server, profile);
+    }
+
+    pub(super) fn dose(&mut self, from: usize, to: usize, dose: Dose) {
+        if let Some(link) = self.topology.link_between(from, to) {
+            link.dose = Some(dose);
         }
+    }
+
+    /// Nothing passes from one host to the other, until it does again.
+    pub(super) fn partition(&mut self, from: usize, to: usize, partitioned: bool) {
+        if let Some(link) = self.topology.link_between(from, to) {
+            link.partitioned = partitioned;
+        }
+    }
+
+    pub(super) fn take_down(&mut self, host: usize) {
+        self.topology.set_down(host, true);
+    }
+
+    pub(super) fn bring_up(&mut self, host: usize) {
+        self.topology.set_down(host, false);
+    }
+
+    pub(super) fn serve(&mut self, at: SocketAddr, endpoint: Box<dyn Endpoint>) -> Result<(), SimError> {
+        let host = self.topology.host_at(at.ip()).ok_or(SimError::NoSuchHost(at.ip()))?;
+        if self.sockets.at(at).is_some() {
+            return Err(SimError::InUse(at));
+        }
+        self.settle(endpoint, host, at, None);
+        Ok(())
+    }
+
+    pub(super) fn serve_connected(
+        &mut self,
+        host: usize,
+        peer: SocketAddr,
+        endpoint: Box<dyn Endpoint>,
+    ) -> Result<SocketAddr, SimError> {
+        let at = self.address_towards(host, peer)?;
+        self.settle(endpoint, host, at, Some(peer));
+        Ok(at)
+    }
+
+    /// A socket that is read when its owner gets round to it. Returns its number.
+    pub(super) fn connect(&mut self, host: usize, peer: SocketAddr) -> Result<usize, SimError> {
+        let at = self.address_towards(host, peer)?;
+        Ok(self.sockets.bind(Socket::new(host, at, Some(peer), Reader::Transport)))
+    }
+
+    fn address_towards(&mut self, host: usize, peer: SocketAddr) -> Result<SocketAddr, SimError> {
+        let fresh = self.topology.address_of(host).and_then(|address| self.sockets.fresh_address(address));
+        let at = fresh.ok_or(SimError::NoPort)?;
+        if at.is_ipv4() != peer.is_ipv4() {
+            return Err(SimError::OtherFamily(peer));
+        }
+        Ok(at)
+    }
+
+    /// Ends whatever listens there; `false` if nothing did.
+    pub(super) fn stop(&mut self, at: SocketAddr) -> bool {
+        let Some(socket) = self.sockets.at(at) else { return false };
+        self.dismiss_reader(socket);
         self.close(socket);
         true
+    }
+
+    /// The host's NAT forgets its mappings.
+    pub(super) fn rebind(&mut self, host: usize) {
+        self.sockets.forget_mappings(host);
+    }
+
+    pub(super) fn schedule(&mut self, at: Timestamp, action: A) {
+        let number = self.timers_set;
+        self.scheduled.insert(number, action);
+        self.set_timer(at, Timer::Scheduled(number));
+    }
+
+    pub(super) fn start_recording(&mut self) {
+        self.record.get_or_insert_default();
+    }
+}
+
+/// What a transport does with its socket.
+impl<A> World<A> {
+    /// Sends, unless an error is pending: the call that reports it sends nothing (Linux).
+    pub(super) fn send(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
+        if let Some(error) = self.sockets.get_mut(socket).and_then(|socket| socket.pending.take()) {
+            return Err(error);
+        }
+        self.transmit(socket, to, datagram)
+    }
+
+    /// What a read finds now: an error that is pending, else the datagram that has waited the longest.
+    pub(super) fn receive(&mut self, socket: usize, buffer: &mut [u8]) -> Result<Option<Received<usize>>, PathError> {
+        let socket = self.sockets.get_mut(socket).ok_or(PathError::Unsupported)?;
+        if let Some(error) = socket.pending.take() {
+            return Err(error);
+        }
+        let Some(queued) = socket.dequeue() else { return Ok(None) };
+        let len = queued.datagram.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), queued.datagram.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        let received = Received { from: 0, len, actual: queued.datagram.len(), at: queued.at };
+        self.flights.give_back(queued.datagram);
+        Ok(Some(received))
+    }
+
+    pub(super) fn set_receive_buffer(&mut self, socket: usize, bytes: usize) {
+        if let Some(socket) = self.sockets.get_mut(socket) {
+            socket.capacity = bytes;
+        }
+    }
+
+    pub(super) fn local_addr(&self, socket: usize) -> Option<SocketAddr> {
+        self.sockets.get(socket).map(|socket| socket.address)
+    }
+
+    /// Gives the socket another address, with nothing queued; what comes to the old one is refused. `false` if the
+    /// host has no free port.
+    pub(super) fn renew(&mut self, socket: usize) -> bool {
+        let moved = self.sockets.rebind(socket);
+        if moved {
+            self.discard_queue(socket);
+        }
+        moved
     }
 
     pub(super) fn close(&mut self, socket: usize) {
@@ -114,285 +228,101 @@ impl<A> World<A> {
         self.discard_queue(socket);
     }
 
-    /// Gives the socket another address, with nothing queued; what comes to the old one is refused.
-    pub(super) fn move_socket(&mut self, socket: usize) -> bool {
-        if !self.sockets.rebind(socket) {
-            return false;
-        }
-        self.discard_queue(socket);
-        true
-    }
-
     fn discard_queue(&mut self, socket: usize) {
         while let Some(queued) = self.sockets.get_mut(socket).and_then(Socket::dequeue) {
+            // It had arrived, but nobody will read it.
             self.stats.arrived -= 1;
             self.stats.discarded += 1;
             self.flights.give_back(queued.datagram);
         }
     }
+}
 
-    pub(super) fn settle(
-        &mut self,
-        endpoint: Box<dyn Endpoint>,
-        host: usize,
-        at: SocketAddr,
-        peer: Option<SocketAddr>,
-    ) {
-        let resident = self.residents.len();
-        let socket = self.sockets.bind(Socket::new(host, at, peer, Reader::Endpoint(resident)));
-        self.residents.push(Some(Resident { endpoint, socket, wake: None }));
-        self.call(resident, |_, _, _| {});
+/// Time, and what happens in it.
+impl<A> World<A> {
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
     }
 
-    pub(super) fn act_at(&mut self, at: Timestamp, action: A) {
-        let number = self.timers_set;
-        self.actions.insert(number, action);
-        self.set_timer(at, Timer::Action(number));
-    }
-
-    fn set_timer(&mut self, at: Timestamp, timer: Timer) {
-        self.timers.push(Reverse((at.max(self.now), self.timers_set, timer)));
-        self.timers_set += 1;
-    }
-
-    // What happens.
-
-    /// Does the next thing that is due by `until`, and moves the time there.
-    pub(super) fn step(&mut self, until: Timestamp) -> Step<A> {
-        let departure = self.departures.next_due().unwrap_or(Timestamp::MAX);
-        let flight = self.flights.next_due().unwrap_or(Timestamp::MAX);
-        let timer = self.timers.peek().map_or(Timestamp::MAX, |Reverse((at, ..))| *at);
-        let next = departure.min(flight).min(timer);
-        if next > until || next == Timestamp::MAX {
-            return Step::Idle;
-        }
-        self.now = self.now.max(next);
-        if departure == next {
-            if let Some((Departure { socket, to }, _, datagram)) = self.departures.take_due(next) {
-                // A server hears nothing of what becomes of its answers, and one that was ended gives none.
-                if self.sockets.get(socket).is_none_or(|it| it.reader == Reader::Nobody) {
-                    self.stats.unsent += 1;
-                } else {
-                    let _ = self.transmit(socket, to, &datagram);
-                }
-                self.departures.give_back(datagram);
-            }
-        } else if flight == next {
-            if let Some((flight, at, datagram)) = self.flights.take_due(next) {
-                self.arrive(flight, at, datagram);
-            }
-        } else if let Some(Reverse((at, _, timer))) = self.timers.pop() {
-            match timer {
-                Timer::Action(number) => {
-                    if let Some(action) = self.actions.remove(&number) {
-                        return Step::Act(action);
-                    }
-                }
-                Timer::Wake(resident) => self.wake(resident, at),
-            }
-        }
-        Step::Done
+    /// Moves the time to `time`, unless it is past that already. Everything due by then must have happened.
+    pub(super) fn advance(&mut self, time: Timestamp) {
+        self.now = self.now.max(time);
     }
 
     /// When the next thing is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
-        [self.departures.next_due(), self.flights.next_due(), timer].into_iter().flatten().min()
+        [self.departures.next_due(), self.flights.next_due(), self.next_timer()].into_iter().flatten().min()
     }
 
-    pub(super) fn in_flight(&self) -> u64 {
-        self.flights.len() as u64
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// A socket sends. What is wrong on its own host it is told at once.
-    pub(super) fn transmit(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
-        let Some((host, from)) = self.sockets.get(socket).map(|it| (it.host, it.address)) else {
-            return Err(PathError::Unsupported);
+    /// Does the next thing that is due by `until`, and moves the time there.
+    ///
+    /// Of what is due at one moment, answers leave first, as their work was begun before anything else that happens
+    /// now. Datagrams arrive before timers fire, so that a reply that arrives at the very end of a wait is in time.
+    pub(super) fn step(&mut self, until: Timestamp) -> Step<A> {
+        let Some(next) = self.next_due().filter(|&next| next <= until && next < Timestamp::MAX) else {
+            // What is due at the end of time is meant never to happen.
+            return Step::Idle;
         };
-        let destination = self.topology.host_at(to.ip()).filter(|_| from.is_ipv4() == to.is_ipv4());
-        let destination = destination.ok_or(PathError::Unreachable)?;
-        let limit = IpFamily::of(to.ip()).max_plpmtu();
-        if datagram.len() > limit.bytes() {
-            return Err(PathError::TooBig { limit: Some(limit) });
-        }
-        let event =
-            SimEvent { at: self.now, from, to, len: datagram.len(), digest: digest(datagram), what: Happened::Cut };
-        self.stats.sent += 1;
-        let down = self.topology.is_down(host);
-        let now = self.now;
-        let Some((path, direction, way)) = self.topology.way_between(host, destination) else {
-            return Err(PathError::Unreachable);
-        };
-        if way.cut || down {
-            self.stats.cut += 1;
-            self.note(SimEvent { what: if down { Happened::Vanished } else { Happened::Cut }, ..event });
-            return Ok(());
-        }
-        let fate = way.link.transmit(now, datagram);
-        let plain = Fate::plain(now, way.link.impairments(), datagram.len());
-        let fate = match &mut way.dose {
-            Some(dose) => dose.moderate(fate, plain),
-            None => fate,
-        };
-        let n = way.link.stats().received;
-        let fate = self.topology.plan().choose(self.stats.sent, fate);
-        self.note(SimEvent { what: Happened::Sent { path, direction, n, fate }, ..event });
-        match fate {
-            Fate::Delivered(copies) => {
-                self.stats.delivered += copies.as_slice().len() as u64;
-                self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
-                for copy in &copies {
-                    let room = self.flights.push(Flight { from, to, refusal: false }, copy, datagram);
-                    self.stats.discarded += u64::from(!room);
-                }
-                Ok(())
+        self.advance(next);
+        if self.departures.next_due() == Some(next) {
+            self.depart(next);
+        } else if self.flights.next_due() == Some(next) {
+            if let Some((flight, at, datagram)) = self.flights.take_due(next) {
+                self.arrive(flight, at, datagram);
             }
-            Fate::Dropped(_) => {
-                self.stats.dropped += 1;
-                Ok(())
-            }
-            Fate::TooBig { limit } => {
-                self.stats.dropped += 1;
-                Err(PathError::TooBig { limit: Some(limit) })
+        } else if let Some(action) = self.fire() {
+            return Step::Act(action);
+        }
+        Step::Done
+    }
+
+    /// The next timer fires; what was scheduled is the caller's to do.
+    fn fire(&mut self) -> Option<A> {
+        let Reverse((at, _, timer)) = self.timers.pop()?;
+        match timer {
+            Timer::Scheduled(number) => self.scheduled.remove(&number),
+            Timer::Wake(resident) => {
+                self.wake(resident, at);
+                None
             }
         }
     }
 
-    fn arrive(&mut self, flight: Flight, at: Timestamp, datagram: Vec<u8>) {
-        let Flight { from, to, refusal } = flight;
-        let event = SimEvent {
-            at: self.now,
-            from,
-            to,
-            len: datagram.len(),
-            digest: digest(&datagram),
-            what: Happened::Arrived,
-        };
-        if refusal {
-            self.refuse(event);
-            self.flights.give_back(datagram);
-            return;
-        }
-        let down = self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_down(host));
-        let found = self.sockets.at(to).filter(|_| !down);
-        let silent = down || self.sockets.is_given_up(to);
-        let socket = found.and_then(|socket| self.sockets.get_mut(socket));
-        let what = match socket {
-            None if silent => Happened::Vanished,
-            None => Happened::Refused,
-            Some(socket) if socket.peer.is_some_and(|peer| peer != from) => Happened::Foreign,
-            Some(Socket { reader: Reader::Endpoint(resident), .. }) => {
-                let resident = *resident;
-                self.stats.arrived += 1;
-                self.note(event);
-                self.call(resident, |endpoint, now, out| endpoint.on_datagram(now, from, &datagram, out));
-                self.flights.give_back(datagram);
-                return;
-            }
-            Some(socket) => match socket.enqueue(at, datagram) {
-                Ok(()) => {
-                    self.stats.arrived += 1;
-                    self.note(event);
-                    return;
-                }
-                Err(datagram) => {
-                    self.flights.give_back(datagram);
-                    self.stats.lost_on_arrival += 1;
-                    self.note(SimEvent { what: Happened::Overflowed, ..event });
-                    return;
-                }
-            },
-        };
-        self.flights.give_back(datagram);
-        self.stats.lost_on_arrival += 1;
-        self.note(SimEvent { what, ..event });
-        if what == Happened::Refused {
-            self.send_refusal(to, from);
-        }
+    /// A time in the past is now.
+    fn set_timer(&mut self, at: Timestamp, timer: Timer) {
+        self.timers.push(Reverse((at.max(self.now), self.timers_set, timer)));
+        self.timers_set += 1;
+    }
+}
+
+/// What has happened.
+impl<A> World<A> {
+    pub(super) const fn seed(&self) -> Seed {
+        self.topology.seed()
     }
 
-    /// The host of `by` tells `whom` that nobody listens there: an ICMP message, and as mortal as a datagram.
-    fn send_refusal(&mut self, by: SocketAddr, whom: SocketAddr) {
-        let ends = (self.topology.host_at(by.ip()), self.topology.host_at(whom.ip()));
-        let (Some(here), Some(there)) = ends else { return };
-        let now = self.now;
-        let found = self.topology.way_between(here, there).filter(|(.., way)| !way.cut);
-        let Some((path, direction, way)) = found else { return };
-        let fate = way.link.transmit(now, &REFUSAL);
-        let what = Happened::RefusalSent { path, direction, n: way.link.stats().received, fate };
-        self.note(SimEvent { at: now, from: by, to: whom, len: REFUSAL.len(), digest: 0, what });
-        if let Fate::Delivered(copies) = fate {
-            for copy in copies.iter().take(1) {
-                let _ = self.flights.push(Flight { from: by, to: whom, refusal: true }, copy, &REFUSAL);
-            }
-        }
+    pub(super) fn stats(&self) -> NetStats {
+        NetStats { in_flight: self.flights.len() as u64, ..self.stats }
     }
 
-    /// A connected socket hears of it, others do not (Linux).
-    fn refuse(&mut self, event: SimEvent) {
-        let socket = self.sockets.at(event.to).and_then(|socket| self.sockets.get_mut(socket));
-        let Some(socket) = socket.filter(|socket| socket.peer == Some(event.from)) else {
-            self.note(SimEvent { what: Happened::RefusalLost, ..event });
-            return;
-        };
-        let reader = socket.reader;
-        if reader == Reader::Transport {
-            socket.pending = Some(PathError::Refused);
-        }
-        self.note(SimEvent { what: Happened::RefusalArrived, ..event });
-        if let Reader::Endpoint(resident) = reader {
-            self.call(resident, |endpoint, now, out| endpoint.on_path_error(now, PathError::Refused, out));
-        }
+    pub(super) const fn trace_hash(&self) -> u64 {
+        self.hash
     }
 
-    fn wake(&mut self, resident: usize, at: Timestamp) {
-        let due = self.residents.get_mut(resident).and_then(Option::as_mut).filter(|it| it.wake == Some(at));
-        if let Some(due) = due {
-            due.wake = None;
-            self.call(resident, |endpoint, now, out| endpoint.on_wake(now, out));
-        }
+    pub(super) fn events(&self) -> &[SimEvent] {
+        self.record.as_deref().unwrap_or_default()
     }
 
-    /// Calls an endpoint, sends what it says, and notes when it wants to be woken.
-    fn call(&mut self, resident: usize, call: impl FnOnce(&mut dyn Endpoint, Timestamp, &mut Outbox)) {
-        // Both are put back below; in between the world has neither.
-        let Some(mut called) = self.residents.get_mut(resident).and_then(Option::take) else { return };
-        let mut out = core::mem::take(&mut self.outbox);
-        call(&mut *called.endpoint, self.now, &mut out);
-        let socket = called.socket;
-        let wake = called.endpoint.wake_at().map(|at| at.max(self.now));
-        if wake != called.wake {
-            called.wake = wake;
-            if let Some(at) = wake {
-                self.set_timer(at, Timer::Wake(resident));
-            }
-        }
-        if let Some(place) = self.residents.get_mut(resident) {
-            *place = Some(called);
-        }
-        if out.is_renewed() {
-            self.move_socket(socket);
-        }
-        for (to, datagram, after) in out.sends() {
-            if after.is_zero() {
-                if let Err(error) = self.transmit(socket, to, datagram) {
-                    self.stats.unsent += 1;
-                    let _ = error;
-                }
-            } else {
-                let leaving = Delivery::whole(self.now.after(after), datagram.len());
-                let room = self.departures.push(Departure { socket, to }, &leaving, datagram);
-                self.stats.unsent += u64::from(!room);
-            }
-        }
-        out.clear();
-        self.outbox = out;
+    /// What happened, as faults.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        faults_of(self.events(), |path, direction| self.topology.least_delay(path, direction))
     }
 
-    pub(super) fn give_back(&mut self, datagram: Vec<u8>) {
-        self.flights.give_back(datagram);
-    }
-
+    #[inline]
     fn note(&mut self, event: SimEvent) {
         self.hash = event.hash(self.hash);
         if let Some(record) = &mut self.record {
@@ -401,7 +331,6 @@ impl<A> World<A> {
     }
 }
 
-const MOST_ON_THEIR_WAY: usize = 1 << 22;
+/// Far more than any scenario needs, and less than memory: a scenario that loops ends in `discarded`.
+const MOST_DATAGRAMS: usize = 1 << 22;
 const MOST_BYTES: usize = 1 << 30;
-/// The bytes of an ICMP message: its header, and the headers of what it is about.
-const REFUSAL: [u8; 36] = [0; 36];

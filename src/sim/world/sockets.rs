@@ -7,46 +7,46 @@ use std::collections::HashMap;
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
-/// A socket as Linux has it: a bounded queue, and room for one error.
+/// A socket as Linux has it: a bounded queue, and at most one pending error.
 #[derive(Debug)]
-pub(in crate::sim) struct Socket {
-    pub(in crate::sim) host: usize,
-    pub(in crate::sim) address: SocketAddr,
-    /// Only from there does it hear anything, refusals included.
-    pub(in crate::sim) peer: Option<SocketAddr>,
-    pub(in crate::sim) reader: Reader,
+pub(super) struct Socket {
+    pub(super) host: usize,
+    pub(super) address: SocketAddr,
+    /// If set, it receives from there alone, refusals included.
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) reader: Reader,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    pub(in crate::sim) capacity: usize,
-    /// The latest error that no call has reported; the next send or receive does, and a send is then not sent.
-    pub(in crate::sim) pending: Option<PathError>,
+    pub(super) capacity: usize,
+    /// The latest error that no call has reported yet. The next send or receive does, and a send then sends nothing.
+    pub(super) pending: Option<PathError>,
 }
 
 /// Who takes the datagrams of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::sim) enum Reader {
+pub(super) enum Reader {
     /// A transport, when it gets round to it.
     Transport,
     /// An endpoint, at once.
     Endpoint(usize),
-    /// Nobody: it is closed.
+    /// No one: it is closed.
     Nobody,
 }
 
 #[derive(Debug)]
-pub(in crate::sim) struct Queued {
-    pub(in crate::sim) at: Timestamp,
-    pub(in crate::sim) datagram: Vec<u8>,
+pub(super) struct Queued {
+    pub(super) at: Timestamp,
+    pub(super) datagram: Vec<u8>,
 }
 
 impl Socket {
-    pub(in crate::sim) fn new(host: usize, address: SocketAddr, peer: Option<SocketAddr>, reader: Reader) -> Self {
+    pub(super) fn new(host: usize, address: SocketAddr, peer: Option<SocketAddr>, reader: Reader) -> Self {
         let (queue, pending) = (VecDeque::new(), None);
         Self { host, address, peer, reader, queue, queued_bytes: 0, capacity: CAPACITY, pending }
     }
 
     /// Gives the datagram back if the buffer is full.
-    pub(in crate::sim) fn enqueue(&mut self, at: Timestamp, datagram: Vec<u8>) -> Result<(), Vec<u8>> {
+    pub(super) fn enqueue(&mut self, at: Timestamp, datagram: Vec<u8>) -> Result<(), Vec<u8>> {
         let charge = datagram.len() + OVERHEAD;
         if self.queued_bytes + charge > self.capacity {
             return Err(datagram);
@@ -56,7 +56,7 @@ impl Socket {
         Ok(())
     }
 
-    pub(in crate::sim) fn dequeue(&mut self) -> Option<Queued> {
+    pub(super) fn dequeue(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.datagram.len() + OVERHEAD;
         Some(queued)
@@ -65,7 +65,7 @@ impl Socket {
 
 /// All sockets of a network, by address.
 #[derive(Default, Debug)]
-pub(in crate::sim) struct Sockets {
+pub(super) struct Sockets {
     all: Vec<Socket>,
     bound: HashMap<SocketAddr, usize>,
     /// What arrives there vanishes: the mappings that a NAT has forgotten.
@@ -74,30 +74,30 @@ pub(in crate::sim) struct Sockets {
 }
 
 impl Sockets {
-    pub(in crate::sim) fn get(&self, socket: usize) -> Option<&Socket> {
+    pub(super) fn get(&self, socket: usize) -> Option<&Socket> {
         self.all.get(socket)
     }
 
-    pub(in crate::sim) fn get_mut(&mut self, socket: usize) -> Option<&mut Socket> {
+    pub(super) fn get_mut(&mut self, socket: usize) -> Option<&mut Socket> {
         self.all.get_mut(socket)
     }
 
-    pub(in crate::sim) fn at(&self, address: SocketAddr) -> Option<usize> {
+    pub(super) fn at(&self, address: SocketAddr) -> Option<usize> {
         self.bound.get(&address).copied()
     }
 
-    pub(in crate::sim) fn is_given_up(&self, address: SocketAddr) -> bool {
+    pub(super) fn is_given_up(&self, address: SocketAddr) -> bool {
         self.given_up.contains(&address)
     }
 
-    pub(in crate::sim) fn bind(&mut self, socket: Socket) -> usize {
+    pub(super) fn bind(&mut self, socket: Socket) -> usize {
         self.bound.insert(socket.address, self.all.len());
         self.all.push(socket);
         self.all.len() - 1
     }
 
-    /// It is closed, and its address free.
-    pub(in crate::sim) fn unbind(&mut self, socket: usize) {
+    /// Closes it, and frees its address.
+    pub(super) fn unbind(&mut self, socket: usize) {
         if let Some(closed) = self.all.get_mut(socket) {
             closed.reader = Reader::Nobody;
             self.bound.remove(&closed.address);
@@ -105,7 +105,7 @@ impl Sockets {
     }
 
     /// An address of the host that nothing is bound to, other than the ones before.
-    pub(in crate::sim) fn fresh_address(&mut self, host: IpAddr) -> Option<SocketAddr> {
+    pub(super) fn fresh_address(&mut self, host: IpAddr) -> Option<SocketAddr> {
         let next = self.next_port.entry(host).or_insert(FIRST_PORT);
         (FIRST_PORT..=u16::MAX).find_map(|_| {
             let address = SocketAddr::new(host, *next);
@@ -115,7 +115,7 @@ impl Sockets {
     }
 
     /// Gives the socket a fresh address, and forgets the errors of the old one.
-    pub(in crate::sim) fn rebind(&mut self, socket: usize) -> bool {
+    pub(super) fn rebind(&mut self, socket: usize) -> bool {
         let Some(old) = self.all.get(socket).map(|it| it.address) else { return false };
         let Some(fresh) = self.fresh_address(old.ip()) else { return false };
         if let Some(moved) = self.all.get_mut(socket) {
@@ -127,8 +127,9 @@ impl Sockets {
         true
     }
 
-    /// Every open socket of the host gets a fresh address without its knowledge, and gives up the old one.
-    pub(in crate::sim) fn forget_mappings(&mut self, host: usize) {
+    /// Every open socket of the host gets a fresh address without its knowledge, and gives up the old one. What is queued
+    /// or pending stays: the socket itself has not changed.
+    pub(super) fn forget_mappings(&mut self, host: usize) {
         for socket in 0..self.all.len() {
             let Some(old) = self.all.get(socket).filter(|it| it.host == host).map(|it| it.address) else { continue };
             let Some(fresh) = (self.at(old) == Some(socket)).then(|| self.fresh_address(old.ip())).flatten() else {
