@@ -1,6 +1,6 @@
 use core::net::{IpAddr, SocketAddr};
 
-/// Why a network cannot be set up like that.
+/// Why a network cannot be set up this way.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimError {
@@ -19,4 +19,12 @@ pub enum SimError {
     /// All ports are taken.
     #[error("the host has no free port")]
     NoPort,
+    /// A dose looks at 1 to 64 datagrams in a row.
+    #[error("a dose looks at 1 to 64 datagrams in a row, not at {window}: the nearest is {nearest}")]
+    DoseWindow {
+        /// The datagrams asked for.
+        window: u32,
+        /// The nearest number of datagrams.
+        nearest: u32,
+    },
 }
