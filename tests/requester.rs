@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -633,10 +634,9 @@ fn whoever_cannot_wait_fails_with_the_first_refusal_or_the_nth() {
     for (on_unreachable, error, failure, transmissions, elapsed) in [
         (OnUnreachable::FailFast, PathError::Refused, Failure::Refused, 1, 1),
         (OnUnreachable::FailFast, PathError::Unreachable, Failure::Unreachable, 1, 1),
-        (OnUnreachable::FailAfter(0), PathError::Refused, Failure::Refused, 1, 1),
-        (OnUnreachable::FailAfter(1), PathError::Refused, Failure::Refused, 1, 1),
-        (OnUnreachable::FailAfter(3), PathError::Refused, Failure::Refused, 3, 301),
-        (OnUnreachable::FailAfter(9), PathError::Refused, Failure::Refused, 5, 3100),
+        (fail_after(1), PathError::Refused, Failure::Refused, 1, 1),
+        (fail_after(3), PathError::Refused, Failure::Refused, 3, 301),
+        (fail_after(9), PathError::Refused, Failure::Refused, 5, 3100),
         // Of other errors it says nothing.
         (OnUnreachable::FailFast, PathError::Denied, Failure::TimedOut(GiveUp::Unanswered), 5, 3100),
     ] {
@@ -816,3 +816,7 @@ fn text(error: RequestError) -> String {
 
 const PING: &[u8] = b"id 1 ping";
 const PONG: &[u8] = b"id 2 pong";
+
+fn fail_after(refusals: u32) -> OnUnreachable {
+    OnUnreachable::FailAfter(NonZeroU32::new(refusals).unwrap())
+}
