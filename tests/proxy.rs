@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, mpsc};
@@ -318,7 +319,8 @@ fn a_run_ends_on_time_though_the_flood_goes_on() {
 #[test]
 fn the_session_idle_for_the_longest_time_makes_room() {
     let service = socket("127.0.0.1:0");
-    let proxy = Running::start(Proxy::builder().max_sessions(2), service.local_addr().unwrap());
+    let proxy =
+        Running::start(Proxy::builder().max_sessions(NonZeroUsize::new(2).unwrap()), service.local_addr().unwrap());
     let clients = [(); 3].map(|()| client(proxy.address));
     let reach = |n: usize| {
         clients[n].send(&[n as u8]).unwrap();
@@ -350,7 +352,10 @@ fn the_session_idle_for_the_longest_time_makes_room() {
 fn a_port_given_up_lately_serves_no_other_client() {
     // A reply to the client that had it may still be on its way. By chance alone, a thousand ports are never distinct.
     let service = socket("127.0.0.1:0");
-    let mut proxy = Proxy::builder().max_sessions(1).bind("127.0.0.1:0", service.local_addr().unwrap()).unwrap();
+    let mut proxy = Proxy::builder()
+        .max_sessions(NonZeroUsize::new(1).unwrap())
+        .bind("127.0.0.1:0", service.local_addr().unwrap())
+        .unwrap();
     let clients = [client(proxy.local_addr()), client(proxy.local_addr())];
     for _ in 0..500 {
         for client in &clients {
@@ -365,7 +370,7 @@ fn a_port_given_up_lately_serves_no_other_client() {
 #[test]
 fn at_least_one_session_is_allowed() {
     let service = Service::echo("127.0.0.1:0");
-    let proxy = Running::start(Proxy::builder().max_sessions(0), service.address);
+    let proxy = Running::start(Proxy::builder().max_sessions(NonZeroUsize::MIN), service.address);
     let (one, other) = (client(proxy.address), client(proxy.address));
     for _ in 0..3 {
         assert_eq!((ask(&one, b"a"), ask(&other, b"b")), (b"a".to_vec(), b"b".to_vec()));
@@ -446,8 +451,11 @@ fn a_session_whose_datagrams_wait_to_be_read_is_not_idle() {
 fn copies_to_the_service_end_with_their_session_and_copies_to_a_client_arrive() {
     let service = socket("127.0.0.1:0");
     let profile = Profile::both(delayed(200 * MS));
-    let mut proxy =
-        Proxy::builder().profile(profile).max_sessions(1).bind("127.0.0.1:0", service.local_addr().unwrap()).unwrap();
+    let mut proxy = Proxy::builder()
+        .profile(profile)
+        .max_sessions(NonZeroUsize::new(1).unwrap())
+        .bind("127.0.0.1:0", service.local_addr().unwrap())
+        .unwrap();
     let (first, second) = (client(proxy.local_addr()), client(proxy.local_addr()));
     first.send(b"1").unwrap();
     proxy.run_for(210 * MS).unwrap();
@@ -476,7 +484,7 @@ fn twenty_thousand_new_clients_cost_no_more_than_the_most_sessions() {
     alone("twenty_thousand_new_clients_cost_no_more_than_the_most_sessions", 1024, || {
         let service = Service::echo("127.0.0.1:0");
         let before = descriptors();
-        let proxy = Running::start(Proxy::builder().max_sessions(64), service.address);
+        let proxy = Running::start(Proxy::builder().max_sessions(NonZeroUsize::new(64).unwrap()), service.address);
         let steady = client(proxy.address);
         let mut most = 0;
         for n in 0..20_000_u32 {

@@ -21,6 +21,7 @@ mod sockets;
 mod timer;
 
 use core::fmt;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -74,7 +75,7 @@ pub struct ProxyBuilder {
     replay: Option<Trace>,
     seed: Seed,
     idle: Duration,
-    max_sessions: usize,
+    max_sessions: NonZeroUsize,
     observer: Option<Observer>,
 }
 
@@ -109,7 +110,7 @@ impl Proxy {
             replay: None,
             seed: Seed::new(0),
             idle: Duration::from_secs(120),
-            max_sessions: 1024,
+            max_sessions: MAX_SESSIONS,
             observer: None,
         }
     }
@@ -177,13 +178,13 @@ impl ProxyBuilder {
         Self { idle, ..self }
     }
 
-    /// So many sessions at most, at least one; 1,024 by default. The one idle for the longest time makes room for a
-    /// new one.
+    /// Limits the number of sessions; 1,024 by default. The session that was idle for the longest time ends when a new
+    /// client would exceed the limit.
     ///
-    /// Each takes a file descriptor. When the system has no more of them, the one idle for the longest time makes room
-    /// as well.
+    /// Each session takes a file descriptor. When the system has no more of them, the session that was idle for the
+    /// longest time ends as well.
     #[must_use]
-    pub fn max_sessions(self, max_sessions: usize) -> Self {
+    pub fn max_sessions(self, max_sessions: NonZeroUsize) -> Self {
         Self { max_sessions, ..self }
     }
 
@@ -246,6 +247,8 @@ impl fmt::Debug for ProxyBuilder {
             .finish_non_exhaustive()
     }
 }
+
+const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")

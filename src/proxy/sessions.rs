@@ -1,4 +1,5 @@
 use alloc::collections::VecDeque;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +36,7 @@ pub(super) struct Rules {
     pub(super) replay: Option<Trace>,
     pub(super) seed: Seed,
     pub(super) idle: Duration,
-    pub(super) max_sessions: usize,
+    pub(super) max_sessions: NonZeroUsize,
     /// Bytes of unread replies to ask for, if not what the system gives anyhow.
     pub(super) room: Option<usize>,
 }
@@ -98,7 +99,7 @@ impl Sessions {
         };
         // Nobody is put out for one who cannot come in.
         let socket = socket.ok()?;
-        while self.table.len() >= self.rules.max_sessions.max(1) && self.evict(registry, lanes) {}
+        while self.table.len() >= self.rules.max_sessions.get() && self.evict(registry, lanes) {}
         self.admit(client, socket, now, registry).ok()
     }
 

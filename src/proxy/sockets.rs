@@ -1,5 +1,6 @@
 //! Non-blocking sockets, and what their answers mean.
 
+use core::num::NonZeroUsize;
 use std::io;
 use std::net::SocketAddr;
 
@@ -34,9 +35,9 @@ pub(super) fn connected(upstream: SocketAddr, room: Option<usize>) -> io::Result
 
 /// The room for unread replies that each session asks for, if the system's default is less: all sessions together
 /// stay bounded.
-pub(super) fn sessions_room(upstream: SocketAddr, max_sessions: usize) -> io::Result<Option<usize>> {
+pub(super) fn sessions_room(upstream: SocketAddr, max_sessions: NonZeroUsize) -> io::Result<Option<usize>> {
     let default = SockRef::from(&UdpSocket::bind(any_address(upstream))?).recv_buffer_size()?;
-    let room = (ALL_SESSIONS_ROOM / max_sessions.max(1)).min(LISTENERS_ROOM);
+    let room = (ALL_SESSIONS_ROOM / max_sessions).min(LISTENERS_ROOM);
     Ok((room > default).then_some(room))
 }
 
