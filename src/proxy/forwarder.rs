@@ -13,7 +13,7 @@ use super::lane::Lane;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Sent};
 use super::timer::Timer;
-use crate::fault::{Control, Direction, Fate, Record};
+use crate::fault::{Control, Direction, Fate, FateObserver};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 
@@ -34,17 +34,19 @@ pub(super) struct Forwarder {
     lanes: Lanes,
     pub(super) control: Control,
     control_seen: u64,
-    observer: Option<Observer>,
+    observer: Option<FateObserver<SocketAddr>>,
     unserved: u64,
     /// Reported while reading.
     path_errors: u64,
     buffer: Vec<u8>,
 }
 
-pub(super) type Observer = Box<dyn FnMut(SocketAddr, &Record) + Send>;
-
 impl Forwarder {
-    pub(super) fn new(mut listener: UdpSocket, rules: Rules, observer: Option<Observer>) -> io::Result<Self> {
+    pub(super) fn new(
+        mut listener: UdpSocket,
+        rules: Rules,
+        observer: Option<FateObserver<SocketAddr>>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), TIMER)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -109,7 +111,7 @@ impl Forwarder {
                 Token(place) => self.sessions.on_event(place),
             }
         }
-        self.hear_control();
+        self.follow_control();
         let now = self.now();
         self.release(now);
         let heard = self.read_clients(buffer) | self.read_service(buffer, end);
@@ -198,7 +200,7 @@ impl Forwarder {
 
     /// A client has sent a datagram.
     fn on_request(&mut self, client: SocketAddr, datagram: &[u8]) {
-        self.hear_control();
+        self.follow_control();
         let now = self.now();
         let Self { poll, sessions, lanes, observer, .. } = self;
         let Some(place) = sessions.of_client(client, now, poll.registry(), lanes) else {
@@ -220,7 +222,7 @@ impl Forwarder {
 
     /// The service has answered a session.
     fn on_reply(&mut self, place: usize, datagram: &[u8]) {
-        self.hear_control();
+        self.follow_control();
         let now = self.now();
         let Self { listener, sessions, lanes, observer, .. } = self;
         let Some((client, session)) = sessions.used(place, now) else { return };
@@ -236,8 +238,8 @@ impl Forwarder {
     }
 
     /// A change holds from the next datagram on.
-    fn hear_control(&mut self) {
-        if let Some(profile) = self.control.news(&mut self.control_seen) {
+    fn follow_control(&mut self) {
+        if let Some(profile) = self.control.changed(&mut self.control_seen) {
             self.sessions.reconfigure(profile);
         }
     }

@@ -28,10 +28,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use mio::net::UdpSocket;
 
-use self::forwarder::{Forwarder, Observer};
+use self::forwarder::Forwarder;
 use self::sessions::Rules;
 use crate::entropy::Seed;
-use crate::fault::{Control, DirectionStats, Profile, Record, Trace};
+use crate::fault::{Control, DirectionStats, FateObserver, Profile, Record, Trace};
 
 /// A UDP fault proxy, run by whoever calls [`run_for`](Self::run_for).
 ///
@@ -76,7 +76,7 @@ pub struct ProxyBuilder {
     seed: Seed,
     idle: Duration,
     max_sessions: NonZeroUsize,
-    observer: Option<Observer>,
+    observer: Option<FateObserver<SocketAddr>>,
 }
 
 /// What a [`Proxy`] has done.

@@ -54,7 +54,7 @@ pub enum TraceError {
     Infeasible {
         /// Which link.
         link: u64,
-        /// Which way.
+        /// In which direction.
         direction: Direction,
         /// Why.
         reason: Infeasible,
@@ -142,7 +142,7 @@ fn delivered(copies: &[Value], len: u64, mut add: impl FnMut(Rule)) -> Result<()
     }
     // More copies than these are for the script to refuse.
     for (n, copy) in (0..=u8::MAX).zip([first].into_iter().chain(more)) {
-        copy.damage(n, len, &mut add)?;
+        copy.add_damage(n, len, &mut add)?;
     }
     Ok(())
 }
@@ -163,7 +163,8 @@ impl Copy {
         Ok(Self { after: whole(copy, "after_ns")?, len: whole(copy, "len")?, flips: flips.collect::<Result<_, _>>()? })
     }
 
-    fn damage(&self, copy: u8, sent: u64, mut add: impl FnMut(Rule)) -> Result<(), String> {
+    /// The rules that do to copy number `copy` of a datagram of `sent` bytes what was recorded.
+    fn add_damage(&self, copy: u8, sent: u64, mut add: impl FnMut(Rule)) -> Result<(), String> {
         if self.len > sent {
             return Err(format!("a copy of {} bytes is longer than the datagram of {sent}", self.len));
         }
