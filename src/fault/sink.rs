@@ -20,9 +20,9 @@ use crate::transport::{PathError, Received, Transport};
 /// A bad network around any transport, and a transport itself, so it stacks.
 ///
 /// A datagram that is dropped when it is sent is reported as sent, as in a real network; one that is dropped when it
-/// arrives is never shown. Delayed datagrams are passed on while the caller sends or waits in `recv_until`, at their own
-/// time and without a thread; [`flush`](Self::flush) sends off the rest. Links are per peer, for the 1,024 most recently
-/// active peers. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
+/// arrives is never shown. Delayed datagrams are passed on while the caller sends or waits in `recv_until`, at their
+/// own time and without a thread; [`flush`](Self::flush) sends off the rest. Links are per peer, for the 1,024 most
+/// recently active peers. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
 /// appearance, and the datagram's number alone.
 ///
 /// ```
@@ -142,8 +142,8 @@ impl<T: Transport> LossySink<T> {
         self.inner
     }
 
-    /// Waits until everything that was sent has left, or until the wait is cancelled. What arrives meanwhile is kept for
-    /// `recv_until`.
+    /// Waits until everything that was sent has left, or until the wait is cancelled. What arrives meanwhile is kept
+    /// for `recv_until`.
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ pub(super) struct Forwarder {
     pub(super) local: SocketAddr,
     /// Whether the listening socket may have something to read.
     listener_ready: bool,
-    /// Whether the sockets had nothing but errors to tell, though they were asked often.
+    /// Whether the sockets had nothing but errors in the last turn, although there was something to read.
     only_errors: bool,
     pub(super) sessions: Sessions,
     lanes: Lanes,
@@ -72,7 +72,7 @@ impl Forwarder {
 
     pub(super) fn run_for(&mut self, time: Duration) -> io::Result<()> {
         let end = self.now().after(time);
-        // Lent, so that what is in it can go through the rest of the proxy.
+        // Taken out, so that what is in it can go through the rest of the proxy.
         let mut buffer = core::mem::take(&mut self.buffer);
         buffer.resize(LARGEST_DATAGRAM, 0);
         let ran = loop {
@@ -113,10 +113,12 @@ impl Forwarder {
         }
         self.follow_control();
         let now = self.now();
+        // What is due leaves before more is read: it has waited long enough, and makes place in the lanes.
         self.release(now);
-        let heard = self.read_clients(buffer) | self.read_service(buffer, end);
-        self.only_errors = self.is_any_ready() && !heard;
-        // As long as there is something to read, nobody is known to be idle.
+        // Not `||`: both have their turn.
+        let read = self.read_clients(buffer) | self.read_service(buffer, end);
+        self.only_errors = self.is_any_ready() && !read;
+        // As long as there is something to read, no session is known to be idle.
         if !self.is_any_ready() {
             let Self { poll, sessions, lanes, .. } = self;
             sessions.expire(now, SLICE, poll.registry(), lanes);
@@ -124,15 +126,16 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Until when nothing needs to be done, unless something comes.
+    /// How long nothing needs to be done, unless something arrives.
     fn wait(&mut self, end: Timestamp) -> io::Result<Duration> {
         let (ready, now) = (self.is_any_ready(), self.now());
+        // Events are edges: what was left unread has none coming, so it must not be waited for.
         if ready && !self.only_errors {
             return Ok(Duration::ZERO);
         }
         let Self { sessions, lanes, .. } = self;
         let due = [lanes.to_server.next_due(), lanes.to_client.next_due()].into_iter().flatten().min();
-        // Nobody expires before all is read.
+        // No session expires before all is read.
         let next = if ready { Some(now.after(PAUSE)) } else { sessions.next_expiry() };
         let rough = next.map_or(end, |next| next.min(end));
         self.timer.wait(now, due, rough)
@@ -145,32 +148,32 @@ impl Forwarder {
         lanes.to_client.release(now, SLICE, |client, datagram| send_to_client(listener, client, datagram));
     }
 
-    /// A slice of what clients have sent. Whether anything but errors was heard.
+    /// Reads a slice of what clients have sent. Returns `false` if there were only errors.
     fn read_clients(&mut self, buffer: &mut [u8]) -> bool {
-        let mut heard = false;
+        let mut read = false;
         for _ in 0..SLICE {
             if !self.listener_ready {
                 break;
             }
             match sockets::read(|| self.listener.recv_from(buffer)) {
                 Read::Datagram((len, client)) => {
-                    heard = true;
+                    read = true;
                     self.on_request(client, buffer.get(..len).unwrap_or_default());
                 }
                 Read::Empty => {
-                    heard = true;
+                    read = true;
                     self.listener_ready = false;
                 }
                 Read::Error => self.path_errors += 1,
             }
         }
-        heard
+        read
     }
 
-    /// A slice of each session's replies, of so many sessions as a few slices reach. Whether anything but errors was
-    /// heard.
+    /// Reads a slice of each session's replies, until a few slices are used up. Returns `false` if there were only
+    /// errors.
     fn read_service(&mut self, buffer: &mut [u8], end: Timestamp) -> bool {
-        let (mut heard, mut left) = (false, SESSIONS_SLICE);
+        let (mut read, mut left) = (false, SESSIONS_SLICE);
         while let Some(place) = self.sessions.next_ready() {
             let (slice, mut drained) = (left.min(SLICE), false);
             for _ in 0..slice {
@@ -178,16 +181,17 @@ impl Forwarder {
                 left -= 1;
                 match sockets::read(|| socket.recv(buffer)) {
                     Read::Datagram(len) => {
-                        heard = true;
+                        read = true;
                         self.on_reply(place, buffer.get(..len).unwrap_or_default());
                     }
                     Read::Empty => {
-                        (heard, drained) = (true, true);
+                        (read, drained) = (true, true);
                         break;
                     }
                     Read::Error => self.path_errors += 1,
                 }
             }
+            // Back to the end of the queue, so that a flood of replies to one client does not hold up the others.
             if !drained {
                 self.sessions.on_event(place);
             }
@@ -195,7 +199,7 @@ impl Forwarder {
                 break;
             }
         }
-        heard
+        read
     }
 
     /// A client has sent a datagram.
@@ -268,9 +272,9 @@ fn send_to_client(listener: &UdpSocket, client: SocketAddr, datagram: &[u8]) -> 
 const LISTENER: Token = Token(usize::MAX - 1);
 const TIMER: Token = Token(usize::MAX - 2);
 const EVENTS: usize = 1024;
-/// So many datagrams of one socket, or of those that were kept, before something else has its turn.
+/// Datagrams of one socket, or of those that were kept, before something else has its turn.
 const SLICE: usize = 64;
 /// Datagrams of all sessions in one turn.
 const SESSIONS_SLICE: usize = 4 * SLICE;
-/// A socket that has told nothing but errors for a slice is asked again after so long; else it could take all time.
+/// A socket that had nothing but errors for a slice is asked again after this time; else it could take all time.
 const PAUSE: Duration = Duration::from_millis(5);

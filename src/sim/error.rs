@@ -1,6 +1,6 @@
 use core::net::{IpAddr, SocketAddr};
 
-/// Why a network cannot be set up this way.
+/// Why a network cannot be set up as asked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimError {

@@ -1,13 +1,13 @@
-//! A whole network in virtual time, so that the very code that users run can be shown every fate, a thousand times a
-//! second, and again bit for bit.
+//! A whole network in virtual time, in which the very code that users run meets every fate, a thousand times a second,
+//! and again bit for bit.
 //!
 //! [`SimNet`] has hosts, paths with a [`Link`](crate::fault::Link) in each direction, partitions, refusals as a kernel
 //! shows them, restarts and moving clients. A [`SimTransport`] is a client's socket there:
 //! [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one. Servers, and clients by the thousand,
-//! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and boils a failure down to the few faults that
+//! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
 //! matter; [`exhaust`] tries every fate of the first datagrams instead of any.
 //!
-//! A test of a protocol at 30 % loss each way, 1,000 seeds:
+//! A test of a protocol at 30 % loss in each direction, 1,000 seeds:
 //!
 //! ```
 //! use core::time::Duration;

@@ -1,8 +1,8 @@
 /// What became of all datagrams of a [`SimNet`](super::SimNet); every one is accounted for:
 ///
 /// - `sent + duplicates = partitioned + dropped + delivered`
-/// - `delivered = arrived + lost_on_arrival + discarded + in_flight`, as long as only datagrams are in flight: a refusal
-///   that has not arrived yet counts as in flight too
+/// - `delivered = arrived + lost_on_arrival + discarded + in_flight`, as long as only datagrams are in flight: a
+///   refusal that has not arrived yet counts as in flight too
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct NetStats {

@@ -30,8 +30,8 @@ impl SimTransport {
         self
     }
 
-    /// Sets the capacity of the receive buffer, in bytes; a datagram takes its length and 768. 212,992 by default, as on
-    /// Linux.
+    /// Sets the capacity of the receive buffer, in bytes; a datagram takes its length and 768. 212,992 by default, as
+    /// on Linux.
     #[must_use]
     pub fn with_receive_buffer(self, bytes: usize) -> Self {
         self.net.world.borrow_mut().set_receive_buffer(self.socket, bytes);

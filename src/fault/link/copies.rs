@@ -3,7 +3,7 @@ use super::seeds::Seeds;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::script::Rule;
 
-/// The datagram itself and its duplicates, each damaged for itself.
+/// The datagram itself and its duplicates, each damaged independently.
 pub(super) fn of(
     impairments: &Impairments,
     seeds: &Seeds,

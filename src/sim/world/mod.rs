@@ -230,7 +230,7 @@ impl<A> World<A> {
 
     fn discard_queue(&mut self, socket: usize) {
         while let Some(queued) = self.sockets.get_mut(socket).and_then(Socket::dequeue) {
-            // It had arrived, but nobody will read it.
+            // It had arrived, but will not be read.
             self.stats.arrived -= 1;
             self.stats.discarded += 1;
             self.flights.give_back(queued.datagram);

@@ -85,7 +85,7 @@ impl<A> World<A> {
         }
         for (to, datagram, after) in out.sends() {
             let posted = if after.is_zero() {
-                // An endpoint is not told why a send failed: it is counted, and looks like a loss.
+                // Why a send failed is not reported to an endpoint: to it that is a loss like any other.
                 self.transmit(socket, to, datagram).is_ok()
             } else {
                 let leaving = Delivery::whole(self.now.after(after), datagram.len());
@@ -99,7 +99,7 @@ impl<A> World<A> {
     pub(super) fn depart(&mut self, now: Timestamp) {
         let Some((Departure { socket, to }, _, datagram)) = self.departures.take_due(now) else { return };
         // One that was ended meanwhile gives no answer.
-        if self.sockets.get(socket).is_none_or(|it| it.reader == Reader::Nobody) {
+        if self.sockets.get(socket).is_none_or(|it| it.reader == Reader::Closed) {
             self.stats.unsent += 1;
         } else {
             // No error can reach an endpoint that was called long ago.

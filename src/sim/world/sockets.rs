@@ -29,8 +29,8 @@ pub(super) enum Reader {
     Transport,
     /// An endpoint, at once.
     Endpoint(usize),
-    /// No one: it is closed.
-    Nobody,
+    /// No one.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Sockets {
     /// Closes it, and frees its address.
     pub(super) fn unbind(&mut self, socket: usize) {
         if let Some(closed) = self.all.get_mut(socket) {
-            closed.reader = Reader::Nobody;
+            closed.reader = Reader::Closed;
             self.bound.remove(&closed.address);
         }
     }
@@ -127,8 +127,8 @@ impl Sockets {
         true
     }
 
-    /// Every open socket of the host gets a fresh address without its knowledge, and gives up the old one. What is queued
-    /// or pending stays: the socket itself has not changed.
+    /// Every open socket of the host gets a fresh address without its knowledge, and gives up the old one. What is
+    /// queued or pending stays: the socket itself has not changed.
     pub(super) fn forget_mappings(&mut self, host: usize) {
         for socket in 0..self.all.len() {
             let Some(old) = self.all.get(socket).filter(|it| it.host == host).map(|it| it.address) else { continue };
