@@ -183,7 +183,7 @@ fn a_link_with_every_stage_allocates_nothing_once_its_queue_has_been_full() {
             for _ in 0..datagrams {
                 now = now.after(Duration::from_micros(250));
                 if let Fate::Delivered(copies) = link.transmit(now, &datagram) {
-                    copies.iter().for_each(|copy| assert!(copy.damage(&mut datagram).len() <= 1250));
+                    copies.iter().for_each(|copy| assert!(copy.apply_to(&mut datagram).len() <= 1250));
                 }
             }
             assert!(link.stats().dropped.queue > 0);

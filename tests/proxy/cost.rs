@@ -1,6 +1,7 @@
 //! What it costs.
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ fn twenty_thousand_new_clients_cost_no_more_than_the_most_sessions() {
         alone("cost::twenty_thousand_new_clients_cost_no_more_than_the_most_sessions", 1024, || {
             let service = Service::echo("127.0.0.1:0");
             let before = descriptors();
-            let proxy = Running::start(Proxy::builder().max_sessions(64), service.address);
+            let proxy = Running::start(Proxy::builder().max_sessions(NonZeroUsize::new(64).unwrap()), service.address);
             let steady = client(proxy.address);
             let mut most = 0;
             for n in 0..20_000_u32 {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::thread::{self};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ use crate::watchdog::{MINUTE, within};
 fn the_session_idle_for_the_longest_time_makes_room() {
     within(MINUTE, || {
         let service = socket("127.0.0.1:0");
-        let proxy = Running::start(Proxy::builder().max_sessions(2), service.local_addr().unwrap());
+        let proxy =
+            Running::start(Proxy::builder().max_sessions(NonZeroUsize::new(2).unwrap()), service.local_addr().unwrap());
         let clients = [(); 3].map(|()| client(proxy.address));
         let reach = |n: usize| {
             clients[n].send(&[n as u8]).unwrap();
@@ -51,7 +53,10 @@ fn a_port_given_up_lately_serves_no_other_client() {
     within(MINUTE, || {
         // A reply to the client that had it may still be on its way. By chance alone, a thousand ports are never distinct.
         let service = socket("127.0.0.1:0");
-        let mut proxy = Proxy::builder().max_sessions(1).bind("127.0.0.1:0", service.local_addr().unwrap()).unwrap();
+        let mut proxy = Proxy::builder()
+            .max_sessions(NonZeroUsize::MIN)
+            .bind("127.0.0.1:0", service.local_addr().unwrap())
+            .unwrap();
         let clients = [client(proxy.local_addr()), client(proxy.local_addr())];
         for _ in 0..500 {
             for client in &clients {
@@ -68,7 +73,7 @@ fn a_port_given_up_lately_serves_no_other_client() {
 fn at_least_one_session_is_allowed() {
     within(MINUTE, || {
         let service = Service::echo("127.0.0.1:0");
-        let proxy = Running::start(Proxy::builder().max_sessions(0), service.address);
+        let proxy = Running::start(Proxy::builder().max_sessions(NonZeroUsize::MIN), service.address);
         let (one, other) = (client(proxy.address), client(proxy.address));
         for _ in 0..3 {
             assert_eq!((ask(&one, b"a"), ask(&other, b"b")), (b"a".to_vec(), b"b".to_vec()));
@@ -159,7 +164,7 @@ fn copies_to_the_service_end_with_their_session_and_copies_to_a_client_arrive() 
         let profile = Profile::both(delayed(200 * MS));
         let mut proxy = Proxy::builder()
             .profile(profile)
-            .max_sessions(1)
+            .max_sessions(NonZeroUsize::MIN)
             .bind("127.0.0.1:0", service.local_addr().unwrap())
             .unwrap();
         let (first, second) = (client(proxy.local_addr()), client(proxy.local_addr()));

@@ -48,7 +48,14 @@ fn compare(test: &str) {
             ("request --json", &|repeat| {
                 let [first, rest @ ..] = STRACE_FIRST else { unreachable!("it has a name") };
                 let mut command = Command::new(first);
-                command.args(rest).args([env!("CARGO_BIN_EXE_udp-retry"), "request", &address, "--json", "--id", "0:4"]);
+                command.args(rest).args([
+                    env!("CARGO_BIN_EXE_udp-retry"),
+                    "request",
+                    &address,
+                    "--json",
+                    "--id",
+                    "0:4",
+                ]);
                 command.args(["--text", "0001 ping", "--repeat", &repeat.to_string()]);
                 command
             }),

@@ -16,6 +16,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,7 +65,7 @@ pub(crate) struct Arguments {
     idle: Duration,
     /// Knows so many clients at once; the one idle for longest makes room
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1024")]
-    max_sessions: usize,
+    max_sessions: NonZeroUsize,
 }
 
 #[derive(Args)]
@@ -333,8 +334,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "a number from 1".to_owned())
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "a number from 1".to_owned())
 }
 
 /// A signal is noticed within this time, should it not interrupt the wait.

@@ -4,10 +4,11 @@ use core::time::Duration;
 // Looked up and never walked through, so that its order means nothing.
 use std::collections::HashMap;
 
-use super::Dose;
-use super::shrink::Plan;
 use crate::entropy::Seed;
-use crate::fault::{Direction, Link, Profile};
+use crate::fault::{Direction, Fate, Link, Profile};
+use crate::sim::Dose;
+use crate::sim::shrink::Plan;
+use crate::time::Timestamp;
 
 /// Which hosts there are, and what lies between them.
 pub(super) struct Topology {
@@ -32,10 +33,24 @@ struct Path {
 
 /// One direction of a path.
 pub(super) struct DirectedLink {
+    pub(super) path: u64,
+    pub(super) direction: Direction,
     pub(super) link: Link,
     /// Nothing passes.
-    pub(super) cut: bool,
+    pub(super) partitioned: bool,
     pub(super) dose: Option<Dose>,
+}
+
+impl DirectedLink {
+    /// What becomes of a datagram within the dose, and its number on this link.
+    #[inline]
+    pub(super) fn transmit(&mut self, now: Timestamp, datagram: &[u8]) -> (Fate, u64) {
+        let mut fate = self.link.transmit(now, datagram);
+        if let Some(dose) = &mut self.dose {
+            fate = dose.moderate(fate, Fate::plain(now, self.link.impairments(), datagram.len()));
+        }
+        (fate, self.link.stats().received)
+    }
 }
 
 impl Topology {
@@ -88,50 +103,54 @@ impl Topology {
         };
         for (asked, direction) in [(Direction::ToServer, to_server), (Direction::ToClient, to_server.opposite())] {
             let impairments = self.plan.impairments(path as u64, direction, profile.direction(asked));
-            if let Some(way) = self.way_mut(path, direction) {
-                way.link.reconfigure(impairments);
+            if let Some(directed) = self.link_mut(path, direction) {
+                directed.link.reconfigure(impairments);
             }
         }
     }
 
     fn make_path(&mut self, client: usize, server: usize, profile: &Profile) -> (usize, Direction) {
         let path = self.paths.len();
-        let way = |direction: Direction| DirectedLink {
+        let link = |direction: Direction| DirectedLink {
+            path: path as u64,
+            direction,
             link: Link::new(
                 self.plan.impairments(path as u64, direction, profile.direction(direction)),
                 direction.link_seed(self.seed, path as u64),
             ),
-            cut: false,
+            partitioned: false,
             dose: None,
         };
-        let made = Path { to_server: way(Direction::ToServer), to_client: way(Direction::ToClient) };
+        let made = Path { to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) };
         self.paths.push(made);
-        // Within a host both ways are one, and the way to the server is taken.
+        // Within a host both directions have one key: the direction to the server, put in last, is the one found.
         self.path_of.insert((server, client), (path, Direction::ToClient));
         self.path_of.insert((client, server), (path, Direction::ToServer));
         (path, Direction::ToServer)
     }
 
-    /// The way from a host to another: a perfect one, if nothing else is said.
-    pub(super) fn way_between(&mut self, from: usize, to: usize) -> Option<(u64, Direction, &mut DirectedLink)> {
+    /// The link from one host to another. If no path was set, a perfect one is made.
+    pub(super) fn link_between(&mut self, from: usize, to: usize) -> Option<&mut DirectedLink> {
         let (path, direction) = match self.path_of.get(&(from, to)) {
             Some(found) => *found,
             None => self.make_path(from, to, &Profile::default()),
         };
-        Some((path as u64, direction, self.way_mut(path, direction)?))
+        self.link_mut(path, direction)
     }
 
-    /// The least delay of a way, as it is now.
+    /// The least delay of a link, as it is now.
     pub(super) fn least_delay(&self, path: u64, direction: Direction) -> Duration {
         let path = usize::try_from(path).ok().and_then(|path| self.paths.get(path));
-        let way = path.map(|path| match direction {
+        let link = path.map(|path| match direction {
             Direction::ToServer => &path.to_server,
             Direction::ToClient => &path.to_client,
         });
-        way.and_then(|way| way.link.impairments().delay()).map(|model| model.law().least()).unwrap_or_default()
+        link.and_then(|directed| directed.link.impairments().delay())
+            .map(|model| model.law().least())
+            .unwrap_or_default()
     }
 
-    fn way_mut(&mut self, path: usize, direction: Direction) -> Option<&mut DirectedLink> {
+    fn link_mut(&mut self, path: usize, direction: Direction) -> Option<&mut DirectedLink> {
         let path = self.paths.get_mut(path)?;
         Some(match direction {
             Direction::ToServer => &mut path.to_server,

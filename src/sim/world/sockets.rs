@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
-/// A socket as Linux has it: a bounded queue, and room for one error.
+/// A socket as Linux has it: a bounded queue, and at most one pending error.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) host: usize,
     pub(super) address: SocketAddr,
-    /// Only from there does it hear anything, refusals included.
+    /// If set, it receives from there alone, refusals included.
     pub(super) peer: Option<SocketAddr>,
     pub(super) reader: Reader,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     pub(super) capacity: usize,
-    /// The latest error that no call has reported; the next send or receive does, and a send is then not sent.
+    /// The latest error that no call has reported yet. The next send or receive does, and a send then sends nothing.
     pub(super) pending: Option<PathError>,
 }
 
@@ -29,8 +29,8 @@ pub(super) enum Reader {
     Transport,
     /// An endpoint, at once.
     Endpoint(usize),
-    /// Nobody: it is closed.
-    Nobody,
+    /// No one.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -96,10 +96,10 @@ impl Sockets {
         self.all.len() - 1
     }
 
-    /// It is closed, and its address free.
+    /// Closes it, and frees its address.
     pub(super) fn unbind(&mut self, socket: usize) {
         if let Some(closed) = self.all.get_mut(socket) {
-            closed.reader = Reader::Nobody;
+            closed.reader = Reader::Closed;
             self.bound.remove(&closed.address);
         }
     }
@@ -127,7 +127,8 @@ impl Sockets {
         true
     }
 
-    /// Every open socket of the host gets a fresh address without its knowledge, and gives up the old one.
+    /// Every open socket of the host gets a fresh address without its knowledge, and gives up the old one. What is
+    /// queued or pending stays: the socket itself has not changed.
     pub(super) fn forget_mappings(&mut self, host: usize) {
         for socket in 0..self.all.len() {
             let Some(old) = self.all.get(socket).filter(|it| it.host == host).map(|it| it.address) else { continue };
