@@ -12,7 +12,6 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::with_default;
 use tracing::{Level, Metadata, Subscriber};
-use udp_retry::Seed;
 use udp_retry::requester::Builder;
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, transaction_id};
 
