@@ -27,6 +27,27 @@ struct Entered {
     fate: Fate,
 }
 
+/// What keeps a datagram from its link, or from a socket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Obstacle {
+    Partition,
+    HostDown,
+    ForgottenMapping,
+    NothingListens,
+    OtherPeer,
+}
+
+impl From<Obstacle> for Happened {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::Partition => Self::Partitioned,
+            Obstacle::HostDown | Obstacle::ForgottenMapping => Self::Vanished,
+            Obstacle::NothingListens => Self::Refused,
+            Obstacle::OtherPeer => Self::Foreign,
+        }
+    }
+}
+
 /// From a socket into the network.
 impl<A> World<A> {
     /// Sends a datagram from a socket. Reports at once what the sender's own host finds wrong with it.
@@ -49,10 +70,10 @@ impl<A> World<A> {
                 self.note(SimEvent { what: Happened::Sent { path, direction, n, fate }, ..event });
                 self.deal_out(Flight { from, to, refusal: false }, fate, datagram)
             }
-            Err(what) => {
+            Err(obstacle) => {
                 // Its sender cannot know.
                 self.stats.partitioned += 1;
-                self.note(SimEvent { what, ..event });
+                self.note(SimEvent { what: obstacle.into(), ..event });
                 Ok(())
             }
         }
@@ -60,15 +81,15 @@ impl<A> World<A> {
 
     /// Puts a datagram into the link between two hosts, unless something keeps it from there.
     #[inline]
-    fn enter(&mut self, from: usize, to: usize, datagram: &[u8]) -> Result<Entered, Happened> {
+    fn enter(&mut self, from: usize, to: usize, datagram: &[u8]) -> Result<Entered, Obstacle> {
         let (now, down) = (self.now, self.topology.is_down(from));
         // Before anything else, as paths are numbered by their first use, and a use by a host that is down is one.
-        let link = self.topology.link_between(from, to).ok_or(Happened::Partitioned)?;
+        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
         if down {
-            return Err(Happened::Vanished);
+            return Err(Obstacle::HostDown);
         }
         if link.partitioned {
-            return Err(Happened::Partitioned);
+            return Err(Obstacle::Partition);
         }
         let (path, direction) = (link.path, link.direction);
         let (fate, n) = link.transmit(now, datagram);
@@ -126,27 +147,27 @@ impl<A> World<A> {
                 self.flights.give_back(datagram);
             }
             Ok((socket, _)) => self.enqueue(socket, at, event, datagram),
-            Err(what) => {
-                self.lose(event, what, datagram);
-                if what == Happened::Refused {
+            Err(obstacle) => {
+                self.lose(event, obstacle.into(), datagram);
+                if obstacle == Obstacle::NothingListens {
                     self.send_refusal(to, from);
                 }
             }
         }
     }
 
-    /// The socket that takes what comes from `from`, and who reads it; or what happens instead.
+    /// The socket that takes what comes from `from`, and who reads it.
     #[inline]
-    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(usize, Reader), Happened> {
+    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(usize, Reader), Obstacle> {
         if self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_down(host)) {
-            return Err(Happened::Vanished);
+            return Err(Obstacle::HostDown);
         }
         let found = self.sockets.at(to).and_then(|number| Some((number, self.sockets.get(number)?)));
         match found {
             // A NAT drops what it has no mapping for, where a host would refuse it.
-            None if self.sockets.is_given_up(to) => Err(Happened::Vanished),
-            None => Err(Happened::Refused),
-            Some((_, socket)) if socket.peer.is_some_and(|peer| peer != from) => Err(Happened::Foreign),
+            None if self.sockets.is_given_up(to) => Err(Obstacle::ForgottenMapping),
+            None => Err(Obstacle::NothingListens),
+            Some((_, socket)) if socket.peer.is_some_and(|peer| peer != from) => Err(Obstacle::OtherPeer),
             Some((number, socket)) => Ok((number, socket.reader)),
         }
     }
