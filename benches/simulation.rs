@@ -1,4 +1,4 @@
-//! A million requests through a simulated network that loses 30 % each way: `cargo bench --bench simulation`.
+//! A million requests through a simulated network that loses 30 % each way: `cargo bench --features sim --bench simulation`.
 //!
 //! Once with one blocking requester, once with a fleet of a thousand clients; one thread each time.
 #![expect(clippy::disallowed_methods, reason = "real time is measured")]

@@ -1,4 +1,4 @@
-//! What the pure machines cost: `cargo bench --bench request`.
+//! What the pure machines cost: `cargo bench --bench transaction`.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -52,27 +52,50 @@
 //!
 //! # Layers
 //!
-//! A module uses only those above it in this table. The first six know no clock, no socket and no thread, so they
-//! run in virtual time and repeat bit for bit.
+//! A module uses only those above it in this table. Down to `fault` they know no clock, no socket and no thread: they
+//! build without the standard library, run in virtual time and repeat bit for bit.
 //!
 //! | module | decides |
 //! |---|---|
 //! | [`time`], [`entropy`], [`size`] | what a moment, a draw, a size are |
 //! | [`policy`] | when to send again, when to stop |
 //! | [`transport`] | the seam between logic and the world |
-//! | [`request`] | what to do next in one transaction |
+//! | [`transaction`] | what to do next in one transaction |
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the front that programs hold |
 //! | [`guide`] | nothing: pages to read, such as what retries do in an outage |
-//! | `proxy` | a bad network in front of any service; with the feature of that name |
+//! | [`proxy`] | a bad network in front of any service |
+//!
+//! # Features
+//!
+//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport and
+//! transaction, for an event loop or a network stack of one's own.
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `std` | on | [`net`], [`requester`], [`guide`], and `std::io::Error` made from a [`RequestError`] |
+//! | `fault` | on | [`fault`]: links, `LossySink`, impairments as text; steered while they run (`fault::Control`) with `std` |
+//! | `sim` | off | [`sim`]; brings `std` and `fault` |
+//! | `proxy` | off | [`proxy`]; brings `std`, `fault` and `trace` |
+//! | `trace` | off | `fault::Trace`: recorded faults, read back as scripts; brings `fault` |
+//! | `tracing` | off | a span for each request and an event for everything that happens in it, for `tracing` subscribers; brings `std` |
 //!
 //! # Platforms
 //!
 //! Linux and Android wait by `ppoll`, to within some 0.05 ms, and read and steer the path MTU. Every other platform
 //! of the standard library works too, with the precision of its socket timeouts and without the path MTU; its code
-//! is checked by the compiler, not run. The oldest compiler is Rust 1.85.
+//! is checked by the compiler, not run. What needs no standard library runs wherever `alloc` does and an atomic
+//! compare-and-swap of a pointer's size is to be had; 64-bit atomics are made of it if need be. The oldest compiler is
+//! Rust 1.85.
+//!
+// A link to what is not built leads to the feature that builds it.
+#![cfg_attr(not(feature = "fault"), doc = "[`fault`]: #features")]
+#![cfg_attr(not(feature = "proxy"), doc = "[`proxy`]: #features")]
+#![cfg_attr(not(feature = "sim"), doc = "[`sim`]: #features")]
+#![cfg_attr(not(feature = "std"), doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features")]
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A library never panics on any input. Not in Cargo.toml: the table there binds tests and benches too.
@@ -81,14 +104,20 @@
 
 extern crate alloc;
 
+mod atomic;
 pub mod entropy;
+#[cfg(feature = "fault")]
 pub mod fault;
+#[cfg(feature = "std")]
 pub mod guide;
+#[cfg(feature = "std")]
 pub mod net;
 pub mod policy;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "std")]
 pub mod requester;
+#[cfg(feature = "sim")]
 pub mod sim;
 pub mod size;
 pub mod time;
@@ -96,12 +125,15 @@ pub mod transaction;
 pub mod transport;
 
 pub use entropy::Seed;
+#[cfg(feature = "fault")]
 pub use fault::{Impairments, LossySink, Probability};
+#[cfg(feature = "std")]
 pub use net::ConnectedUdp;
 pub use policy::{RetryBudget, RetryPolicy};
+#[cfg(feature = "std")]
 pub use requester::{ReliableRequester, Reply};
 pub use transaction::{RequestError, any_reply, transaction_id};
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "sim"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

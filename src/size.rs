@@ -114,6 +114,7 @@ impl fmt::Display for Plpmtu {
 }
 
 /// More bytes than the payload of any datagram: a buffer of this size receives each of them whole.
+#[cfg(any(feature = "std", feature = "fault"))]
 pub(crate) const LARGEST_DATAGRAM: usize = 65_535;
 
 #[cfg(test)]

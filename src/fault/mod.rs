@@ -4,6 +4,7 @@
 //! [`LossySink`] puts links around any [`Transport`](crate::transport::Transport). The proxy and the simulator use
 //! the same [`Link`]: one specification and one seed give the same fates everywhere.
 
+#[cfg_attr(not(feature = "std"), path = "no_control.rs")]
 mod control;
 mod direction;
 mod impairment;
@@ -13,6 +14,7 @@ mod record;
 mod sink;
 mod text;
 
+#[cfg(feature = "std")]
 pub use control::Control;
 pub use direction::Direction;
 pub use impairment::bottleneck::{Bottleneck, QueueLimit};
@@ -30,6 +32,7 @@ pub use impairment::profile::Profile;
 pub use impairment::reorder::Reorder;
 pub use impairment::script::{Rule, Script};
 pub use link::Link;
+#[cfg(feature = "sim")]
 pub(crate) use link::delay_line::DelayLine;
 pub use link::fate::{Deliveries, Delivery, DropCause, Fate};
 pub use link::stats::{DirectionStats, Dropped, LinkStats};
@@ -39,4 +42,4 @@ pub use text::SpecError;
 #[cfg(feature = "trace")]
 pub use text::trace::{Trace, TraceError};
 #[cfg(feature = "proxy")]
-pub(crate) use {link::link_pair::LinkPair, link::transit::Transit, recent::Recent};
+pub(crate) use {link::link_pair::LinkPair, link::transit::Transit, recent::Recent, record::FateObserver};

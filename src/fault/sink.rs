@@ -12,17 +12,17 @@ use crate::fault::link::link_pair::LinkPair;
 use crate::fault::link::stats::DirectionStats;
 use crate::fault::link::transit::Transit;
 use crate::fault::recent::Recent;
-use crate::fault::record::Record;
+use crate::fault::record::{FateObserver, Record};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
 
 /// A bad network around any transport, and a transport itself, so it stacks.
 ///
-/// What is dropped on the way out is reported as sent, as a real network would; what is dropped on the way in is
-/// never shown. What is delayed comes out while somebody waits in `recv` or sends, at its own time and without
-/// a thread; [`flush`](Self::flush) sends off the rest. Each peer has links of its own, of the 1,024 that were heard
-/// of last. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
+/// A datagram that is dropped when it is sent is reported as sent, as in a real network; one that is dropped when it
+/// arrives is never shown. Delayed datagrams are passed on while the caller sends or waits in `recv`, at their
+/// own time and without a thread; [`flush`](Self::flush) sends off the rest. Links are per peer, for the 1,024 most
+/// recently active peers. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
 /// appearance, and the datagram's number alone.
 ///
 /// ```
@@ -44,7 +44,7 @@ use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transp
 #[doc(alias = "fault injection")]
 pub struct LossySink<T: Transport> {
     inner: T,
-    /// The way that datagrams take which are sent here.
+    /// The direction of what is sent here.
     sending: Direction,
     seed: Seed,
     control: Control,
@@ -55,7 +55,7 @@ pub struct LossySink<T: Transport> {
     ordinal: u64,
     outgoing: Transit<T::Peer>,
     incoming: Transit<Arrived<T::Peer>>,
-    /// What the system reported of a datagram that left late.
+    /// The latest error of a datagram that left late, until a call reports it.
     pending: Option<PathError>,
     /// The datagram whose send failed last.
     offered: Option<Offered<T::Peer>>,
@@ -63,12 +63,10 @@ pub struct LossySink<T: Transport> {
     cancelled: bool,
     /// A buffer for the next datagram that is offered in vain.
     spare: Vec<u8>,
-    observer: Option<Observer<T::Peer>>,
-    /// For damaged copies, and for what arrives while nobody asks.
+    observer: Option<FateObserver<T::Peer>>,
+    /// For damaged copies, and for what arrives during a flush.
     scratch: Vec<u8>,
 }
-
-type Observer<P> = Box<dyn FnMut(P, &Record) + Send>;
 
 /// A datagram that the system did not take: nothing of it has left.
 #[derive(Debug)]
@@ -80,27 +78,27 @@ struct Offered<P> {
     next: usize,
 }
 
-/// Whom a datagram came from, and how many bytes the caller's buffer cut off.
+/// Where a datagram came from, and how many of its bytes the caller's buffer did not hold.
 #[derive(Clone, Copy, Debug)]
 struct Arrived<P> {
     from: P,
-    cut_off: usize,
+    missing: usize,
 }
 
 impl<T: Transport> LossySink<T> {
-    /// The same impairments in both directions, each with draws of its own, around a client's end.
+    /// Wraps a client's end; the same impairments in both directions, each with draws of its own.
     #[must_use]
     pub fn new(inner: T, impairments: Impairments, seed: Seed) -> Self {
         Self::at_client(inner, Profile::both(impairments), seed)
     }
 
-    /// Around a client's end: what it sends goes to the server.
+    /// Wraps a client's end: what it sends goes to the server.
     #[must_use]
     pub fn at_client(inner: T, profile: Profile, seed: Seed) -> Self {
         Self::around(inner, Direction::ToServer, profile, seed)
     }
 
-    /// Around a server's end: what it sends goes to a client.
+    /// Wraps a server's end: what it sends goes to a client.
     #[must_use]
     pub fn at_server(inner: T, profile: Profile, seed: Seed) -> Self {
         Self::around(inner, Direction::ToClient, profile, seed)
@@ -133,7 +131,8 @@ impl<T: Transport> LossySink<T> {
         Self { observer: Some(Box::new(observer)), ..self }
     }
 
-    /// A handle that changes the impairments from any thread.
+    /// A handle that changes the impairments from any thread. Needs the feature `std`.
+    #[cfg(feature = "std")]
     #[must_use]
     pub fn control(&self) -> Control {
         self.control.clone()
@@ -152,12 +151,12 @@ impl<T: Transport> LossySink<T> {
         &self.inner
     }
 
-    /// The transport inside; what is sent or received on it directly goes past the links.
+    /// The transport inside; what is sent or received on it directly bypasses the links.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
-    /// Takes the bad network away, with everything that is still on its way; see [`flush`](Self::flush).
+    /// Takes the bad network away, with everything that is still in flight; see [`flush`](Self::flush).
     #[must_use]
     pub fn into_inner(self) -> T {
         self.inner
@@ -197,9 +196,9 @@ impl<T: Transport> LossySink<T> {
         }
     }
 
-    /// What becomes of a datagram, in the direction in which it goes.
+    /// What becomes of a datagram.
     fn decide(&mut self, direction: Direction, peer: T::Peer, now: Timestamp, len: usize) -> Fate {
-        if let Some(profile) = self.control.news(&mut self.control_seen) {
+        if let Some(profile) = self.control.changed(&mut self.control_seen) {
             self.profile = profile;
             for links in self.peers.values_mut() {
                 links.reconfigure(&self.profile);
@@ -215,7 +214,7 @@ impl<T: Transport> LossySink<T> {
         record.fate
     }
 
-    /// Where the links of a peer are; the peer that was not heard of for the longest time makes room for a new one.
+    /// Where the links of a peer are. A new peer beyond the limit replaces the least recently active one.
     fn place(&mut self, peer: T::Peer) -> usize {
         if let Some(place) = self.peers.find(peer) {
             self.peers.touch(place);
@@ -290,35 +289,40 @@ impl<T: Transport> LossySink<T> {
         self.offered = Some(Offered { to, bytes, fate, next });
     }
 
-    /// A datagram has arrived at this host: into the line with it, or straight to the caller, if `direct` and
-    /// nothing holds it up or changes it.
+    /// Decides over a datagram that has arrived at this host. Returns `true` if the caller can have it as it lies in
+    /// the caller's buffer, which is possible only if `direct`; its other copies go into the line.
     fn take_in(&mut self, received: &Received<T::Peer>, datagram: &[u8], direct: bool) -> bool {
         let fate = self.decide(self.sending.opposite(), received.from, received.at, received.actual);
+        // Lost, and never shown. `TooBig` concerns a sender on this host, and this one is elsewhere.
         let Fate::Delivered(deliveries) = fate else { return false };
         let mut passed = false;
         for delivery in &deliveries {
-            let unchanged = delivery.is_whole(received.actual);
-            let next = self.incoming.line.next_due().is_none_or(|due| due > delivery.at);
-            if direct && !passed && unchanged && next && delivery.at <= received.at {
+            // The buffer serves one copy, and holds it as it came.
+            let buffer_serves = direct && !passed && delivery.is_whole(received.actual);
+            let has_arrived = delivery.at <= received.at;
+            // What is due by then and waits already was first.
+            let is_next = self.incoming.line.next_due().is_none_or(|due| due > delivery.at);
+            if buffer_serves && has_arrived && is_next {
                 passed = true;
                 self.incoming.passed += 1;
                 continue;
             }
-            let cut_off = delivery.len.saturating_sub(datagram.len());
-            let room = self.incoming.line.push(Arrived { from: received.from, cut_off }, delivery, datagram);
-            self.incoming.discarded += u64::from(!room);
+            // The line keeps what there is of the datagram; its true length must come out all the same.
+            let missing = delivery.len.saturating_sub(datagram.len());
+            let kept = self.incoming.line.push(Arrived { from: received.from, missing }, delivery, datagram);
+            self.incoming.discarded += u64::from(!kept);
         }
         passed
     }
 
-    /// The next datagram that has come through by `now`.
+    /// The next datagram that has arrived by `now`.
     fn hand_out(&mut self, buffer: &mut [u8], now: Timestamp) -> Option<Received<T::Peer>> {
-        let out = self.incoming.line.pop_due(now, |Arrived { from, cut_off }, at, datagram| {
+        let out = self.incoming.line.pop_due(now, |Arrived { from, missing }, at, datagram| {
             let len = datagram.len().min(buffer.len());
             if let (Some(to), Some(datagram)) = (buffer.get_mut(..len), datagram.get(..len)) {
                 to.copy_from_slice(datagram);
             }
-            Received::new(from, len, datagram.len() + cut_off, at)
+            Received::new(from, len, datagram.len() + missing, at)
         })?;
         self.incoming.passed += 1;
         Some(out)
@@ -467,9 +471,9 @@ fn as_it_leaves<'d>(delivery: &Delivery, datagram: &'d [u8], scratch: &'d mut Ve
     }
     scratch.clear();
     scratch.extend_from_slice(datagram);
-    delivery.damage(scratch)
+    delivery.apply_to(scratch)
 }
 
 const MOST_PEERS: usize = 1024;
-/// So many datagrams are still looked at once the time is up, to find one that passes.
+/// Datagrams that are still looked at once the time is up, to find one that passes.
 const MOST_OVERDUE: u32 = 64;

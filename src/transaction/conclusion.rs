@@ -167,7 +167,7 @@ impl Conclusion {
         let ends = match rule {
             OnUnreachable::KeepTrying => false,
             OnUnreachable::FailFast => attempts > 0,
-            OnUnreachable::FailAfter(most) => attempts >= most.max(1),
+            OnUnreachable::FailAfter(most) => attempts >= most.get(),
         };
         if ends && self.state == State::Open {
             self.failure = Some(if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable });

@@ -46,7 +46,10 @@ struct Report {
 }
 
 impl RequestError {
-    pub(crate) fn new(failure: Failure, transaction: &Transaction<impl ReplyMatcher>, now: Timestamp) -> Self {
+    /// The error of a transaction that has failed: for a front of one's own, which asks
+    /// [`Transaction::next`] and was told [`Failed`](super::Next::Failed) at `now`.
+    #[must_use]
+    pub fn new(failure: Failure, transaction: &Transaction<impl ReplyMatcher>, now: Timestamp) -> Self {
         let report = Report {
             peer: transaction.peer(),
             failure,

@@ -30,6 +30,7 @@ mod transaction;
 
 pub use error::RequestError;
 pub use matching::{AnyReply, Identity, Match, ReplyMatcher, TransactionId, any_reply, transaction_id};
+#[cfg(feature = "std")]
 pub(crate) use observer::Observer;
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
 pub use request::Request;

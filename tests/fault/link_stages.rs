@@ -185,7 +185,7 @@ fn datagrams_with_fewer_bits_than_asked_are_all_flipped() {
     assert!(only(&link.transmit(at(0), b"")).flips.as_slice().is_empty());
     assert_eq!(link.stats().corrupted, 0);
     let copy = only(&link.transmit(at(0), b"\x5a"));
-    assert_eq!(copy.damage(&mut [0x5a]), &[0xa5]);
+    assert_eq!(copy.apply_to(&mut [0x5a]), &[0xa5]);
     // What is cut cannot be flipped; every flip shows in what is left.
     let cut = Impairments::NONE.with_corrupt(corrupt.bits(3).unwrap()).with_truncate(Truncate::new(Probability::ONE));
     let mut link = Link::new(cut, Seed::new(2));
@@ -408,7 +408,7 @@ fn what_the_script_does_chance_does_not_do_again() {
 /// The numbers of the bits in which a damaged copy differs from what is left of the original.
 fn differing(copy: &Delivery, original: &[u8]) -> Vec<u32> {
     let mut bytes = original.to_vec();
-    let damaged = copy.damage(&mut bytes);
+    let damaged = copy.apply_to(&mut bytes);
     assert_eq!(damaged.len(), copy.len);
     let bit = |bytes: &[u8], bit: u32| bytes[bit as usize / 8] >> (7 - bit % 8) & 1;
     (0..8 * copy.len as u32).filter(|&n| bit(damaged, n) != bit(original, n)).collect()

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use udp_retry::fault::{Profile, Rule, Script};
@@ -111,19 +112,17 @@ fn complaint_4_a_refused_port_waited_out_the_full_timer() {
     let on_receive = |on_unreachable| ended(on_unreachable, ms(20), ms(0));
     assert_eq!(on_receive(OnUnreachable::KeepTrying), (5, 3100), "the full timer, for whoever wants it");
     assert_eq!(on_receive(OnUnreachable::FailFast), (1, 20));
-    assert_eq!(on_receive(OnUnreachable::FailAfter(2)), (2, 120));
-    assert_eq!(on_receive(OnUnreachable::FailAfter(3)), (3, 320));
+    assert_eq!(on_receive(fail_after(2)), (2, 120));
+    assert_eq!(on_receive(fail_after(3)), (3, 320));
     // The error of transmission 1 shows on the send of number 2, which is issued again and is the last one.
     let on_send = |on_unreachable| ended(on_unreachable, ms(102), ms(5));
     assert_eq!(on_send(OnUnreachable::FailFast), (2, 105));
-    assert_eq!(on_send(OnUnreachable::FailAfter(2)), (2, 207));
+    assert_eq!(on_send(fail_after(2)), (2, 207));
 
     // The same port in a network, and a naive client that takes the error for the end whatever comes.
     let (mut naive, ..) = worlds(|net| path(net, "delay 10ms", "delay 10ms"));
     assert_eq!((naive.request(b"x"), naive.transport.now()), (Err("crashed"), at(20)));
-    for (on_unreachable, transmissions, elapsed) in
-        [(OnUnreachable::FailFast, 1, 20), (OnUnreachable::FailAfter(2), 2, 120)]
-    {
+    for (on_unreachable, transmissions, elapsed) in [(OnUnreachable::FailFast, 1, 20), (fail_after(2), 2, 120)] {
         let net = world(|net| path(net, "delay 10ms", "delay 10ms"));
         let builder = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN);
         let error = builder.on_unreachable(on_unreachable).over(connect(&net)).request(b"x").unwrap_err();
@@ -135,7 +134,7 @@ fn complaint_4_a_refused_port_waited_out_the_full_timer() {
 #[test]
 fn complaint_4_again_where_the_system_knows_no_way_and_says_so_on_every_send() {
     for (on_unreachable, elapsed) in
-        [(OnUnreachable::FailFast, 0), (OnUnreachable::FailAfter(2), 100), (OnUnreachable::KeepTrying, 3100)]
+        [(OnUnreachable::FailFast, 0), (fail_after(2), 100), (OnUnreachable::KeepTrying, 3100)]
     {
         let nowhere = world(|_| {}).net.clone();
         let client = nowhere.host("10.9.9.9".parse().unwrap()).unwrap();
@@ -338,4 +337,8 @@ impl Transport for Dozing {
     fn renew(&mut self) -> Result<(), PathError> {
         self.inner.renew()
     }
+}
+
+fn fail_after(refusals: u32) -> OnUnreachable {
+    OnUnreachable::FailAfter(NonZeroU32::new(refusals).unwrap())
 }

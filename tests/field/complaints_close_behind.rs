@@ -6,6 +6,7 @@
 //! (`tests/allocations.rs`).
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use udp_retry::policy::{Backoff, Deviation, Jitter, RttEstimator};
@@ -158,7 +159,7 @@ fn a_client_that_was_told_to_go_away_sent_again_at_once() {
         sent_to_server(&net)
     };
     assert_eq!(refused(OnUnreachable::KeepTrying), [0, 100, 300, 700, 1500].map(at), "as if nothing had been said");
-    assert_eq!(refused(OnUnreachable::FailAfter(2)), [0, 100].map(at));
+    assert_eq!(refused(fail_after(2)), [0, 100].map(at));
     assert_eq!(refused(OnUnreachable::FailFast), [at(0)]);
 
     // By the server: push-back that names the request slows the client down, ends its retransmissions, or the request,
@@ -195,4 +196,8 @@ fn since_start(at: Timestamp) -> String {
         Duration::ZERO => "0s".into(),
         after => format!("{after:?}"),
     }
+}
+
+fn fail_after(refusals: u32) -> OnUnreachable {
+    OnUnreachable::FailAfter(NonZeroU32::new(refusals).unwrap())
 }

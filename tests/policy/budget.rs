@@ -12,6 +12,8 @@ use udp_retry::transaction::{Event, Failure, GiveUp, Next, Transaction};
 use udp_retry::transport::PathError;
 use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
 
+use crate::watchdog::{MINUTE, within};
+
 #[test]
 fn the_recommended_budget_starts_with_three_tokens_holds_ten_and_earns_three_tenths() {
     let budget = RetryBudget::default();
@@ -89,43 +91,47 @@ fn what_cannot_be_a_budget_is_refused_with_its_values() {
 
 #[test]
 fn two_threads_never_spend_one_token_twice() {
-    // P22
-    const ROUNDS: u64 = 50_000;
-    let budget = RetryBudget::new(1.0, 1, 0).unwrap();
-    let (barrier, won) = (Barrier::new(2), AtomicU64::new(0));
-    let race = |deposits: bool| {
-        for _ in 0..ROUNDS {
-            if deposits {
-                budget.deposit();
+    within(MINUTE, || {
+        // P22
+        const ROUNDS: u64 = 50_000;
+        let budget = RetryBudget::new(1.0, 1, 0).unwrap();
+        let (barrier, won) = (Barrier::new(2), AtomicU64::new(0));
+        let race = |deposits: bool| {
+            for _ in 0..ROUNDS {
+                if deposits {
+                    budget.deposit();
+                }
+                barrier.wait();
+                won.fetch_add(u64::from(budget.try_withdraw()), Ordering::Relaxed);
+                barrier.wait();
             }
-            barrier.wait();
-            won.fetch_add(u64::from(budget.try_withdraw()), Ordering::Relaxed);
-            barrier.wait();
-        }
-    };
-    thread::scope(|scope| {
-        scope.spawn(|| race(true));
-        scope.spawn(|| race(false));
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| race(true));
+            scope.spawn(|| race(false));
+        });
+        assert_eq!(won.into_inner(), ROUNDS);
     });
-    assert_eq!(won.into_inner(), ROUNDS);
 }
 
 #[test]
 fn no_deposit_is_lost_and_none_counted_twice_on_four_threads() {
-    const EACH: u64 = 100_000;
-    let budget = RetryBudget::new(0.3, u32::MAX, 0).unwrap();
-    let granted = AtomicU64::new(0);
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..EACH {
-                    budget.deposit();
-                    granted.fetch_add(u64::from(budget.try_withdraw()), Ordering::Relaxed);
-                }
-            });
-        }
+    within(MINUTE, || {
+        const EACH: u64 = 100_000;
+        let budget = RetryBudget::new(0.3, u32::MAX, 0).unwrap();
+        let granted = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..EACH {
+                        budget.deposit();
+                        granted.fetch_add(u64::from(budget.try_withdraw()), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(granted.into_inner() + drain(&budget), 4 * EACH * 3 / 10);
     });
-    assert_eq!(granted.into_inner() + drain(&budget), 4 * EACH * 3 / 10);
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod law;
 mod policy_construction;
 mod schedules;
 mod statistics;
+mod watchdog;

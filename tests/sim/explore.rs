@@ -13,6 +13,8 @@ use udp_retry::sim::{Choice, Fault, Outbox, SimNet, exhaust, explore};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::Transport;
 
+use crate::watchdog::{MINUTE, within};
+
 #[test]
 fn a_scenario_that_holds_is_run_for_every_seed() {
     let hashes = RefCell::new(BTreeSet::new());
@@ -104,32 +106,34 @@ fn what_fails_without_any_fault_and_what_faults_do_not_explain_are_told_apart() 
 
 #[test]
 fn the_environment_picks_one_seed_or_their_number() {
-    let inside = std::env::var_os("UDP_RETRY_TEST_INSIDE").is_some();
-    if inside {
-        let seeds = RefCell::new(Vec::new());
-        let runs = explore(100..103, |net| {
-            seeds.borrow_mut().push(net.trace_hash());
-            Ok::<_, String>(())
-        });
-        println!("ran {:?}: {:?}", runs.unwrap(), seeds.borrow());
-        return;
-    }
-    for (variable, value, said) in [
-        ("UDP_RETRY_SEED", "7", "ran 1: [7]"),
-        ("UDP_RETRY_SEEDS", "5", "ran 5: [100, 101, 102, 103, 104]"),
-        ("UDP_RETRY_SEEDS", "nonsense", "ran 3: [100, 101, 102]"),
-    ] {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "explore::the_environment_picks_one_seed_or_their_number", "--nocapture"])
-            .env_remove("UDP_RETRY_SEEDS")
-            .env_remove("UDP_RETRY_SEED")
-            .env("UDP_RETRY_TEST_INSIDE", "1")
-            .env(variable, value)
-            .output()
-            .unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        assert!(stdout.contains(said), "{variable}={value}: {stdout}");
-    }
+    within(MINUTE, || {
+        let inside = std::env::var_os("UDP_RETRY_TEST_INSIDE").is_some();
+        if inside {
+            let seeds = RefCell::new(Vec::new());
+            let runs = explore(100..103, |net| {
+                seeds.borrow_mut().push(net.trace_hash());
+                Ok::<_, String>(())
+            });
+            println!("ran {:?}: {:?}", runs.unwrap(), seeds.borrow());
+            return;
+        }
+        for (variable, value, said) in [
+            ("UDP_RETRY_SEED", "7", "ran 1: [7]"),
+            ("UDP_RETRY_SEEDS", "5", "ran 5: [100, 101, 102, 103, 104]"),
+            ("UDP_RETRY_SEEDS", "nonsense", "ran 3: [100, 101, 102]"),
+        ] {
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "explore::the_environment_picks_one_seed_or_their_number", "--nocapture"])
+                .env_remove("UDP_RETRY_SEEDS")
+                .env_remove("UDP_RETRY_SEED")
+                .env("UDP_RETRY_TEST_INSIDE", "1")
+                .env(variable, value)
+                .output()
+                .unwrap();
+            let stdout = String::from_utf8(output.stdout).unwrap();
+            assert!(stdout.contains(said), "{variable}={value}: {stdout}");
+        }
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use udp_retry::fault::{Direction, Profile, Rule, Script};
 use udp_retry::policy::{Backoff, Jitter};
-use udp_retry::sim::{Choice, Counterexample, Dose, SimNet, SimTransport, exhaust, explore};
+use udp_retry::sim::{Choice, Counterexample, Dose, SimError, SimNet, SimTransport, exhaust, explore};
 use udp_retry::transaction::ReplyMatcher;
 use udp_retry::transport::Transport;
 use udp_retry::{Impairments, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
@@ -220,20 +220,29 @@ fn an_id_that_is_used_again_is_a_wrong_reply_waiting_and_it_is_found() {
 /// Of two requests one arrives, and of two replies one: of four requests two, and of their replies one.
 #[test]
 fn one_loss_in_a_row_each_way_promises_a_reply_within_four_transmissions() {
-    let dose = Dose::at_most(64, 64).drops_in_a_row(1);
+    let dose = Dose::at_most(64, 64).unwrap().drops_in_a_row(1);
     assert_eq!(most_transmissions(HARSH, Some(dose)), Ok(4));
 }
 
 /// Of five requests three arrive; so of five replies in a row these three are sent, and two lost at most.
 #[test]
 fn two_faults_among_five_each_way_promise_a_reply_within_five_transmissions() {
-    let dose = Dose::at_most(2, 5);
+    let dose = Dose::at_most(2, 5).unwrap();
     assert_eq!(most_transmissions(HARSH, Some(dose)), Ok(5));
 }
 
 #[test]
+fn a_dose_looks_at_no_more_datagrams_than_it_remembers() {
+    assert!(Dose::at_most(1, 1).is_ok() && Dose::at_most(64, 64).is_ok() && Dose::at_most(u32::MAX, 64).is_ok());
+    assert_eq!(Dose::at_most(0, 0), Err(SimError::DoseWindow { window: 0, nearest: 1 }));
+    let error = Dose::at_most(3, 65).unwrap_err();
+    assert_eq!(error, SimError::DoseWindow { window: 65, nearest: 64 });
+    assert_eq!(error.to_string(), "a dose looks at 1 to 64 datagrams in a row, not at 65: the nearest is 64");
+}
+
+#[test]
 fn one_loss_more_breaks_either_promise() {
-    for dose in [Dose::at_most(64, 64).drops_in_a_row(2), Dose::at_most(3, 5)] {
+    for dose in [Dose::at_most(64, 64).unwrap().drops_in_a_row(2), Dose::at_most(3, 5).unwrap()] {
         let failure = most_transmissions(HARSH, Some(dose)).unwrap_err();
         assert!(failure.error.contains("no reply"), "{failure}");
     }
@@ -277,7 +286,7 @@ fn most_transmissions(both_ways: &str, dose: Option<Dose>) -> Result<u32, Counte
 /// What a dose lets through it lets through whole and once, and it may be as late as any other.
 #[test]
 fn a_dose_without_faults_is_a_path_with_its_delays_alone() {
-    let none = Dose::at_most(0, 1);
+    let none = Dose::at_most(0, 1).unwrap();
     let both_ways = "loss 50%; duplicate 50%; truncate 50%; corrupt 50%; delay 20ms ~10ms";
     assert_eq!(most_transmissions(both_ways, Some(none)), Ok(1));
 }

@@ -12,115 +12,134 @@ use udp_retry::transaction::Failure;
 use udp_retry::transport::Transport;
 use udp_retry::{ConnectedUdp, ReliableRequester, any_reply, transaction_id};
 
+use crate::watchdog::{MINUTE, within};
+
 #[test]
 fn a_port_of_the_callers_choice_stays() {
-    for host in ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"] {
-        let mut pair = Pair::new(chosen(host));
-        let chosen = pair.transport.local_addr();
-        for _ in 0..3 {
-            pair.replace();
-            assert_eq!(pair.transport.local_addr(), chosen, "{host}");
-            assert_eq!(pair.speak(), chosen, "{host}");
+    within(MINUTE, || {
+        for host in ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"] {
+            let mut pair = Pair::new(chosen(host));
+            let chosen = pair.transport.local_addr();
+            for _ in 0..3 {
+                pair.replace();
+                assert_eq!(pair.transport.local_addr(), chosen, "{host}");
+                assert_eq!(pair.speak(), chosen, "{host}");
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn an_address_without_a_port_stays_too_and_the_port_is_a_new_one() {
-    for host in ["127.0.0.2", "127.0.0.1", "::1"] {
-        let mut pair = Pair::new(UdpSocket::bind((host, 0)).unwrap());
-        let mut ports = vec![pair.transport.local_addr().port()];
-        for _ in 0..8 {
-            pair.replace();
-            let from = pair.speak();
-            assert_eq!((from.ip().to_string(), pair.transport.local_addr()), (host.to_owned(), from));
-            ports.push(from.port());
+    within(MINUTE, || {
+        for host in ["127.0.0.2", "127.0.0.1", "::1"] {
+            let mut pair = Pair::new(UdpSocket::bind((host, 0)).unwrap());
+            let mut ports = vec![pair.transport.local_addr().port()];
+            for _ in 0..8 {
+                pair.replace();
+                let from = pair.speak();
+                assert_eq!((from.ip().to_string(), pair.transport.local_addr()), (host.to_owned(), from));
+                ports.push(from.port());
+            }
+            ports.sort_unstable();
+            ports.dedup();
+            assert!(ports.len() > 4, "{host}: {ports:?}");
         }
-        ports.sort_unstable();
-        ports.dedup();
-        assert!(ports.len() > 4, "{host}: {ports:?}");
-    }
+    });
 }
 
 #[test]
 fn whoever_speaks_to_a_mapped_address_still_does() {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let socket = UdpSocket::bind("[::]:0").unwrap();
-    socket.connect(("::ffff:127.0.0.1", server.local_addr().unwrap().port())).unwrap();
-    set_fragmentation(&socket, Fragmentation::Forbidden).unwrap();
-    server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let mut pair = Pair { server, transport: ConnectedUdp::from_socket(socket).unwrap() };
-    for _ in 0..3 {
-        pair.replace();
-        pair.speak();
-        assert_eq!(fragmentation(pair.transport.as_socket()).unwrap(), Fragmentation::Forbidden);
-    }
+    within(MINUTE, || {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind("[::]:0").unwrap();
+        socket.connect(("::ffff:127.0.0.1", server.local_addr().unwrap().port())).unwrap();
+        set_fragmentation(&socket, Fragmentation::Forbidden).unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut pair = Pair { server, transport: ConnectedUdp::from_socket(socket).unwrap() };
+        for _ in 0..3 {
+            pair.replace();
+            pair.speak();
+            assert_eq!(fragmentation(pair.transport.as_socket()).unwrap(), Fragmentation::Forbidden);
+        }
+    });
 }
 
 #[test]
 fn every_setting_stays() {
-    for host in ["0.0.0.0", "::1"] {
-        let mut pair = Pair::new(UdpSocket::bind((host, 0)).unwrap());
-        let usual = settings(pair.transport.as_socket());
-        change_all(pair.transport.as_socket(), host.contains(':'));
-        let changed = settings(pair.transport.as_socket());
-        for ((name, usual), (_, changed)) in usual.iter().zip(&changed) {
-            assert!(usual != changed || usual == ABSENT, "{name} must differ from what is usual: {usual}");
+    within(MINUTE, || {
+        for host in ["0.0.0.0", "::1"] {
+            let mut pair = Pair::new(UdpSocket::bind((host, 0)).unwrap());
+            let usual = settings(pair.transport.as_socket());
+            change_all(pair.transport.as_socket(), host.contains(':'));
+            let changed = settings(pair.transport.as_socket());
+            for ((name, usual), (_, changed)) in usual.iter().zip(&changed) {
+                assert!(usual != changed || usual == ABSENT, "{name} must differ from what is usual: {usual}");
+            }
+            // The second one takes them over from a socket that took them over itself.
+            for _ in 0..3 {
+                pair.replace();
+                pair.speak();
+                assert_eq!(settings(pair.transport.as_socket()), changed, "{host}");
+            }
         }
-        // The second one takes them over from a socket that took them over itself.
-        for _ in 0..3 {
-            pair.replace();
-            pair.speak();
-            assert_eq!(settings(pair.transport.as_socket()), changed, "{host}");
-        }
-    }
+    });
 }
 
 #[test]
 fn usual_settings_stay_the_usual_ones() {
-    for host in ["0.0.0.0", "::"] {
-        let mut pair = Pair::new(UdpSocket::bind((host, 0)).unwrap());
-        let usual = settings(pair.transport.as_socket());
-        pair.replace();
-        pair.speak();
-        assert_eq!(settings(pair.transport.as_socket()), usual, "{host}");
-    }
+    within(MINUTE, || {
+        for host in ["0.0.0.0", "::"] {
+            let mut pair = Pair::new(UdpSocket::bind((host, 0)).unwrap());
+            let usual = settings(pair.transport.as_socket());
+            pair.replace();
+            pair.speak();
+            assert_eq!(settings(pair.transport.as_socket()), usual, "{host}");
+        }
+    });
 }
 
 #[test]
 fn every_fragmentation_mode_stays() {
-    for host in ["127.0.0.1", "::1"] {
-        let mut pair = Pair::new(UdpSocket::bind((host, 0)).unwrap());
-        for mode in
-            [Fragmentation::Forbidden, Fragmentation::Allowed, Fragmentation::Probing, Fragmentation::ByEstimate]
-        {
-            set_fragmentation(pair.transport.as_socket(), mode).unwrap();
-            pair.replace();
-            pair.speak();
-            assert_eq!(fragmentation(pair.transport.as_socket()).unwrap(), mode, "{host}");
+    within(MINUTE, || {
+        for host in ["127.0.0.1", "::1"] {
+            let mut pair = Pair::new(UdpSocket::bind((host, 0)).unwrap());
+            for mode in
+                [Fragmentation::Forbidden, Fragmentation::Allowed, Fragmentation::Probing, Fragmentation::ByEstimate]
+            {
+                set_fragmentation(pair.transport.as_socket(), mode).unwrap();
+                pair.replace();
+                pair.speak();
+                assert_eq!(fragmentation(pair.transport.as_socket()).unwrap(), mode, "{host}");
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn a_chosen_port_that_cannot_be_renewed_still_cannot() {
-    let mut pair = Pair::new(chosen("127.0.0.1"));
-    let chosen = pair.transport.local_addr();
-    let handle = pair.transport.cancel_handle().unwrap();
-    let mut requester = ReliableRequester::builder(any_reply()).over(pair.transport);
-    handle.cancel();
-    for _ in 0..2 {
-        assert!(matches!(requester.request(b"time?").unwrap_err().failure(), Failure::Cancelled | Failure::Local(_)));
-    }
-    assert!(matches!(requester.request(b"time?").unwrap_err().failure(), Failure::Local(_)));
-    // With an id it is of use again.
-    let transport = requester.into_transport();
-    assert_eq!(transport.local_addr(), chosen);
-    let mut requester = ReliableRequester::builder(transaction_id(0..4)).over(transport);
-    handle.cancel();
-    assert_eq!(requester.request(b"0001").unwrap_err().failure(), Failure::Cancelled);
-    pair.transport = requester.into_transport();
-    assert_eq!(pair.speak(), chosen);
+    within(MINUTE, || {
+        let mut pair = Pair::new(chosen("127.0.0.1"));
+        let chosen = pair.transport.local_addr();
+        let handle = pair.transport.cancel_handle().unwrap();
+        let mut requester = ReliableRequester::builder(any_reply()).over(pair.transport);
+        handle.cancel();
+        for _ in 0..2 {
+            assert!(matches!(
+                requester.request(b"time?").unwrap_err().failure(),
+                Failure::Cancelled | Failure::Local(_)
+            ));
+        }
+        assert!(matches!(requester.request(b"time?").unwrap_err().failure(), Failure::Local(_)));
+        // With an id it is of use again.
+        let transport = requester.into_transport();
+        assert_eq!(transport.local_addr(), chosen);
+        let mut requester = ReliableRequester::builder(transaction_id(0..4)).over(transport);
+        handle.cancel();
+        assert_eq!(requester.request(b"0001").unwrap_err().failure(), Failure::Cancelled);
+        pair.transport = requester.into_transport();
+        assert_eq!(pair.speak(), chosen);
+    });
 }
 
 /// A server, and a client's end that is connected to it.

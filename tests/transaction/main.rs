@@ -13,3 +13,5 @@ mod spans;
 mod timer_properties;
 mod transaction_properties;
 mod waits;
+mod watchdog;
+mod wire_captures;

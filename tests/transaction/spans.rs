@@ -16,6 +16,7 @@ use udp_retry::requester::Builder;
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, Seed, transaction_id};
 
 use crate::scripted::{Scripted, ms, refused, reply};
+use crate::watchdog::{MINUTE, within};
 
 #[test]
 fn a_reply_is_a_span_with_its_events_that_is_closed_when_it_came() {
@@ -134,33 +135,35 @@ fn being_watched_changes_no_schedule() {
 
 #[test]
 fn spans_of_two_threads_do_not_mix() {
-    let recorder = Arc::new(Recorder::new(Level::TRACE));
-    let threads = [3, 5].map(|takes| {
-        let recorder = recorder.clone();
-        thread::spawn(move || {
-            with_default(recorder, || {
-                let mut requester = builder().over(Scripted::echo(ms(takes)));
-                for _ in 0..200 {
-                    requester.request(PING).unwrap();
-                }
-            });
-            (thread::current().id(), takes)
-        })
-    });
-    let threads = threads.map(|thread| thread.join().unwrap());
-    let lines = std::mem::take(&mut *recorder.lines.lock().unwrap());
-    for (thread, takes) in threads {
-        let own: Vec<_> = lines.iter().filter(|(by, _)| *by == thread).map(|(_, line)| line).collect();
-        for request in own.chunks(9) {
-            let (id, _) = request[0].split_once(": DEBUG").unwrap();
-            let replied = format!("{id}: TRACE udp_retry <-- reply at_us={takes}000");
-            assert_eq!(*request[3], replied);
-            assert!(request.iter().all(|line| line.starts_with(&format!("{id}: "))), "{request:#?}");
-            assert!(request[8].ends_with("close"));
+    within(MINUTE, || {
+        let recorder = Arc::new(Recorder::new(Level::TRACE));
+        let threads = [3, 5].map(|takes| {
+            let recorder = recorder.clone();
+            thread::spawn(move || {
+                with_default(recorder, || {
+                    let mut requester = builder().over(Scripted::echo(ms(takes)));
+                    for _ in 0..200 {
+                        requester.request(PING).unwrap();
+                    }
+                });
+                (thread::current().id(), takes)
+            })
+        });
+        let threads = threads.map(|thread| thread.join().unwrap());
+        let lines = std::mem::take(&mut *recorder.lines.lock().unwrap());
+        for (thread, takes) in threads {
+            let own: Vec<_> = lines.iter().filter(|(by, _)| *by == thread).map(|(_, line)| line).collect();
+            for request in own.chunks(9) {
+                let (id, _) = request[0].split_once(": DEBUG").unwrap();
+                let replied = format!("{id}: TRACE udp_retry <-- reply at_us={takes}000");
+                assert_eq!(*request[3], replied);
+                assert!(request.iter().all(|line| line.starts_with(&format!("{id}: "))), "{request:#?}");
+                assert!(request[8].ends_with("close"));
+            }
+            assert_eq!(own.len(), 200 * 9);
         }
-        assert_eq!(own.len(), 200 * 9);
-    }
-    assert_eq!(lines.len(), 400 * 9);
+        assert_eq!(lines.len(), 400 * 9);
+    });
 }
 
 /// What a subscriber of this level is told of it.

@@ -1,7 +1,6 @@
 use core::{fmt, slice};
 
 use crate::fault::impairment::damage::Flips;
-use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::script::MOST_COPIES;
 use crate::size::Plpmtu;
 use crate::time::Timestamp;
@@ -14,7 +13,7 @@ pub enum Fate {
     Delivered(Deliveries),
     /// It does not.
     Dropped(DropCause),
-    /// It does not, and whoever sent it on this host is told that so many bytes would fit.
+    /// It does not; a sender on this host is informed of the largest payload that would fit.
     TooBig {
         /// The largest payload.
         limit: Plpmtu,
@@ -50,20 +49,23 @@ pub struct Deliveries {
 pub struct Delivery {
     /// When it arrives.
     pub at: Timestamp,
-    /// Bytes that are left of it.
+    /// How many bytes are left of it.
     pub len: usize,
     /// The bits that flipped.
     pub flips: Flips,
 }
 
+#[cfg(any(test, feature = "sim"))]
 impl Fate {
-    /// What becomes of a datagram where nothing is lost, doubled or damaged: it takes the mean delay.
-    pub(crate) fn plain(now: Timestamp, impairments: &Impairments, len: usize) -> Self {
+    /// The fate of a datagram where nothing is lost, duplicated or damaged: it takes the mean delay.
+    #[cfg(feature = "sim")]
+    pub(crate) fn plain(now: Timestamp, impairments: &crate::fault::Impairments, len: usize) -> Self {
         let delay = impairments.delay().map(|model| model.law().mean()).unwrap_or_default();
         Self::Delivered(Deliveries::one(Delivery::whole(now.after(delay), len)))
     }
 
     /// Whether it arrives once and whole, as the plain one does.
+    #[cfg(feature = "sim")]
     pub(crate) fn is_harmless(&self, plain: &Self) -> bool {
         match (self, plain) {
             (Self::Delivered(copies), Self::Delivered(whole)) => match (copies.as_slice(), whole.as_slice()) {
@@ -74,7 +76,7 @@ impl Fate {
         }
     }
 
-    /// All of them, so much later.
+    /// All copies, `by` later.
     pub(crate) fn late(copies: &Deliveries, by: core::time::Duration) -> Self {
         let mut late = *copies;
         for copy in late.as_mut_slice() {
@@ -84,6 +86,7 @@ impl Fate {
     }
 
     /// The plain fate, at this one's time if it has one.
+    #[cfg(feature = "sim")]
     pub(crate) fn healed(&self, plain: &Self) -> Self {
         match (self, plain) {
             (Self::Delivered(copies), Self::Delivered(whole)) => match (copies.as_slice(), whole.as_slice()) {
@@ -137,7 +140,7 @@ impl Deliveries {
     }
 }
 
-// The places that hold no copy are nobody's business.
+// By the copies that there are: what the other places hold means nothing.
 impl PartialEq for Deliveries {
     fn eq(&self, other: &Self) -> bool {
         self.as_slice() == other.as_slice()
@@ -162,18 +165,19 @@ impl<'a> IntoIterator for &'a Deliveries {
 }
 
 impl Delivery {
-    /// Of a datagram that nothing happened to.
+    /// The one copy of a datagram that nothing happened to.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn whole(at: Timestamp, len: usize) -> Self {
         Self { at, len, flips: Flips::default() }
     }
 
-    /// Whether nothing was done to a datagram of so many bytes, so that it can go on without a copy.
+    /// Whether nothing was done to a datagram of `len` bytes, so that it can be passed on without being copied.
     pub(crate) fn is_whole(&self, len: usize) -> bool {
         self.len == len && self.flips.as_slice().is_empty()
     }
 
-    /// Does to a copy of the datagram what the link did: gives back what is left of it, with its bits flipped.
-    pub fn damage<'d>(&self, datagram: &'d mut [u8]) -> &'d mut [u8] {
+    /// Does to a copy of the datagram what the link decided: returns what is left of it, with its bits flipped.
+    pub fn apply_to<'d>(&self, datagram: &'d mut [u8]) -> &'d mut [u8] {
         let len = self.len.min(datagram.len());
         let left = datagram.get_mut(..len).unwrap_or_default();
         self.flips.apply(left);

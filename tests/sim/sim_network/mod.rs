@@ -50,9 +50,10 @@ fn hear(transport: &mut SimTransport, until: Timestamp) -> Option<(Vec<u8>, Time
 
 #[track_caller]
 fn balanced(net: &SimNet) {
-    let NetStats { sent, cut, dropped, delivered, duplicates, arrived, lost_on_arrival, in_flight, unsent, .. } =
-        net.stats();
-    assert_eq!(sent + duplicates, cut + dropped + delivered, "{net:?}");
+    let NetStats {
+        sent, partitioned, dropped, delivered, duplicates, arrived, lost_on_arrival, in_flight, unsent, ..
+    } = net.stats();
+    assert_eq!(sent + duplicates, partitioned + dropped + delivered, "{net:?}");
     net.run_to_the_end(net.now().after(Duration::from_secs(60)));
     let NetStats { arrived: later, lost_on_arrival: lost, .. } = net.stats();
     assert!(later + lost >= arrived + lost_on_arrival && in_flight < 10_000 && unsent == 0, "{net:?}");

@@ -103,11 +103,11 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
     })
     .unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
-    let mut timer = |cut: u64| {
-        let (before, sent) = (heard.get(), net.stats().cut);
+    let mut timer = |partitioned: u64| {
+        let (before, sent) = (heard.get(), net.stats().partitioned);
         transport.send(0, b"x").unwrap();
         let answered = hear(&mut transport, net.now()).is_some();
-        assert_eq!(net.stats().cut - sent, cut);
+        assert_eq!(net.stats().partitioned - sent, partitioned);
         (heard.get() - before, answered)
     };
     assert_eq!(timer(0), (1, true));

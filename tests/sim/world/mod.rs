@@ -82,7 +82,7 @@ impl World {
     /// Every datagram is accounted for, also while some are on their way.
     pub(crate) fn conserves(&self) -> Verdict {
         let stats = self.net.stats();
-        let (entered, left) = (stats.sent + stats.duplicates, stats.cut + stats.dropped + stats.delivered);
+        let (entered, left) = (stats.sent + stats.duplicates, stats.partitioned + stats.dropped + stats.delivered);
         ensure!(entered == left, "datagrams appear or vanish on the links: {stats:?}");
         let found = stats.arrived + stats.lost_on_arrival + stats.discarded;
         // Refusals are on their way too.

@@ -1,5 +1,6 @@
 //! News that is taken for a verdict, where the caller wants it so.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use udp_retry::transaction::{Execution, Failure, GiveUp, OnUnreachable};
@@ -21,10 +22,9 @@ fn whoever_cannot_wait_fails_with_the_first_refusal_or_the_nth() {
     for (on_unreachable, error, failure, transmissions, elapsed) in [
         (OnUnreachable::FailFast, PathError::Refused, Failure::Refused, 1, 1),
         (OnUnreachable::FailFast, PathError::Unreachable, Failure::Unreachable, 1, 1),
-        (OnUnreachable::FailAfter(0), PathError::Refused, Failure::Refused, 1, 1),
-        (OnUnreachable::FailAfter(1), PathError::Refused, Failure::Refused, 1, 1),
-        (OnUnreachable::FailAfter(3), PathError::Refused, Failure::Refused, 3, 301),
-        (OnUnreachable::FailAfter(9), PathError::Refused, Failure::Refused, 5, 3100),
+        (fail_after(1), PathError::Refused, Failure::Refused, 1, 1),
+        (fail_after(3), PathError::Refused, Failure::Refused, 3, 301),
+        (fail_after(9), PathError::Refused, Failure::Refused, 5, 3100),
         // Of other errors it says nothing.
         (OnUnreachable::FailFast, PathError::Denied, Failure::TimedOut(GiveUp::Unanswered), 5, 3100),
     ] {
@@ -108,4 +108,8 @@ fn a_refusal_that_may_be_of_an_earlier_request_is_no_proof_that_this_one_was_not
 fn failing(world: Scripted, on_unreachable: OnUnreachable) -> ReliableRequester<Scripted> {
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
     builder.on_unreachable(on_unreachable).over(world)
+}
+
+fn fail_after(refusals: u32) -> OnUnreachable {
+    OnUnreachable::FailAfter(NonZeroU32::new(refusals).unwrap())
 }

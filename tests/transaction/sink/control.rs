@@ -8,29 +8,32 @@ use udp_retry::{Impairments, LossySink, Seed};
 
 use super::{always, assert_balanced, echo, everything, heard, replies, requests, script, sent};
 use crate::scripted::{at_ms, ms};
+use crate::watchdog::{MINUTE, within};
 
 #[test]
 fn a_control_changes_a_sink_in_another_thread_and_the_links_go_on() {
-    fn thread_safe<T: Send + Sync>(_: &T) {}
-    let mut sink = LossySink::at_client(echo(), requests(Impairments::NONE), Seed::new(1));
-    let control = sink.control();
-    thread_safe(&control);
-    sink.send(0, b"x").unwrap();
-    std::thread::scope(|scope| scope.spawn(|| control.clone().set(Direction::ToServer, always())).join()).unwrap();
-    assert_eq!(control.profile(), requests(always()));
-    sink.send(0, b"x").unwrap();
-    assert_eq!((sink.get_ref().left, sent(&sink).fates.dropped.loss), (1, 1));
-    // The links count on: a script knows the third datagram as the third.
-    control.set_profile(requests(script([(3, Rule::Drop)])));
-    for _ in 0..2 {
+    within(MINUTE, || {
+        fn thread_safe<T: Send + Sync>(_: &T) {}
+        let mut sink = LossySink::at_client(echo(), requests(Impairments::NONE), Seed::new(1));
+        let control = sink.control();
+        thread_safe(&control);
         sink.send(0, b"x").unwrap();
-    }
-    assert_eq!((sink.get_ref().left, sent(&sink).fates.dropped.script), (2, 1));
-    // Each direction by itself.
-    control.set_profile(replies(always()));
-    sink.send(0, b"x").unwrap();
-    assert_eq!((sink.get_ref().left, sink.recv_until(&mut [0; 8], at_ms(50))), (3, Ok(None)));
-    assert_eq!(heard(&sink).fates.dropped.loss, 3);
+        std::thread::scope(|scope| scope.spawn(|| control.clone().set(Direction::ToServer, always())).join()).unwrap();
+        assert_eq!(control.profile(), requests(always()));
+        sink.send(0, b"x").unwrap();
+        assert_eq!((sink.get_ref().left, sent(&sink).fates.dropped.loss), (1, 1));
+        // The links count on: a script knows the third datagram as the third.
+        control.set_profile(requests(script([(3, Rule::Drop)])));
+        for _ in 0..2 {
+            sink.send(0, b"x").unwrap();
+        }
+        assert_eq!((sink.get_ref().left, sent(&sink).fates.dropped.script), (2, 1));
+        // Each direction by itself.
+        control.set_profile(replies(always()));
+        sink.send(0, b"x").unwrap();
+        assert_eq!((sink.get_ref().left, sink.recv_until(&mut [0; 8], at_ms(50))), (3, Ok(None)));
+        assert_eq!(heard(&sink).fates.dropped.loss, 3);
+    });
 }
 
 #[test]

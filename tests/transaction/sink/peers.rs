@@ -147,7 +147,7 @@ proptest! {
 fn note(expected: &mut Vec<(Timestamp, Vec<u8>)>, fate: Fate, datagram: &[u8]) {
     if let Fate::Delivered(deliveries) = fate {
         expected
-            .extend(deliveries.iter().map(|copy: &Delivery| (copy.at, copy.damage(&mut datagram.to_vec()).to_vec())));
+            .extend(deliveries.iter().map(|copy: &Delivery| (copy.at, copy.apply_to(&mut datagram.to_vec()).to_vec())));
     }
 }
 

@@ -1,0 +1,45 @@
+//! A request by way of a network stack of one's own, without the standard library.
+#![no_std]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Next, Transaction, TransactionId};
+use udp_retry::transport::PathError;
+use udp_retry::{RequestError, RetryBudget, RetryPolicy, Seed, transaction_id};
+
+/// What a stack for microcontrollers offers.
+pub trait Stack {
+    fn now(&self) -> Timestamp;
+    fn send(&mut self, datagram: &[u8]) -> Result<(), PathError>;
+    /// A datagram, or nothing until then.
+    fn receive(&mut self, until: Timestamp) -> Option<Vec<u8>>;
+    fn random(&mut self) -> u64;
+}
+
+/// Asks until the reply is there or the schedule is over.
+pub fn ask(stack: &mut impl Stack, budget: &RetryBudget, request: &[u8]) -> Result<Vec<u8>, RequestError> {
+    let mut transaction: Transaction<TransactionId> =
+        Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_budget(budget.clone());
+    transaction.start(request, stack.now(), Seed::new(stack.random()));
+    let mut reply = Vec::new();
+    loop {
+        let now = stack.now();
+        match transaction.next(now) {
+            Next::Transmit => match stack.send(transaction.datagram()) {
+                Ok(()) => transaction.on_transmitted(now),
+                Err(error) => transaction.on_not_transmitted(now, error),
+            },
+            Next::WaitUntil(until) => {
+                if let Some(datagram) = stack.receive(until) {
+                    transaction.on_datagram(stack.now(), &datagram, datagram.len());
+                    reply = datagram;
+                }
+            }
+            Next::Done => return Ok(reply),
+            Next::Failed(failure) => return Err(RequestError::new(failure, &transaction, now)),
+        }
+    }
+}
