@@ -374,8 +374,13 @@ fn a_server_whose_output_nobody_reads_any_more_ends_quietly() {
         let port = free_port();
         let mut server = Running::start_unread(words[0], &[words[1], "127.0.0.1", "-p", &port.to_string()]);
         let mut stdout = server.child.stdout.take().unwrap();
-        stdout.read_exact(&mut [0]).unwrap();
-        drop(stdout);
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let read = stdout.read_exact(&mut [0]);
+            drop(stdout);
+            tell.send(read)
+        });
+        told.recv_timeout(PATIENCE).unwrap().unwrap();
         // More than once: a process that starts elsewhere at this moment may hold the pipe open a little longer.
         while server.child.try_wait().unwrap().is_none() && server.started.elapsed() < PATIENCE {
             socket().send_to(b"anybody?", ("127.0.0.1", port)).unwrap();

@@ -1,16 +1,7 @@
-//! The operating system, for real: sockets, cancellation, errors, path MTU and system calls, in part in network
-//! namespaces.
+//! The operating system, for real, as any user: sockets, their options, waits and cancellation.
 
-mod again;
-mod built;
 mod cancel;
 mod cancel_settings;
-mod full_buffer;
-mod inside;
 mod loopback;
-mod lost_way;
-mod netns;
 mod socket_options;
-mod system_calls;
-mod system_errors;
 mod watchdog;

@@ -120,6 +120,6 @@ fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut text = Vec::new();
         pipe.read_to_end(&mut text).unwrap();
-        String::from_utf8_lossy(&text).into_owned()
+        String::from_utf8(text).unwrap()
     })
 }

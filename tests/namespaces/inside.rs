@@ -1,4 +1,4 @@
-//! Runs a test again inside network namespaces of its own, which `tests/netns-pmtu.sh` builds and removes (its head
+//! Runs a test again inside network namespaces of its own, which `tests/namespaces/netns-pmtu.sh` builds and removes (its head
 //! draws them). That takes Linux, root and iproute2; elsewhere the test is skipped and says so, and with
 //! `UDP_RETRY_REQUIRE_ALL` set that is a failure.
 #![cfg(target_os = "linux")]
@@ -36,7 +36,7 @@ impl Inside {
             let device = there("PM_PREFIX") + neighbour;
             return Some(Self { test, server4: there("PM_SERVER4"), server6: there("PM_SERVER6"), device });
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/netns-pmtu.sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/namespaces/netns-pmtu.sh");
         let output = Command::new("bash")
             .arg(script)
             .args(["run", "-t", "30", topology, "--"])

@@ -1,7 +1,7 @@
 //! What the system says of a datagram, for real and on Linux: which `PathError` it becomes on a send and on a receive,
 //! how a request ends that meets nothing else, and that the same request succeeds once the cause is gone.
 //!
-//! Routes, policies and routers are those of network namespaces (`tests/system/inside.rs`).
+//! Routes, policies and routers are those of network namespaces (`tests/namespaces/inside.rs`).
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::disallowed_types,

@@ -1,5 +1,5 @@
 //! Path MTU, refusals and broadcast over real routers: each test runs again inside network namespaces of its own,
-//! built and removed by `tests/netns-pmtu.sh` (its head draws the topologies). That takes Linux, root and
+//! built and removed by `tests/namespaces/netns-pmtu.sh` (its head draws the topologies). That takes Linux, root and
 //! iproute2; elsewhere the tests are skipped and say so, and with `UDP_RETRY_REQUIRE_ALL` set that is a failure.
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "a server in another namespace takes real time to start")]
