@@ -12,6 +12,8 @@
 
 mod backoff;
 mod budget;
+mod chain;
+mod deviation;
 mod error;
 mod fixed;
 mod jitter;
@@ -22,9 +24,10 @@ mod schedule;
 
 pub use backoff::Backoff;
 pub use budget::RetryBudget;
+pub use deviation::Deviation;
 pub use error::PolicyError;
 pub use jitter::Jitter;
 pub use presets::Preset;
 pub use retry_policy::{LastWait, RetryPolicy};
 pub use rtt::RttEstimator;
-pub use schedule::{Deviation, Schedule, Window};
+pub use schedule::{Schedule, Window};
