@@ -119,7 +119,7 @@ fn main() -> ExitCode {
 }
 
 fn profiles() -> Outcome {
-    let lines = Profile::NAMES.into_iter().filter_map(|name| Profile::named(name).map(|profile| (name, profile)));
+    let lines = Profile::NAMES.iter().filter_map(|&name| Profile::named(name).map(|profile| (name, profile)));
     let lines = lines.flat_map(|(name, profile)| {
         [(name, Direction::ToServer), ("", Direction::ToClient)]
             .map(|(name, way)| format!("{name:<15}{}  {}", way.as_str(), profile.direction(way)))

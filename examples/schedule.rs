@@ -110,10 +110,10 @@ fn main() -> ExitCode {
 }
 
 fn list() -> Outcome {
-    let lines = Preset::ALL.map(|Preset { name, source, policy, .. }| {
+    let line = |&Preset { name, source, policy, .. }: &Preset| {
         format!("{name:WIDEST$}{source}\n{:WIDEST$}{}", "", summary(&Outlook::new(name, source, policy)))
-    });
-    Ok(say(lines.join("\n"))?)
+    };
+    Ok(say(Preset::ALL.iter().map(line).collect::<Vec<_>>().join("\n"))?)
 }
 
 fn summary(outlook: &Outlook) -> String {
@@ -220,7 +220,8 @@ fn milliseconds(time: Duration) -> String {
 }
 
 fn preset(name: &str) -> Result<Preset, String> {
-    Preset::named(name).ok_or_else(|| format!("the presets are {}", Preset::ALL.map(|preset| preset.name).join(", ")))
+    let names = || Preset::ALL.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", ");
+    Preset::named(name).ok_or_else(|| format!("the presets are {}", names()))
 }
 
 fn loss(text: &str) -> Result<f64, String> {

@@ -22,8 +22,8 @@ pub struct Preset {
 }
 
 impl Preset {
-    /// Every preset.
-    pub const ALL: [Self; 16] = [
+    /// Every preset, in the order of the table.
+    pub const ALL: &'static [Self] = &[
         Self::new("default", "RFC 8085 §3.1.3, RFC 8961 §4", RetryPolicy::INTERNET),
         Self::new("book", "listing 2-2 of the book; for loopback and LAN", RetryPolicy::LAN),
         Self::new("coap", "RFC 7252 §4.2, §4.8", COAP),
@@ -45,7 +45,7 @@ impl Preset {
     /// The preset of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|preset| preset.name == name)
+        Self::ALL.iter().find(|preset| preset.name == name).copied()
     }
 
     const fn new(name: &'static str, source: &'static str, policy: RetryPolicy) -> Self {
