@@ -41,7 +41,6 @@ fn policies_and_decisions_are_values() {
     value::<Preset>();
     value::<Deviation>();
     value::<Window>();
-    value::<RttEstimator>();
     value::<RetryTimer>();
     value::<Action>();
     value::<GiveUp>();
@@ -77,6 +76,7 @@ fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
     shared::<Transaction<TransactionId>>();
     shared::<TransactionId>();
     shared::<RetryBudget>();
+    shared::<RttEstimator>();
     shared::<Impairments>();
 }
 
@@ -157,6 +157,7 @@ fn whatever_a_log_may_want_prints_itself() {
     debug::<ConnectedUdp>();
     debug::<LossySink<ConnectedUdp>>();
     debug::<RetryBudget>();
+    debug::<RttEstimator>();
     display::<Timeline>();
     display::<Event>();
     display::<RequestError>();

@@ -227,11 +227,16 @@ impl Backoff {
         times(self.initial, power(self.multiplier, n)) > self.cap
     }
 
-    /// The same backoff with the nearest initial interval to this one that breaks no rule.
-    pub(super) const fn starting_at(self, initial: Ns) -> Self {
+    /// The nearest initial interval to this one that breaks no rule.
+    pub(super) const fn nearest_initial(&self, initial: Ns) -> Ns {
         let initial = if initial < self.floor { self.floor } else { initial };
         let most = if self.cap < self.max { self.cap } else { self.max };
-        let initial = if initial > most { most } else { initial };
+        if initial > most { most } else { initial }
+    }
+
+    /// The same backoff with the nearest initial interval to this one that breaks no rule.
+    pub(super) const fn starting_at(self, initial: Ns) -> Self {
+        let initial = self.nearest_initial(initial);
         if initial == self.initial {
             return self;
         }
@@ -239,6 +244,24 @@ impl Backoff {
             Ok(backoff) => backoff,
             Err(_) => self,
         }
+    }
+
+    /// The latest moment of transmission `slot`, from 0, if `initial` were the first interval. Without what
+    /// [`starting_at`](Self::starting_at) tabulates: a search asks for this dozens of times.
+    pub(super) const fn latest_ns(&self, initial: Ns, slot: u32) -> Ns {
+        let Jitter { lo, hi, drawn, .. } = self.jitter;
+        let chain = Chain::new(initial, self.floor, self.multiplier, lo, hi);
+        let moved = Self { initial, chain, ..*self };
+        let (mut latest, mut n) = (0_u64, 0);
+        while n < slot {
+            let (_, longest) = match drawn {
+                Drawn::Each | Drawn::Once => moved.range(moved.nominal(n)),
+                Drawn::Compounding => moved.compounded_bounds(n),
+            };
+            latest = latest.saturating_add(longest);
+            n += 1;
+        }
+        latest
     }
 
     #[inline]

@@ -8,7 +8,8 @@
 //! | [`RttEstimator`] | how long the first wait should be on a measured path |
 //! | [`RetryBudget`] | how many retransmissions all requests to a destination may make together |
 //!
-//! Policies are checked once, when they are built, and `Copy` from then on; chance comes in as a seed.
+//! Policies are checked once, when they are built, and `Copy` from then on; chance comes in as a seed. Estimator and
+//! budget are handles: clones share one state, on any number of threads.
 
 mod backoff;
 mod budget;
@@ -17,6 +18,7 @@ mod deviation;
 mod error;
 mod fixed;
 mod jitter;
+mod latch;
 mod presets;
 mod retry_policy;
 mod rtt;

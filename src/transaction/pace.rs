@@ -4,7 +4,7 @@ use crate::policy::{RetryPolicy, RttEstimator};
 use crate::time::Timestamp;
 
 /// The policy of the present transaction: the caller's own, or what an estimator makes of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
     policy: RetryPolicy,
     estimator: Option<RttEstimator>,
@@ -39,13 +39,13 @@ impl Pace {
     #[cold]
     pub(super) fn on_expiry(&mut self, now: Timestamp, slot: u32) {
         let rto = self.present.backoff().interval(slot);
-        if let Some(estimator) = &mut self.estimator {
+        if let Some(estimator) = &self.estimator {
             estimator.on_expiry(now, rto);
         }
     }
 
     pub(super) fn on_reply(&mut self, now: Timestamp, round_trip: Option<Duration>) {
-        if let Some(estimator) = &mut self.estimator {
+        if let Some(estimator) = &self.estimator {
             estimator.on_reply(now, round_trip);
         }
     }
