@@ -27,6 +27,7 @@ use crate::time::{Ns, checked_ns};
 ///
 /// ```
 /// use core::time::Duration;
+/// use udp_retry::Seed;
 /// use udp_retry::policy::{Backoff, Jitter};
 ///
 /// # fn main() -> Result<(), udp_retry::policy::PolicyError> {
@@ -35,7 +36,7 @@ use crate::time::{Ns, checked_ns};
 /// assert_eq!(backoff.interval(u32::MAX), Duration::from_secs(2));
 ///
 /// let jittered = backoff.with_jitter(Jitter::UPWARD)?;
-/// let delay = jittered.delay(0, 42);
+/// let delay = jittered.delay(0, Seed::new(42));
 /// assert!(Duration::from_millis(100) <= delay && delay <= Duration::from_millis(150));
 ///
 /// assert!(backoff.with_multiplier(0.5).is_err());
@@ -44,17 +45,17 @@ use crate::time::{Ns, checked_ns};
 /// ```
 #[doc(alias = "retry")]
 #[doc(alias = "timeout")]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The interval after the first transmission, before jitter.
-    initial: Ns,
+    pub(super) initial: Ns,
     /// What no interval exceeds, jitter included.
-    max: Ns,
+    pub(super) max: Ns,
     /// Growth from one interval to the next; at least one.
-    multiplier: Ppb,
+    pub(super) multiplier: Ppb,
     /// What no interval falls below, whatever the jitter.
-    floor: Ns,
-    jitter: Jitter,
+    pub(super) floor: Ns,
+    pub(super) jitter: Jitter,
     /// Derived: the largest interval before jitter, so that the largest jitter still meets `max`.
     cap: Ns,
     /// Derived: where jitter may put the first intervals, so that the usual slots cost a load and a draw.
@@ -364,7 +365,7 @@ impl Backoff {
     }
 
     /// The rules that tie the fields together, and what is derived from them.
-    const fn checked(self) -> Result<Self, PolicyError> {
+    pub(super) const fn checked(self) -> Result<Self, PolicyError> {
         let Jitter { lo, hi, plus_minus, drawn } = self.jitter;
         // Not saturated: 2⁶⁴ ns must not pass for the 2⁶⁴ − 1 that a maximum can be.
         let reaches = (self.initial as u128 * hi as u128).div_ceil(ONE as u128) + plus_minus as u128;

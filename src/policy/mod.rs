@@ -3,7 +3,7 @@
 //! | type | answers |
 //! |---|---|
 //! | [`Backoff`], [`Jitter`] | how long to wait after each transmission |
-//! | [`RetryPolicy`], [`Preset`] | the whole schedule, and those that RFCs publish |
+//! | [`RetryPolicy`], [`Preset`] | the whole schedule, and those that RFCs publish; each has a [text](RetryPolicy#impl-FromStr-for-RetryPolicy) |
 //! | [`Schedule`], [`Deviation`] | what a policy will do, and which rules it breaks |
 //! | [`RttEstimator`] | how long the first wait should be on a measured path |
 //! | [`RetryBudget`] | how many retransmissions all requests to a destination may make together |
@@ -23,6 +23,7 @@ mod presets;
 mod retry_policy;
 mod rtt;
 mod schedule;
+mod text;
 
 pub use backoff::Backoff;
 pub use budget::RetryBudget;
@@ -33,3 +34,4 @@ pub use presets::Preset;
 pub use retry_policy::{LastWait, RetryPolicy};
 pub use rtt::RttEstimator;
 pub use schedule::{Schedule, Window};
+pub use text::PolicyTextError;

@@ -15,21 +15,22 @@ use crate::time::{Ns, checked_ns, saturating_ns};
 /// | `patience` | 60 s | how long a provisional answer may hold the request |
 ///
 /// A policy knows nothing of datagrams and shares nothing: it is a `Copy` value, and a schedule follows from it,
-/// a start and a seed alone.
+/// a start and a seed alone. It has a [text](#impl-FromStr-for-RetryPolicy) that reads back, and constants are written as
+/// that text with [`retry_policy!`](crate::retry_policy).
 ///
 /// ```
 /// use core::time::Duration;
 /// use udp_retry::RetryPolicy;
 /// use udp_retry::policy::{Backoff, Jitter};
 ///
-/// # fn main() -> Result<(), udp_retry::policy::PolicyError> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let backoff = Backoff::exponential(Duration::from_millis(500), Duration::from_secs(8))?.with_jitter(Jitter::UPWARD)?;
 /// let policy = RetryPolicy::new(backoff).with_max_transmissions(4)?.with_deadline(Duration::from_secs(10))?;
-/// assert_eq!(policy.max_transmissions(), 4);
+/// assert_eq!(policy, "500ms max 8s jitter 1..1.5 4 transmissions deadline 10s".parse()?);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Shortest and longest pause before the first transmission.
     start_delay: (Ns, Ns),
