@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use exact::Settings;
 use proptest::prelude::*;
-use udp_retry::policy::{Backoff, Jitter, LastWait, PolicyError, PolicyTextError, Preset};
-use udp_retry::{RetryPolicy, retry_policy};
+use udp_retry::policy::{Backoff, Deviation, Jitter, LastWait, PolicyError, PolicyTextError, Preset};
+use udp_retry::{RetryBudget, RetryPolicy, retry_policy};
 
 #[path = "common/exact.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -223,6 +223,43 @@ fn debug_is_the_text_in_brackets() {
     assert_eq!(format!("{:?} {:?}", Jitter::UPWARD, Jitter::NONE), "Jitter(1..1.5) Jitter(1..1)");
     let deviation = Jitter::plus_minus(Duration::from_micros(1500)).unwrap();
     assert_eq!(format!("{deviation:?} {}", Jitter::compounding(0.0, 1.0).unwrap()), "Jitter(+-1.5ms) compounding 0..1");
+}
+
+#[test]
+fn a_budget_that_runs_dry_before_the_policy_is_warned_of_and_no_other() {
+    let tight = |policy: &str, ratio, burst| {
+        let budget = RetryBudget::new(ratio, burst, 0).unwrap();
+        let added: Vec<_> = parsed(policy).deviations_with(&budget).skip(parsed(policy).deviations().count()).collect();
+        let bearable_loss = budget.bearable_loss();
+        assert!(added.is_empty() || added == [Deviation::TightBudget { bearable_loss }], "{added:?}");
+        !added.is_empty()
+    };
+    // What is left of 100 requests if 0.3/1.3 of the attempts fail: 1.2 after three transmissions, 0.3 after four.
+    assert_eq!(
+        ["1s 3 transmissions", "1s 4 transmissions", "default"].map(|it| tight(it, 0.3, 10)),
+        [false, true, true]
+    );
+    assert_eq!([0.6, 0.7].map(|ratio| tight("default", ratio, 10)), [true, false]);
+    assert_eq!([1, 0].map(|burst| tight("default", 1e9, burst)), [false, true]);
+    assert!(!tight("1s 1 transmission", 0.0, 10), "nothing is retried");
+    let unlimited = RetryBudget::unlimited();
+    assert!(parsed("default endless").deviations_with(&unlimited).eq(parsed("default endless").deviations()));
+
+    let bears = [(0.3, 10, 3.0 / 13.0), (1.0, 10, 0.5), (0.0, 10, 0.0), (3.0, 1, 0.75), (3.0, 0, 0.0)];
+    for (ratio, burst, expected) in bears {
+        let bearable = RetryBudget::new(ratio, burst, 0).unwrap().bearable_loss();
+        assert!((bearable - expected).abs() < 1e-9, "{ratio}: {bearable}");
+    }
+    assert_eq!(unlimited.bearable_loss(), 1.0);
+
+    let (policy, budget) = (RetryPolicy::default(), RetryBudget::default());
+    let words = format!("{}\n{}", policy.explain(), policy.deviations_with(&budget).last().unwrap());
+    assert_eq!(policy.explain_with(&budget).to_string(), words);
+    assert!(
+        words.ends_with("only while at most 23% of the attempts fail; the policy alone would bear more"),
+        "{words}"
+    );
+    assert_eq!(policy.explain_with(&unlimited).to_string(), policy.explain().to_string());
 }
 
 proptest! {

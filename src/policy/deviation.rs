@@ -1,10 +1,10 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::RetryPolicy;
+use super::{RetryBudget, RetryPolicy};
 
 /// A rule that a policy does not follow, or a warning.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Deviation {
     /// The first wait may be shorter than a second.
@@ -29,6 +29,11 @@ pub enum Deviation {
         /// The shortest first wait.
         first_wait: Duration,
     },
+    /// The budget runs dry at a loss that the policy would repair.
+    TightBudget {
+        /// The share of attempts that may fail before it does: [`RetryBudget::bearable_loss`].
+        bearable_loss: f64,
+    },
 }
 
 impl RetryPolicy {
@@ -36,6 +41,13 @@ impl RetryPolicy {
     /// path. On a controlled network each may be right.
     pub fn deviations(&self) -> impl Iterator<Item = Deviation> + use<> {
         [self.eager_start(), self.no_backoff(), self.low_maximum(), self.single_transmission()].into_iter().flatten()
+    }
+
+    /// The [`deviations`](Self::deviations), and a warning if this budget keeps the policy from what it could do: if it
+    /// runs dry at a loss at which the policy alone would answer 99 of 100 requests. Against a storm that is what a budget
+    /// is for; on a path that merely loses datagrams it is a reason for a larger ratio.
+    pub fn deviations_with(&self, budget: &RetryBudget) -> impl Iterator<Item = Deviation> + use<> {
+        self.deviations().chain(self.tight_budget(budget))
     }
 
     fn eager_start(&self) -> Option<Deviation> {
@@ -56,6 +68,12 @@ impl RetryPolicy {
         let max = self.backoff().max();
         let reached = self.backoff().is_capped(last) && self.no_backoff().is_none();
         (reached && max < MINUTE).then_some(Deviation::LowMaximum { max })
+    }
+
+    pub(super) fn tight_budget(&self, budget: &RetryBudget) -> Option<Deviation> {
+        let bearable_loss = budget.bearable_loss();
+        let tight = self.max_transmissions() > 1 && self.success_if(bearable_loss) > 0.99;
+        tight.then_some(Deviation::TightBudget { bearable_loss })
     }
 
     fn single_transmission(&self) -> Option<Deviation> {
@@ -85,6 +103,12 @@ impl fmt::Display for Deviation {
                 f,
                 "warning: the deadline of {deadline:?} comes before the second transmission, {first_wait:?} after \
                  the first: no loss can be repaired"
+            ),
+            Self::TightBudget { bearable_loss } => write!(
+                f,
+                "warning: the budget pays for retransmissions only while at most {:.0}% of the attempts fail; the policy \
+                 alone would bear more",
+                100.0 * bearable_loss
             ),
         }
     }

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::RetryPolicy;
+use super::{Deviation, RetryBudget, RetryPolicy};
 use crate::time::Ns;
 
 /// The transmissions of a policy, each with the window that it falls into; made by [`RetryPolicy::schedule`].
@@ -58,7 +58,20 @@ impl RetryPolicy {
     /// ```
     #[must_use]
     pub fn explain(&self) -> impl fmt::Display + use<> {
-        Explanation(*self)
+        Explanation { policy: *self, tight_budget: None }
+    }
+
+    /// As [`explain`](Self::explain), with the [warning](Self::deviations_with) that a budget may call for.
+    ///
+    /// ```
+    /// use udp_retry::{RetryBudget, RetryPolicy};
+    ///
+    /// let words = RetryPolicy::default().explain_with(&RetryBudget::default()).to_string();
+    /// assert!(words.contains("the budget pays for retransmissions only while at most 23% of the attempts fail"));
+    /// ```
+    #[must_use]
+    pub fn explain_with(&self, budget: &RetryBudget) -> impl fmt::Display + use<> {
+        Explanation { policy: *self, tight_budget: self.tight_budget(budget) }
     }
 
     /// The chance that a request brings a reply, if each datagram is lost with probability `loss` in either
@@ -74,8 +87,12 @@ impl RetryPolicy {
         if !(0.0..=1.0).contains(&loss) {
             return f64::NAN;
         }
-        let mut all_fail = 1.0;
-        let mut square = 1.0 - (1.0 - loss) * (1.0 - loss);
+        self.success_if(1.0 - (1.0 - loss) * (1.0 - loss))
+    }
+
+    /// The chance of a reply if each attempt fails with this probability.
+    pub(super) fn success_if(&self, attempt_loss: f64) -> f64 {
+        let (mut all_fail, mut square) = (1.0, attempt_loss);
         let mut left = match self.deadline() {
             None => u64::from(self.max_transmissions()),
             Some(_) => self.schedule().take(FORESEEN).count() as u64,
@@ -144,11 +161,14 @@ impl Iterator for Schedule<'_> {
     }
 }
 
-struct Explanation(RetryPolicy);
+struct Explanation {
+    policy: RetryPolicy,
+    tight_budget: Option<Deviation>,
+}
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(policy) = self;
+        let Self { policy, tight_budget } = self;
         match policy.max_transmissions() {
             u32::MAX => write!(f, "transmissions without end: at")?,
             1 => write!(f, "a single transmission: at")?,
@@ -170,7 +190,7 @@ impl fmt::Display for Explanation {
             (_, Duration::ZERO) => {}
             (from, to) => write!(f, "; all that after a random pause of {} to {}", Time(from), Time(to))?,
         }
-        for deviation in policy.deviations() {
+        for deviation in policy.deviations().chain(*tight_budget) {
             write!(f, "\n{deviation}")?;
         }
         Ok(())
