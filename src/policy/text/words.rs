@@ -190,9 +190,11 @@ mod tests {
         for text in ["", ".", "5.", ".5", "-1", "+1", "1e3", "1.2.3", "1_0", "\u{663}", "nan", "18446744073709551616"] {
             assert_eq!(scaled(text, 1), None, "{text}");
         }
-        let nines = "9".repeat(60);
-        assert_eq!((scaled(&nines, 1), scaled(&format!("1.{nines}"), 1)), (None, None));
         assert_eq!(scaled("0.5", 1), None);
+        let nines = "9".repeat(60);
+        for text in [nines.clone(), format!("1.{nines}"), format!("0.{}1", "0".repeat(60))] {
+            assert_eq!(Words::new(&text).next().scaled(1), None, "{text}");
+        }
     }
 
     #[test]
