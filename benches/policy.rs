@@ -1,12 +1,13 @@
 //! The price of chance and of a schedule: one draw, one delay of every law, one request without a reply.
 //!
-//! Targets on a machine of 2023: a draw 4 ns, a jittered delay 10 ns, a compounding one at slot 8 60 ns.
+//! Targets on a machine of 2023: a draw 4 ns, a jittered delay 10 ns, a compounding one at slot 8 60 ns, a
+//! round trip that an estimator takes and the timeout that it makes of it 10 ns.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
-use udp_retry::policy::{Backoff, Jitter};
+use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, RetryTimer};
 use udp_retry::{RetryPolicy, Seed};
@@ -20,6 +21,7 @@ fn main() {
     draws(&mut criterion);
     delays(&mut criterion);
     construction(&mut criterion);
+    estimates(&mut criterion);
     requests(&mut criterion);
     criterion.final_summary();
 }
@@ -77,6 +79,25 @@ fn construction(criterion: &mut Criterion) {
     criterion.bench_function("policy/construction", |b| {
         b.iter(|| backoff(black_box(1.5), black_box(Jitter::UPWARD)));
     });
+}
+
+/// What a request pays that is answered: its first wait, and the sample of its round trip.
+fn estimates(criterion: &mut Criterion) {
+    let (estimator, mut now) = (RttEstimator::default(), Timestamp::ZERO);
+    criterion.bench_function("policy/estimator, one update and one read", |b| {
+        b.iter(|| {
+            now = now.after(Duration::from_millis(1));
+            black_box(&estimator).on_reply(now, Some(Duration::from_micros(300)));
+            black_box(&estimator).rto(now)
+        });
+    });
+    let policy = RetryPolicy::default();
+    for (name, wait) in [("fits", 2), ("is shortened", 60)] {
+        let (wait, deadline) = (Duration::from_secs(wait), Some(Duration::from_secs(20)));
+        criterion.bench_function(&format!("policy/first wait that {name}"), |b| {
+            b.iter(|| black_box(&policy).starting_within(black_box(wait), deadline).backoff().initial());
+        });
+    }
 }
 
 fn requests(criterion: &mut Criterion) {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use udp_retry::fault::NotAProbability;
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::{
-    Backoff, Deviation, Jitter, LastWait, PolicyError, Preset, RetryBudget, RttEstimator, Schedule, Window,
+    Backoff, Deviation, Jitter, LastWait, PolicyError, PolicyTextError, Preset, RetryBudget, RttEstimator, Schedule,
+    Window,
 };
 use udp_retry::requester::Builder;
 use udp_retry::size::{Plpmtu, Pmtu};
@@ -38,10 +39,10 @@ fn policies_and_decisions_are_values() {
     value::<Jitter>();
     value::<LastWait>();
     value::<PolicyError>();
+    value::<PolicyTextError>();
     value::<Preset>();
     value::<Deviation>();
     value::<Window>();
-    value::<RttEstimator>();
     value::<RetryTimer>();
     value::<Action>();
     value::<GiveUp>();
@@ -77,6 +78,7 @@ fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
     shared::<Transaction<TransactionId>>();
     shared::<TransactionId>();
     shared::<RetryBudget>();
+    shared::<RttEstimator>();
     shared::<Impairments>();
 }
 
@@ -85,6 +87,7 @@ fn every_error_can_be_boxed_shared_and_asked() {
     an_error::<RequestError>();
     an_error::<PathError>();
     an_error::<PolicyError>();
+    an_error::<PolicyTextError>();
     an_error::<NotAProbability>();
 }
 
@@ -157,11 +160,15 @@ fn whatever_a_log_may_want_prints_itself() {
     debug::<ConnectedUdp>();
     debug::<LossySink<ConnectedUdp>>();
     debug::<RetryBudget>();
+    debug::<RttEstimator>();
     display::<Timeline>();
     display::<Event>();
     display::<RequestError>();
     display::<PathError>();
     display::<Deviation>();
+    display::<RetryPolicy>();
+    display::<Backoff>();
+    display::<Jitter>();
     display::<Probability>();
     display::<Seed>();
 }

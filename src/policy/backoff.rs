@@ -45,17 +45,17 @@ use crate::time::{Ns, checked_ns};
 /// ```
 #[doc(alias = "retry")]
 #[doc(alias = "timeout")]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The interval after the first transmission, before jitter.
-    initial: Ns,
+    pub(super) initial: Ns,
     /// What no interval exceeds, jitter included.
-    max: Ns,
+    pub(super) max: Ns,
     /// Growth from one interval to the next; at least one.
-    multiplier: Ppb,
+    pub(super) multiplier: Ppb,
     /// What no interval falls below, whatever the jitter.
-    floor: Ns,
-    jitter: Jitter,
+    pub(super) floor: Ns,
+    pub(super) jitter: Jitter,
     /// Derived: the largest interval before jitter, so that the largest jitter still meets `max`.
     cap: Ns,
     /// Derived: where jitter may put the first intervals, so that the usual slots cost a load and a draw.
@@ -230,11 +230,16 @@ impl Backoff {
         times(self.initial, power(self.multiplier, n)) > self.cap
     }
 
-    /// The same backoff with the nearest initial interval to this one that breaks no rule.
-    pub(super) const fn starting_at(self, initial: Ns) -> Self {
+    /// The nearest initial interval to this one that breaks no rule.
+    pub(super) const fn nearest_initial(&self, initial: Ns) -> Ns {
         let initial = if initial < self.floor { self.floor } else { initial };
         let most = if self.cap < self.max { self.cap } else { self.max };
-        let initial = if initial > most { most } else { initial };
+        if initial > most { most } else { initial }
+    }
+
+    /// The same backoff with the nearest initial interval to this one that breaks no rule.
+    pub(super) const fn starting_at(self, initial: Ns) -> Self {
+        let initial = self.nearest_initial(initial);
         if initial == self.initial {
             return self;
         }
@@ -242,6 +247,24 @@ impl Backoff {
             Ok(backoff) => backoff,
             Err(_) => self,
         }
+    }
+
+    /// The latest moment of transmission `slot`, from 0, if `initial` were the first interval. Without what
+    /// [`starting_at`](Self::starting_at) tabulates: a search asks for this dozens of times.
+    pub(super) const fn latest_ns(&self, initial: Ns, slot: u32) -> Ns {
+        let Jitter { lo, hi, drawn, .. } = self.jitter;
+        let chain = Chain::new(initial, self.floor, self.multiplier, lo, hi);
+        let moved = Self { initial, chain, ..*self };
+        let (mut latest, mut n) = (0_u64, 0);
+        while n < slot {
+            let (_, longest) = match drawn {
+                Drawn::Each | Drawn::Once => moved.range(moved.nominal(n)),
+                Drawn::Compounding => moved.compounded_bounds(n),
+            };
+            latest = latest.saturating_add(longest);
+            n += 1;
+        }
+        latest
     }
 
     #[inline]
@@ -344,7 +367,7 @@ impl Backoff {
     }
 
     /// The rules that tie the fields together, and what is derived from them.
-    const fn checked(self) -> Result<Self, PolicyError> {
+    pub(super) const fn checked(self) -> Result<Self, PolicyError> {
         let Jitter { lo, hi, plus_minus, drawn } = self.jitter;
         // Not saturated: 2⁶⁴ ns must not pass for the 2⁶⁴ − 1 that a maximum can be.
         let reaches = (self.initial as u128 * hi as u128).div_ceil(ONE as u128) + plus_minus as u128;

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use super::PolicyError;
-use super::fixed::{ONE, Ppb, ppb};
+use super::fixed::{ONE, Ppb, fraction, ppb};
 use crate::time::{Ns, checked_ns};
 
 /// How intervals vary from request to request, so that clients that failed together do not retry together.
@@ -9,7 +9,7 @@ use crate::time::{Ns, checked_ns};
 /// The interval after a transmission is the wait for its reply. Jitter that shortens it causes retransmissions
 /// that nothing called for (71 % of healthy requests with full jitter on a tuned timer, 1 % with
 /// [`UPWARD`](Self::UPWARD)), so prefer factors of 1 and more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Jitter {
     /// The smallest factor.
     pub(super) lo: Ppb,
@@ -67,10 +67,7 @@ impl Jitter {
     /// As [`between`](Self::between), and [`CompoundingOneSided`](PolicyError::CompoundingOneSided) unless
     /// lo ≤ 1 ≤ hi; [`Backoff::with_jitter`](super::Backoff::with_jitter) checks that the intervals grow.
     pub const fn compounding(lo: f64, hi: f64) -> Result<Self, PolicyError> {
-        match Self::drawn(lo, hi, Drawn::Compounding) {
-            Ok(jitter) if jitter.lo > ONE || jitter.hi < ONE => Err(PolicyError::CompoundingOneSided { lo, hi }),
-            jitter => jitter,
-        }
+        Self::drawn(lo, hi, Drawn::Compounding)
     }
 
     /// Up to `deviation` more or less, whatever the interval (RFC 2131 §4.1), drawn for every interval.
@@ -85,15 +82,29 @@ impl Jitter {
         }
     }
 
+    /// Factors of parts per billion.
+    pub(super) const fn of(lo: Ppb, hi: Ppb, drawn: Drawn) -> Result<Self, PolicyError> {
+        Self::checked((lo, hi), drawn, (fraction(lo), fraction(hi)))
+    }
+
     const fn drawn(lo: f64, hi: f64, drawn: Drawn) -> Result<Self, PolicyError> {
         match (ppb(lo), ppb(hi)) {
-            (Some(lo_ppb), Some(hi_ppb)) if hi_ppb > 0 => {
-                if lo > hi {
-                    return Err(PolicyError::JitterInverted { lo, hi });
-                }
-                Ok(Self { lo: lo_ppb, hi: hi_ppb, plus_minus: 0, drawn })
-            }
+            (Some(lo_ppb), Some(hi_ppb)) => Self::checked((lo_ppb, hi_ppb), drawn, (lo, hi)),
             _ => Err(PolicyError::JitterOutOfRange { lo, hi }),
+        }
+    }
+
+    /// `given`: the same factors as the caller wrote them, for the errors. Two that differ may be one part per billion.
+    const fn checked((lo, hi): (Ppb, Ppb), drawn: Drawn, given: (f64, f64)) -> Result<Self, PolicyError> {
+        let most = ONE * ONE;
+        if hi == 0 || lo > most || hi > most {
+            Err(PolicyError::JitterOutOfRange { lo: given.0, hi: given.1 })
+        } else if lo > hi || given.0 > given.1 {
+            Err(PolicyError::JitterInverted { lo: given.0, hi: given.1 })
+        } else if matches!(drawn, Drawn::Compounding) && (lo > ONE || hi < ONE) {
+            Err(PolicyError::CompoundingOneSided { lo: given.0, hi: given.1 })
+        } else {
+            Ok(Self { lo, hi, plus_minus: 0, drawn })
         }
     }
 }

@@ -4,6 +4,27 @@ use super::{Backoff, Jitter, LastWait, PolicyError, RetryPolicy};
 
 /// A published schedule, with its name and its source.
 ///
+/// | name | source | text |
+/// |---|---|---|
+/// | `default` | RFC 8085 §3.1.3, RFC 8961 §4 | `1s x2 max 60s jitter 1..1.5 5 transmissions deadline 30s` |
+/// | `book` | listing 2-2 of the book; for loopback and LAN | `100ms x2 max 2s 5 transmissions` |
+/// | `coap` | RFC 7252 §4.2, §4.8 | `2s x2 max 48s jitter once 1..1.5 5 transmissions` |
+/// | `stun` | RFC 8489 §6.2.1 | `500ms x2 max 16s 7 transmissions last wait x16` |
+/// | `sip-invite` | RFC 3261 §17.1.1.2 | `500ms x2 max 32s 7 transmissions deadline 32s` |
+/// | `sip-non-invite` | RFC 3261 §17.1.2.2 | `500ms x2 max 4s 11 transmissions deadline 32s` |
+/// | `radius` | RFC 5080 §2.2.1 | `2s x2 max 17.6s jitter compounding 0.9..1.1 5 transmissions deadline 30s` |
+/// | `dhcpv6-solicit` | RFC 9915 §15, §18.2.1 | `1s x2 max 3960s floor 1s jitter compounding 0.9..1.1 endless start delay 0s..1s` |
+/// | `dhcpv6-request` | RFC 9915 §15, §18.2.2 | `1s x2 max 33s jitter compounding 0.9..1.1 10 transmissions` |
+/// | `dhcpv6-confirm` | RFC 9915 §15, §18.2.3 | `1s x2 max 4.4s jitter compounding 0.9..1.1 endless deadline 10s start delay 0s..1s` |
+/// | `dhcpv6-renew` | RFC 9915 §15, §18.2.4; ends at T2, which the caller gives | `10s x2 max 660s jitter compounding 0.9..1.1 endless` |
+/// | `dhcpv6-information-request` | RFC 9915 §15, §18.2.6 | `1s x2 max 3960s jitter compounding 0.9..1.1 endless start delay 0s..1s` |
+/// | `dhcpv6-release` | RFC 9915 §15, §18.2.7 | `1s x2 max 66s jitter compounding 0.9..1.1 4 transmissions` |
+/// | `dhcpv4` | RFC 2131 §4.1 | `4s x2 max 65s jitter +-1s 5 transmissions` |
+/// | `bittorrent-tracker` | BEP 15 | `15s x2 max 3840s 9 transmissions` |
+/// | `dns` | 2 s doubling, 3 transmissions, as common resolvers do | `2s x2 max 8s 3 transmissions` |
+///
+/// A name is a policy's [text](RetryPolicy#impl-FromStr-for-RetryPolicy), too, and clauses behind it change it: `"stun deadline 10s"`.
+///
 /// ```
 /// use udp_retry::policy::Preset;
 ///
@@ -22,8 +43,8 @@ pub struct Preset {
 }
 
 impl Preset {
-    /// Every preset.
-    pub const ALL: [Self; 16] = [
+    /// Every preset, in the order of the table.
+    pub const ALL: &'static [Self] = &[
         Self::new("default", "RFC 8085 §3.1.3, RFC 8961 §4", RetryPolicy::INTERNET),
         Self::new("book", "listing 2-2 of the book; for loopback and LAN", RetryPolicy::LAN),
         Self::new("coap", "RFC 7252 §4.2, §4.8", COAP),
@@ -45,7 +66,7 @@ impl Preset {
     /// The preset of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|preset| preset.name == name)
+        Self::ALL.iter().find(|preset| preset.name == name).copied()
     }
 
     const fn new(name: &'static str, source: &'static str, policy: RetryPolicy) -> Self {

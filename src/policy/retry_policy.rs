@@ -15,21 +15,22 @@ use crate::time::{Ns, checked_ns, saturating_ns};
 /// | `patience` | 60 s | how long a provisional answer may hold the request |
 ///
 /// A policy knows nothing of datagrams and shares nothing: it is a `Copy` value, and a schedule follows from it,
-/// a start and a seed alone.
+/// a start and a seed alone. It has a [text](#impl-FromStr-for-RetryPolicy) that reads back, and constants are written as
+/// that text with [`retry_policy!`](crate::retry_policy).
 ///
 /// ```
 /// use core::time::Duration;
 /// use udp_retry::RetryPolicy;
 /// use udp_retry::policy::{Backoff, Jitter};
 ///
-/// # fn main() -> Result<(), udp_retry::policy::PolicyError> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let backoff = Backoff::exponential(Duration::from_millis(500), Duration::from_secs(8))?.with_jitter(Jitter::UPWARD)?;
 /// let policy = RetryPolicy::new(backoff).with_max_transmissions(4)?.with_deadline(Duration::from_secs(10))?;
-/// assert_eq!(policy.max_transmissions(), 4);
+/// assert_eq!(policy, "500ms max 8s jitter 1..1.5 4 transmissions deadline 10s".parse()?);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Shortest and longest pause before the first transmission.
     start_delay: (Ns, Ns),
@@ -143,6 +144,32 @@ impl RetryPolicy {
         Self { backoff: self.backoff.starting_at(saturating_ns(initial)), ..self }
     }
 
+    /// As [`starting_at`](Self::starting_at), for a first wait that earlier requests call for: it leaves time for
+    /// three transmissions before the policy's deadline and before this one, so that a request can still repair a
+    /// loss. Both count from the first transmission.
+    ///
+    /// However jitter falls, the third transmission leaves before the deadline (the last one, of a policy with fewer).
+    /// A first wait is never shortened below the policy's own.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use udp_retry::RetryPolicy;
+    ///
+    /// // 4.4 s, then 8.8 s, each 1.5 times as long: 19.8 s.
+    /// let policy = RetryPolicy::default().starting_within(Duration::from_secs(60), Some(Duration::from_millis(19_801)));
+    /// assert!(policy.backoff().initial() >= Duration::from_millis(4_400));
+    /// assert!(policy.schedule().nth(2).unwrap().latest < Duration::from_millis(19_801));
+    /// ```
+    #[must_use]
+    pub const fn starting_within(self, initial: Duration, deadline: Option<Duration>) -> Self {
+        let deadline = match deadline {
+            Some(deadline) => Some(saturating_ns(deadline)),
+            None => None,
+        };
+        let initial = self.first_wait_within(saturating_ns(initial), deadline);
+        Self { backoff: self.backoff.starting_at(initial), ..self }
+    }
+
     /// The intervals between transmissions.
     #[must_use]
     pub const fn backoff(&self) -> &Backoff {
@@ -220,6 +247,32 @@ impl RetryPolicy {
         }
     }
 
+    /// The first wait of [`starting_within`](Self::starting_within), without the policy that starts with it.
+    pub(crate) const fn first_wait_within(&self, initial: Ns, deadline: Option<Ns>) -> Ns {
+        let asked = self.backoff.nearest_initial(initial);
+        let end = match (self.deadline, deadline) {
+            (Some(ours), Some(given)) if given > ours => ours,
+            (_, Some(given)) => given,
+            (Some(ours), None) => ours,
+            (None, None) => return asked,
+        };
+        let last = if self.max_transmissions < REPAIRING { self.max_transmissions } else { REPAIRING } - 1;
+        let (mut fits, mut over) = (self.backoff.initial_ns(), asked);
+        if over <= fits || self.backoff.latest_ns(over, last) < end {
+            return asked;
+        }
+        // A longer first wait makes no transmission earlier, so halving finds the longest one that fits.
+        while over - fits > 1 {
+            let middle = fits + (over - fits) / 2;
+            if self.backoff.latest_ns(middle, last) < end {
+                fits = middle;
+            } else {
+                over = middle;
+            }
+        }
+        fits
+    }
+
     pub(crate) const fn deadline_ns(&self) -> Option<Ns> {
         self.deadline
     }
@@ -236,6 +289,9 @@ impl Default for RetryPolicy {
         Self::INTERNET
     }
 }
+
+/// Transmissions that a deadline leaves time for, whatever is carried over: one more than a single loss takes.
+const REPAIRING: u32 = 3;
 
 /// The stream of a seed that draws the start delay; intervals draw from the seed itself, by slot.
 const START_DELAY: u64 = 1;

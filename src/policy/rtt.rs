@@ -1,16 +1,23 @@
+use alloc::sync::Arc;
+use core::fmt;
+use core::hint;
 use core::time::Duration;
 
 use super::PolicyError;
+use super::latch::Latch;
 use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 
-/// The retransmission timeout that a path calls for, from its measured round trips (RFC 6298). Keep one for each
-/// peer, across requests.
+/// The retransmission timeout that a path calls for, from its measured round trips (RFC 6298): a handle to share.
 ///
-/// - Only unambiguous round trips count: those of requests that were sent once (Karn's rule, RFC 6298 §3).
+/// **Clones share what they learn.** Keep one for each peer, across requests, and give a clone to every requester of
+/// that peer, on any thread; [`unmeasured`](Self::unmeasured) makes one for another peer.
+///
+/// - Only unambiguous round trips count: those of requests that were sent once, or whose transmissions differ (Karn's
+///   rule, RFC 6298 §3).
 /// - A timeout doubles the value, and it **stays doubled across requests** until a clean round trip: that is what
 ///   keeps clients from flooding a server that has become slow.
-/// - It cannot stick: a doubling that no clean round trip has ended, and an estimate that no sample has renewed, are
-///   forgotten after `max_age`.
+/// - It cannot stick: what is older than `max_age` is forgotten, a doubling that no clean round trip has cured and
+///   an estimate that no sample has renewed.
 ///
 /// | setting | default | source |
 /// |---|---|---|
@@ -18,6 +25,35 @@ use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 /// | `floor` | 1 s | RFC 6298 §2.4 |
 /// | `cap` | 60 s | RFC 6298 §2.5 |
 /// | `max_age` | 10 min | RFC 8489 §6.2.1 |
+///
+/// # What it costs on a lossy path
+///
+/// It takes a loss for a sign of load, so where datagrams are lost and nothing is overloaded it waits too long, and a
+/// request with a deadline is sent less often. Answered within a deadline of 5 s, with the default policy, the default
+/// estimator, a round trip of 40 ms and independent loss, if what is carried over is not capped:
+///
+/// | loss each way | without an estimator | with one, equal transmissions | with one, an id for each transmission |
+/// |---|---|---|---|
+/// | 10 % | 99.3 % | 98.2 % | 99.2 % |
+/// | 20 % | 95.2 % | 89.4 % | 94.1 % |
+/// | 35 % | 80.7 % | 64.0 % | 72.2 % |
+/// | 50 % | 57.1 % | 36.4 % | 40.2 % |
+///
+/// **Build each transmission with an id of its own** where the protocol allows that: then every reply is a measurement,
+/// and the first one ends the doubling. [`RetryPolicy::starting_within`](super::RetryPolicy::starting_within) leaves
+/// time for three transmissions before a deadline whatever is carried over.
+///
+/// # Moments
+///
+/// All that share one have to count time from one origin. The transports of [`net`](crate::net) do, in one process, so a
+/// clone may follow the peer to another socket; those of one simulated network do, too.
+///
+/// # Threads
+///
+/// No lock, and no reader waits: the values are atomics that change together, so that a timeout never mixes the
+/// measurements of two moments. Where two updates meet, the second one gives way: a sample is dropped, as the next one
+/// is as good. An expiry is tried up to 100 times before it is dropped: a doubling that is lost leaves a timeout
+/// in use that has just proved too short, and every request sends twice until the next one expires.
 ///
 /// ```
 /// use core::time::Duration;
@@ -27,7 +63,7 @@ use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 ///
 /// # fn main() -> Result<(), udp_retry::policy::PolicyError> {
 /// let ms = Duration::from_millis;
-/// let mut rtt = RttEstimator::new(ms(1000), ms(50), ms(60_000))?;
+/// let rtt = RttEstimator::new(ms(1000), ms(50), ms(60_000))?;
 /// let now = Timestamp::ZERO;
 /// assert_eq!(rtt.rto(now), ms(1000));
 /// rtt.on_reply(now, Some(ms(100)));
@@ -36,24 +72,36 @@ use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 /// assert_eq!(rtt.rto(now), ms(600));
 /// rtt.on_reply(now, None); // after a retransmission: whose reply is it?
 /// assert_eq!(rtt.rto(now), ms(600));
+/// assert_eq!(rtt.clone().rto(now), ms(600));
 ///
-/// let policy = RetryPolicy::default().starting_at(rtt.rto(now));
+/// let policy = RetryPolicy::default().starting_within(rtt.rto(now), None);
 /// assert_eq!(policy.backoff().initial(), ms(600));
 /// # Ok(())
 /// # }
 /// ```
 #[doc(alias = "RTO")]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct RttEstimator {
+    settings: Settings,
+    measured: Arc<Latch<5>>,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
     initial: Ns,
     floor: Ns,
     cap: Ns,
     max_age: Ns,
+}
+
+/// What was learnt.
+#[derive(Clone, Copy, Default)]
+struct Measured {
     estimate: Option<Estimate>,
     backed_off: Option<BackedOff>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 struct Estimate {
     srtt: Ns,
     rttvar: Ns,
@@ -61,7 +109,7 @@ struct Estimate {
     at: Timestamp,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 struct BackedOff {
     rto: Ns,
     /// When the first timeout since the last clean round trip came.
@@ -76,7 +124,7 @@ impl RttEstimator {
     ///
     /// [`EstimatorBounds`](PolicyError::EstimatorBounds) unless 0 < floor ≤ initial ≤ cap, and
     /// [`TooLong`](PolicyError::TooLong) above 584 years.
-    pub const fn new(initial: Duration, floor: Duration, cap: Duration) -> Result<Self, PolicyError> {
+    pub fn new(initial: Duration, floor: Duration, cap: Duration) -> Result<Self, PolicyError> {
         let Some(cap_ns) = checked_ns(cap) else {
             return Err(PolicyError::TooLong { duration: cap });
         };
@@ -84,34 +132,88 @@ impl RttEstimator {
         if floor_ns == 0 || floor_ns > initial_ns || initial_ns > cap_ns {
             return Err(PolicyError::EstimatorBounds { floor, initial, cap });
         }
-        Ok(Self {
-            initial: initial_ns,
-            floor: floor_ns,
-            cap: cap_ns,
-            max_age: 600 * 1_000_000_000,
-            estimate: None,
-            backed_off: None,
-        })
+        Ok(Self::with(Settings { initial: initial_ns, floor: floor_ns, cap: cap_ns, max_age: 600 * SECOND }))
     }
 
-    /// Forgets estimates and doublings that are older than this.
+    /// Forgets what is older than this. A setting of this handle and of clones made from it; earlier clones keep
+    /// theirs.
     ///
     /// # Errors
     ///
     /// [`TooLong`](PolicyError::TooLong) above 584 years.
-    pub const fn with_max_age(self, max_age: Duration) -> Result<Self, PolicyError> {
+    pub fn with_max_age(self, max_age: Duration) -> Result<Self, PolicyError> {
         match checked_ns(max_age) {
-            Some(max_age) => Ok(Self { max_age, ..self }),
+            Some(max_age) => Ok(Self { settings: Settings { max_age, ..self.settings }, ..self }),
             None => Err(PolicyError::TooLong { duration: max_age }),
         }
     }
 
+    /// Another one with the same settings that knows nothing yet and shares nothing: for another peer.
+    #[must_use]
+    pub fn unmeasured(&self) -> Self {
+        Self::with(self.settings)
+    }
+
     /// A reply arrived at `now`, with this round trip if it was unambiguous. Only such a one counts, and it also
     /// ends the doubling (RFC 6298 §5.3, RFC 8961 §4).
-    pub fn on_reply(&mut self, now: Timestamp, round_trip: Option<Duration>) {
-        let Some(round_trip) = round_trip else { return };
-        let sample = saturating_ns(round_trip);
-        let (srtt, rttvar) = match self.fresh_estimate(now) {
+    pub fn on_reply(&self, now: Timestamp, round_trip: Option<Duration>) {
+        if let Some(round_trip) = round_trip {
+            let sample = saturating_ns(round_trip).min(LONGEST_SAMPLE);
+            // Where another update is under way, that one is as good.
+            let _ = self.update(|measured| self.settings.sampled(measured, now, sample));
+        }
+    }
+
+    /// A wait ended at `now` without a reply; `rto` is the timeout that was in use for it, before jitter. The next
+    /// one is at least twice that (RFC 6298 §5.5), so that several losses at once count as one.
+    pub fn on_expiry(&self, now: Timestamp, rto: Duration) {
+        let rto = saturating_ns(rto);
+        for _ in 0..EXPIRY_TRIES {
+            if self.update(|measured| self.settings.expired(measured, now, rto)) {
+                return;
+            }
+            hint::spin_loop();
+        }
+    }
+
+    /// The timeout to start the next request with.
+    #[must_use]
+    pub fn rto(&self, now: Timestamp) -> Duration {
+        Duration::from_nanos(self.settings.rto(&self.measured(), now))
+    }
+
+    /// The smoothed round trip; `None` before the first sample, or when it has grown too old.
+    #[must_use]
+    pub fn srtt(&self, now: Timestamp) -> Option<Duration> {
+        let estimate = self.settings.fresh_estimate(&self.measured(), now)?;
+        Some(Duration::from_nanos(estimate.srtt))
+    }
+
+    /// The variation of the round trip; `None` as for [`srtt`](Self::srtt).
+    #[must_use]
+    pub fn rttvar(&self, now: Timestamp) -> Option<Duration> {
+        let estimate = self.settings.fresh_estimate(&self.measured(), now)?;
+        Some(Duration::from_nanos(estimate.rttvar))
+    }
+
+    fn with(settings: Settings) -> Self {
+        Self { settings, measured: Arc::new(Latch::new(Measured::default().to_words())) }
+    }
+
+    fn measured(&self) -> Measured {
+        Measured::from_words(self.measured.read())
+    }
+
+    /// False if another update is under way.
+    fn update(&self, change: impl FnOnce(Measured) -> Measured) -> bool {
+        self.measured.try_update(|words| change(Measured::from_words(words)).to_words())
+    }
+}
+
+/// The arithmetic, of values: RFC 6298.
+impl Settings {
+    fn sampled(&self, before: Measured, now: Timestamp, sample: Ns) -> Measured {
+        let (srtt, rttvar) = match self.fresh_estimate(&before, now) {
             // RFC 6298 §2.2
             None => (sample, sample / 2),
             // RFC 6298 §2.3: RTTVAR first, with the SRTT of before; alpha = 1/8, beta = 1/4.
@@ -119,89 +221,76 @@ impl RttEstimator {
                 (weighted(srtt, sample, 8), weighted(rttvar, srtt.abs_diff(sample), 4))
             }
         };
-        self.estimate = Some(Estimate { srtt, rttvar, at: now });
-        self.backed_off = None;
+        Measured { estimate: Some(Estimate { srtt, rttvar, at: now }), backed_off: None }
     }
 
-    /// A wait ended at `now` without a reply; `rto` is the timeout that was in use for it, before jitter. The next
-    /// one is at least twice that (RFC 6298 §5.5), so that several losses at once count as one.
-    pub fn on_expiry(&mut self, now: Timestamp, rto: Duration) {
-        let doubled = saturating_ns(rto).saturating_mul(2).clamp(self.floor, self.cap);
-        let since = self.fresh_backoff(now).map_or(now, |backed_off| backed_off.since);
-        self.backed_off = Some(BackedOff { rto: doubled.max(self.rto_ns(now)), since });
+    fn expired(&self, before: Measured, now: Timestamp, rto: Ns) -> Measured {
+        let doubled = rto.saturating_mul(2).clamp(self.floor, self.cap);
+        let since = self.fresh_backoff(&before, now).map_or(now, |backed_off| backed_off.since);
+        Measured { backed_off: Some(BackedOff { rto: doubled.max(self.rto(&before, now)), since }), ..before }
     }
 
-    /// The timeout to start the next request with.
-    #[must_use]
-    pub const fn rto(&self, now: Timestamp) -> Duration {
-        Duration::from_nanos(self.rto_ns(now))
-    }
-
-    /// The smoothed round trip; `None` before the first sample, or when it has grown too old.
-    #[must_use]
-    pub const fn srtt(&self, now: Timestamp) -> Option<Duration> {
-        match self.fresh_estimate(now) {
-            Some(estimate) => Some(Duration::from_nanos(estimate.srtt)),
-            None => None,
-        }
-    }
-
-    /// The variation of the round trip; `None` as for [`srtt`](Self::srtt).
-    #[must_use]
-    pub const fn rttvar(&self, now: Timestamp) -> Option<Duration> {
-        match self.fresh_estimate(now) {
-            Some(estimate) => Some(Duration::from_nanos(estimate.rttvar)),
-            None => None,
-        }
-    }
-
-    const fn rto_ns(&self, now: Timestamp) -> Ns {
-        if let Some(backed_off) = self.fresh_backoff(now) {
+    fn rto(&self, measured: &Measured, now: Timestamp) -> Ns {
+        if let Some(backed_off) = self.fresh_backoff(measured, now) {
             return backed_off.rto;
         }
-        let Some(Estimate { srtt, rttvar, .. }) = self.fresh_estimate(now) else {
+        let Some(Estimate { srtt, rttvar, .. }) = self.fresh_estimate(measured, now) else {
             return self.initial;
         };
-        // RFC 6298 §2.2, §2.3: SRTT + max(G, 4·RTTVAR)
-        let spread = rttvar.saturating_mul(4);
-        let rto = srtt.saturating_add(if spread > GRANULARITY { spread } else { GRANULARITY });
-        // RFC 6298 §2.4, §2.5
-        if rto < self.floor {
-            self.floor
-        } else if rto > self.cap {
-            self.cap
-        } else {
-            rto
-        }
+        // RFC 6298 §2.2, §2.3: SRTT + max(G, 4·RTTVAR); §2.4, §2.5: the bounds.
+        srtt.saturating_add(rttvar.saturating_mul(4).max(GRANULARITY)).clamp(self.floor, self.cap)
     }
 
-    const fn fresh_estimate(&self, now: Timestamp) -> Option<Estimate> {
-        match self.estimate {
-            Some(estimate) if saturating_ns(now.since(estimate.at)) <= self.max_age => Some(estimate),
-            _ => None,
-        }
+    fn fresh_estimate(&self, measured: &Measured, now: Timestamp) -> Option<Estimate> {
+        measured.estimate.filter(|estimate| now.since_ns(estimate.at) <= self.max_age)
     }
 
-    const fn fresh_backoff(&self, now: Timestamp) -> Option<BackedOff> {
-        match self.backed_off {
-            Some(backed_off) if saturating_ns(now.since(backed_off.since)) <= self.max_age => Some(backed_off),
-            _ => None,
-        }
+    fn fresh_backoff(&self, measured: &Measured, now: Timestamp) -> Option<BackedOff> {
+        measured.backed_off.filter(|backed_off| now.since_ns(backed_off.since) <= self.max_age)
+    }
+}
+
+impl Measured {
+    /// SRTT is [`NONE`] where nothing was measured, as no sample is that long; a timeout is 0 where none has doubled, as
+    /// no floor is that low.
+    fn to_words(self) -> [u64; 5] {
+        let (srtt, rttvar, at) = self.estimate.map_or((NONE, 0, 0), |it| (it.srtt, it.rttvar, it.at.as_nanos()));
+        let (rto, since) = self.backed_off.map_or((0, 0), |it| (it.rto, it.since.as_nanos()));
+        [srtt, rttvar, at, rto, since]
+    }
+
+    fn from_words([srtt, rttvar, at, rto, since]: [u64; 5]) -> Self {
+        let estimate = Estimate { srtt, rttvar, at: Timestamp::from_nanos(at) };
+        let backed_off = BackedOff { rto, since: Timestamp::from_nanos(since) };
+        Self { estimate: (srtt != NONE).then_some(estimate), backed_off: (rto != 0).then_some(backed_off) }
     }
 }
 
 impl Default for RttEstimator {
     /// The values of RFC 6298: initial 1 s, floor 1 s, cap 60 s.
     fn default() -> Self {
-        const SECOND: Ns = 1_000_000_000;
-        Self {
-            initial: SECOND,
-            floor: SECOND,
-            cap: 60 * SECOND,
-            max_age: 600 * SECOND,
-            estimate: None,
-            backed_off: None,
+        Self::with(Settings { initial: SECOND, floor: SECOND, cap: 60 * SECOND, max_age: 600 * SECOND })
+    }
+}
+
+/// All that it knows, however old.
+impl fmt::Debug for RttEstimator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { initial, floor, cap, max_age } = self.settings;
+        let Measured { estimate, backed_off } = self.measured();
+        let mut shown = f.debug_struct("RttEstimator");
+        if let Some(Estimate { srtt, rttvar, at }) = estimate {
+            shown.field("srtt", &Duration::from_nanos(srtt)).field("rttvar", &Duration::from_nanos(rttvar));
+            shown.field("at", &at);
         }
+        if let Some(BackedOff { rto, since }) = backed_off {
+            shown.field("backed_off_to", &Duration::from_nanos(rto)).field("since", &since);
+        }
+        let settings = [("initial", initial), ("floor", floor), ("cap", cap), ("max_age", max_age)];
+        for (name, setting) in settings {
+            shown.field(name, &Duration::from_nanos(setting));
+        }
+        shown.finish()
     }
 }
 
@@ -216,3 +305,33 @@ const fn weighted(old: Ns, new: Ns, share: u8) -> Ns {
 
 /// G of RFC 6298: timers and clocks here are finer than a millisecond, but the hosts that answer may not be.
 const GRANULARITY: Ns = 1_000_000;
+const SECOND: Ns = 1_000_000_000;
+
+/// In place of a smoothed round trip.
+const NONE: Ns = Ns::MAX;
+const LONGEST_SAMPLE: Ns = NONE - 1;
+
+/// Another update takes some ten nanoseconds, so this many tries, a microsecond or two, outlast many of them. More would
+/// not help where the writer was interrupted, and must not hold up a request.
+const EXPIRY_TRIES: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_that_never_ends_costs_a_sample_or_an_expiry_and_holds_nobody_up() {
+        let rtt = RttEstimator::default();
+        let before = format!("{rtt:?}");
+        let held = rtt.measured.try_update(|words| {
+            rtt.on_reply(Timestamp::ZERO, Some(Duration::from_secs(3)));
+            rtt.on_expiry(Timestamp::ZERO, Duration::from_secs(1));
+            assert_eq!(rtt.rto(Timestamp::ZERO), Duration::from_secs(1), "nor does it hold up a reader");
+            words
+        });
+        assert!(held);
+        assert_eq!(format!("{rtt:?}"), before);
+        rtt.on_expiry(Timestamp::ZERO, Duration::from_secs(1));
+        assert_eq!(rtt.rto(Timestamp::ZERO), Duration::from_secs(2));
+    }
+}

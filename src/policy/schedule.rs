@@ -1,7 +1,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::RetryPolicy;
+use super::{Deviation, RetryBudget, RetryPolicy};
 use crate::time::Ns;
 
 /// The transmissions of a policy, each with the window that it falls into; made by [`RetryPolicy::schedule`].
@@ -58,13 +58,20 @@ impl RetryPolicy {
     /// ```
     #[must_use]
     pub fn explain(&self) -> impl fmt::Display + use<> {
-        Explanation(*self)
+        Explanation { policy: *self, tight_budget: None }
     }
 
-    /// What the policy does that RFC 8085 or RFC 8961 advise against on the Internet, where nothing is known of the
-    /// path. On a controlled network each may be right.
-    pub fn deviations(&self) -> impl Iterator<Item = Deviation> + use<> {
-        [self.eager_start(), self.no_backoff(), self.low_maximum(), self.single_transmission()].into_iter().flatten()
+    /// As [`explain`](Self::explain), with the [warning](Self::deviations_with) that a budget may call for.
+    ///
+    /// ```
+    /// use udp_retry::{RetryBudget, RetryPolicy};
+    ///
+    /// let words = RetryPolicy::default().explain_with(&RetryBudget::default()).to_string();
+    /// assert!(words.contains("the budget pays for retransmissions only while at most 23% of the attempts fail"));
+    /// ```
+    #[must_use]
+    pub fn explain_with(&self, budget: &RetryBudget) -> impl fmt::Display + use<> {
+        Explanation { policy: *self, tight_budget: self.tight_budget(budget) }
     }
 
     /// The chance that a request brings a reply, if each datagram is lost with probability `loss` in either
@@ -80,8 +87,12 @@ impl RetryPolicy {
         if !(0.0..=1.0).contains(&loss) {
             return f64::NAN;
         }
-        let mut all_fail = 1.0;
-        let mut square = 1.0 - (1.0 - loss) * (1.0 - loss);
+        self.success_if(1.0 - (1.0 - loss) * (1.0 - loss))
+    }
+
+    /// The chance of a reply if each attempt fails with this probability.
+    pub(super) fn success_if(&self, attempt_loss: f64) -> f64 {
+        let (mut all_fail, mut square) = (1.0, attempt_loss);
         let mut left = match self.deadline() {
             None => u64::from(self.max_transmissions()),
             Some(_) => self.schedule().take(FORESEEN).count() as u64,
@@ -98,33 +109,6 @@ impl RetryPolicy {
 
     fn never_fails(&self) -> bool {
         self.max_transmissions() == u32::MAX && self.deadline().is_none()
-    }
-
-    fn eager_start(&self) -> Option<Deviation> {
-        let (first_wait, _) = self.backoff().bounds(0);
-        (first_wait < SECOND && self.max_transmissions() > 1).then_some(Deviation::EagerStart { first_wait })
-    }
-
-    fn no_backoff(&self) -> Option<Deviation> {
-        let last = self.max_transmissions().checked_sub(3)?;
-        let (first, second) = (self.backoff().interval(last), self.backoff().interval(last.saturating_add(1)));
-        let grows = self.backoff().interval(1) > self.backoff().interval(0);
-        (!grows && first == second).then_some(Deviation::NoBackoff { interval: first })
-    }
-
-    /// Only if the schedule is long enough to reach it.
-    fn low_maximum(&self) -> Option<Deviation> {
-        let last = self.max_transmissions().checked_sub(2)?;
-        let max = self.backoff().max();
-        let reached = self.backoff().is_capped(last) && self.no_backoff().is_none();
-        (reached && max < MINUTE).then_some(Deviation::LowMaximum { max })
-    }
-
-    fn single_transmission(&self) -> Option<Deviation> {
-        let deadline = self.deadline()?;
-        let (first_wait, _) = self.backoff().bounds(0);
-        (self.max_transmissions() > 1 && first_wait >= deadline)
-            .then_some(Deviation::SingleTransmission { deadline, first_wait })
     }
 }
 
@@ -177,63 +161,14 @@ impl Iterator for Schedule<'_> {
     }
 }
 
-/// A rule that a policy does not follow, or a warning.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Deviation {
-    /// The first wait may be shorter than a second.
-    EagerStart {
-        /// The shortest first wait.
-        first_wait: Duration,
-    },
-    /// The intervals do not grow.
-    NoBackoff {
-        /// The interval.
-        interval: Duration,
-    },
-    /// The intervals stop growing below a minute.
-    LowMaximum {
-        /// The longest interval.
-        max: Duration,
-    },
-    /// The deadline comes before the second transmission: no loss can be repaired.
-    SingleTransmission {
-        /// The policy's deadline.
-        deadline: Duration,
-        /// The shortest first wait.
-        first_wait: Duration,
-    },
+struct Explanation {
+    policy: RetryPolicy,
+    tight_budget: Option<Deviation>,
 }
-
-impl fmt::Display for Deviation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EagerStart { first_wait } => write!(
-                f,
-                "RFC 8961 §4 (1) and RFC 8085 §3.1.3 ask for a first wait of at least 1s where the path is not \
-                 measured; here it may be {first_wait:?}"
-            ),
-            Self::NoBackoff { interval } => write!(
-                f,
-                "RFC 8961 §4 (3) and RFC 8085 §3.1.3 ask for exponential backoff; here every wait is {interval:?}"
-            ),
-            Self::LowMaximum { max } => {
-                write!(f, "RFC 8961 §4 (3) lets waits stop growing at 60s, not sooner; here they do at {max:?}")
-            }
-            Self::SingleTransmission { deadline, first_wait } => write!(
-                f,
-                "warning: the deadline of {deadline:?} comes before the second transmission, {first_wait:?} after \
-                 the first: no loss can be repaired"
-            ),
-        }
-    }
-}
-
-struct Explanation(RetryPolicy);
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(policy) = self;
+        let Self { policy, tight_budget } = self;
         match policy.max_transmissions() {
             u32::MAX => write!(f, "transmissions without end: at")?,
             1 => write!(f, "a single transmission: at")?,
@@ -255,7 +190,7 @@ impl fmt::Display for Explanation {
             (_, Duration::ZERO) => {}
             (from, to) => write!(f, "; all that after a random pause of {} to {}", Time(from), Time(to))?,
         }
-        for deviation in policy.deviations() {
+        for deviation in policy.deviations().chain(*tight_budget) {
             write!(f, "\n{deviation}")?;
         }
         Ok(())
@@ -283,9 +218,6 @@ impl fmt::Display for Time {
         if self.0.is_zero() { write!(f, "0s") } else { write!(f, "{:?}", self.0) }
     }
 }
-
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// How many transmissions are added up before a failure counts as never.
 const FORESEEN: usize = 65_536;

@@ -71,7 +71,10 @@ impl Builder {
     }
 
     /// Spends retransmissions from a budget that all requests to the destination should share: a request that finds
-    /// it empty keeps listening instead of sending again.
+    /// it empty keeps listening instead of sending again. Recommended: clones of one
+    /// [`RetryBudget::default`](RetryBudget), which pays while at most 23 % of the attempts fail (12 % of the datagrams in
+    /// either direction). A path that is known to lose more needs a larger ratio, see
+    /// [`RetryBudget::bearable_loss`].
     pub fn budget(self, budget: &RetryBudget) -> Self {
         Self { budget: budget.clone(), ..self }
     }
@@ -102,8 +105,12 @@ impl Builder {
 
     /// Starts each request with the wait that the round trips of those before it call for, instead of the policy's
     /// first one, and keeps it long after a timeout until a clean round trip (RFC 6298). The estimator's floor is the
-    /// shortest such wait. Build the request anew for each transmission with an id of its own, if the protocol allows
-    /// that: then every reply is a measurement.
+    /// shortest such wait. All later waits follow from the first one, so on a quick path the whole request ends sooner,
+    /// too. Clones of one estimator share what they learn: give one to all requesters of a peer.
+    ///
+    /// Build the request anew for each transmission with an id of its own, if the protocol allows that: then every reply
+    /// is a measurement. On a path that loses datagrams an estimator has a [price](RttEstimator), above all without such
+    /// ids.
     pub fn estimator(self, estimator: RttEstimator) -> Self {
         Self { estimator: Some(estimator), ..self }
     }
@@ -149,7 +156,6 @@ impl Builder {
     pub fn over<T: Transport<Peer = PathIndex>>(self, transport: T) -> ReliableRequester<T> {
         let seed = self.seed.unwrap_or_else(|| fresh_seed(transport.now()));
         ReliableRequester {
-            deadline: self.deadline,
             seed,
             requests: 0,
             buffer: vec![0; self.buffer],
@@ -167,6 +173,9 @@ impl Builder {
         }
         if self.keeps_port {
             transaction = transaction.keeping_port();
+        }
+        if let Some(deadline) = self.deadline {
+            transaction = transaction.with_deadline(deadline);
         }
         if let Some(peer) = self.peer {
             transaction = transaction.with_peer(peer);

@@ -10,7 +10,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
-use core::time::Duration;
 use std::io;
 use std::net::ToSocketAddrs;
 
@@ -60,7 +59,6 @@ use crate::transport::{PathIndex, Transport};
 pub struct ReliableRequester<T = ConnectedUdp> {
     transport: T,
     transaction: Transaction<Arc<dyn ReplyMatcher + Send + Sync>>,
-    deadline: Option<Duration>,
     /// Each request draws from a seed of its own, by its number.
     seed: Seed,
     requests: u64,
@@ -149,9 +147,6 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
     }
 
     fn transact(&mut self, now: Timestamp, build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
-        if let Some(deadline) = self.deadline {
-            self.transaction.end_by(now.after(deadline));
-        }
         let span = span::open();
         let ended = self.drive(now, build);
         span.close(&self.transaction, ended.err());
@@ -197,7 +192,6 @@ impl<T: fmt::Debug> fmt::Debug for ReliableRequester<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReliableRequester")
             .field("transport", &self.transport)
-            .field("deadline", &self.deadline)
             .field("requests", &self.requests)
             .finish_non_exhaustive()
     }

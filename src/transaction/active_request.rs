@@ -8,7 +8,7 @@ use super::record::Record;
 use super::{Action, Event, Execution, Failure, GiveUp, Hold, Identity, Next, NotTransmitted, RetryTimer};
 use crate::entropy::Seed;
 use crate::policy::RetryPolicy;
-use crate::time::{Ns, Timestamp};
+use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transport::{PathError, PathIndex, Renewed};
 
 /// One request under way, without its bytes: its schedule, how far the slot that is due has got, and how it ends.
@@ -83,7 +83,10 @@ impl ActiveRequest {
         let timer = RetryTimer::start(plan, now, seed).end_by(deadline);
         let first_wait = match &path.estimator {
             None => plan.backoff().initial_ns(),
-            Some(estimator) => plan.starting_at(estimator.rto(now)).backoff().initial_ns(),
+            Some(estimator) => {
+                let left = (deadline != Timestamp::MAX).then(|| deadline.since_ns(now));
+                plan.first_wait_within(saturating_ns(estimator.rto(now)), left)
+            }
         };
         Self::new(timer, policy, first_wait, now, bytes)
     }
@@ -378,7 +381,7 @@ impl ActiveRequest {
     ) {
         destination.budget.deposit();
         // After a provisional answer the wait for the reply measures the server, not the path.
-        if let Some(estimator) = path.estimator.as_mut().filter(|_| !self.conclusion.is_answered()) {
+        if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
             estimator.on_reply(at, round_trip);
         }
         self.conclusion.on_datagram();
@@ -404,7 +407,7 @@ impl ActiveRequest {
         round_trip: Option<Duration>,
         record: &mut impl Record,
     ) {
-        if let Some(estimator) = path.estimator.as_mut().filter(|_| !self.conclusion.is_answered()) {
+        if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
             estimator.on_reply(at, round_trip);
         }
         self.conclusion.on_datagram();
@@ -486,7 +489,7 @@ impl ActiveRequest {
     /// A slot is due, or the end: the wait before it, if there was one, has brought nothing.
     #[inline]
     fn end_wait<M>(&mut self, destination: &Destination<M>, path: &mut PathState, now: Timestamp) {
-        let Some(estimator) = &mut path.estimator else { return };
+        let Some(estimator) = &path.estimator else { return };
         if let Some(slot) = self.timer.waited_slot() {
             if self.timer.transmissions() > 0 && !self.conclusion.is_answered() {
                 let mut own = None;

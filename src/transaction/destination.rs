@@ -1,4 +1,5 @@
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::OnUnreachable;
 use crate::policy::{RetryBudget, RetryPolicy};
@@ -11,6 +12,8 @@ pub(super) struct Destination<M> {
     pub(super) on_unreachable: OnUnreachable,
     /// A request that finds the budget empty fails at once instead of listening on.
     pub(super) fails_over_budget: bool,
+    /// Each request ends this long after its start at the latest.
+    pub(super) deadline: Option<Duration>,
     /// Only a matcher without ids asks for a fresh port.
     pub(super) keeps_port: bool,
     policy: RetryPolicy,
@@ -29,6 +32,7 @@ impl<M> Destination<M> {
             budget: RetryBudget::unlimited(),
             on_unreachable: OnUnreachable::KeepTrying,
             fails_over_budget: false,
+            deadline: None,
             keeps_port: false,
             policy,
             others: Vec::new(),

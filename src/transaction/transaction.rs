@@ -138,6 +138,13 @@ impl<M: ReplyMatcher> Transaction<M> {
         self
     }
 
+    /// Ends every request this long after its start at the latest, whatever the policy says. None by default.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.destination.deadline = Some(deadline);
+        self
+    }
+
     /// Leaves from the same port although the request before was not answered. By default the next one leaves from a
     /// fresh port then, where nothing late reaches it and a NAT makes a new mapping. A matcher without ids still asks
     /// for a fresh port each time.
@@ -183,7 +190,8 @@ impl<M: ReplyMatcher> Transaction<M> {
     fn begin(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed, bytes: Bytes) {
         self.active.abandon(&mut self.path);
         let policy = request.own_policy().map_or(PolicyIndex::default(), |own| self.destination.adopt(own));
-        let deadline = request.own_deadline().map_or(Timestamp::MAX, |deadline| now.after(deadline));
+        let deadlines = [request.own_deadline(), self.destination.deadline];
+        let deadline = deadlines.into_iter().flatten().min().map_or(Timestamp::MAX, |deadline| now.after(deadline));
         self.active = ActiveRequest::start(&self.destination, &mut self.path, policy, now, deadline, seed, bytes);
         self.requests.forget();
         self.book.timeline.restart(now);

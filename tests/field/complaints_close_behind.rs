@@ -27,7 +27,7 @@ fn the_timeout_was_inflated_by_replies_to_resends() {
     };
     let estimator = || RttEstimator::new(ms(100), ms(100), ms(60_000)).unwrap();
     // Whoever counts every reply from the first transmission measures its own timeouts.
-    let (mut inflated, mut plain) = (estimator(), requester(&world(lossy)));
+    let (inflated, mut plain) = (estimator(), requester(&world(lossy)));
     for n in 0..100 {
         inflated.on_reply(at(0), Some(plain.request(&[n]).unwrap().elapsed()));
     }

@@ -197,7 +197,7 @@ fn bugs_15_and_16_a_slow_path_is_sent_every_request_twice_for_ever() {
     assert_eq!(naive.transport.net().stats().sent, 80, "every request twice, every reply twice");
     // With a memory of round trips the first wait fits the path from the second request on.
     let net = world(slow);
-    let mut estimator = RttEstimator::new(ms(100), ms(100), Duration::from_secs(60)).unwrap();
+    let estimator = RttEstimator::new(ms(100), ms(100), Duration::from_secs(60)).unwrap();
     let mut transport = connect(&net);
     let mut transmissions = Vec::new();
     for n in 0..20_u8 {

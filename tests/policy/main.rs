@@ -8,5 +8,7 @@ mod generators;
 mod law;
 mod policy_construction;
 mod schedules;
+mod shared_estimator;
 mod statistics;
+mod text;
 mod watchdog;

@@ -93,7 +93,7 @@ fn json_is_one_line_with_the_promised_keys() {
 
 #[test]
 fn a_profile_is_tried_in_both_directions_or_in_one() {
-    for name in Profile::NAMES {
+    for &name in Profile::NAMES {
         let profile = Profile::named(name).unwrap();
         let ways = [("to_server", &profile.to_server), ("to_client", &profile.to_client)];
         let both = faults(&["verify", name, "--datagrams", "50000", "--json"]);

@@ -15,7 +15,7 @@ use crate::program::{Ended, Running, run, tool};
 fn every_preset_prints_what_its_source_publishes() {
     let published = published();
     let names: Vec<_> = published.iter().map(|preset| preset["name"].as_str().unwrap()).collect();
-    assert_eq!(names, Preset::ALL.map(|preset| preset.name));
+    assert_eq!(names, Preset::ALL.iter().map(|preset| preset.name).collect::<Vec<_>>());
     for preset in &published {
         let name = preset["name"].as_str().unwrap();
         let printed = json(&[name]);

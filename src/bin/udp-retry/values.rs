@@ -57,7 +57,8 @@ pub(crate) fn id(text: &str) -> Result<Id, String> {
 }
 
 pub(crate) fn preset(name: &str) -> Result<Preset, String> {
-    Preset::named(name).ok_or_else(|| format!("the presets are {}", Preset::ALL.map(|preset| preset.name).join(", ")))
+    let names = || Preset::ALL.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", ");
+    Preset::named(name).ok_or_else(|| format!("the presets are {}", names()))
 }
 
 pub(crate) fn at_least_one(text: &str) -> Result<u64, String> {

@@ -34,7 +34,7 @@ pub struct Profile {
 
 impl Profile {
     /// The names of the profiles above.
-    pub const NAMES: [&str; 6] = ["book_half", "lan", "lte", "wifi_lossy", "geo_satellite", "evil"];
+    pub const NAMES: &'static [&'static str] = &["book_half", "lan", "lte", "wifi_lossy", "geo_satellite", "evil"];
 
     /// The same in both directions, each with draws of its own.
     #[must_use]

@@ -111,7 +111,7 @@ pub(crate) fn run(Arguments { task, verify: told }: Arguments) -> Outcome {
 }
 
 fn profiles() -> Outcome {
-    let lines = Profile::NAMES.into_iter().filter_map(|name| Profile::named(name).map(|profile| (name, profile)));
+    let lines = Profile::NAMES.iter().filter_map(|&name| Profile::named(name).map(|profile| (name, profile)));
     let lines = lines.flat_map(|(name, profile)| {
         [(name, Direction::ToServer), ("", Direction::ToClient)]
             .map(|(name, way)| format!("{name:<15}{}  {}", way.as_str(), profile.direction(way)))

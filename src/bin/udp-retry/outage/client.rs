@@ -62,7 +62,7 @@ impl Client {
             server,
             policy: row.policy,
             guard: row.guard.fresh(),
-            estimator: row.estimator,
+            estimator: row.estimator.as_ref().map(RttEstimator::unmeasured),
             seed,
             rate,
             end,
@@ -91,7 +91,8 @@ impl Client {
         self.next.0 = self.pause(now);
         self.guard.on_request(now);
         self.ledger.borrow_mut().on_request(now);
-        let policy = self.estimator.map_or(self.policy, |estimator| starting_at(self.policy, estimator.rto(now)));
+        let measured = self.estimator.as_ref().map(|estimator| starting_at(self.policy, estimator.rto(now)));
+        let policy = measured.unwrap_or(self.policy);
         let budget = self.guard.budget();
         let mut transaction = Transaction::new(policy, transaction_id(Message::ID)).with_budget(budget.clone());
         transaction.start_building(now, Seed::new(self.seed.derive(REQUESTS).draw(number)));
@@ -132,7 +133,7 @@ impl Client {
             let ended = matches!(next, Next::Failed(Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget)));
             let waits = used.saturating_sub(u32::from(next != Next::Transmit && !ended));
             while flight.expired < waits {
-                if let Some(estimator) = &mut self.estimator {
+                if let Some(estimator) = &self.estimator {
                     estimator.on_expiry(now, flight.policy.backoff().interval(flight.expired));
                 }
                 flight.expired += 1;
@@ -154,7 +155,7 @@ impl Client {
                 Next::Failed(_) => break false,
             }
         };
-        if let (true, Some(estimator)) = (success, &mut self.estimator) {
+        if let (true, Some(estimator)) = (success, &self.estimator) {
             estimator.on_reply(now, transaction.round_trip());
         }
         self.guard.on_end(success, flight.granted);

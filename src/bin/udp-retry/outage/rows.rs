@@ -14,6 +14,7 @@ pub(crate) struct Row {
     pub(crate) policy: RetryPolicy,
     /// Of a client that has asked nothing yet.
     pub(crate) guard: Guard,
+    /// With the settings of each client's own.
     pub(crate) estimator: Option<RttEstimator>,
     /// The server drops requests whose deadline, told in the request, has passed.
     pub(crate) server_drops_expired: bool,
@@ -42,7 +43,7 @@ fn compared() -> Result<Vec<Row>, PolicyError> {
         Row { guard: Guard::finagle(), ..plain.called("finagle") },
         Row { guard: Guard::envoy(), ..plain.called("envoy") },
         Row { guard: Guard::grpc(), ..plain.called("grpc") },
-        Row { estimator: Some(estimator), ..plain.called("rtt-estimator") },
+        Row { estimator: Some(estimator.clone()), ..plain.called("rtt-estimator") },
         Row { server_drops_expired: true, ..plain.called("server-drops-expired") },
         Row { guard: Guard::ours(), estimator: Some(estimator), ..Row::new("recommended", upward)? },
     ])

@@ -100,10 +100,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn list() -> Outcome {
-    let lines = Preset::ALL.map(|Preset { name, source, policy, .. }| {
+    let line = |&Preset { name, source, policy, .. }: &Preset| {
         format!("{name:WIDEST$}{source}\n{:WIDEST$}{}", "", summary(&Outlook::new(name, source, policy)))
-    });
-    Ok(say(lines.join("\n"))?)
+    };
+    Ok(say(Preset::ALL.iter().map(line).collect::<Vec<_>>().join("\n"))?)
 }
 
 fn summary(outlook: &Outlook) -> String {
