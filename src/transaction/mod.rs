@@ -22,10 +22,12 @@ mod timeline_display;
 mod timer;
 #[expect(clippy::module_inception, reason = "the field's word for the machine and for its subject")]
 mod transaction;
+mod transaction_id;
 
 pub use error::RequestError;
-pub use matching::{AnyReply, Identity, Match, ReplyMatcher, TransactionId, any_reply, transaction_id};
+pub use matching::{AnyReply, Identity, Match, ReplyMatcher, any_reply};
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
 pub use timeline::{Event, Timeline};
 pub use timer::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};
 pub use transaction::{Next, Transaction};
+pub use transaction_id::{TransactionId, transaction_id};
