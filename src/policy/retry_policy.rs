@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use super::{Backoff, PolicyError};
-use crate::entropy::{Seed, uniform};
+use crate::entropy::{Seed, labels, uniform};
 use crate::time::{Ns, checked_ns, saturating_ns};
 
 /// A whole schedule: how often to send, when, and when to give up.
@@ -215,7 +215,7 @@ impl RetryPolicy {
     pub(crate) const fn start_delay_ns(&self, seed: Seed) -> Ns {
         match self.start_delay {
             (0, 0) => 0,
-            (from, to) => uniform(from, to, seed.derive(START_DELAY).draw(0)),
+            (from, to) => uniform(from, to, seed.derive(labels::START_DELAY).draw(0)),
         }
     }
 
@@ -235,6 +235,3 @@ impl Default for RetryPolicy {
         Self::INTERNET
     }
 }
-
-/// The stream of a seed that draws the start delay; intervals draw from the seed itself, by slot.
-const START_DELAY: u64 = 1;
