@@ -34,9 +34,8 @@ use std::{fs, io};
 use asking::{Limits, Manner, Server, first_to_reply, ms};
 use clap::Parser;
 use support::{Outcome, say};
-use udp_retry::ReliableRequester;
-use udp_retry::net::system_seed;
 use udp_retry::policy::Preset;
+use udp_retry::{ReliableRequester, transaction_id};
 
 /// Asks a DNS server for the addresses of a name; without a name, a responder in this process
 #[derive(Parser)]
@@ -76,16 +75,15 @@ fn look_up(name: &[u8], servers: &[SocketAddr], manner: &Manner) -> Outcome {
 /// A requester for each question: every query leaves from a port of its own, which a forger has to guess, too.
 fn ask(name: &[u8], kind: u16, server: SocketAddr, limits: Limits) -> Outcome<Asked> {
     let policy = Preset::named("dns").ok_or("the preset is gone")?.policy;
-    let mut requester = ReliableRequester::builder(answers)
+    let mut requester = ReliableRequester::builder(transaction_id(0..2).stamped().confirmed_by(answers))
         .policy(policy)
         .deadline(limits.deadline)
         .on_unreachable(limits.on_unreachable)
         .connect(server)?;
 
-    let id = system_seed()?.draw(0) as u16;
-    // A standard query, recursion desired, with one question, of class IN.
-    let header = [&id.to_be_bytes()[..], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]].concat();
-    let reply = requester.request(&[&header, name, &kind.to_be_bytes(), &[0, 1]].concat())?;
+    // A standard query, recursion desired, with one question, of class IN. The requester writes the id over the dots.
+    let header = b"..\x01\0\0\x01\0\0\0\0\0\0";
+    let reply = requester.request(&[header, name, &kind.to_be_bytes(), &[0, 1]].concat())?;
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
     Ok(Asked { kind, answer, transmissions: reply.transmissions(), elapsed: reply.elapsed() })

@@ -36,7 +36,7 @@ use asking::{Limits, Manner, Server, first_to_reply, ms};
 use clap::Parser;
 use support::{Outcome, say};
 use udp_retry::net::system_seed;
-use udp_retry::transaction::{Match, ReplyMatcher};
+use udp_retry::transaction::{Match, ReplyMatcher, matching};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
 /// Asks a time server how far this host's clock is off; without a server, a responder in this process
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 fn ask(server: SocketAddr, limits: Limits) -> Outcome<Asked> {
     // Servers take requests less than 2 s apart for abuse (RFC 5905, BTIME).
     let policy = RetryPolicy::default().starting_at(Duration::from_secs(2));
-    let mut requester = ReliableRequester::builder(answers)
+    let mut requester = ReliableRequester::builder(matching(answers))
         .policy(policy)
         .deadline(limits.deadline)
         .on_unreachable(limits.on_unreachable)

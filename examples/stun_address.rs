@@ -33,7 +33,6 @@ use std::time::Duration;
 use asking::{Limits, Manner, Server, first_to_reply, ms};
 use clap::Parser;
 use support::{Outcome, say};
-use udp_retry::net::system_seed;
 use udp_retry::policy::Preset;
 use udp_retry::transaction::{Match, ReplyMatcher};
 use udp_retry::{ReliableRequester, transaction_id};
@@ -60,16 +59,14 @@ fn main() -> ExitCode {
 
 fn ask(server: SocketAddr, limits: Limits) -> Outcome<Asked> {
     let policy = Preset::named("stun").ok_or("the preset is gone")?.policy;
-    let mut requester = ReliableRequester::builder(answers)
+    let mut requester = ReliableRequester::builder(transaction_id(8..20).stamped().confirmed_by(answers))
         .policy(policy)
         .deadline(limits.deadline)
         .on_unreachable(limits.on_unreachable)
         .connect(server)?;
 
-    // A seed each: what two draws from one seed have in common, a forger would have to guess only once.
-    let id = [system_seed()?.draw(0).to_be_bytes(), system_seed()?.draw(0).to_be_bytes()].concat();
-    // A Binding request without attributes.
-    let request = [&[0, 1, 0, 0][..], &COOKIE, &id[..12]].concat();
+    // A Binding request without attributes. The requester writes the id over the zeros.
+    let request = [&[0, 1, 0, 0][..], &COOKIE, &[0; 12]].concat();
     let reply = requester.request(&request)?;
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use udp_retry::net::CancelHandle;
 use udp_retry::requester::Builder;
-use udp_retry::transaction::{Execution, Failure};
+use udp_retry::transaction::{Execution, Failure, matching};
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{
     ConnectedUdp, Impairments, LossySink, ReliableRequester, RequestError, RetryPolicy, Seed, any_reply, transaction_id,
@@ -54,12 +54,12 @@ fn a_reply_that_is_quicker_is_returned_and_the_cancel_hits_the_next_request() {
     let handle: Arc<OnceLock<CancelHandle>> = Arc::default();
     // The latest moment at which the request is still under way: its reply is being looked at.
     let late = handle.clone();
-    let matcher = move |request: &[u8], datagram: &[u8]| {
+    let matcher = matching(move |request, datagram| {
         if let (true, Some(handle)) = (request.starts_with(b"late"), late.get()) {
             handle.cancel();
         }
         request == datagram
-    };
+    });
     let mut requester = ReliableRequester::connect(server.address, matcher).unwrap();
     handle.set(requester.cancel_handle().unwrap()).unwrap();
     for _ in 0..100 {

@@ -177,7 +177,7 @@ fn told(level: Level, work: impl FnOnce()) -> Vec<String> {
 }
 
 fn builder() -> Builder {
-    ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(udp_retry::Seed::new(1))
+    ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(Seed::new(1))
 }
 
 /// Notes everything as text.

@@ -10,8 +10,8 @@ use udp_retry::policy::{Backoff, RetryBudget};
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{
-    Event, Execution, Failure, GiveUp, Hold, Identity, Match, Next, ReplyMatcher, Stray, Transaction, TransactionId,
-    any_reply, transaction_id,
+    Event, Execution, Failure, GiveUp, Hold, Identity, Match, Matching, Next, ReplyMatcher, Stray, Transaction,
+    TransactionId, any_reply, matching, transaction_id,
 };
 use udp_retry::transport::PathError;
 
@@ -267,9 +267,8 @@ fn a_reply_that_fits_two_builds_gives_no_round_trip() {
 #[test]
 fn a_reply_outweighs_a_provisional_reading_of_the_same_datagram() {
     // A datagram names one attempt; to every other it is a provisional answer.
-    let matcher = |request: &[u8], datagram: &[u8]| {
-        if request == datagram { Match::Reply } else { Match::Provisional(Hold::Stop) }
-    };
+    let matcher =
+        matching(|request, datagram| if request == datagram { Match::Reply } else { Match::Provisional(Hold::Stop) });
     for answered in [b"1", b"2", b"3"] {
         let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
         transaction.start_building(at(0), Seed::new(0));
@@ -635,7 +634,7 @@ struct World {
 
 impl World {
     fn new(now: Timestamp) -> Self {
-        let transaction = Transaction::new(RetryPolicy::LAN, matcher as Matcher);
+        let transaction = Transaction::new(RetryPolicy::LAN, matching(matcher as fn(&[u8], &[u8]) -> Match));
         Self { transaction, now, sent: Vec::new(), refusals: 0, answered: false, id: 0, local_errors: 0 }
     }
 
@@ -748,7 +747,7 @@ fn kept(event: Event) -> Event {
     }
 }
 
-type Matcher = fn(&[u8], &[u8]) -> Match;
+type Matcher = Matching<fn(&[u8], &[u8]) -> Match>;
 
 /// A datagram is a letter and the id of the request it belongs to.
 fn matcher(request: &[u8], datagram: &[u8]) -> Match {

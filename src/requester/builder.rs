@@ -7,8 +7,8 @@ use std::io;
 use std::net::ToSocketAddrs;
 
 use super::{ReliableRequester, span};
-use crate::entropy::Seed;
-use crate::net::{ConnectedUdp, system_seed};
+use crate::entropy::{IdSource, Seed, labels};
+use crate::net::{ConnectedUdp, system_entropy, system_seed};
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
@@ -97,7 +97,8 @@ impl Builder {
         Self { deadline: Some(deadline), ..self }
     }
 
-    /// Makes the jitter repeatable: same seed, same intervals.
+    /// Makes every draw repeatable, for tests: same seed, same intervals, and **the same ids** where the matcher stamps
+    /// them. A seed keeps no secret: whoever knows it knows every id.
     pub fn seed(self, seed: Seed) -> Self {
         Self { seed: Some(seed), ..self }
     }
@@ -111,18 +112,39 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// What the system says of the name or the address.
+    /// What the system says of the name or the address; that it has no entropy, if the matcher stamps ids.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
-        Ok(self.over(ConnectedUdp::connect(server)?))
+        let ids = self.ids()?;
+        Ok(self.run(ConnectedUdp::connect(server)?, ids))
     }
 
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
+    ///
+    /// Where the matcher stamps ids and the system has no entropy, no request can be sent: each fails as
+    /// [`Failure::Unmatchable`](crate::transaction::Failure::Unmatchable).
     pub fn over<T: Transport<Peer = usize>>(self, transport: T) -> ReliableRequester<T> {
+        let ids = self.ids().unwrap_or_default();
+        self.run(transport, ids)
+    }
+
+    /// Where ids come from, if any are stamped. Never from a source that is weaker than the system's.
+    fn ids(&self) -> io::Result<Option<IdSource>> {
+        match self.seed {
+            _ if !self.matcher.stamps() => Ok(None),
+            Some(seed) => Ok(Some(IdSource::from_seed(seed))),
+            None => system_entropy().map(|key| Some(IdSource::from_key(&key))),
+        }
+    }
+
+    fn run<T: Transport<Peer = usize>>(self, transport: T, ids: Option<IdSource>) -> ReliableRequester<T> {
         let mut transaction = Transaction::new(self.policy, self.matcher)
             .with_budget(self.budget)
             .with_on_unreachable(self.on_unreachable);
         if let Some(estimator) = self.estimator {
             transaction = transaction.with_estimator(estimator);
+        }
+        if let Some(ids) = ids {
+            transaction = transaction.with_ids(ids);
         }
         if span::ENABLED || self.observer.is_some() {
             transaction = transaction.with_observer(move |at, event| {
@@ -135,7 +157,7 @@ impl Builder {
         ReliableRequester {
             transaction,
             deadline: self.deadline,
-            seed: self.seed.unwrap_or_else(|| fresh_seed(transport.now())),
+            seed: self.seed.unwrap_or_else(|| fresh_seed(transport.now())).derive(labels::REQUESTS),
             requests: 0,
             buffer: vec![0; self.buffer],
             transport,
@@ -149,7 +171,6 @@ impl fmt::Debug for Builder {
             .field("policy", &self.policy)
             .field("budget", &self.budget)
             .field("deadline", &self.deadline)
-            .field("seed", &self.seed)
             .field("buffer", &self.buffer)
             .finish_non_exhaustive()
     }

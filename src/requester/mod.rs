@@ -48,10 +48,10 @@ use crate::transport::{PathError, Transport};
 /// #     let (len, from) = server.recv_from(&mut buffer).unwrap();
 /// #     server.send_to(&buffer[..len], from).unwrap();
 /// # });
-/// let mut requester = ReliableRequester::connect(address, transaction_id(0..4))?;
-/// let reply = requester.request(b"\x00\x00\x00\x07ping")?;
+/// let mut requester = ReliableRequester::connect(address, transaction_id(0..4).stamped())?;
+/// let reply = requester.request(b"....ping")?;
 /// println!("{:?} after {:?}", reply.payload(), reply.elapsed());
-/// # assert_eq!(reply.payload(), b"\x00\x00\x00\x07ping");
+/// # assert_eq!(reply.payload()[4..], *b"ping");
 /// # answering.join().unwrap();
 /// # Ok(())
 /// # }
@@ -60,7 +60,7 @@ pub struct ReliableRequester<T = ConnectedUdp> {
     transport: T,
     transaction: Transaction<Box<dyn ReplyMatcher + Send>>,
     deadline: Option<Duration>,
-    /// Each request draws from a seed of its own, by its number.
+    /// Draws the seed of each request, by its number.
     seed: Seed,
     requests: u64,
     buffer: Vec<u8>,
@@ -274,7 +274,6 @@ impl<T: fmt::Debug> fmt::Debug for ReliableRequester<T> {
         f.debug_struct("ReliableRequester")
             .field("transport", &self.transport)
             .field("deadline", &self.deadline)
-            .field("seed", &self.seed)
             .field("requests", &self.requests)
             .finish_non_exhaustive()
     }

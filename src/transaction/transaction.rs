@@ -5,11 +5,13 @@ use super::observer::Observer;
 use super::pace::Pace;
 use super::refusals::Refusals;
 use super::requests::Requests;
+use super::resting::RestingIds;
+use super::stamping::{AllResting, Stamp, stamp_fresh};
 use super::{
     Action, Event, Execution, Failure, GiveUp, Identity, Match, NotTransmitted, OnUnreachable, ReplyMatcher,
     RetryTimer, Strays, Timeline,
 };
-use crate::entropy::Seed;
+use crate::entropy::{IdSource, Seed};
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::time::Timestamp;
 use crate::transport::PathError;
@@ -18,17 +20,18 @@ use crate::transport::PathError;
 /// were sent, a [`RetryBudget`] and the [`Timeline`] of what happened.
 ///
 /// Every front drives it the same way: ask [`next`](Self::next), do that, report through `on_…`. It can be started
-/// again and again; after the first time that allocates nothing.
+/// again and again; after the first time that allocates nothing. Where its matcher stamps ids it needs a
+/// [source](Self::with_ids) of them; a clone starts without, as it would repeat them.
 ///
 /// ```
 /// use core::time::Duration;
 /// use udp_retry::transaction::{Next, Transaction};
 /// use udp_retry::time::Timestamp;
-/// use udp_retry::{RetryPolicy, transaction_id};
+/// use udp_retry::{RetryPolicy, Seed, transaction_id};
 ///
 /// let now = Timestamp::ZERO;
 /// let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
-/// transaction.start(b"id 7 ping", now, 42);
+/// transaction.start(b"id 7 ping", now, Seed::new(42));
 /// assert_eq!(transaction.next(now), Next::Transmit);
 /// transaction.on_transmitted(now);
 ///
@@ -47,6 +50,12 @@ pub struct Transaction<M> {
     observer: Option<Observer>,
     timer: RetryTimer,
     requests: Requests,
+    ids: Ids,
+    resting: RestingIds,
+    /// The id of this transaction, if it is stamped.
+    stamp: Option<Stamp>,
+    /// No id was free at the start.
+    all_resting: Option<AllResting>,
     /// Of the newest request.
     identity: Identity,
     timeline: Timeline,
@@ -104,6 +113,10 @@ impl<M: ReplyMatcher> Transaction<M> {
             observer: None,
             timer,
             requests: Requests::default(),
+            ids: Ids::default(),
+            resting: RestingIds::default(),
+            stamp: None,
+            all_resting: None,
             identity: Identity::Missing,
             timeline: Timeline::new(Timestamp::ZERO),
             started: Timestamp::ZERO,
@@ -128,6 +141,13 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     pub fn with_budget(self, budget: RetryBudget) -> Self {
         Self { budget, ..self }
+    }
+
+    /// Stamps requests with ids from this source, if the matcher [stamps](ReplyMatcher::stamps). Without a source no
+    /// such request can be sent: it ends as [`Failure::Unmatchable`].
+    #[must_use]
+    pub fn with_ids(self, ids: IdSource) -> Self {
+        Self { ids: Ids(Some(ids)), ..self }
     }
 
     /// What messages that the peer cannot be reached do; nothing unless told.
@@ -162,6 +182,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn start_building(&mut self, now: Timestamp, seed: Seed) {
         self.withdraw_nothing();
+        self.retire_id(now);
         self.refusals.restart(now, self.transmissions(), self.requests.sent_last(), self.answered);
         self.pace.restart(now);
         self.timer = RetryTimer::start(self.pace.present(), now, seed);
@@ -201,10 +222,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// buffer. The latest 16 requests are remembered, and a reply to any of them counts.
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
-        let request = self.requests.fresh();
-        build(self.timer.transmissions().saturating_add(1), request);
-        self.matcher.stamp(request, self.seed.derive(IDS));
-        self.identity = self.matcher.identity(request);
+        build(self.timer.transmissions().saturating_add(1), self.requests.fresh());
+        let settled = if self.matcher.stamps() { self.stamp() } else { None };
+        self.identity = settled.unwrap_or_else(|| self.matcher.identity(self.requests.newest()));
         if self.identity == Identity::Missing {
             self.decide(Failure::Unmatchable);
         }
@@ -267,6 +287,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn on_transmitted(&mut self, now: Timestamp) {
         self.granted = false;
+        if self.identity == Identity::Port && self.transmissions() == 0 {
+            // The port is fresh: no reply to an earlier id can be met.
+            self.resting.clear();
+        }
         self.end_wait(now);
         self.timer.on_transmitted(self.pace.present(), now);
         self.requests.on_transmitted(now);
@@ -348,7 +372,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// to earlier requests could not be told.
     pub fn on_not_renewed(&mut self, error: PathError) {
         self.last_error = Some(error);
-        self.decide(Failure::Local(error));
+        self.decide(match self.all_resting {
+            Some(AllResting { until }) => Failure::IdsResting { until },
+            None => Failure::Local(error),
+        });
     }
 
     /// The caller no longer wants the reply.
@@ -418,6 +445,30 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Nothing that was sent for earlier requests can be heard of here.
     fn is_on_fresh_port(&self) -> bool {
         self.identity() == Identity::Port
+    }
+
+    /// Writes the id into the newest request; returns what replies are told by, if that does not follow from its bytes.
+    fn stamp(&mut self) -> Option<Identity> {
+        let Some(ids) = &mut self.ids.0 else { return Some(Identity::Missing) };
+        let (request, past) = self.requests.newest_and_past();
+        if let Some(stamp) = self.stamp {
+            stamp.again(&self.matcher, request, ids);
+            return None;
+        }
+        let stamped = stamp_fresh(&self.matcher, request, ids, past, &self.resting, self.started);
+        self.stamp = Some(stamped.unwrap_or_else(|_| Stamp::draw(&self.matcher, request, ids)));
+        self.all_resting = stamped.err();
+        // From a fresh port any id will do.
+        self.all_resting.map(|_| Identity::Port)
+    }
+
+    /// The id of the transaction before rests, if it was used.
+    fn retire_id(&mut self, now: Timestamp) {
+        let used = self.stamp.take().filter(|_| self.transmissions() > 0);
+        if let Some(id) = used.and_then(|_| self.matcher.id(self.requests.newest())) {
+            self.resting.rest(now, id);
+        }
+        self.all_resting = None;
     }
 
     /// Fails, unless it is over for good already.
@@ -522,7 +573,15 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 }
 
+/// Where ids come from. A clone would give the same, so it gives none.
+#[derive(Default, Debug)]
+struct Ids(Option<IdSource>);
+
+impl Clone for Ids {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
 /// This many errors in a row that are not about a datagram of ours: the socket itself is broken.
 const HOPELESS: u32 = 16;
-/// The label of the draws of stamped ids among those of a transaction.
-const IDS: u64 = 1;

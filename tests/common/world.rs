@@ -11,7 +11,7 @@ use udp_retry::time::Timestamp;
 use udp_retry::{Impairments, Seed};
 
 #[allow(unused_imports, reason = "other tests use the rest")]
-pub(crate) use asker::{Asker, Slots, Timing, Told, Watched};
+pub(crate) use asker::{Asker, Slots, Timing, Told, Watched, seed_of_request};
 
 pub(crate) type Verdict = Result<(), String>;
 
