@@ -4,9 +4,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use udp_retry::entropy::IdSource;
 use udp_retry::fault::Link;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Next, RetryTimer, Transaction};
+use udp_retry::transaction::{Next, RetryTimer, Transaction, TransactionId};
 use udp_retry::{Impairments, Probability, RetryPolicy, Seed, transaction_id};
 
 criterion_group! {
@@ -15,7 +16,7 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .without_plots();
-    targets = schedule, transaction, link
+    targets = schedule, transaction, stamped, ids, link
 }
 criterion_main!(timer);
 
@@ -49,21 +50,47 @@ fn schedule(criterion: &mut Criterion) {
 /// From the start to the reply of one request that nothing goes wrong with.
 fn transaction(criterion: &mut Criterion) {
     let mut transaction = Transaction::new(RetryPolicy::default(), transaction_id(0..4));
-    let (request, reply) = ([7; 64], [7; 64]);
-    let mut seed = 0;
+    let mut number = 0;
     criterion.bench_function("transaction/from start to reply", |bencher| {
         bencher.iter(|| {
-            seed += 1;
-            let sent = Timestamp::from_nanos(seed);
-            transaction.start(black_box(&request), sent, Seed::new(seed));
-            assert_eq!(transaction.next(sent), Next::Transmit);
-            transaction.on_transmitted(sent);
-            let heard = sent.after(Duration::from_millis(1));
-            assert!(matches!(transaction.next(sent), Next::WaitUntil(_)));
-            transaction.on_datagram(heard, black_box(&reply), reply.len());
-            assert_eq!(transaction.next(heard), Next::Done);
+            number += 1;
+            exchange(&mut transaction, number);
         });
     });
+}
+
+/// The same with an id of its own for each request.
+fn stamped(criterion: &mut Criterion) {
+    let ids = IdSource::from_seed(Seed::new(7));
+    let mut transaction = Transaction::new(RetryPolicy::default(), transaction_id(0..8).stamped()).with_ids(ids);
+    let mut number = 0;
+    criterion.bench_function("transaction/from start to reply, stamped", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            exchange(&mut transaction, number);
+        });
+    });
+}
+
+fn exchange(transaction: &mut Transaction<TransactionId>, number: u64) {
+    let sent = Timestamp::from_nanos(number);
+    transaction.start(black_box(&[7; 64]), sent, Seed::new(number));
+    assert_eq!(transaction.next(sent), Next::Transmit);
+    transaction.on_transmitted(sent);
+    let mut reply = [0; 64];
+    reply.copy_from_slice(transaction.datagram());
+    let heard = sent.after(Duration::from_millis(1));
+    assert!(matches!(transaction.next(sent), Next::WaitUntil(_)));
+    transaction.on_datagram(heard, black_box(&reply), reply.len());
+    assert_eq!(transaction.next(heard), Next::Done);
+}
+
+fn ids(criterion: &mut Criterion) {
+    let (mut inline, mut boxed) = (IdSource::from_seed(Seed::new(7)), Box::new(IdSource::from_seed(Seed::new(7))));
+    let mut id = [0; 8];
+    criterion.bench_function("ids/8 bytes", |bencher| bencher.iter(|| inline.fill(black_box(&mut id))));
+    criterion.bench_function("ids/8 bytes, boxed", |bencher| bencher.iter(|| boxed.fill(black_box(&mut id))));
+    criterion.bench_function("ids/number of the process", |bencher| bencher.iter(std::process::id));
 }
 
 fn link(criterion: &mut Criterion) {

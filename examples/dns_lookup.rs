@@ -34,10 +34,9 @@ use dns_message::{A, AAAA, Data, Encoded, Record, encode, name_at, number};
 pub(crate) use dns_message::{Answer, answers, decode};
 use support::json::{self, ms};
 use support::outcome::{Outcome, say};
-use udp_retry::ReliableRequester;
-use udp_retry::net::system_seed;
 use udp_retry::policy::Preset;
 use udp_retry::transaction::OnUnreachable;
+use udp_retry::{ReliableRequester, transaction_id};
 
 /// Asks a DNS server for the addresses of a name; without a name, a responder in this process
 #[derive(Parser)]
@@ -84,13 +83,13 @@ fn ask(
     on_unreachable: OnUnreachable,
 ) -> Outcome<Asked> {
     let policy = Preset::named("dns").ok_or("the preset is gone")?.policy;
-    let builder = ReliableRequester::builder(answers).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
+    let matcher = transaction_id(0..2).stamped().confirmed_by(answers);
+    let builder = ReliableRequester::builder(matcher).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
     let mut requester = builder.connect(server)?;
 
-    let id = system_seed()?.draw(0) as u16;
-    // A standard query, recursion desired, with one question, of class IN.
-    let header = [&id.to_be_bytes()[..], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]].concat();
-    let reply = requester.request(&[&header, name, &kind.to_be_bytes(), &[0, 1]].concat())?;
+    // A standard query, recursion desired, with one question, of class IN. The requester writes the id over the dots.
+    let header = b"..\x01\0\0\x01\0\0\0\0\0\0";
+    let reply = requester.request(&[header, name, &kind.to_be_bytes(), &[0, 1]].concat())?;
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
     Ok(Asked { kind, answer, transmissions: reply.transmissions(), elapsed: reply.elapsed() })

@@ -22,7 +22,8 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use support::outcome::{Outcome, exit_code, say};
 use udp_retry::Seed;
-use udp_retry::net::{classify, system_seed};
+use udp_retry::entropy::IdSource;
+use udp_retry::net::{classify, system_entropy, system_seed};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, Next, Transaction, TransactionId};
 use udp_retry::{RetryPolicy, transaction_id};
@@ -62,7 +63,11 @@ fn run(arguments: &Arguments) -> Outcome {
             socket.connect(address)?;
             poll.registry().register(&mut socket, Token(n), Interest::READABLE)?;
             // Eight bytes of id, written by the transaction.
-            let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..8).stamped());
+            let ids = match arguments.seed {
+                Some(seed) => IdSource::from_seed(Seed::new(seed).derive(n as u64)),
+                None => IdSource::from_key(&system_entropy()?),
+            };
+            let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..8).stamped()).with_ids(ids);
             transaction.start(b"........hello", clock.now(), Seed::new(seed.wrapping_add(n as u64)));
             Ok(Asking { name, transaction, socket, outcome: None })
         })

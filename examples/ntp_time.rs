@@ -33,7 +33,7 @@ use clap::Parser;
 use support::json::{self, ms};
 use support::outcome::{Outcome, say};
 use udp_retry::net::system_seed;
-use udp_retry::transaction::{Match, OnUnreachable, ReplyMatcher};
+use udp_retry::transaction::{Match, OnUnreachable, ReplyMatcher, matching};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
 /// Asks a time server how far this host's clock is off; without a server, a responder in this process
@@ -59,7 +59,8 @@ fn main() -> ExitCode {
 fn ask(server: SocketAddr, deadline: Duration, on_unreachable: OnUnreachable) -> Outcome<Asked> {
     // Servers take requests less than 2 s apart for abuse (RFC 5905, BTIME).
     let policy = RetryPolicy::default().starting_at(Duration::from_secs(2));
-    let builder = ReliableRequester::builder(answers).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
+    let builder =
+        ReliableRequester::builder(matching(answers)).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
     let mut requester = builder.connect(server)?;
 
     // Each transmission has a timestamp of its own, so that the reply tells which of them it measures. It is random:

@@ -30,7 +30,6 @@ use asking::{Manner, Server, responder};
 use clap::Parser;
 use support::json::{self, ms};
 use support::outcome::{Outcome, say};
-use udp_retry::net::system_seed;
 use udp_retry::policy::Preset;
 use udp_retry::transaction::{Match, OnUnreachable, ReplyMatcher};
 use udp_retry::{ReliableRequester, transaction_id};
@@ -57,13 +56,12 @@ fn main() -> ExitCode {
 
 fn ask(server: SocketAddr, deadline: Duration, on_unreachable: OnUnreachable) -> Outcome<Asked> {
     let policy = Preset::named("stun").ok_or("the preset is gone")?.policy;
-    let builder = ReliableRequester::builder(answers).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
+    let matcher = transaction_id(8..20).stamped().confirmed_by(answers);
+    let builder = ReliableRequester::builder(matcher).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
     let mut requester = builder.connect(server)?;
 
-    // A seed each: what two draws from one seed have in common, a forger would have to guess only once.
-    let id = [system_seed()?.draw(0).to_be_bytes(), system_seed()?.draw(0).to_be_bytes()].concat();
-    // A Binding request without attributes.
-    let request = [&[0, 1, 0, 0][..], &COOKIE, &id[..12]].concat();
+    // A Binding request without attributes. The requester writes the id over the zeros.
+    let request = [&[0, 1, 0, 0][..], &COOKIE, &[0; 12]].concat();
     let reply = requester.request(&request)?;
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;

@@ -10,9 +10,9 @@
 //! use udp_retry::{ReliableRequester, transaction_id};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Bytes 0 to 4 of every request are an id that its reply repeats.
-//! let mut requester = ReliableRequester::connect("192.0.2.7:1060", transaction_id(0..4))?;
-//! let reply = requester.request(b"\x5a\x17\xc0\x3dping")?;
+//! // Bytes 0 to 4 of every request are an id that its reply repeats; a fresh one is written over the dots each time.
+//! let mut requester = ReliableRequester::connect("192.0.2.7:1060", transaction_id(0..4).stamped())?;
+//! let reply = requester.request(b"....ping")?;
 //! println!("{:?} after {} transmissions", reply.payload(), reply.transmissions());
 //! # Ok(())
 //! # }
@@ -33,9 +33,10 @@
 //! #     }
 //! # });
 //! let lossy = LossySink::new(ConnectedUdp::connect(address)?, Impairments::loss(Probability::HALF), Seed::new(7));
-//! let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).over(lossy);
-//! let reply = requester.request(b"\x5a\x17\xc0\x3dping")?;
-//! # assert_eq!(reply.payload(), b"\x5a\x17\xc0\x3dping");
+//! let id = transaction_id(0..4).stamped();
+//! let mut requester = ReliableRequester::builder(id).policy(RetryPolicy::LAN).over(lossy);
+//! let reply = requester.request(b"....ping")?;
+//! # assert_eq!(reply.payload()[4..], *b"ping");
 //! # Ok(())
 //! # }
 //! ```

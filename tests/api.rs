@@ -16,7 +16,7 @@ use udp_retry::size::{Plpmtu, Pmtu};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{
     Action, AnyReply, Event, Execution, Failure, GiveUp, Identity, Match, Next, NotTransmitted, ReplyMatcher,
-    RetryTimer, Timeline, Transaction, TransactionId,
+    RetryTimer, Timeline, Transaction, TransactionId, matching,
 };
 use udp_retry::transport::{PathError, Received, Transport};
 use udp_retry::{
@@ -104,7 +104,7 @@ fn what_is_stored_by_the_million_or_returned_each_time_is_small() {
 
 #[test]
 fn matchers_can_be_chosen_at_run_time() {
-    let closure = |request: &[u8], datagram: &[u8]| request == datagram;
+    let closure = matching(|request, datagram| request == datagram);
     let matchers: [Box<dyn ReplyMatcher + Send>; 3] =
         [Box::new(transaction_id(0..1)), Box::new(any_reply()), Box::new(closure)];
     for matcher in matchers {

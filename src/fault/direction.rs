@@ -1,4 +1,4 @@
-use crate::entropy::Seed;
+use crate::entropy::{Seed, labels};
 
 /// Where a link leads, as the client sees it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -17,8 +17,8 @@ impl Direction {
     #[must_use]
     pub const fn link_seed(self, seed: Seed, ordinal: u64) -> Seed {
         let label = match self {
-            Self::ToServer => 1,
-            Self::ToClient => 2,
+            Self::ToServer => labels::TO_SERVER,
+            Self::ToClient => labels::TO_CLIENT,
         };
         seed.derive(label).derive(ordinal)
     }

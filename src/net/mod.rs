@@ -28,7 +28,7 @@ pub use classify::classify;
 pub use connected::ConnectedUdp;
 pub use options::set_receive_buffer;
 pub use pmtu::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
-pub use seed::system_seed;
+pub use seed::{system_entropy, system_seed};
 pub use unconnected::{Route, UnconnectedUdp};
 #[cfg(feature = "proxy")]
 pub(crate) use {

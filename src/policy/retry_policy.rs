@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use super::{Backoff, PolicyError};
-use crate::entropy::{Seed, uniform};
+use crate::entropy::{Seed, labels, uniform};
 use crate::time::{Ns, checked_ns, saturating_ns};
 
 /// A whole schedule: how often to send, when, and when to give up.
@@ -243,7 +243,7 @@ impl RetryPolicy {
     pub(crate) const fn start_delay_ns(&self, seed: Seed) -> Ns {
         match self.start_delay {
             (0, 0) => 0,
-            (from, to) => uniform(from, to, seed.derive(START_DELAY).draw(0)),
+            (from, to) => uniform(from, to, seed.derive(labels::START_DELAY).draw(0)),
         }
     }
 
@@ -292,6 +292,3 @@ impl Default for RetryPolicy {
 
 /// Transmissions that a deadline leaves time for, whatever is carried over: one more than a single loss takes.
 const REPAIRING: u32 = 3;
-
-/// The stream of a seed that draws the start delay; intervals draw from the seed itself, by slot.
-const START_DELAY: u64 = 1;

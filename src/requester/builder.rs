@@ -8,13 +8,12 @@ use std::io;
 use std::net::ToSocketAddrs;
 
 use super::{ReliableRequester, span};
-use crate::entropy::Seed;
-use crate::net::{ConnectedUdp, system_seed};
+use crate::entropy::{IdSource, Seed, labels};
+use crate::net::ConnectedUdp;
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::size::LARGEST_DATAGRAM;
-use crate::time::Timestamp;
 use crate::transaction::{Event, Observer, OnUnreachable, ReplyMatcher, Transaction};
-use crate::transport::{PathIndex, Transport};
+use crate::transport::{NoEntropy, PathIndex, Transport};
 
 /// Settings of a [`ReliableRequester`]; made by [`ReliableRequester::builder`].
 ///
@@ -130,7 +129,8 @@ impl Builder {
         Self { deadline: Some(deadline), ..self }
     }
 
-    /// Makes the jitter repeatable: same seed, same intervals.
+    /// Makes jitter and stamped ids repeatable: same seed, same intervals, same ids. **Whoever knows the seed knows every
+    /// id**, so it is for tests; by default both come from the [entropy](Transport::entropy) of the transport.
     pub fn seed(self, seed: Seed) -> Self {
         Self { seed: Some(seed), ..self }
     }
@@ -145,23 +145,49 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// What the system reports of the name or the address.
+    /// What the system reports of the name or the address; that it has no entropy, if the matcher stamps ids.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
         let transport = ConnectedUdp::connect(server)?;
         let peer = self.peer.unwrap_or(transport.peer_addr());
-        Ok(self.peer(peer).over(transport))
+        self.peer(peer).over(transport).map_err(io::Error::other)
     }
 
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
-    pub fn over<T: Transport<Peer = PathIndex>>(self, transport: T) -> ReliableRequester<T> {
-        let seed = self.seed.unwrap_or_else(|| fresh_seed(transport.now()));
-        ReliableRequester {
-            seed,
-            requests: 0,
-            buffer: vec![0; self.buffer],
-            transaction: self.transaction(),
-            transport,
+    ///
+    /// # Errors
+    ///
+    /// [`NoEntropy`] if the matcher stamps ids and the transport has no unpredictable bytes for them. A weaker source is
+    /// never used; jitter alone needs none.
+    pub fn over<T: Transport<Peer = PathIndex>>(self, mut transport: T) -> Result<ReliableRequester<T>, NoEntropy> {
+        let (seed, ids) = self.chance(&mut transport)?;
+        let buffer = vec![0; self.buffer];
+        let mut transaction = self.transaction();
+        if let Some(ids) = ids {
+            transaction = transaction.with_ids(ids);
         }
+        Ok(ReliableRequester { transport, transaction, seed: seed.derive(labels::REQUESTS), requests: 0, buffer })
+    }
+
+    /// Where jitter and ids come from: the caller's seed, else what the transport has.
+    fn chance<T: Transport>(&self, transport: &mut T) -> Result<(Seed, Option<IdSource>), NoEntropy> {
+        let stamps = self.matcher.stamps();
+        if let Some(seed) = self.seed {
+            return Ok((seed, stamps.then(|| IdSource::from_seed(seed))));
+        }
+        let mut drawn = [0; 32];
+        let seed = match transport.entropy(&mut drawn) {
+            Ok(()) => drawn.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)),
+            // Jitter needs no secrecy, only that two processes differ: their ids do.
+            Err(_) => Seed::new(std::process::id().into()).draw(transport.now().as_nanos()),
+        };
+        // A key of its own, because jitter shows what it is drawn from.
+        let ids = if stamps {
+            transport.entropy(&mut drawn)?;
+            Some(IdSource::from_key(&drawn))
+        } else {
+            None
+        };
+        Ok((Seed::new(seed), ids))
     }
 
     fn transaction(self) -> Transaction<Arc<dyn ReplyMatcher + Send + Sync>> {
@@ -211,9 +237,4 @@ impl fmt::Debug for Builder {
             .field("buffer", &self.buffer)
             .finish_non_exhaustive()
     }
-}
-
-/// Jitter needs no secrecy, only that two processes differ: where the system has no entropy, their ids do.
-fn fresh_seed(now: Timestamp) -> Seed {
-    system_seed().unwrap_or_else(|_| Seed::new(std::process::id().into()).derive(now.as_nanos()))
 }

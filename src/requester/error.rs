@@ -16,6 +16,7 @@ impl From<RequestError> for io::Error {
             Failure::Local(PathError::Unsupported) => io::ErrorKind::Unsupported,
             Failure::Local(_) => io::ErrorKind::Other,
             // Not `Interrupted`: callers of the standard library take that as "try again".
+            Failure::IdsResting { .. } => io::ErrorKind::ResourceBusy,
             Failure::Cancelled => io::ErrorKind::ConnectionAborted,
         };
         Self::new(kind, error)

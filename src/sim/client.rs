@@ -3,7 +3,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Endpoint, Outbox};
-use crate::entropy::Seed;
+use crate::entropy::{Seed, labels};
 use crate::time::Timestamp;
 use crate::transaction::{Failure, Next, ReplyMatcher, Transaction};
 use crate::transport::{PathError, Renewed};
@@ -17,6 +17,7 @@ use crate::transport::{PathError, Renewed};
 pub struct Client<M, F> {
     server: SocketAddr,
     transaction: Transaction<M>,
+    /// Draws the seed of each request, by its number.
     seed: Seed,
     requests: u64,
     /// When the next request begins; `None` while one is in progress, and at the end.
@@ -62,7 +63,7 @@ where
     pub fn new(server: SocketAddr, transaction: Transaction<M>, seed: Seed, mut next: F) -> Self {
         let mut request = Vec::new();
         let begin = next(Timestamp::ZERO, Outcome::First, &mut request);
-        Self { server, transaction, seed, requests: 0, begin, wait: None, request, next }
+        Self { server, transaction, seed: seed.derive(labels::REQUESTS), requests: 0, begin, wait: None, request, next }
     }
 
     /// Does what the transaction asks for, until it has to wait or has ended.

@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use super::conclusion::Conclusion;
 use super::destination::{Destination, PolicyIndex};
-use super::grant::Grant;
+use super::grant::{Granted, Token};
 use super::path_state::{PathState, Remains};
 use super::record::Record;
 use super::{Action, Event, Execution, Failure, GiveUp, Hold, Identity, Next, NotTransmitted, RetryTimer};
@@ -25,7 +25,7 @@ pub(super) struct ActiveRequest {
     looked: Timestamp,
     /// What the latest send of this slot failed with, kept back: it may concern an earlier datagram.
     swallowed: Option<PathError>,
-    grant: Grant,
+    token: Token,
     /// How many transmissions the budget withheld.
     withheld: u32,
     policy: PolicyIndex,
@@ -36,6 +36,7 @@ pub(super) struct ActiveRequest {
     failed_sends: u8,
     /// What was read past the end of the wait without finding the queue empty.
     overdue: u8,
+    granted: Granted,
     /// Whether the port has been seen to.
     renewed: bool,
     /// Due times count from the transmission, because it took time to get ready for it.
@@ -99,7 +100,7 @@ impl ActiveRequest {
             first_wait,
             looked: now,
             swallowed: None,
-            grant: Grant::none(),
+            token: Token::free(),
             withheld: 0,
             policy,
             identity: Identity::Missing,
@@ -107,6 +108,7 @@ impl ActiveRequest {
             bytes,
             failed_sends: 0,
             overdue: 0,
+            granted: Granted(false),
             renewed: false,
             from_transmission: false,
         }
@@ -166,11 +168,12 @@ impl ActiveRequest {
     /// identity, which says whether it needs a fresh port. `None` if the budget is empty.
     #[inline]
     fn due<M>(&mut self, destination: &Destination<M>, path: &PathState) -> Option<Next> {
-        if !self.grant.is_held() {
-            self.grant = match self.timer.transmissions() {
-                0 => Grant::free(),
-                _ => Grant::of(&destination.budget)?,
+        if !self.granted.0 {
+            self.token = match self.timer.transmissions() {
+                0 => Token::free(),
+                _ => Token::of(&destination.budget)?,
             };
+            self.granted = Granted(true);
         }
         if self.stage == Stage::Unbuilt {
             return Some(Next::Build(PathIndex::FIRST, self.timer.transmissions().saturating_add(1)));
@@ -254,7 +257,7 @@ impl ActiveRequest {
         self.renewed |= self.identity != Identity::Port;
     }
 
-    /// The port was renewed, or could not be.
+    /// The port was renewed, or could not be: then a request that needs a fresh one fails as `without_port`.
     #[cold]
     pub(super) fn on_renewed<M>(
         &mut self,
@@ -262,6 +265,7 @@ impl ActiveRequest {
         path: &mut PathState,
         now: Timestamp,
         renewed: Result<Renewed, PathError>,
+        without_port: Failure,
         record: &mut impl Record,
     ) {
         // The first wait begins when the request leaves; later slots keep to their grid.
@@ -273,7 +277,7 @@ impl ActiveRequest {
             }
             // Without ids, replies to earlier requests could not be told from this one's.
             Ok(Renewed::SamePort) | Err(PathError::Unsupported) if self.identity == Identity::Port => {
-                self.conclusion.decide(Failure::Local(PathError::Unsupported));
+                self.conclusion.decide(without_port);
             }
             // Such as a route that is gone: it may be there again when the next slot is due.
             Err(error) if self.identity == Identity::Port => {
@@ -302,7 +306,7 @@ impl ActiveRequest {
         self.end_wait(destination, path, now);
         let mut own = None;
         self.timer.on_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now);
-        self.grant.spend();
+        self.token.spend();
         path.on_transmitted(now);
         self.use_slot();
         let number = self.timer.transmissions();
@@ -472,12 +476,13 @@ impl ActiveRequest {
         self.end_wait(destination, path, now);
         let mut own = None;
         self.timer.on_not_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now, why);
-        self.grant = Grant::none();
+        self.token = Token::free();
         self.use_slot();
     }
 
     #[inline]
     fn use_slot(&mut self) {
+        self.granted = Granted(false);
         self.failed_sends = 0;
         self.overdue = 0;
         self.from_transmission = false;
@@ -539,7 +544,7 @@ impl ActiveRequest {
     fn close(&mut self, path: &mut PathState, unanswered: bool) {
         let (transmissions, settled) = (self.timer.transmissions(), self.conclusion.settled());
         path.on_end(&Remains { transmissions, settled, unanswered });
-        self.grant = Grant::none();
+        self.token = Token::free();
     }
 }
 

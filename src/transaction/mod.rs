@@ -22,14 +22,17 @@ mod path_state;
 mod record;
 mod request;
 mod requests;
+mod resting;
+mod stamping;
 mod timeline;
 mod timeline_display;
 mod timer;
 #[expect(clippy::module_inception, reason = "the field's word for the machine and for its subject")]
 mod transaction;
+mod transaction_id;
 
 pub use error::RequestError;
-pub use matching::{AnyReply, Identity, Match, ReplyMatcher, TransactionId, any_reply, transaction_id};
+pub use matching::{AnyReply, Identity, Match, Matching, ReplyMatcher, any_reply, matching};
 #[cfg(feature = "std")]
 pub(crate) use observer::Observer;
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
@@ -37,3 +40,4 @@ pub use request::Request;
 pub use timeline::{Event, Timeline};
 pub use timer::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};
 pub use transaction::{Next, Transaction};
+pub use transaction_id::{Confirmed, TransactionId, transaction_id};

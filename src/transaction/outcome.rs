@@ -3,6 +3,7 @@ use core::num::NonZeroU32;
 
 use super::GiveUp;
 use crate::size::Plpmtu;
+use crate::time::Timestamp;
 use crate::transport::PathError;
 
 /// Why a transaction ended without a reply.
@@ -35,6 +36,13 @@ pub enum Failure {
     Local(PathError),
     /// The request lacks the id that the matcher looks for, so no reply could be told.
     Unmatchable,
+    /// Every id of one or two bytes was used within the last two minutes, and the port cannot change: a late reply to
+    /// an earlier request could be taken for the reply to this one.
+    #[non_exhaustive]
+    IdsResting {
+        /// The first id is free again.
+        until: Timestamp,
+    },
     /// The caller no longer wanted the reply.
     Cancelled,
 }
@@ -56,6 +64,9 @@ impl fmt::Display for Failure {
             }
             Self::Local(error) => write!(f, "{error}"),
             Self::Unmatchable => write!(f, "the request lacks the id that its reply would repeat"),
+            Self::IdsResting { until } => {
+                write!(f, "every id was used less than two minutes ago: the first is free at {until:?}")
+            }
             Self::Cancelled => write!(f, "cancelled"),
         }
     }

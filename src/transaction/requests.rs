@@ -37,7 +37,13 @@ impl Requests {
     }
 
     fn past(&self) -> impl Iterator<Item = &[u8]> {
-        self.past.iter().map(Vec::as_slice).filter(|past| !past.is_empty())
+        shown(&self.past)
+    }
+
+    /// The newest request, to be changed before it is sent, and those of earlier transactions.
+    pub(super) fn newest_and_past(&mut self) -> (&mut [u8], impl Iterator<Item = &[u8]> + Clone) {
+        let newest = self.kept.get_mut(self.newest).filter(|_| self.len > 0);
+        (newest.map_or(&mut [], |newest| &mut newest.bytes), shown(&self.past))
     }
 
     /// An empty buffer for a request; the oldest one goes if there are 16 already, one never sent goes at once.
@@ -150,6 +156,10 @@ impl Requests {
     fn sent(&self) -> impl Iterator<Item = &Kept> {
         self.kept.iter().take(self.len).filter(|kept| kept.transmissions > 0)
     }
+}
+
+fn shown(past: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> + Clone {
+    past.iter().map(Vec::as_slice).filter(|past| !past.is_empty())
 }
 
 /// How many different requests of one transaction a reply may answer.

@@ -8,10 +8,11 @@ use super::observer::Observer;
 use super::path_state::PathState;
 use super::record::{Book, Record};
 use super::requests::Requests;
+use super::stamping::Stamping;
 use super::{
     Event, Execution, Failure, Identity, Match, OnUnreachable, ReplyMatcher, Request, RequestError, Strays, Timeline,
 };
-use crate::entropy::Seed;
+use crate::entropy::{IdSource, Seed};
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
@@ -66,8 +67,7 @@ pub struct Transaction<M> {
     reply_len: usize,
     /// Whom errors name.
     peer: Option<SocketAddr>,
-    /// Keys the ids of this request.
-    seed: Seed,
+    stamping: Stamping,
 }
 
 /// What a front does next.
@@ -104,7 +104,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             round_trip: None,
             reply_len: 0,
             peer: None,
-            seed: Seed::default(),
+            stamping: Stamping::default(),
         }
     }
 
@@ -154,6 +154,15 @@ impl<M: ReplyMatcher> Transaction<M> {
         self
     }
 
+    /// Stamps requests with ids from this source, if the matcher [stamps](ReplyMatcher::stamps). Without a source no
+    /// such request can be sent: it ends as [`Failure::Unmatchable`]. A clone of the transaction has none, as it would
+    /// repeat the ids.
+    #[must_use]
+    pub fn with_ids(mut self, ids: IdSource) -> Self {
+        self.stamping.from(ids);
+        self
+    }
+
     /// Names the peer in errors.
     #[must_use]
     pub fn with_peer(self, peer: SocketAddr) -> Self {
@@ -193,11 +202,12 @@ impl<M: ReplyMatcher> Transaction<M> {
         let deadlines = [request.own_deadline(), self.destination.deadline];
         let deadline = deadlines.into_iter().flatten().min().map_or(Timestamp::MAX, |deadline| now.after(deadline));
         self.active = ActiveRequest::start(&self.destination, &mut self.path, policy, now, deadline, seed, bytes);
+        let sent = self.requests.newest_has_left().then(|| self.requests.newest());
+        self.stamping.retire(&self.destination.matcher, sent, now);
         self.requests.forget();
         self.book.timeline.restart(now);
         self.strays = Strays::default();
         self.round_trip = None;
-        self.seed = seed;
     }
 
     /// Ends the request at `deadline` at the latest, whatever the policy says.
@@ -216,14 +226,14 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// buffer. The latest 16 requests are remembered, and a reply to any of them counts.
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
-        let Self { active, path, requests, destination, seed, .. } = self;
+        let Self { active, path, requests, destination, stamping, book, .. } = self;
         if !active.is_open() {
             return;
         }
-        let request = requests.fresh();
-        build(active.transmissions().saturating_add(1), request);
-        destination.matcher.stamp(request, seed.derive(IDS));
-        let identity = destination.matcher.identity(request);
+        build(active.transmissions().saturating_add(1), requests.fresh());
+        let matcher = &destination.matcher;
+        let stamped = if matcher.stamps() { stamping.stamp(matcher, requests, book.timeline.start()) } else { None };
+        let identity = stamped.unwrap_or_else(|| matcher.identity(requests.newest()));
         requests.on_built();
         active.on_built(identity);
         if path.is_renewal_due() && requests.repeats_last() {
@@ -276,7 +286,14 @@ impl<M: ReplyMatcher> Transaction<M> {
         if !self.active.is_open() {
             return;
         }
-        self.active.on_renewed(&self.destination, &mut self.path, now, renewed, &mut self.book);
+        if renewed == Ok(Renewed::FreshPort) {
+            self.stamping.on_fresh_port();
+        }
+        let without_port = match self.stamping.all_resting() {
+            Some(until) => Failure::IdsResting { until },
+            None => Failure::Local(PathError::Unsupported),
+        };
+        self.active.on_renewed(&self.destination, &mut self.path, now, renewed, without_port, &mut self.book);
     }
 
     /// The request was sent at `now`.
@@ -444,6 +461,3 @@ impl<M: ReplyMatcher> Transaction<M> {
         RequestError::new(failure, self, now)
     }
 }
-
-/// The label of the draws of stamped ids among those of a transaction.
-const IDS: u64 = 1;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use udp_retry::policy::{Backoff, Deviation, Jitter, RttEstimator};
 use udp_retry::sim::{Outbox, echo};
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Event, Failure, GiveUp, Hold, Match, OnUnreachable};
+use udp_retry::transaction::{Event, Failure, GiveUp, Hold, Match, OnUnreachable, matching};
 use udp_retry::transport::Transport;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
@@ -172,10 +172,10 @@ fn a_client_that_was_told_to_go_away_sent_again_at_once() {
             .unwrap();
         });
         net.record();
-        let matcher = move |request: &[u8], datagram: &[u8]| match datagram {
+        let matcher = matching(move |request, datagram| match datagram {
             [id, b'!'] if *id == request[0] => verdict,
             _ => Match::Foreign,
-        };
+        });
         let policy = RetryPolicy::LAN.with_patience(ms(5_000)).unwrap();
         let mut requester = ReliableRequester::builder(matcher).policy(policy).over(connect(&net));
         let replied = requester.request(b"x").is_ok();

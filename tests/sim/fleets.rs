@@ -14,7 +14,9 @@ use udp_retry::time::Timestamp;
 use udp_retry::transaction::{ReplyMatcher, Strays, Transaction};
 use udp_retry::{Impairments, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
-use crate::world::{Asker, Manners, SERVER, Slots, Timing, Verdict, World, answer, ensure, ms, request};
+use crate::world::{
+    Asker, Manners, SERVER, Slots, Timing, Verdict, World, answer, ensure, ms, request, seed_of_request,
+};
 
 #[test]
 fn a_fleet_on_a_bad_network_keeps_every_schedule() {
@@ -61,7 +63,7 @@ fn fleet(net: &SimNet, both_ways: &str, ratio: Option<f64>, doing: fn(&World)) -
         let next = move |now: Timestamp, outcome: Outcome<'_>, bytes: &mut Vec<u8>| {
             let mut tally = tally.borrow_mut();
             if let (Ok(counts), false) = (&mut *tally, matches!(outcome, Outcome::First)) {
-                let slots = Slots::of(&policy, seed.draw(asked - 1));
+                let slots = Slots::of(&policy, seed_of_request(seed, asked - 1));
                 if let Err(wrong) = counts.note(&outcome, &slots, &latest, ratio.is_some()) {
                     *tally = Err(format!("client {client}, request {asked}: {wrong}\n{slots:?}\n{outcome:?}"));
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{SimNet, SimTransport, check_determinism, explore};
-use udp_retry::transaction::{Event, Hold, Match};
+use udp_retry::transaction::{Event, Hold, Match, matching};
 use udp_retry::{RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
 use crate::world::{
@@ -231,20 +231,20 @@ impl Scenario {
             By::Id | Damaged => Asker::new(world, transport, self.policy, transaction_id(0..8), budget, timing),
             Port => Asker::new(world, transport, self.policy, any_reply(), budget, timing),
             Content | Changing => {
-                let repeats = |request: &[u8], datagram: &[u8]| datagram.starts_with(request);
+                let repeats = matching(|request, datagram| datagram.starts_with(request));
                 Asker::new(world, transport, self.policy, repeats, budget, timing)
             }
             Sums => {
-                let whole = |request: &[u8], datagram: &[u8]| same_id(request, datagram) && is_whole_answer(datagram);
+                let whole = matching(|request, datagram| same_id(request, datagram) && is_whole_answer(datagram));
                 Asker::new(world, transport, self.policy, whole, budget, timing)
             }
             Working(_) => {
-                let works = |request: &[u8], datagram: &[u8]| match mark(datagram) {
+                let works = matching(|request, datagram| match mark(datagram) {
                     _ if !same_id(request, datagram) => Match::Foreign,
                     Some(b'w') => Match::Provisional(Hold::Stop),
                     Some(b's') => Match::Provisional(Hold::Slow),
                     _ => Match::Reply,
-                };
+                });
                 Asker::new(world, transport, self.policy, works, budget, timing)
             }
         };

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use udp_retry::net::CancelHandle;
 use udp_retry::requester::Builder;
-use udp_retry::transaction::{Execution, Failure};
+use udp_retry::transaction::{Execution, Failure, matching};
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{
     ConnectedUdp, Impairments, LossySink, ReliableRequester, RequestError, RetryPolicy, Seed, any_reply, transaction_id,

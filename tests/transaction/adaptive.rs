@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::requester::Builder;
-use udp_retry::transaction::{Hold, Match};
+use udp_retry::transaction::{Hold, Match, matching};
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, Seed, transaction_id};
 
@@ -131,10 +131,10 @@ fn waits_that_nothing_was_sent_before_prove_nothing() {
 #[test]
 fn a_peer_that_said_it_works_on_it_is_not_timed_out() {
     for (hold, after) in [(Hold::Slow, 50), (Hold::Stop, 50), (Hold::Slow, 250), (Hold::Stop, 250)] {
-        let matcher = move |_: &[u8], datagram: &[u8]| match datagram {
+        let matcher = matching(move |_, datagram| match datagram {
             b"soon" => Match::Provisional(hold),
             _ => Match::Foreign,
-        };
+        });
         let world = Scripted::new(move |heard| match heard.ordinal {
             0 => vec![reply(ms(after), b"soon")],
             _ => vec![],

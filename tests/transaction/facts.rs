@@ -1,12 +1,13 @@
 //! The oracle of the machine: whatever is reported, in whatever order, at whatever time, some things always hold.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Failure, GiveUp, Hold, Match, Next, OnUnreachable, Request, Transaction};
+use udp_retry::transaction::{Failure, GiveUp, Hold, Match, Next, OnUnreachable, Request, Transaction, matching};
 use udp_retry::transport::{PathError, PathIndex, Renewed};
 use udp_retry::{RetryBudget, RetryPolicy, Seed};
 
@@ -93,7 +94,7 @@ struct World {
     looked: Timestamp,
 }
 
-type Judge = fn(&[u8], &[u8]) -> Match;
+type Judge = udp_retry::transaction::Matching<fn(&[u8], &[u8]) -> Match>;
 
 fn judge(_request: &[u8], datagram: &[u8]) -> Match {
     match datagram {
@@ -110,7 +111,7 @@ impl World {
             None => RetryBudget::unlimited(),
             Some((burst, start)) => RetryBudget::new(0.5, burst, start).unwrap(),
         };
-        let mut transaction = Transaction::new(settings.policy, judge as Judge)
+        let mut transaction = Transaction::new(settings.policy, matching(judge as fn(&[u8], &[u8]) -> Match))
             .with_budget(budget.clone())
             .with_on_unreachable(settings.on_unreachable);
         if settings.estimator {
@@ -311,7 +312,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     let rule = prop_oneof![
         Just(OnUnreachable::KeepTrying),
         Just(OnUnreachable::FailFast),
-        (1..4_u32).prop_map(OnUnreachable::FailAfter),
+        (1..4_u32).prop_map(|most| OnUnreachable::FailAfter(NonZeroU32::new(most).unwrap())),
     ];
     (policies(), policies(), budget, any::<(bool, bool, bool)>(), rule, 0..1_u64 << 60).prop_map(
         |(policy, own, budget, (estimator, fails_over_budget, keeps_port), on_unreachable, start)| Settings {

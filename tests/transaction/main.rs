@@ -4,6 +4,7 @@
 mod adaptive;
 mod facts;
 mod front;
+mod ids;
 mod observing;
 mod requester;
 mod scripted;

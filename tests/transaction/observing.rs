@@ -7,7 +7,7 @@ use udp_retry::Seed;
 use udp_retry::requester::Builder;
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Event, Failure, GiveUp, Hold, Match, Next, OnUnreachable, Stray, Transaction};
+use udp_retry::transaction::{Event, Failure, GiveUp, Hold, Match, Next, OnUnreachable, Stray, Transaction, matching};
 use udp_retry::transport::{PathError, Received, Transport};
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, any_reply, transaction_id};
 
@@ -104,10 +104,10 @@ fn a_cancelled_request_ends_as_such_sent_or_not() {
 
 #[test]
 fn a_promise_that_is_not_kept_is_seen_with_its_end() {
-    let promised = |_: &[u8], datagram: &[u8]| match datagram {
+    let promised = matching(|_, datagram| match datagram {
         b"soon" => Match::Provisional(Hold::Stop),
         _ => Match::Foreign,
-    };
+    });
     let builder = ReliableRequester::builder(promised).policy(RetryPolicy::LAN.with_patience(ms(500)).unwrap());
     let expected = [(ms(0), Event::Transmitted(1)), (ms(7), Event::Provisional)];
     let expected = with_end(&expected, 507, Failure::TimedOut(GiveUp::PatienceEnded));

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use udp_retry::Seed;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Hold, Identity, Match, Next, ReplyMatcher, Transaction};
+use udp_retry::transaction::{Hold, Identity, Match, Next, ReplyMatcher, Transaction, matching};
 use udp_retry::{RetryPolicy, transaction_id};
 
 /// A protocol's matcher, and what of a reply it goes by.
@@ -32,14 +32,14 @@ fn rules() -> Vec<Rule> {
     }
     vec![
         rule("DNS by id", "dns-dnsmasq", transaction_id(0..2), |_| 0..2),
-        rule("CoAP", "coap-libcoap", coap, |reply| 2..4 + usize::from(reply[0] & 15)),
+        rule("CoAP", "coap-libcoap", matching(coap), |reply| 2..4 + usize::from(reply[0] & 15)),
         rule("STUN by id", "stun-coturn", transaction_id(4..20), |_| 4..20),
         rule("NTP by origin", "ntp-chrony", transaction_id(40..48).found_at(24), |_| 24..32),
         rule("RADIUS by id", "radius-freeradius", transaction_id(1..2), |_| 1..2),
-        rule("RADIUS by authenticator", "radius-freeradius", radius, |reply| 0..reply.len()),
+        rule("RADIUS by authenticator", "radius-freeradius", matching(radius), |reply| 0..reply.len()),
         rule("SNMP by id", "snmp-netsnmp", transaction_id(17..21), |_| 17..21),
-        rule("SNMP wherever the id is", "snmp-netsnmp", snmp, |_| 17..21),
-        rule("TFTP", "tftp-dnsmasq", tftp, |reply| if reply[1] == OACK { 0..2 } else { 0..4 }),
+        rule("SNMP wherever the id is", "snmp-netsnmp", matching(snmp), |_| 17..21),
+        rule("TFTP", "tftp-dnsmasq", matching(tftp), |reply| if reply[1] == OACK { 0..2 } else { 0..4 }),
         rule("memcached", "memcached-udp", transaction_id(0..2), |_| 0..2),
         rule("BitTorrent tracker", "bt-opentracker", transaction_id(12..16).found_at(4), |_| 4..8),
     ]

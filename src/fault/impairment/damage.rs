@@ -2,7 +2,7 @@ use core::fmt;
 
 use super::infeasible::Infeasible;
 use super::probability::Probability;
-use crate::entropy::{Seed, uniform};
+use crate::entropy::{Seed, labels, uniform};
 
 /// Flipped bits, as the program sees them: above the checksum of UDP, which would turn them into loss.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +54,7 @@ impl Corrupt {
     pub(in crate::fault) fn flips(&self, seed: Seed, sequence: u64, len: usize) -> Flips {
         let mut flips = Flips::default();
         if self.probability.happens(seed.draw(sequence)) {
-            let places = seed.derive(PLACES).derive(sequence);
+            let places = seed.derive(labels::PLACES).derive(sequence);
             let bits = len as u64 * 8;
             // Floyd's sample: each set of this size is equally likely, without a second try.
             for n in bits.saturating_sub(self.bits.into())..bits {
@@ -100,7 +100,7 @@ impl Truncate {
         match self.to {
             Some(to) => len.min(to.into()),
             None => {
-                let shorter = uniform(0, len as u64 - 1, seed.derive(PLACES).draw(sequence));
+                let shorter = uniform(0, len as u64 - 1, seed.derive(labels::PLACES).draw(sequence));
                 usize::try_from(shorter).unwrap_or(len)
             }
         }
@@ -155,5 +155,3 @@ impl fmt::Debug for Flips {
 }
 
 pub(in crate::fault) const MOST_FLIPS: usize = 8;
-/// The label of the draws that say where.
-const PLACES: u64 = 1;

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::infeasible::Infeasible;
 use super::probability::Probability;
-use crate::entropy::Seed;
+use crate::entropy::{Seed, labels};
 use crate::time::{Ns, checked_ns};
 
 /// How long a datagram takes: a distribution, by default drawn anew for each datagram, and without overtaking.
@@ -318,7 +318,7 @@ impl DelayState {
 
 /// A standard normal number of two draws (Box and Muller 1958).
 fn normal_score(seed: Seed, sequence: u64) -> f64 {
-    let (radius, angle) = (unit(seed.draw(sequence)), unit(seed.derive(ANGLE).draw(sequence)));
+    let (radius, angle) = (unit(seed.draw(sequence)), unit(seed.derive(labels::ANGLE).draw(sequence)));
     libm::sqrt(-2.0 * libm::log1p(-radius)) * libm::cos(2.0 * PI * angle)
 }
 
@@ -348,5 +348,3 @@ pub(in crate::fault) fn ns(duration: Duration) -> Result<Ns, Infeasible> {
 const SHORTEST_TABLE: usize = 2;
 const LONGEST_TABLE: usize = 1 << 16;
 const LAST_LEVEL: f64 = 1.0 - f64::EPSILON / 2.0;
-/// The label of a score's second draw.
-const ANGLE: u64 = 1;

@@ -1,6 +1,6 @@
 use super::infeasible::Infeasible;
 use super::probability::Probability;
-use crate::entropy::Seed;
+use crate::entropy::{Seed, labels};
 
 /// Loss that comes in bursts: a chain of a good and a bad state, each with a loss of its own (Gilbert 1960,
 /// Elliott 1963).
@@ -153,8 +153,8 @@ impl GilbertElliott {
     }
 
     pub(in crate::fault) fn loses(&self, bad: &mut Option<bool>, seed: Seed, sequence: u64) -> bool {
-        let transitions = seed.derive(TRANSITION);
-        let start = || self.p.part(self.r).happens(seed.derive(START).draw(sequence));
+        let transitions = seed.derive(labels::TRANSITION);
+        let start = || self.p.part(self.r).happens(seed.derive(labels::START).draw(sequence));
         let in_bad = bad.unwrap_or_else(start);
         let (loss, change) = if in_bad { (self.loss_in_bad, self.r) } else { (self.loss_in_good, self.p) };
         *bad = Some(in_bad != change.happens(transitions.draw(sequence)));
@@ -180,7 +180,3 @@ struct Chain {
 
 /// 1/burst must stay far above a probability's resolution.
 const LONGEST_BURST: f64 = 1e9;
-
-/// The labels of the draws besides the loss itself.
-const TRANSITION: u64 = 1;
-const START: u64 = 2;

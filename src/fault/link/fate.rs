@@ -166,7 +166,6 @@ impl<'a> IntoIterator for &'a Deliveries {
 
 impl Delivery {
     /// The one copy of a datagram that nothing happened to.
-    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn whole(at: Timestamp, len: usize) -> Self {
         Self { at, len, flips: Flips::default() }
     }

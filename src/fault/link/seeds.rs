@@ -1,4 +1,4 @@
-use crate::entropy::Seed;
+use crate::entropy::{Seed, labels};
 
 /// A family of draws for each stage.
 #[derive(Clone, Copy, Debug)]
@@ -13,16 +13,15 @@ pub(super) struct Seeds {
 }
 
 impl Seeds {
-    /// The labels never change: they are part of what a seed promises.
     pub(super) fn new(seed: Seed) -> Self {
         Self {
-            loss: seed.derive(1),
-            duplicate: seed.derive(2),
-            lateness: seed.derive(3),
-            truncate: seed.derive(4),
-            corrupt: seed.derive(5),
-            delay: seed.derive(6),
-            reorder: seed.derive(7),
+            loss: seed.derive(labels::LOSS),
+            duplicate: seed.derive(labels::DUPLICATE),
+            lateness: seed.derive(labels::LATENESS),
+            truncate: seed.derive(labels::TRUNCATE),
+            corrupt: seed.derive(labels::CORRUPT),
+            delay: seed.derive(labels::DELAY),
+            reorder: seed.derive(labels::REORDER),
         }
     }
 }

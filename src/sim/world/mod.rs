@@ -24,7 +24,7 @@ use self::sockets::{Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
 use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
-use crate::entropy::Seed;
+use crate::entropy::{Seed, labels};
 use crate::fault::{DelayLine, Profile};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PathError, PathIndex, Received};
@@ -208,7 +208,7 @@ impl<A> World<A> {
 
     /// What stands for the entropy of a system: by the seed, and other bytes each time.
     pub(super) fn entropy(&mut self, key: &mut [u8; 32]) {
-        let draws = self.topology.seed().derive(ENTROPY).derive(self.keys_drawn);
+        let draws = self.topology.seed().derive(labels::NET_ENTROPY).derive(self.keys_drawn);
         self.keys_drawn += 1;
         for (n, bytes) in (0..).zip(key.chunks_exact_mut(8)) {
             bytes.copy_from_slice(&draws.draw(n).to_le_bytes());
@@ -346,6 +346,3 @@ impl<A> World<A> {
 /// Far more than any scenario needs, and less than memory: a scenario that loops ends in `discarded`.
 const MOST_DATAGRAMS: usize = 1 << 22;
 const MOST_BYTES: usize = 1 << 30;
-
-/// The label of what stands for entropy among the draws of a network's seed; 1 and 2 are the directions of links.
-const ENTROPY: u64 = 3;

@@ -75,7 +75,7 @@ impl Asker {
         let sent: Vec<_> = self.requester.transport().sent.iter().map(|(at, _)| at.since(start)).collect();
         let answers = self.requester.transport().answers().filter(|answers| *answers).count();
 
-        let slots = self.slots(&told, self.world.seed.draw(self.asked));
+        let slots = self.slots(&told, seed_of_request(self.world.seed, self.asked));
         self.asked += 1;
         let executed = self.world.has_executed(is_mine);
         let checked = self.checked(&told, &sent, ended, &slots, executed);
@@ -306,4 +306,10 @@ impl Told {
     pub(crate) fn times(&self, what: impl Fn(&Event) -> bool) -> impl Iterator<Item = Duration> {
         self.events.iter().filter(move |(_, event)| what(event)).map(|(at, _)| *at)
     }
+}
+
+/// The seed of a requester's request `n`, from 0.
+pub(crate) fn seed_of_request(requester: Seed, n: u64) -> u64 {
+    const REQUESTS: u64 = 10;
+    requester.derive(REQUESTS).draw(n)
 }

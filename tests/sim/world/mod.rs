@@ -12,7 +12,7 @@ use udp_retry::{Impairments, Seed};
 
 mod asker;
 
-pub(crate) use asker::{Asker, Slots, Timing, Told, Watched};
+pub(crate) use asker::{Asker, Slots, Timing, Told, Watched, seed_of_request};
 
 pub(crate) type Verdict = Result<(), String>;
 
