@@ -41,7 +41,10 @@ use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 ///
 /// **Build each transmission with an id of its own** where the protocol allows that: then every reply is a measurement,
 /// and the first one ends the doubling. [`RetryPolicy::starting_within`](super::RetryPolicy::starting_within) leaves
-/// time for three transmissions before a deadline whatever is carried over.
+/// time for three transmissions before a deadline whatever is carried over: with it, and this deadline, as many requests
+/// are answered as without an estimator, in every row. That has a price of its own: a doubling that may not outgrow a short
+/// deadline no longer calms a [storm](crate::guide::storms). There the row `rtt-estimator` recovers after 3 s, and never if
+/// its wait is capped so; `recommended`, with a budget, after 3 s either way. So set a [budget](super::RetryBudget), too.
 ///
 /// # Moments
 ///

@@ -1,4 +1,4 @@
-//! A test that waits for what never comes fails by its name, instead of hanging.
+//! A test that waits for what never comes fails by its name, instead of hanging. The same in every folder that needs it.
 
 use std::any::type_name;
 use std::panic::resume_unwind;
