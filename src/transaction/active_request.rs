@@ -386,6 +386,7 @@ impl ActiveRequest {
         match truncated {
             None => {
                 self.timer.on_reply(at);
+                self.conclusion.on_replied();
                 record.record(at, Event::Replied { path: PathIndex::FIRST });
             }
             Some(failure) => self.conclusion.decide(failure),
