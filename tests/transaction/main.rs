@@ -7,6 +7,7 @@ mod front;
 mod observing;
 mod requester;
 mod scripted;
+mod seen;
 mod sink;
 #[cfg(feature = "tracing")]
 mod spans;
