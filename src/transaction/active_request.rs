@@ -143,7 +143,11 @@ impl ActiveRequest {
                 // An error hides what is queued behind it: look there first, at once.
                 _ if self.conclusion.is_pending() => return Next::WaitUntil(now),
                 Action::WaitUntil(until) => return Next::WaitUntil(until),
-                // No wait ends unlooked: a clock past its end does not say that the queue is empty.
+                // No wait ends unlooked: a clock past its end does not say that the queue is empty. A build may begin
+                // before the deadline and end after it, with the slot looked at and the end not.
+                Action::GiveUp(GiveUp::Deadline) if self.looked < self.timer.deadline() => {
+                    return Next::WaitUntil(self.timer.deadline());
+                }
                 Action::Transmit | Action::GiveUp(_) if self.looked < self.timer.wait_end() => {
                     return Next::WaitUntil(self.timer.wait_end());
                 }
