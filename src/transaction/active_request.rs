@@ -148,7 +148,11 @@ impl ActiveRequest {
                 // An error hides what is queued behind it: look there first, at once.
                 _ if self.conclusion.is_pending() => return Next::WaitUntil(now),
                 Action::WaitUntil(until) => return Next::WaitUntil(until),
-                // No wait ends unlooked: a clock past its end does not say that the queue is empty.
+                // No wait ends unlooked: a clock past its end does not say that the queue is empty. A build may begin
+                // before the deadline and end after it, with the slot looked at and the end not.
+                Action::GiveUp(GiveUp::Deadline) if self.looked < self.timer.deadline() => {
+                    return Next::WaitUntil(self.timer.deadline());
+                }
                 Action::Transmit | Action::GiveUp(_) if self.looked < self.timer.wait_end() => {
                     return Next::WaitUntil(self.timer.wait_end());
                 }
@@ -393,6 +397,7 @@ impl ActiveRequest {
         match truncated {
             None => {
                 self.timer.on_reply(at);
+                self.conclusion.on_replied();
                 record.record(at, Event::Replied { path: PathIndex::FIRST });
             }
             Some(failure) => self.conclusion.decide(failure),
@@ -453,6 +458,8 @@ impl ActiveRequest {
 
     pub(super) fn on_cancelled(&mut self) {
         self.timer.on_cancelled();
+        // A front that drops its handle to the request may never ask again.
+        self.grant = Grant::none();
     }
 
     /// A flood must not put off the next transmission, or the end, indefinitely.

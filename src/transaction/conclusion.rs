@@ -118,6 +118,13 @@ impl Conclusion {
         self.state = State::Given;
     }
 
+    /// The reply came, whole: nothing that is reported later takes it back, nor what was likely before.
+    #[inline]
+    pub(super) fn on_replied(&mut self) {
+        self.failure = None;
+        self.state = State::Certain;
+    }
+
     /// The peer had the request: a reply came, or a provisional answer.
     #[inline]
     pub(super) fn on_answered(&mut self) {

@@ -134,6 +134,8 @@ impl Requests {
                     verdict = provisional;
                     sent_at = (sent.transmissions == 1).then_some(sent.at);
                 }
+                // Of which of them, it does not say.
+                Match::Provisional(_) if verdict != Match::Reply => sent_at = None,
                 Match::Provisional(_) => {}
             }
         }

@@ -6,4 +6,5 @@ mod complaints_of_many;
 mod naive;
 mod naive_client;
 mod naive_sockets;
+mod waits;
 mod watchdog;

@@ -8,6 +8,7 @@ mod ids;
 mod observing;
 mod requester;
 mod scripted;
+mod seen;
 mod sharing;
 mod sink;
 #[cfg(feature = "tracing")]

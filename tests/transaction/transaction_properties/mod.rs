@@ -15,6 +15,9 @@ use udp_retry::Seed;
 use udp_retry::policy::Backoff;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Hold, Match, Next, ReplyMatcher, Transaction, TransactionId, transaction_id};
+use udp_retry::transport::{PathError, PathIndex};
+
+use crate::scripted::START;
 
 type Matcher = fn(&[u8], &[u8]) -> Match;
 
@@ -36,12 +39,26 @@ fn sent_once() -> Transaction<TransactionId> {
 }
 
 #[track_caller]
-fn send_all<M: ReplyMatcher>(transaction: &mut Transaction<M>) {
-    for due in SLOTS {
-        if transaction.next(at(due * MS)) == Next::Transmit {
+fn send_all<M: ReplyMatcher>(transaction: &mut Transaction<M>, until: u64) {
+    for due in SLOTS.into_iter().filter(|&due| due < until) {
+        if looked(transaction, at(due * MS)) == TRANSMIT {
             transaction.on_transmitted(at(due * MS));
         }
     }
+}
+
+/// What is next, now that nothing was queued at `now`.
+fn looked<M: ReplyMatcher>(transaction: &mut Transaction<M>, now: Timestamp) -> Next {
+    transaction.on_time_up(now);
+    transaction.next(now)
+}
+
+/// The system did not send, neither at first nor when it was asked again.
+#[track_caller]
+fn fail_twice<M: ReplyMatcher>(transaction: &mut Transaction<M>, now: Timestamp, error: PathError) {
+    transaction.on_not_transmitted(now, error);
+    assert_eq!(transaction.next(now), TRANSMIT, "the first failure may be an earlier datagram's");
+    transaction.on_not_transmitted(now, error);
 }
 
 /// A hundred transmissions, one every ten nanoseconds.
@@ -50,8 +67,9 @@ fn patient() -> RetryPolicy {
     RetryPolicy::new(backoff).with_max_transmissions(1000).unwrap()
 }
 
+/// So long after an odd hour.
 fn at(nanos: u64) -> Timestamp {
-    Timestamp::from_nanos(nanos)
+    START.after(Duration::from_nanos(nanos))
 }
 
 /// Raised by `UDP_RETRY_CASES`.
@@ -61,6 +79,8 @@ fn cases(usual: u32) -> ProptestConfig {
 }
 
 const MS: u64 = 1_000_000;
+const TRANSMIT: Next = Next::Transmit(PathIndex::FIRST);
+const RENEW: Next = Next::Renew(PathIndex::FIRST);
 
 /// The slots of the schedule for the LAN, in milliseconds.
 const SLOTS: [u64; 5] = [0, 100, 300, 700, 1500];
