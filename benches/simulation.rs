@@ -44,7 +44,7 @@ fn requester(net: &SimNet, requests: u64, by_id: bool) -> u64 {
     let transport = net.connect(lossy(net), SERVER).unwrap();
     let builder =
         if by_id { ReliableRequester::builder(transaction_id(0..8)) } else { ReliableRequester::builder(any_reply()) };
-    let mut requester = builder.policy(RetryPolicy::LAN).seed(Seed::new(7)).over(transport);
+    let mut requester = builder.policy(RetryPolicy::LAN).seed(Seed::new(7)).over(transport).unwrap();
     (0..requests).filter(|n| requester.request(&message(*n)).is_ok()).count() as u64
 }
 

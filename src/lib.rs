@@ -34,7 +34,7 @@
 //! # });
 //! let lossy = LossySink::new(ConnectedUdp::connect(address)?, Impairments::loss(Probability::HALF), Seed::new(7));
 //! let id = transaction_id(0..4).stamped();
-//! let mut requester = ReliableRequester::builder(id).policy(RetryPolicy::LAN).over(lossy);
+//! let mut requester = ReliableRequester::builder(id).policy(RetryPolicy::LAN).over(lossy)?;
 //! let reply = requester.request(b"....ping")?;
 //! # assert_eq!(reply.payload()[4..], *b"ping");
 //! # Ok(())

@@ -99,7 +99,7 @@ fn neither_what_watches_nor_what_paces_nor_what_cancels_a_request_allocates() {
     within(MINUTE, || {
         let address = server(|message, _, answer| answer(message));
         let budget = RetryBudget::default();
-        for matcher in [Box::new(transaction_id(0..4)) as Box<dyn ReplyMatcher + Send>, Box::new(any_reply())] {
+        for matcher in [Box::new(transaction_id(0..4)) as Box<dyn ReplyMatcher + Send + Sync>, Box::new(any_reply())] {
             let (builder, seen) = watched(ReliableRequester::builder(matcher));
             let builder = builder.budget(&budget).estimator(RttEstimator::default()).deadline(Duration::from_secs(60));
             let mut requester = builder.connect(address).unwrap();
@@ -156,8 +156,8 @@ fn a_simulated_network_allocates_nothing_once_it_has_been_as_full_as_it_gets() {
     net.serve(address, udp_retry::sim::echo()).unwrap();
     let connect = || net.connect(client, address).unwrap();
     let endless = RetryPolicy::LAN.with_max_transmissions(u32::MAX).unwrap();
-    let mut by_id = ReliableRequester::builder(transaction_id(0..4)).policy(endless).over(connect());
-    let mut by_port = ReliableRequester::builder(any_reply()).policy(endless).over(connect());
+    let mut by_id = ReliableRequester::builder(transaction_id(0..4)).policy(endless).over(connect()).unwrap();
+    let mut by_port = ReliableRequester::builder(any_reply()).policy(endless).over(connect()).unwrap();
     for requester in [&mut by_id, &mut by_port] {
         let mut ask = |ids: std::ops::Range<u32>| {
             for id in ids {

@@ -129,7 +129,7 @@ fn matchers_can_be_chosen_at_run_time() {
 #[test]
 fn a_requester_runs_over_any_transport_of_a_callers() {
     let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(10)).unwrap());
-    let mut requester = ReliableRequester::builder(any_reply()).policy(policy).over(Refusing::default());
+    let mut requester = ReliableRequester::builder(any_reply()).policy(policy).over(Refusing::default()).unwrap();
     let error = requester.request(b"?").unwrap_err();
     assert_eq!((error.failure(), error.execution()), (Failure::Local(PathError::Denied), Execution::NotSent));
     assert_eq!(requester.into_transport().asked, 10);
@@ -138,7 +138,7 @@ fn a_requester_runs_over_any_transport_of_a_callers() {
 #[test]
 fn a_request_error_survives_the_way_through_io_error() {
     let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(10)).unwrap());
-    let mut requester = ReliableRequester::builder(any_reply()).policy(policy).over(Refusing::default());
+    let mut requester = ReliableRequester::builder(any_reply()).policy(policy).over(Refusing::default()).unwrap();
     let error = requester.request(b"?").unwrap_err();
     let (words, detail) = (error.to_string(), format!("{error:?}"));
 

@@ -22,7 +22,7 @@ fn an_answered_request_reads_the_clock_once_and_the_transport_does_so_once_more(
     within(2 * MINUTE, || {
         let (client, server) = counted(|message, answer| answer(message));
         let builder = ReliableRequester::builder(transaction_id(0..4)).policy(patient());
-        let mut requester = builder.over(client);
+        let mut requester = builder.over(client).unwrap();
         for number in 0..REQUESTS {
             assert_eq!(calls_of(&mut requester, number, false), CLEAN);
         }
@@ -41,7 +41,7 @@ fn neither_a_deadline_nor_a_budget_nor_an_estimator_nor_an_observer_reads_the_cl
         let slow =
             RttEstimator::new(Duration::from_secs(30), Duration::from_secs(30), Duration::from_secs(60)).unwrap();
         let builder = builder.budget(&RetryBudget::default()).estimator(slow).observer(|_, _| {});
-        let mut requester = builder.over(client);
+        let mut requester = builder.over(client).unwrap();
         for number in 0..REQUESTS {
             // A build takes as long as it likes, so what time it is then is looked up.
             let built = number % 2 == 1;
@@ -56,7 +56,7 @@ fn neither_a_deadline_nor_a_budget_nor_an_estimator_nor_an_observer_reads_the_cl
 fn a_fresh_port_costs_one_reading_more() {
     within(2 * MINUTE, || {
         let (client, server) = counted(|message, answer| answer(message));
-        let mut requester = ReliableRequester::builder(any_reply()).policy(patient()).over(client);
+        let mut requester = ReliableRequester::builder(any_reply()).policy(patient()).over(client).unwrap();
         for number in 0..REQUESTS {
             assert_eq!(calls_of(&mut requester, number, false), Calls { now: 2, renew: 1, ..CLEAN });
         }
@@ -77,7 +77,7 @@ fn retransmissions_and_strays_bring_their_time_with_them() {
             }
         });
         let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(50)).unwrap());
-        let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(policy).over(client);
+        let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(policy).over(client).unwrap();
         for number in 0..5 {
             let calls = calls_of(&mut requester, number, false);
             let sent = calls.send;

@@ -22,7 +22,7 @@
 //!     net.serve("10.0.0.2:1060".parse()?, udp_retry::sim::echo())?;
 //!
 //!     let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
-//!     let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(transport);
+//!     let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(transport)?;
 //!     for id in 0..3 {
 //!         match requester.request(&[id, b'?']) {
 //!             Ok(reply) => assert_eq!(reply.payload(), [id, b'?']),

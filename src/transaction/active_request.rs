@@ -459,7 +459,7 @@ impl ActiveRequest {
     pub(super) fn on_cancelled(&mut self) {
         self.timer.on_cancelled();
         // A front that drops its handle to the request may never ask again.
-        self.grant = Grant::none();
+        self.token = Token::free();
     }
 
     /// A flood must not put off the next transmission, or the end, indefinitely.

@@ -50,8 +50,11 @@ fn complaint_2_intervals_are_constant_and_nothing_is_awaited_after_the_last_send
         let policy = policy.with_max_transmissions(policy.max_transmissions().min(10)).unwrap();
         let net = world(|net| path(net, "loss 100%", "none"));
         net.record();
-        let mut requester =
-            ReliableRequester::builder(transaction_id(0..1)).policy(policy).seed(Seed::new(3)).over(connect(&net));
+        let mut requester = ReliableRequester::builder(transaction_id(0..1))
+            .policy(policy)
+            .seed(Seed::new(3))
+            .over(connect(&net))
+            .unwrap();
         let error = requester.request(b"x").unwrap_err();
         let sent = sent_to_server(&net);
         let first = sent[0];
@@ -105,7 +108,7 @@ fn complaint_4_a_refused_port_waited_out_the_full_timer() {
         let net = world(|net| path(net, &format!("delay {}ms", after.as_millis()), "none"));
         let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN);
         let transport = Dozing { inner: connect(&net), late };
-        let error = builder.on_unreachable(on_unreachable).over(transport).request(b"x").unwrap_err();
+        let error = builder.on_unreachable(on_unreachable).over(transport).unwrap().request(b"x").unwrap_err();
         assert_eq!((error.failure(), error.last_path_error()), (Failure::Refused, Some(PathError::Refused)));
         // It looks for a reply behind the error, and waits for none.
         (error.transmissions(), error.elapsed().as_millis())
@@ -126,7 +129,7 @@ fn complaint_4_a_refused_port_waited_out_the_full_timer() {
     for (on_unreachable, transmissions, elapsed) in [(OnUnreachable::FailFast, 1, 20), (fail_after(2), 2, 120)] {
         let net = world(|net| path(net, "delay 10ms", "delay 10ms"));
         let builder = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN);
-        let error = builder.on_unreachable(on_unreachable).over(connect(&net)).request(b"x").unwrap_err();
+        let error = builder.on_unreachable(on_unreachable).over(connect(&net)).unwrap().request(b"x").unwrap_err();
         assert_eq!((error.failure(), error.execution()), (Failure::Refused, Execution::Refused));
         assert_eq!((error.transmissions(), error.elapsed().as_millis()), (transmissions, elapsed));
     }
@@ -141,7 +144,7 @@ fn complaint_4_again_where_the_system_knows_no_way_and_says_so_on_every_send() {
         let client = nowhere.host("10.9.9.9".parse().unwrap()).unwrap();
         let transport = nowhere.connect(client, "10.1.1.1:1".parse().unwrap()).unwrap();
         let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN);
-        let error = builder.on_unreachable(on_unreachable).over(transport).request(b"x").unwrap_err();
+        let error = builder.on_unreachable(on_unreachable).over(transport).unwrap().request(b"x").unwrap_err();
         assert_eq!((error.failure(), error.execution()), (Failure::Unreachable, Execution::NotSent));
         assert_eq!((error.transmissions(), error.elapsed().as_millis()), (0, elapsed));
     }
@@ -235,7 +238,7 @@ fn complaint_6_a_reset_on_receive_killed_the_loop_and_platforms_disagree() {
 fn complaint_7_a_reply_was_cut_silently() {
     let cut = |len: usize, room: usize| {
         let net = world(|net| net.serve(SERVER, echo()).unwrap());
-        let mut requester = ReliableRequester::builder(transaction_id(0..1)).buffer(room).over(connect(&net));
+        let mut requester = ReliableRequester::builder(transaction_id(0..1)).buffer(room).over(connect(&net)).unwrap();
         let ended = requester.request(&vec![7; len]).map(|reply| reply.payload().len());
         let next = requester.request(&[8; 1]).unwrap().payload().len();
         assert_eq!(next, 1, "the next one is whole");
@@ -305,7 +308,7 @@ fn complaint_12_a_peer_slower_than_the_wait_never_converges() {
     // And it converges: from the second request on the first wait fits the path.
     let estimator = RttEstimator::new(ms(100), ms(100), ms(60_000)).unwrap();
     let builder = ReliableRequester::builder(transaction_id(0..2)).policy(RetryPolicy::default());
-    let mut requester = builder.seed(Seed::new(1)).estimator(estimator).over(connect(&world(slow)));
+    let mut requester = builder.seed(Seed::new(1)).estimator(estimator).over(connect(&world(slow))).unwrap();
     let sent = [1_u8, 2, 3, 4].map(|n| {
         let reply = requester.request_with(|number, bytes| bytes.extend_from_slice(&[n, number as u8])).unwrap();
         reply.transmissions()

@@ -35,7 +35,7 @@ fn the_timeout_was_inflated_by_replies_to_resends() {
     assert!(inflated.srtt(at(0)).unwrap() > ms(30), "{inflated:?}");
 
     let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN);
-    let mut ours = builder.estimator(estimator()).over(connect(&world(lossy)));
+    let mut ours = builder.estimator(estimator()).over(connect(&world(lossy))).unwrap();
     let mut retransmitted = 0;
     for n in 0..100 {
         let reply = ours.request(&[n]).unwrap();
@@ -94,7 +94,8 @@ fn a_first_retry_after_5_s_is_useless_inside_a_budget_of_5_s() {
             path(net, "script {drop 1}", "none");
             net.serve(SERVER, echo()).unwrap();
         });
-        let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(policy).over(connect(&net));
+        let mut requester =
+            ReliableRequester::builder(transaction_id(0..1)).policy(policy).over(connect(&net)).unwrap();
         assert_eq!(requester.request(b"x").is_ok(), possible > 1, "{first_wait} ms");
         assert_eq!(net.now(), at(if possible > 1 { first_wait } else { 5_000 }));
     }
@@ -109,11 +110,11 @@ fn is_the_timeout_per_try_or_in_total() {
     let (per_try, total) = (silent(), silent());
     let tries = RetryPolicy::new(Backoff::constant(ms(250)).unwrap()).with_max_transmissions(3).unwrap();
     let builder = || ReliableRequester::builder(transaction_id(0..1));
-    let error = builder().policy(tries).over(connect(&per_try)).request(b"x").unwrap_err();
+    let error = builder().policy(tries).over(connect(&per_try)).unwrap().request(b"x").unwrap_err();
     assert_eq!((error.transmissions(), error.elapsed()), (3, ms(750)));
     assert_eq!(error.failure(), Failure::TimedOut(GiveUp::Unanswered));
     let deadline = builder().policy(RetryPolicy::LAN).deadline(ms(250));
-    let error = deadline.over(connect(&total)).request(b"x").unwrap_err();
+    let error = deadline.over(connect(&total)).unwrap().request(b"x").unwrap_err();
     assert_eq!((error.transmissions(), error.elapsed()), (2, ms(250)));
     assert_eq!(error.failure(), Failure::TimedOut(GiveUp::Deadline));
     assert_eq!(error.timeline().events().find(|(_, event)| matches!(event, Event::Clipped { .. })).unwrap().0, ms(250));
@@ -132,7 +133,8 @@ fn the_backoff_parameters_meant_something_else() {
         assert!(policy.explain().to_string().starts_with(said), "{}", policy.explain());
         let net = world(|net| path(net, "loss 100%", "none"));
         net.record();
-        let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(policy).over(connect(&net));
+        let mut requester =
+            ReliableRequester::builder(transaction_id(0..1)).policy(policy).over(connect(&net)).unwrap();
         requester.request(b"x").unwrap_err();
         let sent: Vec<String> = sent_to_server(&net).into_iter().map(since_start).collect();
         let told = format!("at {}; fails at {}", sent.join(", "), since_start(net.now()));
@@ -156,7 +158,7 @@ fn a_client_that_was_told_to_go_away_sent_again_at_once() {
         let net = closed();
         net.record();
         let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).seed(Seed::new(1));
-        builder.on_unreachable(on_unreachable).over(connect(&net)).request(b"x").unwrap_err();
+        builder.on_unreachable(on_unreachable).over(connect(&net)).unwrap().request(b"x").unwrap_err();
         sent_to_server(&net)
     };
     assert_eq!(refused(OnUnreachable::KeepTrying), [0, 100, 300, 700, 1500].map(at), "as if nothing had been said");
@@ -178,7 +180,7 @@ fn a_client_that_was_told_to_go_away_sent_again_at_once() {
             _ => Match::Foreign,
         });
         let policy = RetryPolicy::LAN.with_patience(ms(5_000)).unwrap();
-        let mut requester = ReliableRequester::builder(matcher).policy(policy).over(connect(&net));
+        let mut requester = ReliableRequester::builder(matcher).policy(policy).over(connect(&net)).unwrap();
         let replied = requester.request(b"x").is_ok();
         (replied, sent_to_server(&net), net.now())
     };

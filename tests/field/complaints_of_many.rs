@@ -112,7 +112,7 @@ fn complaint_14_retries_are_synchronised() {
         .map(|_| {
             let net = world(|net| path(net, "loss 100%", "none"));
             net.record();
-            let _ = ReliableRequester::builder(transaction_id(0..1)).over(connect(&net)).request(b"x");
+            let _ = ReliableRequester::builder(transaction_id(0..1)).over(connect(&net)).unwrap().request(b"x");
             sent_to_server(&net)[1]
         })
         .collect();
@@ -135,7 +135,7 @@ fn complaint_15_a_server_of_many_addresses_answers_from_another_and_is_not_heard
         .unwrap();
     // A connected socket never shows it, whatever it says: whoever forges must forge the address too.
     let anything = any_reply().on_a_faithful_path();
-    let mut requester = ReliableRequester::builder(anything).policy(RetryPolicy::LAN).over(transport);
+    let mut requester = ReliableRequester::builder(anything).policy(RetryPolicy::LAN).over(transport).unwrap();
     let error = requester.request(b"x").unwrap_err();
     assert_eq!((error.is_timeout(), error.transmissions(), error.strays().total()), (true, 5, 0));
     assert_eq!(net.stats().lost_on_arrival, 5, "five answers met a socket that is connected to another address");

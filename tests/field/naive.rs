@@ -58,12 +58,17 @@ impl std::ops::Deref for Pair {
 pub(crate) fn worlds(
     set_up: impl Fn(&Pair),
 ) -> (Naive, ReliableRequester<SimTransport>, ReliableRequester<SimTransport>) {
-    let by_port = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(connect(&world(&set_up)));
+    let by_port =
+        ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(connect(&world(&set_up))).unwrap();
     (Naive::over(connect(&world(&set_up))), requester(&world(&set_up)), by_port)
 }
 
 pub(crate) fn requester(pair: &Pair) -> ReliableRequester<SimTransport> {
-    ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).seed(Seed::new(1)).over(connect(pair))
+    ReliableRequester::builder(transaction_id(0..1))
+        .policy(RetryPolicy::LAN)
+        .seed(Seed::new(1))
+        .over(connect(pair))
+        .unwrap()
 }
 
 pub(crate) fn world(set_up: impl Fn(&Pair)) -> Pair {

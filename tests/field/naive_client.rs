@@ -76,7 +76,7 @@ fn bug_4_a_reply_is_cut_without_a_word() {
     let (mut naive, _, _) = worlds(|net| net.serve(SERVER, echo()).unwrap());
     assert_eq!(naive.request(&[7; 200]).map(|reply| reply.len()), Ok(100));
     let net = world(|net| net.serve(SERVER, echo()).unwrap());
-    let mut small = ReliableRequester::builder(transaction_id(0..1)).buffer(100).over(connect(&net));
+    let mut small = ReliableRequester::builder(transaction_id(0..1)).buffer(100).over(connect(&net)).unwrap();
     let failure = small.request(&[7; 200]).unwrap_err().failure();
     assert!(matches!(failure, Failure::Truncated { received: 100, actual: 200, .. }), "{failure}");
 }
@@ -171,7 +171,7 @@ fn bug_14_a_fleet_that_starts_together_stays_in_step() {
                 let net = world(|net| path(net, "loss 100%", "none"));
                 net.record();
                 let builder = ReliableRequester::builder(transaction_id(0..1)).policy(policy).seed(Seed::new(client));
-                let _ = builder.over(connect(&net)).request(b"x");
+                let _ = builder.over(connect(&net)).unwrap().request(b"x");
                 net.events()[1].at
             })
             .collect();
@@ -203,7 +203,7 @@ fn bugs_15_and_16_a_slow_path_is_sent_every_request_twice_for_ever() {
     let mut transmissions = Vec::new();
     for n in 0..20_u8 {
         let policy = RetryPolicy::LAN.starting_at(estimator.rto(transport.now()));
-        let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(policy).over(transport);
+        let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(policy).over(transport).unwrap();
         let reply = requester.request(&[n]).unwrap();
         let (sent, round_trip) = (reply.transmissions(), reply.round_trip());
         transport = requester.into_transport();
@@ -224,7 +224,7 @@ fn bug_17_the_longest_wait_is_no_deadline() {
     assert_eq!(naive.transport.now(), at(3100), "and not at 2 s");
     let net = world(|net| path(net, "loss 100%", "none"));
     let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN);
-    let error = builder.deadline(ms(2000)).over(connect(&net)).request(b"x").unwrap_err();
+    let error = builder.deadline(ms(2000)).over(connect(&net)).unwrap().request(b"x").unwrap_err();
     assert_eq!((error.elapsed(), error.failure()), (ms(2000), Failure::TimedOut(GiveUp::Deadline)));
 }
 
@@ -251,7 +251,7 @@ fn bug_19_after_a_long_sleep_everything_is_sent_at_once() {
         let net = world(|net| path(net, "loss 100%", "none"));
         net.record();
         let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN);
-        let _ = builder.over(connect(&net).late_by(late)).request(b"x");
+        let _ = builder.over(connect(&net).late_by(late)).unwrap().request(b"x");
         net.events().iter().map(|event| event.at).collect::<Vec<_>>()
     };
     // Each wait ends a second late: one transmission for those that were missed, and then a wait again.
@@ -277,7 +277,7 @@ fn bug_23_one_forged_datagram_is_enough() {
     let stamped = |seed| {
         let net = world(|net| net.serve(SERVER, echo()).unwrap());
         let builder = ReliableRequester::builder(transaction_id(0..8).stamped()).seed(Seed::new(seed));
-        let reply = builder.over(connect(&net)).request(&[0; 8]).unwrap().payload().to_vec();
+        let reply = builder.over(connect(&net)).unwrap().request(&[0; 8]).unwrap().payload().to_vec();
         u64::from_be_bytes(reply.try_into().unwrap())
     };
     let mut ids: Vec<u64> = (0..1000).map(stamped).collect();

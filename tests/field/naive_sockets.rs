@@ -44,7 +44,8 @@ fn bug_5_what_was_queued_before_connecting_is_taken_for_the_reply() {
 
         // One port for all requests, lest a fresh one hide what was queued on the old one.
         let trusting = any_reply().on_a_faithful_path();
-        let mut requester = ReliableRequester::builder(trusting).over(ConnectedUdp::from_socket(forged()).unwrap());
+        let mut requester =
+            ReliableRequester::builder(trusting).over(ConnectedUdp::from_socket(forged()).unwrap()).unwrap();
         assert_eq!(requester.request(b"true").unwrap().payload(), b"true");
     });
 }
@@ -115,9 +116,8 @@ fn bug_13_the_edges_of_timers() {
 
         // A wait as long as can be asked for.
         server.send_to(b"hello", ours.local_addr()).unwrap();
-        assert_eq!(ours.recv_until(&mut buffer, Timestamp::MAX).unwrap().map(|heard| heard.len), Some(5));
+        assert_eq!(ours.wait(&mut buffer, Timestamp::MAX).unwrap().map(|heard| heard.len), Some(5));
     });
-    assert_eq!(ours.wait(&mut buffer, Timestamp::MAX).unwrap().map(|heard| heard.len), Some(5));
 }
 
 #[test]

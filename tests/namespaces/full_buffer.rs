@@ -42,7 +42,7 @@ fn a_full_send_buffer_blocks_nothing_and_ends_with_its_cause() {
 
         let every = |wait| RetryPolicy::new(Backoff::constant(wait).unwrap()).with_max_transmissions(1000).unwrap();
         let builder = ReliableRequester::builder(transaction_id(0..4)).policy(every(50 * MS));
-        let mut requester = builder.deadline(600 * MS).over(client);
+        let mut requester = builder.deadline(600 * MS).over(client).unwrap();
         let (before, started) = (thread_cpu(), Instant::now());
         let error = requester.request(&[b'1'; 1000]).unwrap_err();
         let (took, cpu) = (started.elapsed(), thread_cpu() - before);
@@ -54,7 +54,7 @@ fn a_full_send_buffer_blocks_nothing_and_ends_with_its_cause() {
         assert!(cpu < 20 * MS, "{cpu:?}");
 
         let builder = ReliableRequester::builder(transaction_id(0..4)).policy(every(50 * MS)).deadline(10_000 * MS);
-        let mut requester = builder.over(requester.into_transport());
+        let mut requester = builder.over(requester.into_transport()).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(150 * MS);

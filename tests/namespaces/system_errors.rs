@@ -217,7 +217,11 @@ fn what_no_datagram_or_no_interface_can_hold_fails_at_once() {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut client = ConnectedUdp::connect(silent.local_addr().unwrap()).unwrap();
         assert_eq!(client.send(0, &[0; 65_508]), Err(too_big(65_507)));
-        too_large(ReliableRequester::builder(transaction_id(0..4)).over(client).request(&[0; 65_508]), 65_508, 65_507);
+        too_large(
+            ReliableRequester::builder(transaction_id(0..4)).over(client).unwrap().request(&[0; 65_508]),
+            65_508,
+            65_507,
+        );
 
         let Some(network) = Inside::of(this_test!(), "direct") else { return };
         let _server = network.echo(&network.server4);
@@ -276,7 +280,8 @@ fn a_broadcast_without_permission_is_denied_until_it_is_given() {
         let mut requester = ReliableRequester::builder(transaction_id(0..4))
             .policy(constant(200 * MS, 3))
             .on_unreachable(OnUnreachable::FailFast)
-            .over(client);
+            .over(client)
+            .unwrap();
         let error = requester.request(b"0002").unwrap_err();
         assert_eq!((error.failure(), error.execution()), (Failure::Local(PathError::Denied), Execution::NotSent));
         assert!(error.elapsed() >= 600 * MS, "no news of the peer");

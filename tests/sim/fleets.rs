@@ -295,7 +295,7 @@ fn transmissions(policy: RetryPolicy, seed: Seed, junk: &[Timestamp]) -> (Vec<Ti
     let server = Junk { times: junk.to_vec().into(), to: None };
     net.serve(SERVER, server).unwrap();
     let builder = ReliableRequester::builder(transaction_id(0..8)).policy(policy).seed(seed);
-    let mut requester = builder.buffer(64).over(net.connect(world.client, SERVER).unwrap());
+    let mut requester = builder.buffer(64).over(net.connect(world.client, SERVER).unwrap()).unwrap();
     // One that is answered, so that there are stale replies to send.
     assert_eq!(requester.request(OLD).unwrap().payload(), OLD);
     let started = net.now();

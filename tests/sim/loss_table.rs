@@ -78,7 +78,7 @@ impl Cell {
         let world = World::new(&net, &both_ways, &both_ways);
         world.serve(Manners::default());
         let mut requester =
-            ReliableRequester::builder(transaction_id(0..8)).policy(policy).seed(seed).over(world.connect());
+            ReliableRequester::builder(transaction_id(0..8)).policy(policy).seed(seed).over(world.connect()).unwrap();
         let mut cell = Self { replies: 0, transmissions: 0, seconds: Vec::new() };
         for n in 0..REQUESTS {
             let asked = request(u64::from(n).to_be_bytes(), n.into(), 0);

@@ -162,7 +162,7 @@ fn a_requester_that_is_gone_holds_no_port_and_cannot_be_cancelled() {
             let socket = chosen();
             let address = socket.local_addr().unwrap();
             socket.connect(server.address).unwrap();
-            let mut requester = by_id().over(ConnectedUdp::from_socket(socket).unwrap());
+            let mut requester = by_id().over(ConnectedUdp::from_socket(socket).unwrap()).unwrap();
             let handle = requester.cancel_handle().unwrap();
             let clone = handle.clone();
             if cancelled_before {
@@ -174,7 +174,7 @@ fn a_requester_that_is_gone_holds_no_port_and_cannot_be_cancelled() {
             next.connect(server.address).unwrap();
             handle.cancel();
             clone.cancel();
-            let mut next = by_id().over(ConnectedUdp::from_socket(next).unwrap());
+            let mut next = by_id().over(ConnectedUdp::from_socket(next).unwrap()).unwrap();
             assert!(next.request(b"0001").is_ok(), "whoever has the port now is not meant");
         }
     });
@@ -232,7 +232,7 @@ fn a_cancel_reaches_through_a_bad_network_also_while_it_holds_datagrams() {
             let transport = ConnectedUdp::connect(server.address).unwrap();
             let mut lossy = LossySink::new(transport, impairments, Seed::new(7));
             let handle = lossy.get_mut().cancel_handle().unwrap();
-            let mut requester = by_id().over(lossy);
+            let mut requester = by_id().over(lossy).unwrap();
             for n in 0..2_u8 {
                 handle.cancel();
                 cancelled_unsent(&requester.request(b"0000 not to be sent").unwrap_err());
@@ -276,7 +276,7 @@ fn a_chosen_port_that_somebody_took_is_an_error_until_it_is_free_again() {
         let socket = shared();
         socket.connect(server.address).unwrap();
         let policy = RetryPolicy::LAN.with_max_transmissions(2).unwrap();
-        let mut requester = by_id().policy(policy).over(ConnectedUdp::from_socket(socket).unwrap());
+        let mut requester = by_id().policy(policy).over(ConnectedUdp::from_socket(socket).unwrap()).unwrap();
         let handle = requester.transport_mut().cancel_handle().unwrap();
         assert!(requester.request(b"0001").is_ok());
         // It shares the port for now, and with nobody new.

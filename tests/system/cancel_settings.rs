@@ -122,7 +122,7 @@ fn a_chosen_port_that_cannot_be_renewed_still_cannot() {
         let mut pair = Pair::new(chosen("127.0.0.1"));
         let chosen = pair.transport.local_addr();
         let handle = pair.transport.cancel_handle().unwrap();
-        let mut requester = ReliableRequester::builder(any_reply()).over(pair.transport);
+        let mut requester = ReliableRequester::builder(any_reply()).over(pair.transport).unwrap();
         handle.cancel();
         for _ in 0..2 {
             assert!(matches!(
@@ -134,7 +134,7 @@ fn a_chosen_port_that_cannot_be_renewed_still_cannot() {
         // With an id it is of use again.
         let transport = requester.into_transport();
         assert_eq!(transport.local_addr(), chosen);
-        let mut requester = ReliableRequester::builder(transaction_id(0..4)).over(transport);
+        let mut requester = ReliableRequester::builder(transaction_id(0..4)).over(transport).unwrap();
         handle.cancel();
         assert_eq!(requester.request(b"0001").unwrap_err().failure(), Failure::Cancelled);
         pair.transport = requester.into_transport();

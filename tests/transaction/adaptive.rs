@@ -24,7 +24,7 @@ fn round_trips_set_the_first_wait_of_the_next_request() {
         (2000, &[40, 40, 40, 40, 40], 65.3125), // 40, 6.328125
     ] {
         let wait = Duration::from_nanos((wait * 1e6) as u64);
-        let mut requester = measuring(initial).over(after(round_trips));
+        let mut requester = measuring(initial).over(after(round_trips)).unwrap();
         for n in 0..round_trips.len() {
             assert_eq!(requester.request(&id(n)).unwrap().transmissions(), 1);
         }
@@ -42,7 +42,7 @@ fn round_trips_set_the_first_wait_of_the_next_request() {
 #[test]
 fn a_path_without_variation_is_still_given_a_millisecond() {
     let estimator = RttEstimator::new(ms(200), ms(1), ms(60_000)).unwrap();
-    let mut requester = builder().estimator(estimator).over(Scripted::new(answering));
+    let mut requester = builder().estimator(estimator).over(Scripted::new(answering)).unwrap();
     for n in 0..60 {
         requester.request(&id(n)).unwrap();
     }
@@ -56,7 +56,7 @@ fn a_timeout_doubles_the_wait_until_a_clean_round_trip() {
         0 | 2 | 4 => vec![],
         _ => answering(heard),
     });
-    let mut requester = measuring(200).over(world);
+    let mut requester = measuring(200).over(world).unwrap();
     for (n, wait) in [200, 400, 800].into_iter().enumerate() {
         let reply = requester.request(&id(n)).unwrap();
         assert_eq!((reply.elapsed(), reply.round_trip()), (ms(wait + 100), None));
@@ -76,7 +76,7 @@ fn a_request_with_an_id_for_each_transmission_is_a_clean_sample_whichever_was_an
             _ if heard.ordinal == answered => vec![reply(ms(takes), heard.payload)],
             _ => vec![],
         });
-        let mut requester = measuring(200).over(world);
+        let mut requester = measuring(200).over(world).unwrap();
         let reply = requester.request_with(|n, bytes| bytes.extend_from_slice(&n.to_be_bytes())).unwrap();
         assert_eq!((reply.transmissions(), reply.round_trip()), (2, Some(ms(sample))));
         assert_eq!(first_wait(&mut requester), ms(wait));
@@ -94,7 +94,7 @@ fn every_wait_that_ends_in_vain_counts_once_also_the_last() {
         assert_eq!(rto_after_silence(measuring(200).policy(policy).budget(&empty)), ms(rto));
     }
     // The next request starts with the longest wait of its policy, not with more.
-    let mut requester = measuring(200).over(Scripted::silent());
+    let mut requester = measuring(200).over(Scripted::silent()).unwrap();
     requester.request(SILENCE).unwrap_err();
     assert_eq!(first_wait(&mut requester), ms(2000));
 }
@@ -114,15 +114,15 @@ fn a_wait_that_the_deadline_cut_short_proves_nothing() {
 fn waits_that_nothing_was_sent_before_prove_nothing() {
     let mut broken = Scripted::silent();
     broken.fail_sends(u32::MAX, PathError::NoBuffers);
-    let mut requester = measuring(200).over(broken);
+    let mut requester = measuring(200).over(broken).unwrap();
     assert_eq!(requester.request(SILENCE).unwrap_err().transmissions(), 0);
     assert_eq!(rto(&requester), ms(200));
-    assert!(measuring(200).over(Scripted::silent().with_limit(1)).request(SILENCE).is_err());
+    assert!(measuring(200).over(Scripted::silent().with_limit(1)).unwrap().request(SILENCE).is_err());
     assert_eq!(rto(&requester), ms(200));
     // The second slot is the first transmission.
     let mut late = Scripted::new(answering);
     late.fail_sends(2, PathError::NoBuffers);
-    let mut requester = measuring(200).over(late);
+    let mut requester = measuring(200).over(late).unwrap();
     let reply = requester.request(&id(0)).unwrap();
     assert_eq!((reply.elapsed(), reply.round_trip()), (ms(300), Some(ms(100))));
     assert_eq!(rto(&requester), ms(300));
@@ -141,7 +141,7 @@ fn a_peer_that_said_it_works_on_it_is_not_timed_out() {
         });
         let estimator = RttEstimator::new(ms(200), ms(50), ms(60_000)).unwrap();
         let builder = ReliableRequester::builder(matcher).policy(RetryPolicy::LAN).estimator(estimator);
-        let mut requester = builder.over(world);
+        let mut requester = builder.over(world).unwrap();
         requester.request(SILENCE).unwrap_err();
         // One wait was over before it said so; or what it said was the round trip: 50, 25.
         assert_eq!(rto(&requester), if after > 200 { ms(400) } else { ms(150) }, "{hold:?} after {after} ms");
@@ -155,7 +155,8 @@ fn strays_and_jitter_are_no_measurement() {
         world.inject(at_ms(n * 10), Back::Datagram(b"junk".to_vec()));
     }
     let policy = RetryPolicy::default().with_max_transmissions(1).unwrap();
-    let mut requester = builder().policy(policy).estimator(RttEstimator::default()).seed(Seed::new(3)).over(world);
+    let mut requester =
+        builder().policy(policy).estimator(RttEstimator::default()).seed(Seed::new(3)).over(world).unwrap();
     let error = requester.request(SILENCE).unwrap_err();
     assert!(error.elapsed() > ms(1000), "no jitter: {:?}", error.elapsed());
     assert_eq!(rto(&requester), ms(2000), "of the wait without its jitter");
@@ -165,9 +166,9 @@ fn strays_and_jitter_are_no_measurement() {
 fn the_policys_own_floor_and_maximum_hold_whatever_is_measured() {
     let backoff = Backoff::exponential(ms(500), ms(800)).unwrap().with_floor(ms(400)).unwrap();
     let bounded = |initial| measuring(initial).policy(RetryPolicy::new(backoff));
-    assert_eq!(first_wait(&mut bounded(200).over(Scripted::silent())), ms(400));
-    assert_eq!(first_wait(&mut bounded(600).over(Scripted::silent())), ms(600));
-    assert_eq!(first_wait(&mut bounded(900).over(Scripted::silent())), ms(800));
+    assert_eq!(first_wait(&mut bounded(200).over(Scripted::silent()).unwrap()), ms(400));
+    assert_eq!(first_wait(&mut bounded(600).over(Scripted::silent()).unwrap()), ms(600));
+    assert_eq!(first_wait(&mut bounded(900).over(Scripted::silent()).unwrap()), ms(800));
 }
 
 #[test]
@@ -177,16 +178,16 @@ fn a_slow_path_is_sent_one_request_twice_and_then_none() {
         (0..20).map(|n| requester.request(&id(n)).unwrap().transmissions()).collect()
     };
     let estimator = RttEstimator::new(ms(100), ms(100), ms(60_000)).unwrap();
-    let mut measuring = builder().estimator(estimator).over(slow());
+    let mut measuring = builder().estimator(estimator).over(slow()).unwrap();
     let transmissions = count(&mut measuring);
     assert_eq!((transmissions[0], &transmissions[1..]), (2, &[1; 19][..]));
     assert_eq!(measuring.transport().left, 21);
-    assert_eq!(count(&mut builder().over(slow())), [2; 20], "without it, every one");
+    assert_eq!(count(&mut builder().over(slow()).unwrap()), [2; 20], "without it, every one");
 }
 
 #[test]
 fn without_an_estimator_nothing_is_measured() {
-    let mut requester = builder().over(Scripted::new(answering));
+    let mut requester = builder().over(Scripted::new(answering)).unwrap();
     for n in 0..5 {
         requester.request(&id(n)).unwrap();
     }
@@ -219,7 +220,7 @@ fn answering(heard: scripted::Heard<'_>) -> Vec<scripted::Answer> {
 }
 
 fn rto_after_silence(builder: Builder) -> Duration {
-    let mut requester = builder.over(Scripted::silent());
+    let mut requester = builder.over(Scripted::silent()).unwrap();
     requester.request(SILENCE).unwrap_err();
     rto(&requester)
 }

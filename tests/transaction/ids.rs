@@ -11,7 +11,7 @@ use udp_retry::requester::Builder;
 use udp_retry::sim::{Outbox, SimNet, SimTransport, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, Next, Transaction};
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use crate::scripted::Scripted;
@@ -66,7 +66,7 @@ fn a_late_reply_to_an_earlier_request_never_answers_a_later_one_however_short_th
             let path = "delay 150ms ~140ms unordered; duplicate 50% late 300ms ~ 300ms";
             let (net, transport) = world(seed, path);
             net.serve(SERVER, echo()).unwrap();
-            let mut requester = builder(width).seed(seed).over(transport);
+            let mut requester = builder(width).seed(seed).over(transport).unwrap();
             let (right, ended) = ask(&mut requester, width, 500);
             (wrong, replies) = (wrong + ended - right, replies + ended);
         }
@@ -79,13 +79,13 @@ fn a_late_reply_to_an_earlier_request_never_answers_a_later_one_however_short_th
 fn ids_of_one_byte_survive_a_server_whose_every_reply_comes_twice() {
     let (net, transport) = world(Seed::new(7), "delay 5ms; duplicate 100% late 30ms");
     net.serve(SERVER, echo()).unwrap();
-    let mut requester = builder(1).seed(Seed::new(7)).over(transport);
+    let mut requester = builder(1).seed(Seed::new(7)).over(transport).unwrap();
     assert_eq!(ask(&mut requester, 1, 20_000), (20_000, 20_000), "right replies, replies");
 }
 
 #[test]
 fn when_all_ids_rest_the_next_request_leaves_from_a_fresh_port_and_all_are_free_again() {
-    let mut requester = builder(1).over(Scripted::echo(Duration::from_millis(1)));
+    let mut requester = builder(1).over(Scripted::echo(Duration::from_millis(1))).unwrap();
     for n in 0..3 * 256 {
         requester.request(b".").unwrap();
         assert_eq!(requester.transport().port(), n / 256, "after request {n}");
@@ -94,7 +94,7 @@ fn when_all_ids_rest_the_next_request_leaves_from_a_fresh_port_and_all_are_free_
 
 #[test]
 fn where_the_port_cannot_change_the_failure_says_when_the_first_id_is_free_and_then_it_is() {
-    let mut requester = builder(1).over(Scripted::echo(Duration::from_millis(1)).not_renewable());
+    let mut requester = builder(1).over(Scripted::echo(Duration::from_millis(1)).not_renewable()).unwrap();
     for _ in 0..256 {
         requester.request(b".").unwrap();
     }
@@ -122,14 +122,14 @@ fn without_a_source_of_ids_no_request_is_sent_and_a_clone_has_none() {
     let able = unable.clone().with_ids(IdSource::from_seed(Seed::new(1)));
     assert_eq!(started(unable), Next::Failed(Failure::Unmatchable));
     assert_eq!(started(able.clone()), Next::Failed(Failure::Unmatchable));
-    assert_eq!(started(able), Next::Transmit);
+    assert_eq!(started(able), Next::Transmit(PathIndex::FIRST));
 }
 
 #[test]
 fn no_seed_is_shown() {
     let builder = builder(4).seed(Seed::new(7_777_777));
     assert!(!format!("{builder:?}").contains("7777777"));
-    assert!(!format!("{:?}", builder.over(Scripted::silent())).contains("7777777"));
+    assert!(!format!("{:?}", builder.over(Scripted::silent()).unwrap()).contains("7777777"));
 }
 
 fn builder(width: usize) -> Builder {
@@ -169,7 +169,7 @@ fn watched(builder: Builder, seed: u64) -> (ReliableRequester<SimTransport>, See
         out.send(from, datagram);
     };
     net.serve(SERVER, note).unwrap();
-    (builder.over(transport), seen)
+    (builder.over(transport).unwrap(), seen)
 }
 
 // The mixer of `Seed`, backwards.

@@ -190,8 +190,8 @@ fn asking_an_ended_transaction_again_shows_nothing_again() {
 #[test]
 fn observing_changes_nothing() {
     let world = || Scripted::new(|heard| if heard.ordinal < 3 { vec![] } else { vec![reply(ms(9), heard.payload)] });
-    let mut plain = by_id().over(world());
-    let mut observed = by_id().observer(|_, _| {}).over(world());
+    let mut plain = by_id().over(world()).unwrap();
+    let mut observed = by_id().observer(|_, _| {}).over(world()).unwrap();
     for _ in 0..2 {
         assert_eq!(plain.request(PING).unwrap().timeline(), observed.request(PING).unwrap().timeline());
     }
@@ -206,7 +206,7 @@ fn a_timeline_draws_what_went_wrong() {
         _ => vec![],
     });
     let budget = RetryBudget::new(0.0, 10, 1).unwrap();
-    let mut requester = by_id().budget(&budget).deadline(ms(1000)).over(world);
+    let mut requester = by_id().budget(&budget).deadline(ms(1000)).over(world).unwrap();
     let replied = requester.request(PING).unwrap().timeline().to_string();
     assert_eq!(
         replied,
@@ -242,7 +242,7 @@ fn watched<T: Transport<Peer = PathIndex>>(
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = seen.clone();
     let mut requester =
-        builder.observer(move |at, event| noted.lock().unwrap().push((at, Seen::from(event)))).over(transport);
+        builder.observer(move |at, event| noted.lock().unwrap().push((at, Seen::from(event)))).over(transport).unwrap();
     ask(&mut requester);
     drop(requester);
     Arc::try_unwrap(seen).expect("a requester that is gone keeps no observer").into_inner().unwrap()

@@ -25,7 +25,7 @@ fn a_reply_is_a_span_with_its_events_that_is_closed_when_it_came() {
         _ => vec![reply(ms(3), heard.payload)],
     });
     let told = told(Level::TRACE, || {
-        assert_eq!(builder().over(world).request(PING).unwrap().transmissions(), 2);
+        assert_eq!(builder().over(world).unwrap().request(PING).unwrap().transmissions(), 2);
     });
     let expected = [
         "1: DEBUG udp_retry request transmissions withheld strays failure, in none",
@@ -47,7 +47,7 @@ fn a_reply_is_a_span_with_its_events_that_is_closed_when_it_came() {
 #[test]
 fn a_failure_is_named_and_the_next_request_has_a_span_of_its_own() {
     let mut requester =
-        builder().budget(&RetryBudget::new(0.0, 1, 1).unwrap()).deadline(ms(500)).over(Scripted::silent());
+        builder().budget(&RetryBudget::new(0.0, 1, 1).unwrap()).deadline(ms(500)).over(Scripted::silent()).unwrap();
     let told = told(Level::TRACE, || {
         requester.request(PING).unwrap_err();
         requester.request(b"id").unwrap_err();
@@ -83,7 +83,7 @@ fn a_failure_is_named_and_the_next_request_has_a_span_of_its_own() {
 fn it_lies_in_the_callers_span_and_leaves_it_as_it_was() {
     let told = told(Level::TRACE, || {
         let outer = tracing::info_span!(target: "caller", "work").entered();
-        builder().over(Scripted::echo(ms(3))).request(PING).unwrap();
+        builder().over(Scripted::echo(ms(3))).unwrap().request(PING).unwrap();
         tracing::info!(target: "caller", "afterwards");
         drop(outer);
     });
@@ -94,7 +94,7 @@ fn it_lies_in_the_callers_span_and_leaves_it_as_it_was() {
 
 #[test]
 fn a_subscriber_is_shown_what_it_wants_and_no_more() {
-    let ask = || assert!(builder().over(Scripted::echo(ms(3))).request(PING).is_ok());
+    let ask = || assert!(builder().over(Scripted::echo(ms(3))).unwrap().request(PING).is_ok());
     let of_spans = told(Level::DEBUG, ask);
     assert_eq!(of_spans.len(), 7, "{of_spans:#?}");
     assert!(of_spans.iter().all(|line| !line.contains("TRACE")));
@@ -109,7 +109,7 @@ fn an_observer_sees_as_much_with_a_subscriber_as_without() {
         let builder = builder().observer(move |_, _| {
             noted.fetch_add(1, Ordering::Relaxed);
         });
-        builder.over(Scripted::silent()).request(PING).unwrap_err();
+        builder.over(Scripted::silent()).unwrap().request(PING).unwrap_err();
         seen.load(Ordering::Relaxed)
     };
     let mut with = 0;
@@ -121,7 +121,7 @@ fn an_observer_sees_as_much_with_a_subscriber_as_without() {
 fn being_watched_changes_no_schedule() {
     let ask = || {
         let policy = RetryPolicy::default();
-        let mut requester = builder().policy(policy).over(Scripted::silent());
+        let mut requester = builder().policy(policy).over(Scripted::silent()).unwrap();
         let error = requester.request(PING).unwrap_err();
         (*error.timeline(), requester.into_transport().sent)
     };
@@ -141,7 +141,7 @@ fn spans_of_two_threads_do_not_mix() {
             let recorder = recorder.clone();
             thread::spawn(move || {
                 with_default(recorder, || {
-                    let mut requester = builder().over(Scripted::echo(ms(takes)));
+                    let mut requester = builder().over(Scripted::echo(ms(takes))).unwrap();
                     for _ in 0..200 {
                         requester.request(PING).unwrap();
                     }

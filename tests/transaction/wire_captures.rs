@@ -11,6 +11,7 @@ use serde_json::Value;
 use udp_retry::Seed;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Hold, Identity, Match, Next, ReplyMatcher, Transaction, matching};
+use udp_retry::transport::PathIndex;
 use udp_retry::{RetryPolicy, transaction_id};
 
 /// A protocol's matcher, and what of a reply it goes by.
@@ -202,7 +203,7 @@ fn strays_before_the_captured_reply_change_nothing() {
         let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
         let now = Timestamp::ZERO;
         transaction.start(request, now, Seed::new(1));
-        assert_eq!(transaction.next(now), Next::Transmit);
+        assert_eq!(transaction.next(now), Next::Transmit(PathIndex::FIRST));
         transaction.on_transmitted(now);
         let mut damaged = reply.to_vec();
         damaged[id.start] ^= 1;

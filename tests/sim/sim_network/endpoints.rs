@@ -67,8 +67,11 @@ fn a_client_endpoint_does_what_a_requester_does() {
         net.path(client, server, profile());
         net.serve(SERVER, echo()).unwrap();
         let transport = net.connect(client, SERVER).unwrap();
-        let mut requester =
-            ReliableRequester::builder(transaction_id(0..8)).policy(jittered()).seed(Seed::new(2)).over(transport);
+        let mut requester = ReliableRequester::builder(transaction_id(0..8))
+            .policy(jittered())
+            .seed(Seed::new(2))
+            .over(transport)
+            .unwrap();
         let outcomes: Vec<_> = (0..requests)
             .map(|id| match requester.request(&id.to_be_bytes()) {
                 Ok(reply) => (reply.payload().to_vec(), reply.transmissions(), reply.elapsed()),

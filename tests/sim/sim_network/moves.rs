@@ -80,8 +80,10 @@ fn a_server_that_comes_back_has_forgotten_everything() {
         }
     };
     net.serve(SERVER, counting()).unwrap();
-    let mut requester =
-        ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(net.connect(client, SERVER).unwrap());
+    let mut requester = ReliableRequester::builder(any_reply())
+        .policy(RetryPolicy::LAN)
+        .over(net.connect(client, SERVER).unwrap())
+        .unwrap();
     assert_eq!(requester.request(b"?").unwrap().payload(), [1]);
     assert_eq!(requester.request(b"?").unwrap().payload(), [2]);
     net.stop(SERVER);

@@ -67,7 +67,8 @@ fn scenario(runs: Option<Rc<Cell<u8>>>) -> impl Fn(&SimNet) {
         let mut requester = ReliableRequester::builder(transaction_id(0..1))
             .policy(RetryPolicy::LAN)
             .seed(Seed::new(1))
-            .over(transport);
+            .over(transport)
+            .unwrap();
         for id in 0..20 {
             let _ = requester.request(&[id, if id == 4 { run } else { 0 }]);
         }

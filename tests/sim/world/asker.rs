@@ -39,7 +39,8 @@ impl Asker {
             .budget(budget)
             .seed(world.seed)
             .buffer(256)
-            .over(transport);
+            .over(transport)
+            .unwrap();
         Self { requester, world: world.clone(), policy, timing, asked: 0, refusals_are_plain: false, hold: Hold::Stop }
     }
 

@@ -82,7 +82,7 @@ fn a_refusal_of_an_earlier_request_is_no_refusal_of_this_one() {
     let server = only(4, |_| vec![refused(ms(2000))]);
     let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
     requester = requester.deadline(ms(3100));
-    let mut requester = requester.over(Scripted::new(server));
+    let mut requester = requester.over(Scripted::new(server)).unwrap();
     assert!(requester.request(PING).unwrap_err().is_timeout());
     requester.transport_mut().advance(ms(1000));
     let error = requester.request(PONG).unwrap_err();
@@ -119,7 +119,8 @@ fn a_reply_behind_a_stray_exactly_at_the_deadline_is_still_read() {
     let mut requester = ReliableRequester::builder(transaction_id(0..4))
         .policy(RetryPolicy::LAN)
         .deadline(ms(50))
-        .over(Scripted::new(both));
+        .over(Scripted::new(both))
+        .unwrap();
     assert_eq!(requester.request(PING).map(|answer| answer.elapsed()).map_err(text), Ok(ms(50)));
 }
 

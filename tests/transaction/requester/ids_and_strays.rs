@@ -12,7 +12,7 @@ fn a_stamped_id_is_the_same_in_every_transmission_and_another_in_every_request()
     let lost_twice = |heard: Heard<'_>| if heard.ordinal % 3 == 2 { vec![reply(ms(1), heard.payload)] } else { vec![] };
     let run = |seed| {
         let builder = ReliableRequester::builder(matcher.clone()).policy(RetryPolicy::LAN).seed(Seed::new(seed));
-        let mut requester = builder.over(Scripted::new(lost_twice));
+        let mut requester = builder.over(Scripted::new(lost_twice)).unwrap();
         for n in 0..40_u8 {
             let answer = requester.request(&[n, 0, 0, 0, 0, n]).unwrap();
             assert_eq!((answer.payload()[0], answer.payload()[5], answer.transmissions()), (n, n, 3));
@@ -33,7 +33,8 @@ fn a_stamped_id_is_the_same_in_every_transmission_and_another_in_every_request()
 fn a_request_that_changes_keeps_its_stamped_id() {
     let mut requester = ReliableRequester::builder(transaction_id(0..8).stamped())
         .policy(RetryPolicy::LAN)
-        .over(Scripted::new(only(2, |heard| vec![reply(ms(1), heard.payload)])));
+        .over(Scripted::new(only(2, |heard| vec![reply(ms(1), heard.payload)])))
+        .unwrap();
     let answer = requester.request_with(|number, bytes| {
         bytes.extend_from_slice(&[0; 8]);
         bytes.push(u8::try_from(number).unwrap());
@@ -61,7 +62,7 @@ fn strays_are_told_by_what_they_are() {
         answers
     });
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).buffer(32);
-    let mut requester = builder.over(world);
+    let mut requester = builder.over(world).unwrap();
     for n in 0..12_u32 {
         let strays = requester.request(&n.to_be_bytes()).unwrap().strays();
         let remembered = n.min(8);

@@ -13,11 +13,15 @@ use udp_retry::{ReliableRequester, RequestError, RetryPolicy, Seed, any_reply, t
 use crate::scripted::{Answer, Heard, Scripted};
 
 fn by_id<T: Transport<Peer = PathIndex>>(transport: T) -> ReliableRequester<T> {
-    ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(Seed::new(0)).over(transport)
+    ReliableRequester::builder(transaction_id(0..4))
+        .policy(RetryPolicy::LAN)
+        .seed(Seed::new(0))
+        .over(transport)
+        .unwrap()
 }
 
 fn without_ids(world: Scripted) -> ReliableRequester<Scripted> {
-    ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(forgetful(world))
+    ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(forgetful(world)).unwrap()
 }
 
 fn forgetful(mut world: Scripted) -> Scripted {

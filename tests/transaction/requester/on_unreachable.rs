@@ -79,8 +79,10 @@ fn a_refusal_that_may_be_of_an_earlier_request_is_no_proof_that_this_one_was_not
             b'1' => vec![],
             _ => vec![refused(ms(1))],
         };
-        let mut requester =
-            ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(port(Scripted::new(world)));
+        let mut requester = ReliableRequester::builder(transaction_id(0..1))
+            .policy(RetryPolicy::LAN)
+            .over(port(Scripted::new(world)))
+            .unwrap();
         let _ = requester.request(b"1");
         requester.transport_mut().advance(pause);
         requester.request(b"2").unwrap_err().execution()
@@ -113,7 +115,7 @@ fn a_refusal_that_may_be_of_an_earlier_request_is_no_proof_that_this_one_was_not
 
 fn failing(world: Scripted, on_unreachable: OnUnreachable) -> ReliableRequester<Scripted> {
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
-    builder.on_unreachable(on_unreachable).over(world)
+    builder.on_unreachable(on_unreachable).over(world).unwrap()
 }
 
 fn fail_after(refusals: u32) -> OnUnreachable {

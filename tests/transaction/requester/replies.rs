@@ -30,7 +30,8 @@ fn the_same_worlds_do_mix_up_replies_on_a_path_wrongly_called_faithful() {
     for world in [late_first(), repeated(), repeated_and_delayed()] {
         let mut requester = ReliableRequester::builder(any_reply().on_a_faithful_path())
             .policy(RetryPolicy::LAN)
-            .over(forgetful(world));
+            .over(forgetful(world))
+            .unwrap();
         let wrong = wrong_of(&mut requester, 10_000);
         assert!(wrong > 9000, "only {wrong} of 10,000: the world above proves little");
     }
@@ -46,7 +47,8 @@ fn replies_to_ten_thousand_requests_with_ids_are_never_mixed_up() {
 
 #[test]
 fn every_request_without_an_id_leaves_from_a_port_of_its_own_and_its_repetitions_do_not() {
-    let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(Scripted::silent());
+    let mut requester =
+        ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(Scripted::silent()).unwrap();
     for _ in 0..2 {
         requester.request(b"time?").unwrap_err();
     }
@@ -57,10 +59,10 @@ fn every_request_without_an_id_leaves_from_a_port_of_its_own_and_its_repetitions
 #[test]
 fn the_time_that_a_fresh_port_takes_shortens_no_wait_and_counts_towards_the_deadline() {
     let builder = || ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN);
-    let mut requester = builder().over(Scripted::silent().with_renewal(ms(20)));
+    let mut requester = builder().over(Scripted::silent().with_renewal(ms(20))).unwrap();
     assert_eq!(requester.request(b"time?").unwrap_err().elapsed(), ms(3120));
     assert_eq!(requester.transport().sent_ms(), [20.0, 120.0, 320.0, 720.0, 1520.0]);
-    let mut requester = builder().deadline(ms(300)).over(Scripted::silent().with_renewal(ms(20)));
+    let mut requester = builder().deadline(ms(300)).over(Scripted::silent().with_renewal(ms(20))).unwrap();
     assert_eq!(requester.request(b"time?").unwrap_err().elapsed(), ms(300));
     assert_eq!(requester.transport().sent_ms(), [20.0, 120.0]);
 }
@@ -68,7 +70,7 @@ fn the_time_that_a_fresh_port_takes_shortens_no_wait_and_counts_towards_the_dead
 #[test]
 fn a_transport_that_cannot_change_its_port_cannot_serve_requests_without_ids() {
     let network = Scripted::echo(ms(1)).not_renewable();
-    let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(network);
+    let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(network).unwrap();
     let error = requester.request(b"time?").unwrap_err();
     assert_eq!((error.failure(), error.execution()), (Failure::Local(PathError::Unsupported), Execution::NotSent));
     assert_eq!((requester.transport().left, error.elapsed()), (0, ms(0)));
@@ -79,7 +81,7 @@ fn a_transport_that_cannot_change_its_port_cannot_serve_requests_without_ids() {
 #[test]
 fn an_empty_datagram_is_a_reply() {
     let network = Scripted::new(|_| vec![reply(ms(1), b"")]);
-    let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(network);
+    let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(network).unwrap();
     let answer = requester.request(b"").unwrap();
     assert_eq!((answer.payload(), answer.transmissions(), answer.round_trip()), (&b""[..], 1, Some(ms(1))));
 }
@@ -90,7 +92,8 @@ fn a_reply_longer_than_the_buffer_is_an_error_that_tells_both_sizes() {
         let mut requester = ReliableRequester::builder(transaction_id(0..4))
             .policy(RetryPolicy::LAN)
             .buffer(buffer)
-            .over(Scripted::echo(ms(2)));
+            .over(Scripted::echo(ms(2)))
+            .unwrap();
         match (requester.request(PING).map(|answer| answer.payload().len()), received) {
             (Ok(len), Ok(expected)) => assert_eq!(len, expected),
             (Err(error), Err((received, actual))) => {
@@ -152,7 +155,8 @@ fn a_requester_is_as_good_as_new_after_every_failure() {
     let mut requester = ReliableRequester::builder(transaction_id(0..4))
         .policy(RetryPolicy::LAN)
         .buffer(64)
-        .over(Scripted::new(server).with_limit(1000));
+        .over(Scripted::new(server).with_limit(1000))
+        .unwrap();
     for bad in [&b"id 1 quiet"[..], b"id 2 refuse", b"id 3 long", b"id", &[b'x'; 2000]] {
         requester.request(bad).unwrap_err();
         let answer = requester.request(PING).unwrap();

@@ -71,7 +71,7 @@ fn a_request_deadline_counts_from_the_call_and_a_policy_deadline_from_the_first_
         if let Some(deadline) = deadline {
             builder = builder.deadline(ms(deadline));
         }
-        let mut requester = builder.over(Scripted::silent());
+        let mut requester = builder.over(Scripted::silent()).unwrap();
         for _ in 0..2 {
             let error = requester.request(PING).unwrap_err();
             assert_eq!(error.elapsed(), ms(end), "{deadline:?}");
@@ -89,7 +89,8 @@ fn a_reply_exactly_at_the_deadline_is_accepted_and_one_later_is_not() {
         let mut requester = ReliableRequester::builder(transaction_id(0..4))
             .policy(RetryPolicy::LAN)
             .deadline(ms(50))
-            .over(Scripted::echo(Duration::from_nanos(delay)));
+            .over(Scripted::echo(Duration::from_nanos(delay)))
+            .unwrap();
         assert_eq!(requester.request(PING).is_ok(), accepted);
     }
 }
@@ -98,8 +99,11 @@ fn a_reply_exactly_at_the_deadline_is_accepted_and_one_later_is_not() {
 fn a_reply_that_arrived_before_the_deadline_counts_although_it_is_read_after_it() {
     for (delay, accepted) in [(50, true), (51, false)] {
         let network = Scripted::echo(ms(delay)).suspended(at_ms(30), at_ms(80));
-        let mut requester =
-            ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).deadline(ms(50)).over(network);
+        let mut requester = ReliableRequester::builder(transaction_id(0..4))
+            .policy(RetryPolicy::LAN)
+            .deadline(ms(50))
+            .over(network)
+            .unwrap();
         assert_eq!(requester.request(PING).is_ok(), accepted, "{delay}");
     }
 }
@@ -111,7 +115,8 @@ fn the_jitter_follows_from_the_seed_and_differs_from_request_to_request() {
         let mut requester = ReliableRequester::builder(transaction_id(0..4))
             .policy(policy)
             .seed(Seed::new(seed))
-            .over(Scripted::silent());
+            .over(Scripted::silent())
+            .unwrap();
         [0, 1].map(|_| requester.request(PING).unwrap_err().timeline().transmissions().collect::<Vec<_>>())
     };
     assert_eq!(sent(7), sent(7));

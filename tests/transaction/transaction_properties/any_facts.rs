@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use udp_retry::RetryPolicy;
-use udp_retry::transaction::{Execution, Match, Next, Transaction};
+use udp_retry::transaction::{Execution, Match, Next, Transaction, matching};
 
 use super::world::{Op, World, ends, ops, wild_ops, without_kind};
 use super::{Matcher, at, cases, matcher};
@@ -36,7 +36,7 @@ proptest! {
         before in vec(wild_ops(), 0..60), after in vec(wild_ops(), 0..60), seeds: (u64, u64), renewed: bool
     ) {
         let transaction = || {
-            let new = Transaction::new(RetryPolicy::LAN, matcher as Matcher);
+            let new = Transaction::new(RetryPolicy::LAN, matching(matcher as fn(&[u8], &[u8]) -> Match));
             if renewed { new } else { new.keeping_port() }
         };
         let mut used = World::of(transaction(), at(0));

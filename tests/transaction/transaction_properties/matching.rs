@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use udp_retry::RetryPolicy;
 use udp_retry::Seed;
-use udp_retry::transaction::{Execution, Hold, Match, Next, Stray, Transaction, any_reply, transaction_id};
+use udp_retry::transaction::{Execution, Hold, Match, Next, Stray, Transaction, any_reply, matching, transaction_id};
 use udp_retry::transport::{PathError, PathIndex, Renewed};
 
 use super::{MS, RENEW, TRANSMIT, at, fail_twice, looked, patient, send_all, sent_once};
@@ -140,9 +140,8 @@ fn a_reply_that_fits_two_builds_gives_no_round_trip() {
 #[test]
 fn a_reply_outweighs_a_provisional_reading_of_the_same_datagram() {
     // A datagram names one attempt; to every other it is a provisional answer.
-    let matcher = |request: &[u8], datagram: &[u8]| {
-        if request == datagram { Match::Reply } else { Match::Provisional(Hold::Stop) }
-    };
+    let matcher =
+        matching(|request, datagram| if request == datagram { Match::Reply } else { Match::Provisional(Hold::Stop) });
     for answered in [b"1", b"2", b"3"] {
         let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
         transaction.start_building(at(0), Seed::new(0));

@@ -14,12 +14,12 @@ use udp_retry::RetryPolicy;
 use udp_retry::Seed;
 use udp_retry::policy::Backoff;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Hold, Match, Next, ReplyMatcher, Transaction, TransactionId, transaction_id};
+use udp_retry::transaction::{Hold, Match, Matching, Next, ReplyMatcher, Transaction, TransactionId, transaction_id};
 use udp_retry::transport::{PathError, PathIndex};
 
 use crate::scripted::START;
 
-type Matcher = fn(&[u8], &[u8]) -> Match;
+type Matcher = Matching<fn(&[u8], &[u8]) -> Match>;
 
 /// A datagram is a letter and the id of the request it belongs to.
 fn matcher(request: &[u8], datagram: &[u8]) -> Match {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use udp_retry::RetryPolicy;
 use udp_retry::Seed;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Failure, Hold, Match, Next, Stray, Transaction};
+use udp_retry::transaction::{Failure, Hold, Match, Next, Stray, Transaction, matching};
 use udp_retry::transport::{PathError, PathIndex, Renewed};
 
 use super::{MS, Matcher, at, matcher};
@@ -30,7 +30,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self::of(Transaction::new(RetryPolicy::LAN, matcher as Matcher), now)
+        Self::of(Transaction::new(RetryPolicy::LAN, matching(matcher as fn(&[u8], &[u8]) -> Match)), now)
     }
 
     pub(super) fn of(transaction: Transaction<Matcher>, now: Timestamp) -> Self {
