@@ -6,4 +6,5 @@ mod loss_table;
 mod sim_network;
 mod simulation;
 mod small_worlds;
+mod waits;
 mod world;
