@@ -18,7 +18,7 @@ use udp_retry::fault::{
 };
 use udp_retry::size::Pmtu;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
 use udp_retry::{Impairments, Probability, Seed};
 
 // What a line says.
@@ -385,11 +385,15 @@ fn run(profile: Profile, seed: Seed, traffic: &[Datagram]) -> Vec<Record> {
     for it in traffic {
         sink.get_mut().now = it.at;
         match it.direction {
-            Direction::ToServer => drop(sink.send(it.peer, &vec![0; it.len])),
+            Direction::ToServer => {
+                // Without a wait in between, the same bytes after a refusal would be the same datagram.
+                let _ = sink.recv(&mut [0; 2000], it.at, it.at);
+                let _ = sink.send(it.peer, &vec![0; it.len]);
+            }
             Direction::ToClient => {
                 sink.get_mut().arriving.push_back((it.peer, it.len));
                 while !sink.get_ref().arriving.is_empty() {
-                    let _ = sink.recv_until(&mut [0; 2000], it.at);
+                    let _ = sink.recv(&mut [0; 2000], it.at, it.at);
                 }
             }
         }
@@ -416,13 +420,19 @@ impl Transport for World {
         Ok(())
     }
 
-    fn recv_until(&mut self, _: &mut [u8], _: Timestamp) -> Result<Option<Received<u8>>, PathError> {
-        let arrived = self.arriving.pop_front();
-        Ok(arrived.map(|(from, len)| Received { from, len, actual: len, at: self.now }))
+    fn recv(&mut self, _: &mut [u8], _: Timestamp, _: Timestamp) -> Incoming<u8> {
+        match self.arriving.pop_front() {
+            Some((from, len)) => Incoming::Datagram(Received::new(from, len, len, self.now)),
+            None => Incoming::TimeUp(self.now),
+        }
     }
 
-    fn renew(&mut self) -> Result<(), PathError> {
+    fn renew(&mut self, _: u8) -> Result<Renewed, PathError> {
         Err(PathError::Unsupported)
+    }
+
+    fn entropy(&mut self, _: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        Err(NoEntropy::new())
     }
 }
 

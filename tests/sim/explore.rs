@@ -11,7 +11,7 @@ use udp_retry::Seed;
 use udp_retry::fault::{Direction, Profile, Rule};
 use udp_retry::sim::{Choice, Fault, Outbox, SimNet, exhaust, explore};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 
 use crate::watchdog::{MINUTE, within};
 
@@ -64,7 +64,7 @@ fn every_kind_of_fault_is_kept_as_it_was() {
         let heard = Rc::new(RefCell::new(Vec::new()));
         let server = serve(net, "duplicate 50% late 5ms; truncate 30%; corrupt 30% bits 2", heard.clone());
         let mut client = net.connect(server, SERVER).unwrap();
-        client.send(0, &[0; 40]).unwrap();
+        client.send(PathIndex::FIRST, &[0; 40]).unwrap();
         net.run_until(ms(100));
         let heard = heard.borrow();
         let second = heard.get(1).filter(|(_, datagram)| {
@@ -189,7 +189,7 @@ fn arrivals(net: &SimNet, spec: &str, datagrams: u8) -> Vec<(u8, Timestamp)> {
     let mut client = net.connect(client, SERVER).unwrap();
     for n in 1..=datagrams {
         net.run_until(ms(u64::from(n) * 10));
-        client.send(0, &[n; 8]).unwrap();
+        client.send(PathIndex::FIRST, &[n; 8]).unwrap();
     }
     net.run_until(ms(10_000));
     heard.borrow().iter().map(|(at, datagram)| (datagram.get(3).copied().unwrap_or(0), *at)).collect()

@@ -6,5 +6,6 @@ mod loss_table;
 mod sim_network;
 mod simulation;
 mod small_worlds;
+mod waits;
 mod watchdog;
 mod world;

@@ -303,7 +303,7 @@ impl Tally {
         self.failures += u64::from(told.failure.is_some());
         self.retransmissions += u64::from(told.transmissions - 1);
         self.strays += told.strays();
-        self.news += told.times(|event| matches!(event, Event::PathError(_))).count() as u64;
+        self.news += told.times(|event| matches!(event, Event::PathError { .. })).count() as u64;
         self.withheld += u64::from(told.withheld);
     }
 

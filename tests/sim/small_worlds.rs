@@ -8,9 +8,10 @@ use udp_retry::fault::{Direction, Profile, Rule, Script};
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{Choice, Counterexample, Dose, SimError, SimNet, SimTransport, exhaust, explore};
 use udp_retry::transaction::ReplyMatcher;
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{Impairments, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
+use crate::waits::Waits;
 use crate::world::{Asker, Manners, SERVER, Timing, Verdict, World, answer, ensure, ms, request};
 
 // The requester, in every world of six datagrams.
@@ -120,8 +121,8 @@ fn ask_naively(transport: &mut SimTransport, request: &[u8]) -> Option<Vec<u8>> 
     let mut buffer = [0; 256];
     let mut wait = ms(100);
     for _ in 0..5 {
-        transport.send(0, request).ok()?;
-        if let Ok(Some(heard)) = transport.recv_until(&mut buffer, transport.now().after(wait)) {
+        transport.send(PathIndex::FIRST, request).ok()?;
+        if let Ok(Some(heard)) = transport.wait(&mut buffer, transport.now().after(wait)) {
             return Some(buffer[..heard.len].to_vec());
         }
         wait *= 2;

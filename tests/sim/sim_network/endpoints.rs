@@ -9,7 +9,7 @@ use udp_retry::fault::Profile;
 use udp_retry::sim::{Client, Endpoint, Outbox, Outcome, SimNet, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::Transaction;
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 use super::{Every, SERVER, at, balanced, hear, jittered, ms, spec, two};
@@ -50,7 +50,7 @@ fn an_answer_leaves_when_it_is_worked_out() {
     .unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     for work in [30, 10, 20] {
-        transport.send(0, &[work]).unwrap();
+        transport.send(PathIndex::FIRST, &[work]).unwrap();
     }
     let heard: Vec<_> = std::iter::from_fn(|| hear(&mut transport, ms(100))).collect();
     assert_eq!(heard, [(vec![10], ms(12)), (vec![20], ms(22)), (vec![30], ms(32))]);
@@ -71,6 +71,7 @@ fn a_client_endpoint_does_what_a_requester_does() {
             .policy(jittered())
             .seed(Seed::new(2))
             .over(transport)
+            .unwrap()
             .unwrap();
         let outcomes: Vec<_> = (0..requests)
             .map(|id| match requester.request(&id.to_be_bytes()) {

@@ -13,8 +13,9 @@ use std::time::Duration;
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{Endpoint, NetStats, Outbox, SimNet, SimTransport};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::Transport;
 use udp_retry::{RetryPolicy, Seed};
+
+use crate::waits::Waits;
 
 /// Does something at equal distances.
 struct Every<F> {
@@ -44,7 +45,7 @@ fn two(net: &SimNet) -> (udp_retry::sim::HostId, udp_retry::sim::HostId) {
 
 fn hear(transport: &mut SimTransport, until: Timestamp) -> Option<(Vec<u8>, Timestamp)> {
     let mut buffer = [0; 2000];
-    let heard = transport.recv_until(&mut buffer, until).unwrap()?;
+    let heard = transport.wait(&mut buffer, until).unwrap()?;
     Some((buffer[..heard.len].to_vec(), heard.at))
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use udp_retry::fault::Profile;
 use udp_retry::sim::{Happened, Outbox, SimNet, echo};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Renewed, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply};
 
 use super::{SERVER, balanced, hear, ms, recording, spec, two};
@@ -21,21 +21,21 @@ fn a_fresh_port_hears_nothing_of_the_old_one() {
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     let old = transport.local_addr();
-    transport.send(0, b"queued").unwrap();
+    transport.send(PathIndex::FIRST, b"queued").unwrap();
     net.run_until(ms(10));
-    transport.send(0, b"on its way").unwrap();
-    assert_eq!(transport.renew(), Ok(()));
+    transport.send(PathIndex::FIRST, b"on its way").unwrap();
+    assert_eq!(transport.renew(PathIndex::FIRST), Ok(Renewed::FreshPort));
     assert_ne!(transport.local_addr(), old);
     assert_eq!(hear(&mut transport, ms(100)), None);
-    transport.send(0, b"new").unwrap();
+    transport.send(PathIndex::FIRST, b"new").unwrap();
     assert_eq!(hear(&mut transport, ms(200)).map(|(datagram, _)| datagram), Some(b"new".to_vec()));
     // Nor of errors.
     net.stop(SERVER);
-    transport.send(0, b"refused").unwrap();
+    transport.send(PathIndex::FIRST, b"refused").unwrap();
     net.run_until(ms(300));
-    transport.renew().unwrap();
-    assert_eq!(transport.send(0, b"x"), Ok(()));
-    let ports: Vec<_> = (0..500).map(|_| transport.renew().map(|()| transport.local_addr())).collect();
+    transport.renew(PathIndex::FIRST).unwrap();
+    assert_eq!(transport.send(PathIndex::FIRST, b"x"), Ok(()));
+    let ports: Vec<_> = (0..500).map(|_| transport.renew(PathIndex::FIRST).map(|_| transport.local_addr())).collect();
     let mut distinct = ports.clone();
     distinct.sort_by_key(|port| port.unwrap());
     distinct.dedup();
@@ -56,10 +56,10 @@ fn a_nat_that_forgets_moves_its_clients_and_swallows_what_comes_to_the_old_ports
     })
     .unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
-    transport.send(0, b"1").unwrap();
+    transport.send(PathIndex::FIRST, b"1").unwrap();
     net.at(Duration::from_millis(7), move |net| net.rebind(client));
     assert_eq!(hear(&mut transport, ms(50)), None, "the reply went to the old port");
-    transport.send(0, b"2").unwrap();
+    transport.send(PathIndex::FIRST, b"2").unwrap();
     assert_eq!(hear(&mut transport, ms(100)).map(|(datagram, _)| datagram), Some(b"2".to_vec()));
     let peers = peers.borrow();
     assert!(peers[0] != peers[1] && peers[0].ip() == peers[1].ip(), "{peers:?}");
@@ -83,6 +83,7 @@ fn a_server_that_comes_back_has_forgotten_everything() {
     let mut requester = ReliableRequester::builder(any_reply())
         .policy(RetryPolicy::LAN)
         .over(net.connect(client, SERVER).unwrap())
+        .unwrap()
         .unwrap();
     assert_eq!(requester.request(b"?").unwrap().payload(), [1]);
     assert_eq!(requester.request(b"?").unwrap().payload(), [2]);
@@ -107,7 +108,7 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
     let mut transport = net.connect(client, SERVER).unwrap();
     let mut timer = |partitioned: u64| {
         let (before, sent) = (heard.get(), net.stats().partitioned);
-        transport.send(0, b"x").unwrap();
+        transport.send(PathIndex::FIRST, b"x").unwrap();
         let answered = hear(&mut transport, net.now()).is_some();
         assert_eq!(net.stats().partitioned - sent, partitioned);
         (heard.get() - before, answered)
@@ -141,7 +142,7 @@ fn a_socket_that_is_dropped_is_closed() {
     net.path(client, server, Profile::both(spec("delay 5ms")));
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
-    transport.send(0, b"x").unwrap();
+    transport.send(PathIndex::FIRST, b"x").unwrap();
     drop(transport);
     net.run_until(ms(100));
     let whats: Vec<_> = net.events().into_iter().map(|event| event.what).collect();

@@ -9,9 +9,10 @@ use udp_retry::Seed;
 use udp_retry::fault::{Direction, Link, Profile};
 use udp_retry::sim::{Happened, Outbox, SimNet, echo};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Received, Transport};
+use udp_retry::transport::{PathIndex, Received, Transport};
 
 use super::{SERVER, at, balanced, hear, ip, ms, recording, spec, two};
+use crate::waits::Waits;
 
 #[test]
 fn a_datagram_takes_the_time_of_its_way_there_and_back_over_either_family() {
@@ -21,12 +22,12 @@ fn a_datagram_takes_the_time_of_its_way_there_and_back_over_either_family() {
         net.path(client, server, Profile { to_server: spec("delay 30ms"), to_client: spec("delay 50ms") });
         net.serve(at(there), echo()).unwrap();
         let mut transport = net.connect(client, at(there)).unwrap();
-        transport.send(0, b"ping").unwrap();
+        transport.send(PathIndex::FIRST, b"ping").unwrap();
         let mut buffer = [0; 2];
-        assert_eq!(transport.recv_until(&mut buffer, ms(79)), Ok(None));
+        assert_eq!(transport.wait(&mut buffer, ms(79)), Ok(None));
         assert_eq!(net.now(), ms(79));
-        let received = transport.recv_until(&mut buffer, ms(80)).unwrap();
-        assert_eq!(received, Some(Received { from: 0, len: 2, actual: 4, at: ms(80) }), "due at the end of the wait");
+        let received = transport.wait(&mut buffer, ms(80)).unwrap();
+        assert_eq!(received, Some(Received::new(PathIndex::FIRST, 2, 4, ms(80))), "due at the end of the wait");
         assert_eq!((buffer, net.now()), (*b"pi", ms(80)));
         assert_eq!((transport.local_addr().unwrap().ip(), transport.peer_addr()), (ip(here), at(there)));
         balanced(&net);
@@ -42,7 +43,7 @@ fn each_way_of_the_first_path_meets_the_fates_of_the_first_client_of_a_proxy() {
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     for n in 0..300_u64 {
-        transport.send(0, &n.to_be_bytes()).unwrap();
+        transport.send(PathIndex::FIRST, &n.to_be_bytes()).unwrap();
         net.run_until(ms(n * 100 + 100));
     }
     for direction in [Direction::ToServer, Direction::ToClient] {
@@ -70,12 +71,12 @@ fn without_a_path_datagrams_arrive_at_once_and_a_path_can_change() {
         if delay != "none" {
             net.path(client, server, Profile::both(spec(delay)));
         }
-        transport.send(0, b"x").unwrap();
+        transport.send(PathIndex::FIRST, b"x").unwrap();
         assert_eq!(hear(&mut transport, ms(100)).map(|(_, at)| at), Some(ms(arrives)));
     }
     // Seen from the other end it is the same path.
     net.path(server, client, Profile { to_server: spec("delay 20ms"), to_client: spec("delay 3ms") });
-    transport.send(0, b"x").unwrap();
+    transport.send(PathIndex::FIRST, b"x").unwrap();
     assert_eq!(hear(&mut transport, ms(100)).map(|(_, at)| at), Some(ms(35)));
 }
 
@@ -96,7 +97,7 @@ fn what_is_due_at_one_moment_happens_in_the_order_in_which_it_was_caused() {
     }
     let mut transport = net.connect(client, SERVER).unwrap();
     for n in 0..5 {
-        transport.send(0, &[n]).unwrap();
+        transport.send(PathIndex::FIRST, &[n]).unwrap();
     }
     net.run_until(ms(20));
     assert_eq!(*order.borrow(), [0, 1, 2, 3, 4, 100, 101, 102, 103]);
@@ -113,9 +114,9 @@ fn answers_leave_before_what_arrives_at_the_same_moment() {
     })
     .unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
-    transport.send(0, b"1").unwrap();
+    transport.send(PathIndex::FIRST, b"1").unwrap();
     net.run_until(ms(5));
-    transport.send(0, b"2").unwrap();
+    transport.send(PathIndex::FIRST, b"2").unwrap();
     net.run_until(ms(10));
     let at_ten: Vec<_> = net.events().into_iter().filter(|event| event.at == ms(10)).collect();
     assert!(matches!(at_ten[0].what, Happened::Sent { direction: Direction::ToClient, .. }), "{at_ten:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use udp_retry::fault::Profile;
 use udp_retry::sim::{SimNet, check_determinism, echo};
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use super::{SERVER, spec, two};
@@ -39,7 +39,7 @@ fn every_bit_of_every_datagram_is_in_the_hash() {
     let hash = |payload: &[u8]| {
         let net = SimNet::new(Seed::new(1));
         let (client, _) = two(&net);
-        net.connect(client, SERVER).unwrap().send(0, payload).unwrap();
+        net.connect(client, SERVER).unwrap().send(PathIndex::FIRST, payload).unwrap();
         net.trace_hash()
     };
     let mut hashes: Vec<u64> = (0..160)
@@ -68,6 +68,7 @@ fn scenario(runs: Option<Rc<Cell<u8>>>) -> impl Fn(&SimNet) {
             .policy(RetryPolicy::LAN)
             .seed(Seed::new(1))
             .over(transport)
+            .unwrap()
             .unwrap();
         for id in 0..20 {
             let _ = requester.request(&[id, if id == 4 { run } else { 0 }]);

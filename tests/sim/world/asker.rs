@@ -7,7 +7,7 @@ use udp_retry::policy::LastWait;
 use udp_retry::sim::SimTransport;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Event, Execution, Failure, GiveUp, Hold, ReplyMatcher};
-use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
 use udp_retry::{ReliableRequester, RequestError, RetryBudget, RetryPolicy};
 
 use super::{Verdict, World, answer, ensure};
@@ -40,16 +40,24 @@ impl Asker {
             .seed(world.seed)
             .buffer(256)
             .over(transport)
+            .unwrap()
             .unwrap();
         Self { requester, world: world.clone(), policy, timing, asked: 0, refusals_are_plain: false, hold: Hold::Stop }
     }
 
     /// Asks, and checks everything but the reply.
     pub(crate) fn ask(&mut self, request: &[u8]) -> Result<Told, String> {
+        let first_wait_ends = Slots::of(&self.policy, self.world.seed.draw(self.asked)).first_wait_ends();
         let told = self.observe(|it| Told::by(it.request(request)), |executed| executed == request)?;
         if told.reply.is_some() && self.timing == Timing::Exact {
-            // Karn: only the one transmission that there was.
-            let plain = (told.transmissions == 1).then_some(told.elapsed);
+            // The first answer, a provisional one included, is the path's; what comes after it is the server's.
+            let answered =
+                told.times(|event| matches!(event, Event::Provisional { .. })).next().unwrap_or(told.elapsed);
+            // Karn: only the one transmission that there was by then. What comes at the very end of the wait may have
+            // waited in the queue.
+            let sent =
+                told.times(|event| matches!(event, Event::Transmitted { .. })).filter(|&at| at <= answered).count();
+            let plain = (sent == 1 && answered < first_wait_ends).then_some(answered);
             ensure!(told.round_trip == plain, "a round trip of {:?}, not {plain:?}", told.round_trip);
         }
         Ok(told)
@@ -89,7 +97,7 @@ impl Asker {
 
     fn slots(&self, told: &Told, seed: u64) -> Slots {
         let plain = Slots::of(&self.policy, seed);
-        let provisional: Vec<_> = told.times(|event| *event == Event::Provisional).collect();
+        let provisional: Vec<_> = told.times(|event| matches!(event, Event::Provisional { .. })).collect();
         match (provisional.first(), provisional.last(), self.hold) {
             (Some(&first), _, Hold::Slow) => Slots::slowed_at(&self.policy, seed, first),
             (Some(&first), Some(&latest), Hold::Stop) => plain.held(first, latest, self.policy.patience()),
@@ -102,7 +110,7 @@ impl Asker {
         ensure!(told.transmissions == count, "{} transmissions told, {count} made", told.transmissions);
         ensure!(count <= self.policy.max_transmissions(), "{count} transmissions are too many");
         ensure!(told.elapsed <= ended, "{:?} told to have elapsed, {ended:?} did", told.elapsed);
-        let noted: Vec<_> = told.times(|event| matches!(event, Event::Transmitted(_))).collect();
+        let noted: Vec<_> = told.times(|event| matches!(event, Event::Transmitted { .. })).collect();
         ensure!(noted == sent || told.omitted > 0, "the record has other transmissions: {noted:?}");
         match self.timing {
             Timing::Exact => exact(told, sent, ended, slots)?,
@@ -138,7 +146,7 @@ fn exact(told: &Told, sent: &[Duration], ended: Duration, slots: &Slots) -> Verd
         None => ensure!(ended <= slots.end, "a reply after the end"),
         Some(failure) => {
             ensure!(ended == slots.end, "failed after {ended:?}, not {:?}", slots.end);
-            let held = told.times(|event| *event == Event::Provisional).count() > 0;
+            let held = told.times(|event| matches!(event, Event::Provisional { .. })).count() > 0;
             let right = match failure {
                 Failure::TimedOut(GiveUp::Deadline) => slots.by_deadline,
                 Failure::TimedOut(GiveUp::OverBudget) => told.withheld > 0,
@@ -154,7 +162,7 @@ fn exact(told: &Told, sent: &[Duration], ended: Duration, slots: &Slots) -> Verd
 
 /// Nothing sooner than on schedule, no two transmissions closer than half a wait, and nothing later than the waker.
 fn not_early(told: &Told, sent: &[Duration], ended: Duration, slots: &Slots, late: Duration) -> Verdict {
-    let first_wait = slots.due.get(1).copied().unwrap_or(slots.end);
+    let first_wait = slots.first_wait_ends();
     for (nth, (&sent, &due)) in sent.iter().zip(&slots.due).enumerate() {
         ensure!(sent >= due, "transmission {nth} is early: {sent:?}, not {due:?}");
         let skips = late * 2 > first_wait;
@@ -199,28 +207,32 @@ impl Watched {
 }
 
 impl Transport for Watched {
-    type Peer = usize;
+    type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
         self.socket.now()
     }
 
-    fn send(&mut self, to: usize, datagram: &[u8]) -> Result<(), PathError> {
+    fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
         self.socket.send(to, datagram)?;
         self.sent.push((self.socket.now(), datagram.to_vec()));
         Ok(())
     }
 
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
-        let received = self.socket.recv_until(buffer, until)?;
-        if let Some(received) = received {
+    fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+        let incoming = self.socket.recv(buffer, now, until);
+        if let Incoming::Datagram(received) = incoming {
             self.heard.push((self.sent.len(), buffer[..received.len].to_vec()));
         }
-        Ok(received)
+        incoming
     }
 
-    fn renew(&mut self) -> Result<(), PathError> {
-        self.socket.renew()
+    fn renew(&mut self, path: PathIndex) -> Result<Renewed, PathError> {
+        self.socket.renew(path)
+    }
+
+    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        self.socket.entropy(key)
     }
 }
 
@@ -253,6 +265,11 @@ impl Slots {
         let deadline = policy.deadline().unwrap_or(Duration::MAX);
         due.retain(|&due| due < deadline);
         Self { due, end: at.min(deadline), by_deadline: at >= deadline }
+    }
+
+    /// When the wait after the first transmission ends.
+    fn first_wait_ends(&self) -> Duration {
+        self.due.get(1).copied().unwrap_or(self.end)
     }
 
     /// A provisional answer ends the transmissions.
@@ -301,7 +318,7 @@ impl Told {
     }
 
     pub(crate) fn strays(&self) -> u64 {
-        self.times(|event| matches!(event, Event::Stray(..))).count() as u64
+        self.times(|event| matches!(event, Event::Stray { .. })).count() as u64
     }
 
     pub(crate) fn times(&self, what: impl Fn(&Event) -> bool) -> impl Iterator<Item = Duration> {

@@ -18,6 +18,7 @@ fn by_id<T: Transport<Peer = PathIndex>>(transport: T) -> ReliableRequester<T> {
         .seed(Seed::new(0))
         .over(transport)
         .unwrap()
+        .unwrap()
 }
 
 fn without_ids(world: Scripted) -> ReliableRequester<Scripted> {

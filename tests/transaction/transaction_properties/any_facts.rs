@@ -8,7 +8,7 @@ use udp_retry::RetryPolicy;
 use udp_retry::transaction::{Execution, Match, Next, Transaction, matching};
 
 use super::world::{Op, World, ends, ops, wild_ops, without_kind};
-use super::{Matcher, at, cases, matcher};
+use super::{at, cases, matcher};
 
 proptest! {
     #![proptest_config(cases(3000))]
