@@ -21,7 +21,7 @@ use support::outcome::{Outcome, exit_code, say};
 use udp_retry::ConnectedUdp;
 use udp_retry::net::{Applied, Fragmentation, UnconnectedUdp, kernel_pmtu, set_fragmentation};
 use udp_retry::size::IpFamily;
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{Incoming, PathError, PathIndex, Transport};
 
 /// Sends one large datagram whole or finds out what would fit; without a host, to this process
 #[derive(Parser)]
@@ -51,7 +51,9 @@ fn to_this_process(size: usize) -> Outcome {
     let sent = send(receiver.local_addr(), size)?;
 
     let soon = receiver.now().after(Duration::from_secs(2));
-    let heard = receiver.recv_until(&mut vec![0; 65_535], soon)?.ok_or("it never arrived")?;
+    let Incoming::Datagram(heard) = receiver.recv(&mut vec![0; 65_535], receiver.now(), soon) else {
+        return Err("it never arrived".into());
+    };
     if heard.len != sent {
         return Err(format!("{} bytes arrived", heard.len).into());
     }
@@ -74,11 +76,12 @@ fn send(server: impl ToSocketAddrs, mut size: usize) -> Outcome<usize> {
     }
     let payload = vec![b'#'; size];
     loop {
-        // Sent again at once after an error, which may be news of an earlier datagram that nobody wanted.
-        match transport.send_again(0, &payload[..size]) {
-            Ok(_) => break,
+        // Offered once more after an error, which may be an earlier datagram's.
+        let sent = transport.send(PathIndex::FIRST, &payload[..size]);
+        match sent.or_else(|_| transport.send(PathIndex::FIRST, &payload[..size])) {
+            Ok(()) => break,
             // The system may learn of a narrower link meanwhile, so the same may happen again; it cannot go on for ever.
-            Err(PathError::TooBig { limit: Some(limit) }) if limit.bytes() < size => {
+            Err(PathError::TooBig { limit: Some(limit), .. }) if limit.bytes() < size => {
                 let pmtu = kernel_pmtu(transport.as_socket())?.bytes();
                 say(format_args!("{size} bytes: message too long"))?;
                 say(format_args!("The kernel's path MTU is {pmtu} bytes, so a payload of {} fits", limit.bytes()))?;

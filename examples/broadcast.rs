@@ -22,7 +22,7 @@ use support::endpoint::Endpoint;
 use support::outcome::{Outcome, exit_code, say};
 use udp_retry::net::{Route, UnconnectedUdp};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::transport::{Incoming, PathError, Received, Transport};
 
 /// Sends one datagram to every host of a network; without a role, both ends run on this host
 #[derive(Parser)]
@@ -61,8 +61,10 @@ fn both() -> Outcome {
 
     let soon = listener.now().after(Duration::from_secs(2));
     let mut buffer = [0; 65_535];
-    let heard = listener.recv_until(&mut buffer, soon)?.ok_or("nothing was heard within 2 s")?;
-    tell(&heard, &buffer)
+    match listener.recv(&mut buffer, listener.now(), soon) {
+        Incoming::Datagram(heard) => tell(&heard, &buffer),
+        _ => Err("nothing was heard within 2 s".into()),
+    }
 }
 
 fn server(here: &Endpoint) -> Outcome {
@@ -70,8 +72,10 @@ fn server(here: &Endpoint) -> Outcome {
     say(format_args!("Listening for datagrams at {}", listener.local_addr()))?;
     let mut buffer = [0; 65_535];
     loop {
-        if let Some(heard) = listener.recv_until(&mut buffer, Timestamp::MAX)? {
-            tell(&heard, &buffer)?;
+        match listener.recv(&mut buffer, listener.now(), Timestamp::MAX) {
+            Incoming::Datagram(heard) => tell(&heard, &buffer)?,
+            Incoming::PathError { error, .. } => return Err(error.into()),
+            Incoming::TimeUp(_) | Incoming::Cancelled => {}
         }
     }
 }

@@ -26,6 +26,7 @@ use udp_retry::entropy::IdSource;
 use udp_retry::net::{classify, system_entropy, system_seed};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, Next, Transaction, TransactionId};
+use udp_retry::transport::Renewed;
 use udp_retry::{RetryPolicy, transaction_id};
 
 /// Drives two requests at once in an event loop
@@ -110,14 +111,18 @@ impl Asking {
             let now = clock.now();
             match self.transaction.next(now) {
                 _ if self.outcome.is_some() => return None,
-                Next::Transmit => match self.socket.send(self.transaction.datagram()) {
-                    Ok(_) => self.transaction.on_transmitted(now),
-                    Err(error) => self.transaction.on_not_transmitted(now, classify(&error)),
-                },
-                Next::WaitUntil(until) => return Some(until),
-                // The reply was kept when it came.
-                Next::Done => return None,
+                Next::Transmit(_) => {
+                    let sent = self.socket.send(self.transaction.datagram());
+                    self.transaction.on_sent(now, sent.map(drop).map_err(|error| classify(&error)));
+                }
+                Next::WaitUntil(until) if until > now => return Some(until),
+                // That time has come: whatever is queued by now still counts.
+                Next::WaitUntil(_) => self.read(clock),
+                // This socket makes one request, so no late reply to another can reach it: the port may stay.
+                Next::Renew(path) => self.transaction.on_renewed(now, path, Ok(Renewed::SamePort)),
                 Next::Failed(failure) => self.outcome = Some(Err(failure)),
+                // The reply was kept when it came; the bytes were given, so there is nothing to build.
+                Next::Done | Next::Build(..) | Next::Idle => return None,
             }
         }
     }
@@ -133,8 +138,10 @@ impl Asking {
                         self.outcome.get_or_insert_with(|| Ok(buffer[..len].to_vec()));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // News of something sent before; a reply may be queued behind it.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.transaction.on_time_up(clock.now());
+                }
+                // An error of something sent before; a reply may be queued behind it.
                 Err(error) => self.transaction.on_path_error(clock.now(), classify(&error)),
             }
         }

@@ -25,7 +25,7 @@ use support::endpoint::Endpoint;
 use support::outcome::{Outcome, exit_code, say};
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{Incoming, PathError, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply};
 
 /// Sends a datagram to a server and prints the reply; without a role, both ends run in this process
@@ -69,8 +69,8 @@ fn server(here: &Endpoint) -> Outcome {
 fn serve(mut server: UnconnectedUdp, mut tell: impl FnMut(String) -> io::Result<()>) -> Outcome {
     let mut buffer = [0; 65_535];
     loop {
-        match server.recv_until(&mut buffer, Timestamp::MAX) {
-            Ok(Some(heard)) => {
+        match server.recv(&mut buffer, server.now(), Timestamp::MAX) {
+            Incoming::Datagram(heard) => {
                 let text = String::from_utf8_lossy(&buffer[..heard.len]);
                 tell(format!("The client at {} says {text:?}", heard.from.remote))?;
                 let reply = format!("Your data was {} bytes long", heard.actual);
@@ -79,8 +79,9 @@ fn serve(mut server: UnconnectedUdp, mut tell: impl FnMut(String) -> io::Result<
                 }
             }
             // Some systems tell a server that a client has gone; that is no reason to leave the others.
-            Ok(None) | Err(PathError::Refused | PathError::Unreachable) => {}
-            Err(error) => return Err(error.into()),
+            Incoming::PathError { error: PathError::Refused | PathError::Unreachable, .. } => {}
+            Incoming::PathError { error, .. } => return Err(error.into()),
+            Incoming::TimeUp(_) | Incoming::Cancelled => {}
         }
     }
 }

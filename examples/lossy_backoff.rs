@@ -39,7 +39,7 @@ use telling::{chart, story};
 use udp_retry::fault::{Fate, Profile};
 use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{Incoming, PathError, Transport};
 use udp_retry::{Impairments, LossySink, Probability, ReliableRequester, RetryPolicy, Seed, any_reply};
 
 /// Sends a request, again and again with growing waits, until the reply is there; without a role, both ends run in
@@ -153,15 +153,16 @@ fn serve(
     });
     let mut buffer = [0; 65_535];
     loop {
-        match server.recv_until(&mut buffer, Timestamp::MAX) {
-            Ok(Some(request)) => {
+        match server.recv(&mut buffer, server.now(), Timestamp::MAX) {
+            Incoming::Datagram(request) => {
                 told(request.from.remote, Some(&String::from_utf8_lossy(&buffer[..request.len])))?;
                 // Whoever does not get the reply asks again.
                 let _ = server.send(request.from, format!("Your data was {} bytes long", request.actual).as_bytes());
             }
             // Some systems tell a server that a client has gone; that is no reason to leave the others.
-            Ok(None) | Err(PathError::Refused | PathError::Unreachable) => {}
-            Err(error) => return Err(error.into()),
+            Incoming::PathError { error: PathError::Refused | PathError::Unreachable, .. } => {}
+            Incoming::PathError { error, .. } => return Err(error.into()),
+            Incoming::TimeUp(_) | Incoming::Cancelled => {}
         }
     }
 }

@@ -20,20 +20,26 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::Value;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Identity, Match, Next, ReplyMatcher, Transaction};
+use udp_retry::transaction::{Identity, Match, Matching, Next, ReplyMatcher, Transaction, matching};
+use udp_retry::transport::PathIndex;
 use udp_retry::{RetryPolicy, Seed, transaction_id};
 
 /// An example's matcher, and what of a reply it goes by.
 struct Rule {
     name: &'static str,
     peer: &'static str,
-    matcher: fn(&[u8], &[u8]) -> bool,
+    matcher: Matching<fn(&[u8], &[u8]) -> bool>,
     id: Range<usize>,
 }
 
-const DNS: Rule = Rule { name: "DNS", peer: "dns-dnsmasq", matcher: dns_lookup::answers, id: 0..2 };
-const STUN: Rule = Rule { name: "STUN", peer: "stun-coturn", matcher: stun_address::answers, id: 4..20 };
-const NTP: Rule = Rule { name: "NTP", peer: "ntp-chrony", matcher: ntp_time::answers, id: 24..32 };
+fn rules() -> [Rule; 3] {
+    let rule = |name, peer, judge: fn(&[u8], &[u8]) -> bool, id| Rule { name, peer, matcher: matching(judge), id };
+    [
+        rule("DNS", "dns-dnsmasq", dns_lookup::answers, 0..2),
+        rule("STUN", "stun-coturn", stun_address::answers, 4..20),
+        rule("NTP", "ntp-chrony", ntp_time::answers, 24..32),
+    ]
+}
 
 #[test]
 fn the_captured_reply_answers_the_captured_request() {
@@ -123,7 +129,7 @@ fn strays_before_the_captured_reply_change_nothing() {
         let mut transaction = Transaction::new(RetryPolicy::LAN, rule.matcher);
         let now = Timestamp::ZERO;
         transaction.start(request, now, Seed::new(1));
-        assert_eq!(transaction.next(now), Next::Transmit);
+        assert_eq!(transaction.next(now), Next::Transmit(PathIndex::FIRST));
         transaction.on_transmitted(now);
         let mut damaged = reply.to_vec();
         damaged[rule.id.start] ^= 1;
@@ -262,7 +268,7 @@ proptest! {
         let mixed = [&reply[..keep.index(reply.len())], &datagram[..]].concat();
         for datagram in [&datagram, &mixed] {
             decode(datagram);
-            for rule in [DNS, STUN, NTP] {
+            for rule in rules() {
                 rule.matcher.judge(&request, datagram);
                 rule.matcher.judge(datagram, &request);
             }
@@ -272,7 +278,7 @@ proptest! {
 
 /// Calls with every request of every example, and says which one failed.
 fn each_request(mut test: impl FnMut(&Rule, &[u8], &[u8])) {
-    for rule in [DNS, STUN, NTP] {
+    for rule in rules() {
         for (number, (request, reply)) in pairs(rule.peer).iter().enumerate() {
             // Shown only if the test fails.
             println!("{}, exchange {number}", rule.name);

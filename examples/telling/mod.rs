@@ -10,17 +10,17 @@ use udp_retry::transaction::{Event, Timeline};
 pub(crate) fn story(at: Duration, event: Event, length: usize) {
     let ms = at.as_secs_f64() * 1e3;
     let line = match event {
-        Event::Transmitted(number) => {
+        Event::Transmitted { number, .. } => {
             let mut schedule = RetryPolicy::LAN.schedule();
             let fails = schedule.fails();
             let until = schedule.nth(number as usize).or(fails).map_or(at, |next| next.latest);
             let wait = until.saturating_sub(at).as_secs_f64() * 1e3;
             format!("transmission {number}, {length} bytes\n{ms:>8.1} ms  waiting {wait:.0} ms for a reply")
         }
-        Event::Replied => "heard the reply".to_owned(),
-        Event::Stray(_, length) => format!("heard {length} bytes"),
-        Event::NotTransmitted(error) => format!("not sent: {error}"),
-        Event::PathError(error) => format!("told of an earlier transmission: {error}"),
+        Event::Replied { .. } => "heard the reply".to_owned(),
+        Event::Stray { len: length, .. } => format!("heard {length} bytes"),
+        Event::NotTransmitted { error, .. } => format!("not sent: {error}"),
+        Event::PathError { error, .. } => format!("told of an earlier transmission: {error}"),
         _ => return,
     };
     // A story that no one reads must not stop the request.
@@ -33,7 +33,7 @@ pub(crate) fn chart(timeline: &Timeline, elapsed: Duration, lost: &[bool]) -> St
     let span = elapsed.max(SHORTEST).as_secs_f64();
     let column = |at: Duration| (at.as_secs_f64() / span * WIDTH as f64).round() as usize;
     let sent = marked(timeline, lost);
-    let replied = timeline.events().any(|(_, event)| event == Event::Replied);
+    let replied = timeline.events().any(|(_, event)| matches!(event, Event::Replied { .. }));
     // A reply on loopback takes no time that could be seen: it still gets a column of its own.
     let end = sent.last().map_or(0, |&(at, _)| column(at) + 1).max(column(elapsed));
     let length = end.max(WIDTH) + 1;
@@ -77,9 +77,9 @@ fn marked(timeline: &Timeline, lost: &[bool]) -> Vec<(Duration, char)> {
     let mut sent = Vec::new();
     for (at, event) in timeline.events() {
         match (event, sent.last_mut()) {
-            (Event::Transmitted(_), _) => sent.push((at, UNANSWERED)),
-            (Event::PathError(_), Some((_, mark))) => *mark = REFUSED,
-            (Event::Replied, Some((_, mark))) => *mark = HEARD,
+            (Event::Transmitted { .. }, _) => sent.push((at, UNANSWERED)),
+            (Event::PathError { .. }, Some((_, mark))) => *mark = REFUSED,
+            (Event::Replied { .. }, Some((_, mark))) => *mark = HEARD,
             _ => {}
         }
     }

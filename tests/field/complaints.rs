@@ -54,7 +54,6 @@ fn complaint_2_intervals_are_constant_and_nothing_is_awaited_after_the_last_send
             .policy(policy)
             .seed(Seed::new(3))
             .over(connect(&net))
-            .unwrap()
             .unwrap();
         let error = requester.request(b"x").unwrap_err();
         let sent = sent_to_server(&net);

@@ -69,7 +69,6 @@ pub(crate) fn requester(pair: &Pair) -> ReliableRequester<SimTransport> {
         .seed(Seed::new(1))
         .over(connect(pair))
         .unwrap()
-        .unwrap()
 }
 
 pub(crate) fn world(set_up: impl Fn(&Pair)) -> Pair {

@@ -281,7 +281,6 @@ fn a_broadcast_without_permission_is_denied_until_it_is_given() {
             .policy(constant(200 * MS, 3))
             .on_unreachable(OnUnreachable::FailFast)
             .over(client)
-            .unwrap()
             .unwrap();
         let error = requester.request(b"0002").unwrap_err();
         assert_eq!((error.failure(), error.execution()), (Failure::Local(PathError::Denied), Execution::NotSent));

@@ -71,7 +71,6 @@ fn a_client_endpoint_does_what_a_requester_does() {
             .policy(jittered())
             .seed(Seed::new(2))
             .over(transport)
-            .unwrap()
             .unwrap();
         let outcomes: Vec<_> = (0..requests)
             .map(|id| match requester.request(&id.to_be_bytes()) {

@@ -83,7 +83,6 @@ fn a_server_that_comes_back_has_forgotten_everything() {
     let mut requester = ReliableRequester::builder(any_reply())
         .policy(RetryPolicy::LAN)
         .over(net.connect(client, SERVER).unwrap())
-        .unwrap()
         .unwrap();
     assert_eq!(requester.request(b"?").unwrap().payload(), [1]);
     assert_eq!(requester.request(b"?").unwrap().payload(), [2]);

@@ -68,7 +68,6 @@ fn scenario(runs: Option<Rc<Cell<u8>>>) -> impl Fn(&SimNet) {
             .policy(RetryPolicy::LAN)
             .seed(Seed::new(1))
             .over(transport)
-            .unwrap()
             .unwrap();
         for id in 0..20 {
             let _ = requester.request(&[id, if id == 4 { run } else { 0 }]);

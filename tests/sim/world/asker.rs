@@ -30,7 +30,7 @@ impl Asker {
         world: &World,
         transport: Watched,
         policy: RetryPolicy,
-        matcher: impl ReplyMatcher + Send + 'static,
+        matcher: impl ReplyMatcher + Send + Sync + 'static,
         budget: &RetryBudget,
         timing: Timing,
     ) -> Self {
@@ -40,7 +40,6 @@ impl Asker {
             .seed(world.seed)
             .buffer(256)
             .over(transport)
-            .unwrap()
             .unwrap();
         Self { requester, world: world.clone(), policy, timing, asked: 0, refusals_are_plain: false, hold: Hold::Stop }
     }

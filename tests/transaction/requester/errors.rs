@@ -120,7 +120,6 @@ fn a_reply_behind_a_stray_exactly_at_the_deadline_is_still_read() {
         .policy(RetryPolicy::LAN)
         .deadline(ms(50))
         .over(Scripted::new(both))
-        .unwrap()
         .unwrap();
     assert_eq!(requester.request(PING).map(|answer| answer.elapsed()).map_err(text), Ok(ms(50)));
 }

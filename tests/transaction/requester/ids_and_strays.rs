@@ -34,7 +34,6 @@ fn a_request_that_changes_keeps_its_stamped_id() {
     let mut requester = ReliableRequester::builder(transaction_id(0..8).stamped())
         .policy(RetryPolicy::LAN)
         .over(Scripted::new(only(2, |heard| vec![reply(ms(1), heard.payload)])))
-        .unwrap()
         .unwrap();
     let answer = requester.request_with(|number, bytes| {
         bytes.extend_from_slice(&[0; 8]);

@@ -18,7 +18,6 @@ fn by_id<T: Transport<Peer = PathIndex>>(transport: T) -> ReliableRequester<T> {
         .seed(Seed::new(0))
         .over(transport)
         .unwrap()
-        .unwrap()
 }
 
 fn without_ids(world: Scripted) -> ReliableRequester<Scripted> {

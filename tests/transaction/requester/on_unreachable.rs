@@ -82,7 +82,6 @@ fn a_refusal_that_may_be_of_an_earlier_request_is_no_proof_that_this_one_was_not
         let mut requester = ReliableRequester::builder(transaction_id(0..1))
             .policy(RetryPolicy::LAN)
             .over(port(Scripted::new(world)))
-            .unwrap()
             .unwrap();
         let _ = requester.request(b"1");
         requester.transport_mut().advance(pause);

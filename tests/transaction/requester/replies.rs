@@ -31,7 +31,6 @@ fn the_same_worlds_do_mix_up_replies_on_a_path_wrongly_called_faithful() {
         let mut requester = ReliableRequester::builder(any_reply().on_a_faithful_path())
             .policy(RetryPolicy::LAN)
             .over(forgetful(world))
-            .unwrap()
             .unwrap();
         let wrong = wrong_of(&mut requester, 10_000);
         assert!(wrong > 9000, "only {wrong} of 10,000: the world above proves little");
@@ -94,7 +93,6 @@ fn a_reply_longer_than_the_buffer_is_an_error_that_tells_both_sizes() {
             .policy(RetryPolicy::LAN)
             .buffer(buffer)
             .over(Scripted::echo(ms(2)))
-            .unwrap()
             .unwrap();
         match (requester.request(PING).map(|answer| answer.payload().len()), received) {
             (Ok(len), Ok(expected)) => assert_eq!(len, expected),
@@ -158,7 +156,6 @@ fn a_requester_is_as_good_as_new_after_every_failure() {
         .policy(RetryPolicy::LAN)
         .buffer(64)
         .over(Scripted::new(server).with_limit(1000))
-        .unwrap()
         .unwrap();
     for bad in [&b"id 1 quiet"[..], b"id 2 refuse", b"id 3 long", b"id", &[b'x'; 2000]] {
         requester.request(bad).unwrap_err();

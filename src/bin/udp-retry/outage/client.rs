@@ -10,6 +10,7 @@ use udp_retry::policy::{LastWait, RttEstimator};
 use udp_retry::sim::{Endpoint, Outbox};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, GiveUp, Match, Next, Transaction, TransactionId};
+use udp_retry::transport::Renewed;
 use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
 
 use super::guard::{Granted, Guard};
@@ -131,7 +132,8 @@ impl Client {
             let next = transaction.next(now);
             let used = transaction.transmissions() + transaction.withheld();
             let ended = matches!(next, Next::Failed(Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget)));
-            let waits = used.saturating_sub(u32::from(next != Next::Transmit && !ended));
+            let due = matches!(next, Next::Build(..) | Next::Transmit(_));
+            let waits = used.saturating_sub(u32::from(!due && !ended));
             while flight.expired < waits {
                 if let Some(estimator) = &self.estimator {
                     estimator.on_expiry(now, flight.policy.backoff().interval(flight.expired));
@@ -139,20 +141,24 @@ impl Client {
                 flight.expired += 1;
             }
             match next {
-                Next::Transmit => {
+                Next::Build(..) => {
                     let transmission = u8::try_from(transaction.transmissions()).unwrap_or(u8::MAX);
                     transaction.build(|_, bytes| Message { number, transmission, deadline }.write(bytes));
-                    out.send(self.server, transaction.datagram());
-                    transaction.on_transmitted(now);
-                    self.ledger.borrow_mut().on_sent(now, transmission > 0);
                 }
+                Next::Transmit(_) => {
+                    let is_repeat = transaction.transmissions() > 0;
+                    out.send(self.server, transaction.datagram());
+                    transaction.on_sent(now, Ok(()));
+                    self.ledger.borrow_mut().on_sent(now, is_repeat);
+                }
+                Next::Renew(path) => transaction.on_renewed(now, path, Ok(Renewed::SamePort)),
                 Next::WaitUntil(until) => {
                     flight.wait = until;
                     self.waits.insert((until, number));
                     return;
                 }
                 Next::Done => break true,
-                Next::Failed(_) => break false,
+                Next::Failed(_) | Next::Idle => break false,
             }
         };
         if let (true, Some(estimator)) = (success, &self.estimator) {
@@ -176,6 +182,10 @@ impl Endpoint for Client {
     fn on_wake(&mut self, now: Timestamp, out: &mut Outbox) {
         while let Some(&(_, number)) = self.waits.first().filter(|(wait, _)| *wait <= now) {
             self.on_expiry(number, now);
+            if let Some(flight) = self.flights.get_mut(&number) {
+                // What was queued by now came through `on_datagram`.
+                flight.transaction.on_time_up(now);
+            }
             self.drive(number, now, out);
         }
         while self.next.0 <= now {

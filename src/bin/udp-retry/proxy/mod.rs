@@ -29,7 +29,7 @@ use udp_retry::fault::{DirectionStats, LossModel, Profile, Record, Trace};
 use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::proxy::{Proxy, ProxyStats};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::Transport;
+use udp_retry::transport::{Incoming, Transport};
 use udp_retry::{Impairments, Probability, ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use crate::audit;
@@ -115,7 +115,7 @@ fn show(arguments: &Arguments) -> Outcome {
     thread::spawn(move || {
         let mut buffer = [0; 64];
         loop {
-            if let Ok(Some(heard)) = service.recv_until(&mut buffer, Timestamp::MAX) {
+            if let Incoming::Datagram(heard) = service.recv(&mut buffer, service.now(), Timestamp::MAX) {
                 let _ = service.send(heard.from, &buffer[..heard.len]);
             }
         }

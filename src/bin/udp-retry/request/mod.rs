@@ -44,7 +44,7 @@ use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::policy::Preset;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::ReplyMatcher;
-use udp_retry::transport::Transport;
+use udp_retry::transport::{Incoming, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 use crate::terminal::{Misuse, Outcome};
@@ -138,7 +138,7 @@ fn show(arguments: &Arguments, request: Vec<u8>) -> Outcome {
         let mut buffer = [0; 65_535];
         let mut deaf = true;
         loop {
-            if let Ok(Some(heard)) = service.recv_until(&mut buffer, Timestamp::MAX) {
+            if let Incoming::Datagram(heard) = service.recv(&mut buffer, service.now(), Timestamp::MAX) {
                 if !std::mem::take(&mut deaf) {
                     let _ = service.send(heard.from, &buffer[..heard.len]);
                 }
@@ -151,7 +151,7 @@ fn show(arguments: &Arguments, request: Vec<u8>) -> Outcome {
 
 fn ask(server: &[SocketAddr], arguments: &Arguments, mut request: Vec<u8>, policy: RetryPolicy) -> Outcome {
     let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
-    let matcher: Box<dyn ReplyMatcher + Send> = match arguments.id.clone() {
+    let matcher: Box<dyn ReplyMatcher + Send + Sync> = match arguments.id.clone() {
         Some(Id { range, found_at }) => Box::new(transaction_id(range).found_at(found_at)),
         None => Box::new(any_reply()),
     };
