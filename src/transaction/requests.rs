@@ -46,12 +46,13 @@ impl Requests {
         (newest.map_or(&mut [], |newest| &mut newest.bytes), shown(&self.past))
     }
 
-    /// An empty buffer for a request; the oldest one goes if there are 16 already, one never sent goes at once.
+    /// An empty buffer for a request; one never sent goes at once. The oldest of 16 stays until this one has left, so that
+    /// the same bytes are known again.
     #[inline]
     pub(super) fn fresh(&mut self) -> &mut Vec<u8> {
         let unsent = self.len > 0 && self.kept.get(self.newest).is_some_and(|newest| newest.transmissions == 0);
         if !unsent {
-            self.newest = if self.len == 0 { 0 } else { (self.newest + 1) % KEPT };
+            self.newest = if self.len == 0 { 0 } else { (self.newest + 1) % RING };
             self.len = self.len.max(self.newest + 1);
         }
         if self.kept.len() <= self.newest {
@@ -66,6 +67,11 @@ impl Requests {
 
     #[inline]
     pub(super) fn on_transmitted(&mut self, now: Timestamp) {
+        if self.len == RING {
+            if let Some(oldest) = self.kept.get_mut((self.newest + 1) % RING) {
+                oldest.transmissions = 0;
+            }
+        }
         if let Some(newest) = self.kept.get_mut(self.newest) {
             newest.transmissions = newest.transmissions.saturating_add(1);
             newest.at = now;
@@ -166,5 +172,7 @@ fn shown(past: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> + Clone {
 
 /// How many different requests of one transaction a reply may answer.
 const KEPT: usize = 16;
+/// And the one that is built beside them.
+const RING: usize = KEPT + 1;
 /// Requests of earlier transactions that are remembered.
 const PAST: usize = 8;

@@ -191,7 +191,7 @@ fn no_reply_is_ever_wrong_without_ids() {
 }
 
 /// A thousand requests for each seed.
-fn never_wrong<M: ReplyMatcher + Send + 'static>(both_ways: &str, matcher: fn() -> M) {
+fn never_wrong<M: ReplyMatcher + Send + Sync + 'static>(both_ways: &str, matcher: fn() -> M) {
     let (requests, replies, strays) = (Cell::new(0), Cell::new(0), Cell::new(0_u64));
     let scenario = |net: &SimNet| {
         let world = World::new(net, both_ways, both_ways);
@@ -232,7 +232,7 @@ fn duplicate_every_datagram_delay_every_third_10_000_requests_no_wrong_reply_wit
 
 /// Every datagram comes twice and every third one late, in both directions: later than the first wait, and the second
 /// copy while the next request is under way.
-fn duplicated_and_delayed<M: ReplyMatcher + Send + 'static>(matcher: fn() -> M, asking: fn(u64) -> Vec<u8>) {
+fn duplicated_and_delayed<M: ReplyMatcher + Send + Sync + 'static>(matcher: fn() -> M, asking: fn(u64) -> Vec<u8>) {
     const REQUESTS: u64 = 10_000;
     let third = (1..=10 * REQUESTS).map(|nth| (3 * nth, Rule::Delay { by: ms(120) }));
     let both_ways = "delay 5ms; duplicate 100% late 30ms".parse::<Impairments>().unwrap();

@@ -59,7 +59,7 @@ const CHOICES: [Choice; 4] =
 
 const DATAGRAMS: u32 = 6;
 
-fn every_world<M: ReplyMatcher + Send + 'static>(policy: RetryPolicy, matcher: fn() -> M) {
+fn every_world<M: ReplyMatcher + Send + Sync + 'static>(policy: RetryPolicy, matcher: fn() -> M) {
     let (replies, failures, late) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let different = RefCell::new(BTreeSet::new());
     let scenario = |net: &SimNet| {

@@ -2,11 +2,19 @@
 //! its spans, `LossySink`) over the scripted network of `scripted`.
 
 mod adaptive;
+mod by_hand;
 mod facts;
 mod front;
+mod grants;
 mod ids;
 mod observing;
+mod own_rules;
+mod preparation;
+mod refusals;
+mod reissue;
+mod renewal;
 mod requester;
+mod samples;
 mod scripted;
 mod seen;
 mod sharing;
@@ -15,6 +23,8 @@ mod sink;
 mod spans;
 mod timer_properties;
 mod transaction_properties;
+mod verdicts_stay;
 mod waits;
 mod watchdog;
 mod wire_captures;
+mod wrapping;

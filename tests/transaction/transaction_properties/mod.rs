@@ -14,9 +14,9 @@ use udp_retry::RetryPolicy;
 use udp_retry::Seed;
 use udp_retry::policy::Backoff;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Hold, Match, Matching, Next, ReplyMatcher, Transaction, TransactionId, transaction_id};
-use udp_retry::transport::{PathError, PathIndex};
+use udp_retry::transaction::{Hold, Match, Matching, ReplyMatcher, Transaction, TransactionId, transaction_id};
 
+use crate::by_hand::{RENEW, TRANSMIT, fail_twice, looked};
 use crate::scripted::START;
 
 type Matcher = Matching<fn(&[u8], &[u8]) -> Match>;
@@ -47,20 +47,6 @@ fn send_all<M: ReplyMatcher>(transaction: &mut Transaction<M>, until: u64) {
     }
 }
 
-/// What is next, now that nothing was queued at `now`.
-fn looked<M: ReplyMatcher>(transaction: &mut Transaction<M>, now: Timestamp) -> Next {
-    transaction.on_time_up(now);
-    transaction.next(now)
-}
-
-/// The system did not send, neither at first nor when it was asked again.
-#[track_caller]
-fn fail_twice<M: ReplyMatcher>(transaction: &mut Transaction<M>, now: Timestamp, error: PathError) {
-    transaction.on_not_transmitted(now, error);
-    assert_eq!(transaction.next(now), TRANSMIT, "the first failure may be an earlier datagram's");
-    transaction.on_not_transmitted(now, error);
-}
-
 /// A hundred transmissions, one every ten nanoseconds.
 fn patient() -> RetryPolicy {
     let backoff = Backoff::constant(Duration::from_nanos(10)).unwrap();
@@ -79,8 +65,6 @@ fn cases(usual: u32) -> ProptestConfig {
 }
 
 const MS: u64 = 1_000_000;
-const TRANSMIT: Next = Next::Transmit(PathIndex::FIRST);
-const RENEW: Next = Next::Renew(PathIndex::FIRST);
 
 /// The slots of the schedule for the LAN, in milliseconds.
 const SLOTS: [u64; 5] = [0, 100, 300, 700, 1500];
