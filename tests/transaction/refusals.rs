@@ -1,8 +1,10 @@
 //! Whose a refusal is, how long it may be an earlier request's, and what it takes to call a request refused.
 
+use std::num::NonZeroU32;
+
 use udp_retry::transaction::{
-    Execution, Failure, GiveUp, Hold, Match, Next, OnUnreachable, Stray, Transaction, TransactionId, any_reply,
-    transaction_id,
+    Execution, Failure, GiveUp, Hold, Match, Matching, Next, OnUnreachable, Stray, Transaction, TransactionId,
+    any_reply, matching, transaction_id,
 };
 use udp_retry::transport::PathError;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed};
@@ -30,12 +32,12 @@ fn a_late_refusal_of_the_request_before_does_not_end_this_one() {
         ended.map(|reply| reply.elapsed()).map_err(|error| (error.failure(), error.elapsed(), error.execution()))
     };
     assert_eq!(run(OnUnreachable::FailFast, false), Ok(ms(180)));
-    assert_eq!(run(OnUnreachable::FailAfter(1), false), Ok(ms(180)));
+    assert_eq!(run(OnUnreachable::FailAfter(NonZeroU32::MIN), false), Ok(ms(180)));
     // The second refusal can only be its own.
     let failed = Err((Failure::Refused, ms(170), Execution::Unknown));
     assert_eq!(run(OnUnreachable::FailFast, true), failed);
     let failed = Err((Failure::Refused, ms(270), Execution::Refused));
-    assert_eq!(run(OnUnreachable::FailAfter(2), true), failed);
+    assert_eq!(run(OnUnreachable::FailAfter(NonZeroU32::MIN.saturating_add(1)), true), failed);
 }
 
 #[test]
@@ -79,7 +81,7 @@ fn a_request_counts_as_refused_only_if_nothing_but_refusals_came() {
         (&[Refused], Some((|it| _ = it.on_datagram(at_ms(1), b"junk", 4)) as Told), silence),
         (&[Refused], Some((|it| _ = it.on_datagram(at_ms(1), b"soon", 4)) as Told), silence),
     ] {
-        let mut transaction = Transaction::new(RetryPolicy::LAN, soon as Matcher);
+        let mut transaction = Transaction::new(RetryPolicy::LAN, matching(soon as fn(&[u8], &[u8]) -> Match));
         transaction.start(b"id 1", at_ms(0), Seed::new(0));
         transaction.on_transmitted(at_ms(0));
         told(&mut transaction, errors);
@@ -172,7 +174,7 @@ fn there_is_nothing_to_send_before_it_is_built() {
     assert_eq!(transaction.datagram(), b"second");
 }
 
-type Matcher = fn(&[u8], &[u8]) -> Match;
+type Matcher = Matching<fn(&[u8], &[u8]) -> Match>;
 
 fn soon(_: &[u8], datagram: &[u8]) -> Match {
     if datagram == b"soon" { Match::Provisional(Hold::Slow) } else { Match::Foreign }

@@ -1,5 +1,7 @@
 //! A send that fails is asked for again: the error may be an earlier datagram's.
 
+use std::num::NonZeroU32;
+
 use udp_retry::transaction::{Execution, Failure, Next, OnUnreachable, Transaction, TransactionId, transaction_id};
 use udp_retry::transport::PathError::{self, Denied, NoBuffers, Refused, Unreachable};
 use udp_retry::{RetryPolicy, Seed};
@@ -84,7 +86,7 @@ fn an_error_of_something_earlier_counts_for_nothing_before_the_first_transmissio
 #[test]
 fn a_send_that_fails_for_good_counts_once_for_the_callers_rule() {
     for (most, failures) in [(1, 1), (2, 2), (3, 3)] {
-        let mut transaction = started().with_on_unreachable(OnUnreachable::FailAfter(most));
+        let mut transaction = started().with_on_unreachable(OnUnreachable::FailAfter(NonZeroU32::new(most).unwrap()));
         let mut slots = 0;
         for due in [0, 100, 300, 700] {
             if looked(&mut transaction, at_ms(due)) != TRANSMIT {

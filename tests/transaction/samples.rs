@@ -1,7 +1,7 @@
 //! What is a measurement of the path, and what is none.
 
 use udp_retry::policy::{Backoff, RttEstimator};
-use udp_retry::transaction::{Hold, Match, Next, Transaction, transaction_id};
+use udp_retry::transaction::{Hold, Match, Next, ReplyMatcher, Transaction, matching, transaction_id};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed};
 
 use crate::by_hand::{TRANSMIT, looked};
@@ -26,10 +26,10 @@ fn a_provisional_answer_that_may_be_to_either_transmission_is_no_measurement_nor
 
 #[test]
 fn a_provisional_answer_that_fits_two_builds_is_no_measurement() {
-    let matcher = |request: &[u8], datagram: &[u8]| match datagram {
+    let matcher = matching(|request, datagram| match datagram {
         b"soon" => Match::Provisional(Hold::Slow),
         _ => Match::from(request == datagram),
-    };
+    });
     let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
     transaction.start_building(at_ms(0), Seed::new(0));
     for (due, request) in [(0, b"first"), (100, b"other")] {
@@ -96,10 +96,9 @@ fn the_same_bytes_built_again_are_one_request_sent_twice_however_many_were_betwe
 }
 
 /// Built with a counter of 1 to 16, and sent so often, once every 10 ms.
-fn counting(transmissions: u64) -> Transaction<fn(&[u8], &[u8]) -> bool> {
+fn counting(transmissions: u64) -> Transaction<impl ReplyMatcher> {
     let policy = RetryPolicy::new(Backoff::constant(ms(10)).unwrap()).with_max_transmissions(100).unwrap();
-    let matcher: fn(&[u8], &[u8]) -> bool = |request, datagram| request == datagram;
-    let mut transaction = Transaction::new(policy, matcher);
+    let mut transaction = Transaction::new(policy, matching(|request, datagram| request == datagram));
     transaction.start_building(at_ms(0), Seed::new(0));
     for n in 0..transmissions {
         let now = at_ms(10 * n);
