@@ -114,11 +114,11 @@ fn counting(transmissions: u64) -> Transaction<impl ReplyMatcher> {
 fn measured(hold: Hold, answers: Vec<Answer>) -> (Option<std::time::Duration>, Option<std::time::Duration>) {
     let mut answers = Some(answers);
     let world = Scripted::new(move |_| answers.take().unwrap_or_default());
-    let matcher = move |_: &[u8], datagram: &[u8]| match datagram {
+    let matcher = matching(move |_, datagram| match datagram {
         b"soon" => Match::Provisional(hold),
         b"done" => Match::Reply,
         _ => Match::Foreign,
-    };
+    });
     let estimator = RttEstimator::new(ms(100), ms(1), ms(60_000)).unwrap().with_max_age(ms(600_000)).unwrap();
     let policy = RetryPolicy::LAN.with_max_transmissions(20).unwrap();
     let mut requester = ReliableRequester::builder(matcher).policy(policy).estimator(estimator).over(world).unwrap();

@@ -1,6 +1,10 @@
 //! How a request ended is said once; nothing that is reported afterwards changes it, its record or what it stands for.
 
-use udp_retry::transaction::{Failure, GiveUp, Match, Next, OnUnreachable, Transaction, any_reply, transaction_id};
+use std::num::NonZeroU32;
+
+use udp_retry::transaction::{
+    Failure, GiveUp, Match, Matching, Next, OnUnreachable, Transaction, any_reply, matching, transaction_id,
+};
 use udp_retry::transport::{PathError, PathIndex, Renewed};
 use udp_retry::{RetryPolicy, Seed};
 
@@ -10,7 +14,7 @@ use crate::seen::{Seen, seen};
 
 #[test]
 fn an_error_after_the_reply_dooms_nothing() {
-    for rule in [OnUnreachable::FailFast, OnUnreachable::FailAfter(1)] {
+    for rule in [OnUnreachable::FailFast, OnUnreachable::FailAfter(NonZeroU32::MIN)] {
         for ask in [false, true] {
             let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_on_unreachable(rule);
             transaction.start(b"id 1", START, Seed::new(0));
@@ -51,7 +55,7 @@ fn whatever_is_reported_after_the_end_the_end_stays() {
         ("a cut reply", |it| _ = it.on_datagram(at_ms(999), b"reply", 6)),
     ];
     for (what, end) in ends {
-        let mut transaction = Transaction::new(RetryPolicy::LAN, id as Matcher);
+        let mut transaction = Transaction::new(RetryPolicy::LAN, matching(id as fn(&[u8], &[u8]) -> Match));
         transaction.start(b"id 1", START, Seed::new(0));
         transaction.end_by(at_ms(1000));
         transaction.on_transmitted(START);
@@ -74,7 +78,7 @@ fn whatever_is_reported_after_the_end_the_end_stays() {
 
 #[test]
 fn one_that_was_never_started_stays_idle_and_records_nothing() {
-    let mut idle = Transaction::new(RetryPolicy::LAN, id as Matcher);
+    let mut idle = Transaction::new(RetryPolicy::LAN, matching(id as fn(&[u8], &[u8]) -> Match));
     for report in AFTERWARDS {
         report(&mut idle);
         assert_eq!(idle.next(at_ms(1)), Next::Idle);
@@ -84,7 +88,7 @@ fn one_that_was_never_started_stays_idle_and_records_nothing() {
     assert_eq!(idle.next(START), TRANSMIT);
 }
 
-type Matcher = fn(&[u8], &[u8]) -> Match;
+type Matcher = Matching<fn(&[u8], &[u8]) -> Match>;
 type Report = fn(&mut Transaction<Matcher>);
 
 fn id(request: &[u8], datagram: &[u8]) -> Match {
