@@ -132,7 +132,10 @@ impl Builder {
         match self.seed {
             _ if !self.matcher.stamps() => Ok(None),
             Some(seed) => Ok(Some(IdSource::from_seed(seed))),
-            None => system_entropy().map(|key| Some(IdSource::from_key(&key))),
+            None => match system_entropy() {
+                Ok(key) => Ok(Some(IdSource::from_key(&key))),
+                Err(error) => Err(io::Error::new(error.kind(), format!("no entropy for ids: {error}"))),
+            },
         }
     }
 
