@@ -247,8 +247,9 @@ mod tests {
                 // As when one of many in flight is built again, while the others draw on.
                 let (stamp, request) = &stamped[n as usize * 7 % stamped.len()];
                 let mut rebuilt = vec![1; 64];
+                let position = ids.position();
                 stamp.again(&matcher, &mut rebuilt, &mut ids);
-                assert_eq!(rebuilt[..width], request[..width]);
+                assert_eq!((&rebuilt[..width], ids.position()), (&request[..width], position));
             }
         }
     }
