@@ -23,6 +23,7 @@ mod record;
 mod request;
 mod requests;
 mod resting;
+mod settings;
 mod stamping;
 mod timeline;
 mod timeline_display;

@@ -83,12 +83,6 @@ impl From<Vec<u8>> for Request<'_> {
     }
 }
 
-impl<const N: usize> From<[u8; N]> for Request<'_> {
-    fn from(bytes: [u8; N]) -> Self {
-        Self::from(bytes.to_vec())
-    }
-}
-
 impl<'r> From<&'r Request<'_>> for Request<'r> {
     fn from(request: &'r Request<'_>) -> Self {
         Self { bytes: Cow::Borrowed(&request.bytes), deadline: request.deadline, policy: request.policy }

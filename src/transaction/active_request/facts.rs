@@ -1,0 +1,303 @@
+//! What is reported to a request, and what it does to its schedule, its slot and its end.
+
+use core::time::Duration;
+
+use super::{ActiveRequest, Bytes, Stage};
+use crate::policy::RetryPolicy;
+use crate::time::{Ns, Timestamp};
+use crate::transaction::destination::Destination;
+use crate::transaction::grant::{Granted, Token};
+use crate::transaction::path_state::PathState;
+use crate::transaction::record::Record;
+use crate::transaction::{Event, Failure, GiveUp, Hold, Identity, NotTransmitted};
+use crate::transport::{PathError, PathIndex, Renewed};
+
+impl ActiveRequest {
+    /// The bytes of the slot that is due are there.
+    #[inline]
+    pub(in crate::transaction) fn on_built(&mut self, identity: Identity) {
+        self.identity = identity;
+        self.stage = Stage::Built;
+        self.from_transmission |= self.bytes == Bytes::Rebuilt;
+        if identity == Identity::Missing {
+            self.conclusion.decide(Failure::Unmatchable);
+        }
+    }
+
+    /// The request leaves from the port of the one before, unless its matcher needs a fresh one.
+    #[cold]
+    pub(in crate::transaction) fn keep_port(&mut self) {
+        self.renewed |= self.identity != Identity::Port;
+    }
+
+    /// The port was renewed, or could not be: then a request that needs a fresh one fails as `without_port`.
+    #[cold]
+    pub(in crate::transaction) fn on_renewed<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        renewed: Result<Renewed, PathError>,
+        without_port: Failure,
+        record: &mut impl Record,
+    ) {
+        // The first wait begins when the request leaves; later slots keep to their grid.
+        self.from_transmission |= self.timer.transmissions() == 0;
+        match renewed {
+            Ok(Renewed::FreshPort) => {
+                path.on_fresh_port();
+                self.renewed = true;
+            }
+            // Without ids, replies to earlier requests could not be told from this one's.
+            Ok(Renewed::SamePort) | Err(PathError::Unsupported) if self.identity == Identity::Port => {
+                self.conclusion.decide(without_port);
+            }
+            // Such as a route that is gone: it may be there again when the next slot is due.
+            Err(error) if self.identity == Identity::Port => {
+                self.not_transmitted(destination, path, now, error, record);
+            }
+            // Ids make up for it; what is wrong with the path, the send will report.
+            _ => self.renewed = true,
+        }
+    }
+
+    /// The request was sent at `now`.
+    #[inline]
+    pub(in crate::transaction) fn on_transmitted<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        record: &mut impl Record,
+    ) {
+        if let Some(swallowed) = self.swallowed.take() {
+            self.on_path_error(destination, path, now, swallowed, record);
+        }
+        if self.from_transmission {
+            self.timer.shift_due(now);
+        }
+        self.end_wait(destination, path, now);
+        let mut own = None;
+        self.timer.on_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now);
+        self.token.spend();
+        path.on_transmitted(now);
+        self.use_slot();
+        let number = self.timer.transmissions();
+        record.record(now, Event::Transmitted { path: PathIndex::FIRST, number });
+    }
+
+    /// The system did not send the request at `now`: `len` bytes, of which a copy has `left_once` if an earlier
+    /// transmission had the same ones.
+    #[cold]
+    pub(in crate::transaction) fn on_not_transmitted<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        error: PathError,
+        unsent: Unsent,
+        record: &mut impl Record,
+    ) {
+        // A failure that differs from the one before, or is a refusal, was taken off the socket and concerns something
+        // earlier; the same verdict twice in a row is the system's own.
+        let taken_off = error == PathError::Refused || self.swallowed != Some(error);
+        self.failed_sends = self.failed_sends.saturating_add(1);
+        if taken_off && self.failed_sends <= MOST_REISSUES {
+            if let Some(earlier) = self.swallowed.replace(error) {
+                self.on_path_error(destination, path, now, earlier, record);
+            }
+            return;
+        }
+        if let (PathError::TooBig { limit }, false) = (error, unsent.left_once) {
+            self.conclusion.decide(Failure::TooLarge { len: unsent.len, limit });
+        }
+        self.not_transmitted(destination, path, now, error, record);
+    }
+
+    #[cold]
+    fn not_transmitted<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        error: PathError,
+        record: &mut impl Record,
+    ) {
+        self.swallowed = None;
+        record.record(now, Event::NotTransmitted { path: PathIndex::FIRST, error });
+        self.conclusion.on_not_transmitted(error, path.open(), destination.on_unreachable);
+        self.pass_slot(destination, path, now, NotTransmitted::SendFailed);
+    }
+
+    #[cold]
+    pub(super) fn on_withheld<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        record: &mut impl Record,
+    ) {
+        self.withheld = self.withheld.saturating_add(1);
+        record.record(now, Event::Withheld);
+        if destination.fails_over_budget {
+            self.conclusion.decide(Failure::TimedOut(GiveUp::OverBudget));
+        }
+        self.pass_slot(destination, path, now, NotTransmitted::OverBudget);
+    }
+
+    /// The reply arrived at `at`: whole, or cut by the caller's buffer.
+    #[inline]
+    pub(in crate::transaction) fn on_reply<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        at: Timestamp,
+        round_trip: Option<Duration>,
+        truncated: Option<Failure>,
+        record: &mut impl Record,
+    ) {
+        destination.budget.deposit();
+        // After a provisional answer the wait for the reply measures the server, not the path.
+        if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
+            estimator.on_reply(at, round_trip);
+        }
+        self.conclusion.on_datagram();
+        self.conclusion.on_answered();
+        match truncated {
+            None => {
+                self.timer.on_reply(at);
+                self.conclusion.on_replied();
+                record.record(at, Event::Replied { path: PathIndex::FIRST });
+            }
+            Some(failure) => self.conclusion.decide(failure),
+        }
+    }
+
+    /// A provisional answer arrived at `at`; it is the path's round trip (RFC 7252 §4.2: the acknowledgement ends the
+    /// timer), the reply after it is not.
+    #[cold]
+    pub(in crate::transaction) fn on_provisional<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        at: Timestamp,
+        hold: Hold,
+        round_trip: Option<Duration>,
+        record: &mut impl Record,
+    ) {
+        if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
+            estimator.on_reply(at, round_trip);
+        }
+        self.conclusion.on_datagram();
+        self.conclusion.on_answered();
+        let mut own = None;
+        self.timer.on_provisional(pace(self.first_wait, destination.policy(self.policy), &mut own), at, hold);
+        record.record(at, Event::Provisional { path: PathIndex::FIRST });
+    }
+
+    /// A datagram arrived at `at` that answers nothing.
+    #[cold]
+    pub(in crate::transaction) fn on_stray(&mut self, at: Timestamp) {
+        self.conclusion.on_datagram();
+        self.count_overdue(at);
+    }
+
+    /// The path reported at `now` an error of something sent earlier.
+    #[cold]
+    pub(in crate::transaction) fn on_path_error<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &PathState,
+        now: Timestamp,
+        error: PathError,
+        record: &mut impl Record,
+    ) {
+        record.record(now, Event::PathError { path: Some(PathIndex::FIRST), error });
+        let (transmissions, earlier) = (self.timer.transmissions(), path.open());
+        self.conclusion.on_path_error(error, transmissions, earlier, destination.on_unreachable);
+        self.count_overdue(now);
+    }
+
+    /// Nothing was queued at `now`.
+    #[inline]
+    pub(in crate::transaction) fn on_time_up(&mut self, now: Timestamp) {
+        self.looked = self.looked.max(now);
+        self.conclusion.on_looked();
+    }
+
+    pub(in crate::transaction) fn on_cancelled(&mut self) {
+        self.timer.on_cancelled();
+        // A front that drops its handle to the request may never ask again.
+        self.token = Token::free();
+    }
+
+    /// A flood must not put off the next transmission, or the end, indefinitely.
+    fn count_overdue(&mut self, at: Timestamp) {
+        if self.conclusion.is_pending() || self.is_overdue(at) {
+            self.overdue = self.overdue.saturating_add(1);
+            if self.overdue >= MOST_OVERDUE {
+                self.on_time_up(at);
+            }
+        }
+    }
+
+    /// The slot passes without a transmission.
+    fn pass_slot<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        why: NotTransmitted,
+    ) {
+        self.end_wait(destination, path, now);
+        let mut own = None;
+        self.timer.on_not_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now, why);
+        self.token = Token::free();
+        self.use_slot();
+    }
+
+    #[inline]
+    fn use_slot(&mut self) {
+        self.granted = Granted(false);
+        self.failed_sends = 0;
+        self.overdue = 0;
+        self.from_transmission = false;
+        if self.bytes == Bytes::Rebuilt {
+            self.stage = Stage::Unbuilt;
+        }
+    }
+
+    /// A slot is due, or the end: the wait before it, if there was one, has brought nothing.
+    #[inline]
+    pub(super) fn end_wait<M>(&mut self, destination: &Destination<M>, path: &mut PathState, now: Timestamp) {
+        let Some(estimator) = &path.estimator else { return };
+        if let Some(slot) = self.timer.waited_slot() {
+            if self.timer.transmissions() > 0 && !self.conclusion.is_answered() {
+                let mut own = None;
+                let policy = pace(self.first_wait, destination.policy(self.policy), &mut own);
+                estimator.on_expiry(now, policy.backoff().interval(slot));
+            }
+        }
+    }
+}
+
+/// What a send that failed would have sent.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::transaction) struct Unsent {
+    pub(in crate::transaction) len: u32,
+    pub(in crate::transaction) left_once: bool,
+}
+
+/// The policy with this request's own first wait.
+#[inline]
+fn pace<'p>(first_wait: Ns, policy: &'p RetryPolicy, own: &'p mut Option<RetryPolicy>) -> &'p RetryPolicy {
+    if policy.backoff().initial_ns() == first_wait {
+        return policy;
+    }
+    own.insert(policy.starting_at(Duration::from_nanos(first_wait)))
+}
+
+/// The first failed send of a slot may be an earlier datagram's, and so may those that differ from it.
+const MOST_REISSUES: u8 = 8;
+/// What is read at most once the time has come, before the queue is taken for empty.
+const MOST_OVERDUE: u8 = 64;

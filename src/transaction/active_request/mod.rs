@@ -1,0 +1,290 @@
+mod facts;
+
+pub(super) use self::facts::Unsent;
+use super::conclusion::Conclusion;
+use super::destination::{Destination, PolicyIndex};
+use super::grant::{Granted, Token};
+use super::path_state::{PathState, Remains};
+use super::record::Record;
+use super::{Action, Event, Execution, Failure, GiveUp, Identity, Next, RetryTimer};
+use crate::entropy::Seed;
+use crate::policy::RetryPolicy;
+use crate::time::{Ns, Timestamp, saturating_ns};
+use crate::transport::{PathError, PathIndex};
+
+/// One request under way, without its bytes: its schedule, how far the slot that is due has got, and how it ends.
+///
+/// Made new for each request, never reset. What it shares with others, its [`Destination`] and its [`PathState`], is an
+/// argument of every call.
+#[derive(Clone, Debug)]
+pub(super) struct ActiveRequest {
+    timer: RetryTimer,
+    conclusion: Conclusion,
+    /// This request's own, so that no other request's sample moves its schedule.
+    first_wait: Ns,
+    /// Up to when the queue was seen empty: no slot and no end counts before that.
+    looked: Timestamp,
+    /// What the latest send of this slot failed with, kept back: it may concern an earlier datagram.
+    swallowed: Option<PathError>,
+    token: Token,
+    /// How many transmissions the budget withheld.
+    withheld: u32,
+    policy: PolicyIndex,
+    identity: Identity,
+    stage: Stage,
+    bytes: Bytes,
+    /// Sends of this slot that failed.
+    failed_sends: u8,
+    /// What was read past the end of the wait without finding the queue empty.
+    overdue: u8,
+    granted: Granted,
+    /// Whether the port has been seen to.
+    renewed: bool,
+    /// Due times count from the transmission, because it took time to get ready for it.
+    from_transmission: bool,
+}
+
+/// How far the slot that is due has got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// No request was ever started.
+    Idle,
+    /// Its bytes are yet to be built.
+    Unbuilt,
+    Built,
+}
+
+/// Where the bytes come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Bytes {
+    /// The caller gave them, once.
+    Given,
+    /// They are built anew for each slot.
+    Rebuilt,
+}
+
+impl ActiveRequest {
+    pub(super) fn idle() -> Self {
+        let timer = RetryTimer::start(&RetryPolicy::LAN, Timestamp::ZERO, Seed::default());
+        Self { stage: Stage::Idle, ..Self::new(timer, PolicyIndex::default(), 0, Timestamp::ZERO, Bytes::Given) }
+    }
+
+    /// A request that begins at `now` and ends by `deadline`.
+    #[inline]
+    pub(super) fn start<M>(
+        destination: &Destination<M>,
+        path: &mut PathState,
+        policy: PolicyIndex,
+        now: Timestamp,
+        deadline: Timestamp,
+        seed: Seed,
+        bytes: Bytes,
+    ) -> Self {
+        path.on_start(now);
+        let plan = destination.policy(policy);
+        let timer = RetryTimer::start(plan, now, seed).end_by(deadline);
+        let first_wait = match &path.estimator {
+            None => plan.backoff().initial_ns(),
+            Some(estimator) => {
+                let left = (deadline != Timestamp::MAX).then(|| deadline.since_ns(now));
+                plan.first_wait_within(saturating_ns(estimator.rto(now)), left)
+            }
+        };
+        Self::new(timer, policy, first_wait, now, bytes)
+    }
+
+    #[inline]
+    fn new(timer: RetryTimer, policy: PolicyIndex, first_wait: Ns, now: Timestamp, bytes: Bytes) -> Self {
+        Self {
+            timer,
+            conclusion: Conclusion::new(),
+            first_wait,
+            looked: now,
+            swallowed: None,
+            token: Token::free(),
+            withheld: 0,
+            policy,
+            identity: Identity::Missing,
+            stage: Stage::Unbuilt,
+            bytes,
+            failed_sends: 0,
+            overdue: 0,
+            granted: Granted(false),
+            renewed: false,
+            from_transmission: false,
+        }
+    }
+
+    /// It ends at `deadline` at the latest, whatever the policy says.
+    pub(super) fn end_by(&mut self, deadline: Timestamp) {
+        self.timer = self.timer.end_by(deadline);
+    }
+
+    // Questions.
+
+    /// What to do at `now`. Asking again changes nothing; the first asking of a slot may take the budget's grant.
+    #[inline]
+    pub(super) fn next<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        record: &mut impl Record,
+    ) -> Next {
+        if self.stage == Stage::Idle {
+            return Next::Idle;
+        }
+        loop {
+            if self.conclusion.is_given() {
+                return self.conclusion.failure().map_or(Next::Done, Next::Failed);
+            }
+            if let Some(failure) = self.conclusion.failure() {
+                return self.give(destination, path, now, Some(failure), record);
+            }
+            match self.timer.poll(now) {
+                Action::Done => return self.give(destination, path, now, None, record),
+                Action::GiveUp(GiveUp::Cancelled) => {
+                    return self.give(destination, path, now, Some(Failure::Cancelled), record);
+                }
+                // An error hides what is queued behind it: look there first, at once.
+                _ if self.conclusion.is_pending() => return Next::WaitUntil(now),
+                Action::WaitUntil(until) => return Next::WaitUntil(until),
+                // No wait ends unlooked: a clock past its end does not say that the queue is empty. A build may begin
+                // before the deadline and end after it, with the slot looked at and the end not.
+                Action::GiveUp(GiveUp::Deadline) if self.looked < self.timer.deadline() => {
+                    return Next::WaitUntil(self.timer.deadline());
+                }
+                Action::Transmit | Action::GiveUp(_) if self.looked < self.timer.wait_end() => {
+                    return Next::WaitUntil(self.timer.wait_end());
+                }
+                Action::GiveUp(reason) => {
+                    let failure = self.conclusion.gave_up(reason, self.timer.transmissions());
+                    return self.give(destination, path, now, Some(failure), record);
+                }
+                Action::Transmit => match self.due(destination, path) {
+                    Some(act) => return act,
+                    None => self.on_withheld(destination, path, now, record),
+                },
+            }
+        }
+    }
+
+    /// What the slot that is due needs next, in the order grant, build, renew, transmit: only what was built has an
+    /// identity, which says whether it needs a fresh port. `None` if the budget is empty.
+    #[inline]
+    fn due<M>(&mut self, destination: &Destination<M>, path: &PathState) -> Option<Next> {
+        if !self.granted.0 {
+            self.token = match self.timer.transmissions() {
+                0 => Token::free(),
+                _ => Token::of(&destination.budget)?,
+            };
+            self.granted = Granted(true);
+        }
+        if self.stage == Stage::Unbuilt {
+            return Some(Next::Build(PathIndex::FIRST, self.timer.transmissions().saturating_add(1)));
+        }
+        if self.needs_renewal(destination, path) {
+            return Some(Next::Renew(PathIndex::FIRST));
+        }
+        Some(Next::Transmit(PathIndex::FIRST))
+    }
+
+    #[inline]
+    fn needs_renewal<M>(&self, destination: &Destination<M>, path: &PathState) -> bool {
+        !self.renewed
+            && (self.identity == Identity::Port
+                || path.is_renewal_due() && !destination.keeps_port && self.timer.transmissions() == 0)
+    }
+
+    /// Whether a reply that arrived at `at` would still count.
+    #[inline]
+    pub(super) fn accepts(&self, at: Timestamp) -> bool {
+        self.stage != Stage::Idle && !self.conclusion.is_settled() && self.timer.accepts(at)
+    }
+
+    /// Whether a datagram that arrived at `at` may have waited in the queue for a driver that was late: its time of
+    /// arrival is then a bound, and no measurement.
+    #[inline]
+    pub(super) fn is_overdue(&self, at: Timestamp) -> bool {
+        at >= self.timer.wait_end()
+    }
+
+    /// Whether facts still count: not before a request was started, nor once its end was handed out.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.stage != Stage::Idle && !self.conclusion.is_given()
+    }
+
+    #[inline]
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    #[inline]
+    pub(super) fn transmissions(&self) -> u32 {
+        self.timer.transmissions()
+    }
+
+    pub(super) fn withheld(&self) -> u32 {
+        self.withheld
+    }
+
+    pub(super) fn last_error(&self) -> Option<PathError> {
+        self.conclusion.last_error()
+    }
+
+    /// Whether the peer answered, if only provisionally: the round trip was measured then.
+    #[inline]
+    pub(super) fn is_answered(&self) -> bool {
+        self.conclusion.is_answered()
+    }
+
+    pub(super) fn execution(&self, path: &PathState) -> Execution {
+        self.conclusion.execution(self.timer.transmissions(), path.open())
+    }
+
+    /// Hands out the end, and leaves to the path what it has to know of it.
+    #[inline]
+    fn give<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        failure: Option<Failure>,
+        record: &mut impl Record,
+    ) -> Next {
+        if let Some(failure) = failure {
+            match failure {
+                Failure::TimedOut(GiveUp::Deadline) => {
+                    record.record(now, Event::Clipped { by: self.timer.clipped() });
+                }
+                Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(destination, path, now),
+                _ => {}
+            }
+            record.record(now, Event::Failed(failure));
+        }
+        let unanswered = match failure {
+            Some(Failure::TimedOut(reason)) => reason != GiveUp::OverBudget,
+            Some(Failure::Cancelled) => true,
+            _ => false,
+        };
+        self.conclusion.give(failure, self.execution(path));
+        self.close(path, unanswered);
+        failure.map_or(Next::Done, Next::Failed)
+    }
+
+    /// A request that was dropped before its end was as good as cancelled.
+    pub(super) fn abandon(&mut self, path: &mut PathState) {
+        if self.is_open() {
+            self.close(path, true);
+        }
+    }
+
+    fn close(&mut self, path: &mut PathState, unanswered: bool) {
+        let (transmissions, settled) = (self.timer.transmissions(), self.conclusion.settled());
+        path.on_end(&Remains { transmissions, settled, unanswered });
+        self.token = Token::free();
+    }
+}
+
+const _: () = assert!(size_of::<ActiveRequest>() <= 128);
