@@ -1,5 +1,6 @@
 //! What to do next: the pure machines against models of theirs, and what drives or wraps a transport (the requester,
 //! its spans, `LossySink`) over the scripted network of `scripted`.
+#![expect(clippy::needless_borrows_for_generic_args, reason = "an array that is not borrowed is copied to the heap")]
 
 mod adaptive;
 mod by_hand;
