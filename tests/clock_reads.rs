@@ -170,7 +170,7 @@ fn calls_of(requester: &mut ReliableRequester<Counted>, number: u32, built: bool
     let message = number.to_be_bytes();
     let reply = match built {
         true => requester.request_with(|_, bytes| bytes.extend_from_slice(&message)),
-        false => requester.request(&message),
+        false => requester.request(&message[..]),
     };
     let reply = reply.unwrap();
     assert_eq!(reply.payload(), message);

@@ -21,13 +21,13 @@ use crate::time::{Ns, Timestamp};
 ///
 /// ```
 /// use core::time::Duration;
-/// use udp_retry::RetryPolicy;
-/// use udp_retry::transaction::{Action, RetryTimer};
 /// use udp_retry::time::Timestamp;
+/// use udp_retry::transaction::{Action, RetryTimer};
+/// use udp_retry::{RetryPolicy, Seed};
 ///
 /// let policy = RetryPolicy::LAN;
 /// let start = Timestamp::ZERO;
-/// let mut timer = RetryTimer::start(&policy, start, 42);
+/// let mut timer = RetryTimer::start(&policy, start, Seed::new(42));
 /// assert_eq!(timer.poll(start), Action::Transmit);
 /// timer.on_transmitted(&policy, start);
 ///

@@ -8,9 +8,7 @@ use super::path_state::PathState;
 use super::record::{Book, Record};
 use super::requests::Requests;
 use super::stamping::Stamping;
-use super::{
-    Event, Execution, Failure, Identity, Match, ReplyMatcher, Request, RequestError, Strays, Timeline,
-};
+use super::{Event, Execution, Failure, Identity, Match, ReplyMatcher, Request, RequestError, Strays, Timeline};
 use crate::entropy::Seed;
 use crate::policy::{RetryPolicy, RttEstimator};
 use crate::time::Timestamp;

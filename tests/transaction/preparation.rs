@@ -34,6 +34,15 @@ fn a_slot_is_granted_built_renewed_and_transmitted_in_this_order() {
         transaction.on_transmitted(at_ms(due));
     }
     assert_eq!(looked(&mut transaction, at_ms(750)), Next::WaitUntil(at_ms(1550)), "withheld, so not built");
+
+    // Where the request before was not answered: only what was built is known to be another one.
+    let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
+    transaction.start(b"id 1", at_ms(0), Seed::new(0));
+    transaction.on_transmitted(at_ms(0));
+    transaction.start_building(at_ms(0), Seed::new(0));
+    assert_eq!(transaction.next(at_ms(0)), Next::Build(PathIndex::FIRST, 1));
+    transaction.build(|_, bytes| bytes.extend_from_slice(b"id 2"));
+    assert_eq!(transaction.next(at_ms(0)), RENEW);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is a measurement of the path, and what is none.
 
+use std::time::Duration;
+
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::transaction::{Hold, Match, Next, ReplyMatcher, Transaction, matching, transaction_id};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed};
@@ -10,18 +12,18 @@ use crate::scripted::{Answer, Scripted, at_ms, ms, reply};
 #[test]
 fn a_provisional_answer_is_the_round_trip_and_the_reply_after_it_is_none() {
     for hold in [Hold::Stop, Hold::Slow] {
-        let (round_trip, srtt) = measured(hold, vec![reply(ms(50), b"soon"), reply(ms(20_000), b"done")]);
-        assert_eq!((round_trip, srtt), (Some(ms(50)), Some(ms(50))), "{hold:?}");
+        let learnt = measured(hold, vec![reply(ms(50), b"soon"), reply(ms(20_000), b"done")]);
+        assert_eq!(learnt, [Some(ms(50)); 2], "{hold:?}");
     }
     // A second sign of life is no second measurement.
     let twice = vec![reply(ms(50), b"soon"), reply(ms(90), b"soon"), reply(ms(95), b"done")];
-    assert_eq!(measured(Hold::Stop, twice), (Some(ms(50)), Some(ms(50))));
+    assert_eq!(measured(Hold::Stop, twice), [Some(ms(50)); 2]);
 }
 
 #[test]
 fn a_provisional_answer_that_may_be_to_either_transmission_is_no_measurement_nor_is_what_follows() {
     let late = vec![reply(ms(150), b"soon"), reply(ms(160), b"done")];
-    assert_eq!(measured(Hold::Stop, late), (None, None));
+    assert_eq!(measured(Hold::Stop, late), [None; 2]);
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn counting(transmissions: u64) -> Transaction<impl ReplyMatcher> {
 }
 
 /// The round trip of a request that is answered like this, and what an estimator learnt from it.
-fn measured(hold: Hold, answers: Vec<Answer>) -> (Option<std::time::Duration>, Option<std::time::Duration>) {
+fn measured(hold: Hold, answers: Vec<Answer>) -> [Option<Duration>; 2] {
     let mut answers = Some(answers);
     let world = Scripted::new(move |_| answers.take().unwrap_or_default());
     let matcher = matching(move |_, datagram| match datagram {
@@ -124,7 +126,7 @@ fn measured(hold: Hold, answers: Vec<Answer>) -> (Option<std::time::Duration>, O
     let mut requester = ReliableRequester::builder(matcher).policy(policy).estimator(estimator).over(world).unwrap();
     let round_trip = requester.request(b"id 1").unwrap().round_trip();
     let now = at_ms(20_000);
-    (round_trip, requester.estimator().unwrap().srtt(now))
+    [round_trip, requester.estimator().unwrap().srtt(now)]
 }
 
 /// Sent once, and the next is due at 100 ms.

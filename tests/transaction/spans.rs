@@ -5,13 +5,13 @@
 use std::cell::RefCell;
 use std::fmt::{Debug, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, ThreadId};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::with_default;
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Dispatch, Level, Metadata, Subscriber};
 use udp_retry::requester::Builder;
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, Seed, transaction_id};
 
@@ -136,6 +136,7 @@ fn being_watched_changes_no_schedule() {
 #[test]
 fn spans_of_two_threads_do_not_mix() {
     within(MINUTE, || {
+        share_the_process();
         let recorder = Arc::new(Recorder::new(Level::TRACE));
         let threads = [3, 5].map(|takes| {
             let recorder = recorder.clone();
@@ -168,10 +169,18 @@ fn spans_of_two_threads_do_not_mix() {
 
 /// What a subscriber of this level is told of it.
 fn told(level: Level, work: impl FnOnce()) -> Vec<String> {
+    share_the_process();
     let recorder = Arc::new(Recorder::new(level));
     with_default(recorder.clone(), work);
     let lines = std::mem::take(&mut *recorder.lines.lock().unwrap());
     lines.into_iter().map(|(_, line)| line).collect()
+}
+
+/// As long as a process has one subscriber only, the first thread to meet an event decides for all whether that is
+/// wanted, and the other tests here want none.
+fn share_the_process() {
+    static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+    OTHERS.get_or_init(|| [(); 2].map(|()| Dispatch::new(Recorder::new(Level::TRACE))));
 }
 
 fn builder() -> Builder {
