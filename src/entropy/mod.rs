@@ -3,4 +3,4 @@
 mod seed;
 
 pub use seed::Seed;
-pub(crate) use seed::uniform;
+pub(crate) use seed::{Draws, uniform};

@@ -135,7 +135,7 @@ impl Builder {
         ReliableRequester {
             transaction,
             deadline: self.deadline,
-            seed: self.seed.unwrap_or_else(|| fresh_seed(transport.now())),
+            draws: self.seed.unwrap_or_else(|| fresh_seed(transport.now())).draws(),
             requests: 0,
             buffer: vec![0; self.buffer],
             transport,

@@ -15,7 +15,7 @@ use std::net::ToSocketAddrs;
 
 pub use self::builder::Builder;
 pub use self::reply::Reply;
-use crate::entropy::Seed;
+use crate::entropy::{Draws, Seed};
 use crate::net::{CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
 use crate::time::Timestamp;
@@ -61,7 +61,7 @@ pub struct ReliableRequester<T = ConnectedUdp> {
     transaction: Transaction<Box<dyn ReplyMatcher + Send>>,
     deadline: Option<Duration>,
     /// Each request draws from a seed of its own, by its number.
-    seed: Seed,
+    draws: Draws,
     requests: u64,
     buffer: Vec<u8>,
 }
@@ -142,7 +142,7 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
     }
 
     fn begin(&mut self) -> (Timestamp, Seed) {
-        let seed = Seed::new(self.seed.draw(self.requests));
+        let seed = Seed::new(self.draws.draw(self.requests));
         self.requests = self.requests.wrapping_add(1);
         (self.transport.now(), seed)
     }
@@ -197,7 +197,6 @@ impl<T: fmt::Debug> fmt::Debug for ReliableRequester<T> {
         f.debug_struct("ReliableRequester")
             .field("transport", &self.transport)
             .field("deadline", &self.deadline)
-            .field("seed", &self.seed)
             .field("requests", &self.requests)
             .finish_non_exhaustive()
     }
