@@ -64,7 +64,11 @@ pub(super) enum Bytes {
 impl ActiveRequest {
     pub(super) fn idle() -> Self {
         let timer = RetryTimer::start(&RetryPolicy::LAN, Timestamp::ZERO, Seed::default());
-        Self { stage: Stage::Idle, ..Self::new(timer, PolicyIndex::default(), 0, Timestamp::ZERO, Bytes::Given) }
+        let mut idle = Self::new(timer, PolicyIndex::default(), 0, Timestamp::ZERO, Bytes::Given);
+        idle.stage = Stage::Idle;
+        // No fact counts and nothing is asked for, as after an end.
+        idle.conclusion.give(None, Execution::NotSent);
+        idle
     }
 
     /// A request that begins at `now` and ends by `deadline`.
@@ -125,20 +129,14 @@ impl ActiveRequest {
         now: Timestamp,
         record: &mut impl Record,
     ) -> Next {
-        if self.stage == Stage::Idle {
-            return Next::Idle;
-        }
         loop {
-            if self.conclusion.is_given() {
-                return self.conclusion.failure().map_or(Next::Done, Next::Failed);
-            }
-            if let Some(failure) = self.conclusion.failure() {
-                return self.give(destination, path, now, Some(failure), record);
+            if self.conclusion.is_settled() {
+                return self.settled(destination, path, now, record);
             }
             match self.timer.poll(now) {
-                Action::Done => return self.give(destination, path, now, None, record),
+                Action::Done => return self.reply(path),
                 Action::GiveUp(GiveUp::Cancelled) => {
-                    return self.give(destination, path, now, Some(Failure::Cancelled), record);
+                    return self.fail(destination, path, now, Failure::Cancelled, record);
                 }
                 // An error hides what is queued behind it: look there first, at once.
                 _ if self.conclusion.is_pending() => return Next::WaitUntil(now),
@@ -149,7 +147,7 @@ impl ActiveRequest {
                 }
                 Action::GiveUp(reason) => {
                     let failure = self.conclusion.gave_up(reason, self.timer.transmissions());
-                    return self.give(destination, path, now, Some(failure), record);
+                    return self.fail(destination, path, now, failure, record);
                 }
                 Action::Transmit => match self.due(destination, path) {
                     Some(act) => return act,
@@ -159,15 +157,36 @@ impl ActiveRequest {
         }
     }
 
+    /// The peer had the request.
+    #[inline]
+    fn reply(&mut self, path: &mut PathState) -> Next {
+        self.close(path, None, Execution::Unknown, false);
+        Next::Done
+    }
+
+    /// The end that holds whatever the schedule says.
+    #[cold]
+    fn settled<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        record: &mut impl Record,
+    ) -> Next {
+        match self.conclusion.failure() {
+            _ if self.stage == Stage::Idle => Next::Idle,
+            Some(failure) if !self.conclusion.is_given() => self.fail(destination, path, now, failure, record),
+            given => given.map_or(Next::Done, Next::Failed),
+        }
+    }
+
     /// What the slot that is due needs next, in the order grant, build, renew, transmit: only what was built has an
     /// identity, which says whether it needs a fresh port. `None` if the budget is empty.
     #[inline]
     fn due<M>(&mut self, destination: &Destination<M>, path: &PathState) -> Option<Next> {
-        if !self.grant.is_held() {
-            self.grant = match self.timer.transmissions() {
-                0 => Grant::free(),
-                _ => Grant::of(&destination.budget)?,
-            };
+        // The first transmission costs nothing.
+        if self.timer.transmissions() > 0 && !self.grant.is_held() {
+            self.grant = Grant::of(&destination.budget)?;
         }
         if self.stage == Stage::Unbuilt {
             return Some(Next::Build(PathIndex::FIRST, self.timer.transmissions().saturating_add(1)));
@@ -188,7 +207,7 @@ impl ActiveRequest {
     /// Whether a reply that arrived at `at` would still count.
     #[inline]
     pub(super) fn accepts(&self, at: Timestamp) -> bool {
-        self.stage != Stage::Idle && !self.conclusion.is_settled() && self.timer.accepts(at)
+        !self.conclusion.is_settled() && self.timer.accepts(at)
     }
 
     /// Whether a datagram that arrived at `at` may have waited in the queue for a driver that was late: its time of
@@ -201,7 +220,7 @@ impl ActiveRequest {
     /// Whether facts still count: not before a request was started, nor once its end was handed out.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        self.stage != Stage::Idle && !self.conclusion.is_given()
+        !self.conclusion.is_given()
     }
 
     #[inline]
@@ -228,6 +247,7 @@ impl ActiveRequest {
         self.conclusion.is_answered()
     }
 
+    #[inline]
     pub(super) fn execution(&self, path: &PathState) -> Execution {
         self.conclusion.execution(self.timer.transmissions(), path.open())
     }
@@ -365,31 +385,50 @@ impl ActiveRequest {
         self.pass_slot(destination, path, now, NotTransmitted::OverBudget);
     }
 
-    /// The reply arrived at `at`: whole, or cut by the caller's buffer.
+    /// The reply arrived at `at`.
     #[inline]
     pub(super) fn on_reply<M>(
         &mut self,
         destination: &Destination<M>,
         path: &mut PathState,
         at: Timestamp,
-        round_trip: Option<Duration>,
-        truncated: Option<Failure>,
+        round_trip: Option<Ns>,
         record: &mut impl Record,
+    ) {
+        self.on_answered(destination, path, at, round_trip);
+        self.timer.on_reply(at);
+        record.record(at, Event::Replied { path: PathIndex::FIRST });
+    }
+
+    /// The reply arrived at `at`, and the caller's buffer was too small for it.
+    #[cold]
+    pub(super) fn on_truncated<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        at: Timestamp,
+        round_trip: Option<Ns>,
+        truncated: Failure,
+    ) {
+        self.on_answered(destination, path, at, round_trip);
+        self.conclusion.decide(truncated);
+    }
+
+    #[inline]
+    fn on_answered<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        at: Timestamp,
+        round_trip: Option<Ns>,
     ) {
         destination.budget.deposit();
         // After a provisional answer the wait for the reply measures the server, not the path.
         if let Some(estimator) = path.estimator.as_mut().filter(|_| !self.conclusion.is_answered()) {
-            estimator.on_reply(at, round_trip);
+            estimator.on_reply(at, round_trip.map(Duration::from_nanos));
         }
         self.conclusion.on_datagram();
         self.conclusion.on_answered();
-        match truncated {
-            None => {
-                self.timer.on_reply(at);
-                record.record(at, Event::Replied { path: PathIndex::FIRST });
-            }
-            Some(failure) => self.conclusion.decide(failure),
-        }
     }
 
     /// A provisional answer arrived at `at`; it is the path's round trip (RFC 7252 §4.2: the acknowledgement ends the
@@ -401,11 +440,11 @@ impl ActiveRequest {
         path: &mut PathState,
         at: Timestamp,
         hold: Hold,
-        round_trip: Option<Duration>,
+        round_trip: Option<Ns>,
         record: &mut impl Record,
     ) {
         if let Some(estimator) = path.estimator.as_mut().filter(|_| !self.conclusion.is_answered()) {
-            estimator.on_reply(at, round_trip);
+            estimator.on_reply(at, round_trip.map(Duration::from_nanos));
         }
         self.conclusion.on_datagram();
         self.conclusion.on_answered();
@@ -469,7 +508,7 @@ impl ActiveRequest {
         self.end_wait(destination, path, now);
         let mut own = None;
         self.timer.on_not_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now, why);
-        self.grant = Grant::none();
+        self.grant.release();
         self.use_slot();
     }
 
@@ -496,47 +535,49 @@ impl ActiveRequest {
         }
     }
 
-    /// Hands out the end, and leaves to the path what it has to know of it.
-    #[inline]
-    fn give<M>(
+    #[cold]
+    fn fail<M>(
         &mut self,
         destination: &Destination<M>,
         path: &mut PathState,
         now: Timestamp,
-        failure: Option<Failure>,
+        failure: Failure,
         record: &mut impl Record,
     ) -> Next {
-        if let Some(failure) = failure {
-            match failure {
-                Failure::TimedOut(GiveUp::Deadline) => {
-                    record.record(now, Event::Clipped { by: self.timer.clipped() });
-                }
-                Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(destination, path, now),
-                _ => {}
-            }
-            record.record(now, Event::Failed(failure));
+        match failure {
+            Failure::TimedOut(GiveUp::Deadline) => record.record(now, Event::Clipped { by: self.timer.clipped() }),
+            Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(destination, path, now),
+            _ => {}
         }
+        record.record(now, Event::Failed(failure));
         let unanswered = match failure {
-            Some(Failure::TimedOut(reason)) => reason != GiveUp::OverBudget,
-            Some(Failure::Cancelled) => true,
-            _ => false,
+            Failure::TimedOut(reason) => reason != GiveUp::OverBudget,
+            failure => failure == Failure::Cancelled,
         };
-        self.conclusion.give(failure, self.execution(path));
-        self.close(path, unanswered);
-        failure.map_or(Next::Done, Next::Failed)
+        self.close(path, Some(failure), self.execution(path), unanswered);
+        Next::Failed(failure)
     }
 
     /// A request that was dropped before its end was as good as cancelled.
+    #[inline]
     pub(super) fn abandon(&mut self, path: &mut PathState) {
         if self.is_open() {
-            self.close(path, true);
+            self.cut_off(path);
         }
     }
 
-    fn close(&mut self, path: &mut PathState, unanswered: bool) {
+    #[cold]
+    fn cut_off(&mut self, path: &mut PathState) {
+        self.close(path, Some(Failure::Cancelled), self.execution(path), true);
+    }
+
+    /// The end, and what the path has to know of it.
+    #[inline]
+    fn close(&mut self, path: &mut PathState, failure: Option<Failure>, execution: Execution, unanswered: bool) {
+        self.conclusion.give(failure, execution);
         let (transmissions, settled) = (self.timer.transmissions(), self.conclusion.settled());
         path.on_end(&Remains { transmissions, settled, unanswered });
-        self.grant = Grant::none();
+        self.grant.release();
     }
 }
 

@@ -112,6 +112,7 @@ impl Conclusion {
     }
 
     /// The end, as it is handed out.
+    #[inline]
     pub(super) fn give(&mut self, failure: Option<Failure>, execution: Execution) {
         self.failure = failure;
         self.execution = Some(execution);
@@ -187,6 +188,7 @@ impl Conclusion {
     }
 
     /// Whether the peer may have executed the request.
+    #[inline]
     pub(super) fn execution(&self, transmissions: u32, earlier: u32) -> Execution {
         match (self.execution, transmissions) {
             (Some(at_the_end), _) => at_the_end,

@@ -14,11 +14,6 @@ impl Grant {
         Self { held: false, token: RetryBudget::unlimited() }
     }
 
-    /// For a first transmission, which costs nothing.
-    pub(super) const fn free() -> Self {
-        Self { held: true, token: RetryBudget::unlimited() }
-    }
-
     /// For a retransmission, if the budget has a token left.
     pub(super) fn of(budget: &RetryBudget) -> Option<Self> {
         budget.try_withdraw().then(|| Self { held: true, token: budget.clone() })
@@ -29,9 +24,20 @@ impl Grant {
     }
 
     /// The transmission has left.
+    #[inline]
     pub(super) fn spend(&mut self) {
-        self.held = false;
-        self.token = RetryBudget::unlimited();
+        if self.held {
+            self.held = false;
+            *self = Self::none();
+        }
+    }
+
+    /// It is not needed: the token goes back.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        if self.held {
+            *self = Self::none();
+        }
     }
 }
 
@@ -43,6 +49,7 @@ impl Clone for Grant {
 }
 
 impl Drop for Grant {
+    #[inline]
     fn drop(&mut self) {
         if self.held {
             self.token.refund();
