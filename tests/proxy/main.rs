@@ -12,3 +12,4 @@ mod links;
 mod sessions;
 mod survival;
 mod tools;
+mod waits;

@@ -13,3 +13,4 @@ mod netns;
 mod socket_options;
 mod system_calls;
 mod system_errors;
+mod waits;
