@@ -17,7 +17,7 @@ use udp_retry::requester::Builder;
 use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
-use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
 #[test]
@@ -190,9 +190,9 @@ fn a_lossy_sink_that_delays_allocates_nothing_once_its_lines_have_been_full() {
     let (datagram, mut buffer) = ([0x5a; 1250], [0; 1500]);
     let mut carry = |datagrams: u32, apart: Duration| {
         for _ in 0..datagrams {
-            sink.send(0, &datagram).unwrap();
-            let until = sink.now().after(apart);
-            while sink.recv_until(&mut buffer, until).unwrap().is_some() {}
+            sink.send(PathIndex::FIRST, &datagram).unwrap();
+            let (now, until) = (sink.now(), sink.now().after(apart));
+            while matches!(sink.recv(&mut buffer, now, until), Incoming::Datagram(_)) {}
         }
         let stats = sink.stats(Direction::ToClient);
         assert!(stats.in_flight > 0 && stats.passed > 0 && stats.fates.corrupted > 0 && stats.fates.truncated > 0);
@@ -222,29 +222,33 @@ struct Mirror {
 }
 
 impl Transport for Mirror {
-    type Peer = usize;
+    type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
         self.now
     }
 
-    fn send(&mut self, _: usize, _: &[u8]) -> Result<(), PathError> {
+    fn send(&mut self, _: PathIndex, _: &[u8]) -> Result<(), PathError> {
         self.queued += 1;
         Ok(())
     }
 
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
+    fn recv(&mut self, buffer: &mut [u8], _: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
         if self.queued > 0 {
             self.queued -= 1;
             buffer[..1250].fill(0xa5);
-            return Ok(Some(Received { from: 0, len: 1250, actual: 1250, at: self.now }));
+            return Incoming::Datagram(Received::new(PathIndex::FIRST, 1250, 1250, self.now));
         }
         self.now = self.now.max(until);
-        Ok(None)
+        Incoming::TimeUp(self.now)
     }
 
-    fn renew(&mut self) -> Result<(), PathError> {
-        Ok(())
+    fn renew(&mut self, _: PathIndex) -> Result<Renewed, PathError> {
+        Ok(Renewed::FreshPort)
+    }
+
+    fn entropy(&mut self, _: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        Err(NoEntropy::new())
     }
 }
 
@@ -281,12 +285,14 @@ fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     transaction.start(&id.to_be_bytes(), now, Seed::new(7));
     loop {
         match transaction.next(now) {
-            Next::Transmit => transaction.on_transmitted(now),
+            Next::Renew(path) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
+            Next::Transmit(_) => transaction.on_transmitted(now),
             Next::WaitUntil(until) => {
                 transaction.on_datagram(now, b"a stray", 7);
                 now = until;
+                transaction.on_time_up(now);
             }
-            Next::Done => unreachable!("nothing answers"),
+            Next::Idle | Next::Build(..) | Next::Done => unreachable!("its bytes are given, and nothing answers"),
             Next::Failed(_) => return,
         }
     }
@@ -295,7 +301,10 @@ fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
 fn answered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     let (now, message) = (Timestamp::ZERO, id.to_be_bytes());
     transaction.start(&message, now, Seed::new(7));
-    assert_eq!(transaction.next(now), Next::Transmit);
+    if let Next::Renew(path) = transaction.next(now) {
+        transaction.on_renewed(now, path, Ok(Renewed::FreshPort));
+    }
+    assert_eq!(transaction.next(now), Next::Transmit(PathIndex::FIRST));
     transaction.on_transmitted(now);
     transaction.on_datagram(now, &message, message.len());
     assert_eq!(transaction.next(now), Next::Done);

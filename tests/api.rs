@@ -17,7 +17,7 @@ use udp_retry::transaction::{
     Action, AnyReply, Event, Execution, Failure, GiveUp, Identity, Match, Next, NotTransmitted, ReplyMatcher,
     RetryTimer, Timeline, Transaction, TransactionId,
 };
-use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
 use udp_retry::{
     ConnectedUdp, Impairments, LossySink, Probability, ReliableRequester, Reply, RequestError, RetryPolicy, Seed,
     any_reply, transaction_id,
@@ -55,7 +55,11 @@ fn policies_and_decisions_are_values() {
     value::<Timeline>();
     value::<AnyReply>();
     value::<PathError>();
-    value::<Received<usize>>();
+    value::<Received<PathIndex>>();
+    value::<Incoming<PathIndex>>();
+    value::<PathIndex>();
+    value::<Renewed>();
+    value::<NoEntropy>();
     value::<Probability>();
     value::<NotAProbability>();
     value::<Seed>();
@@ -84,6 +88,8 @@ fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
 fn every_error_can_be_boxed_shared_and_asked() {
     an_error::<RequestError>();
     an_error::<PathError>();
+    an_error::<Failure>();
+    an_error::<NoEntropy>();
     an_error::<PolicyError>();
     an_error::<NotAProbability>();
 }
@@ -95,7 +101,7 @@ fn what_is_stored_by_the_million_or_returned_each_time_is_small() {
     assert!(size_of::<PathError>() <= 8, "{}", size_of::<PathError>());
     assert_eq!(size_of::<RequestError>(), size_of::<usize>());
     assert_eq!(size_of::<Option<RequestError>>(), size_of::<usize>());
-    assert!(size_of::<Next>() <= 40, "{}", size_of::<Next>());
+    assert!(size_of::<Next>() <= 16, "{}", size_of::<Next>());
     assert_eq!((size_of::<Seed>(), size_of::<Timestamp>(), size_of::<Probability>()), (8, 8, 8));
 }
 
@@ -108,7 +114,12 @@ fn matchers_can_be_chosen_at_run_time() {
         assert_eq!(matcher.judge(b"a", b"a"), Match::Reply);
         let mut transaction = Transaction::new(RetryPolicy::LAN, matcher);
         transaction.start(b"a", Timestamp::ZERO, Seed::new(0));
-        assert_eq!(transaction.next(Timestamp::ZERO), Next::Transmit);
+        let now = Timestamp::ZERO;
+        if transaction.identity() == Identity::Port {
+            assert_eq!(transaction.next(now), Next::Renew(PathIndex::FIRST));
+            transaction.on_renewed(now, PathIndex::FIRST, Ok(Renewed::FreshPort));
+        }
+        assert_eq!(transaction.next(now), Next::Transmit(PathIndex::FIRST));
     }
 }
 
@@ -161,6 +172,9 @@ fn whatever_a_log_may_want_prints_itself() {
     display::<Event>();
     display::<RequestError>();
     display::<PathError>();
+    display::<PathIndex>();
+    display::<Failure>();
+    display::<NoEntropy>();
     display::<Deviation>();
     display::<Probability>();
     display::<Seed>();
@@ -174,23 +188,27 @@ struct Refusing {
 }
 
 impl Transport for Refusing {
-    type Peer = usize;
+    type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
         self.now
     }
 
-    fn send(&mut self, _: usize, _: &[u8]) -> Result<(), PathError> {
+    fn send(&mut self, _: PathIndex, _: &[u8]) -> Result<(), PathError> {
         self.asked += 1;
         Err(PathError::Denied)
     }
 
-    fn recv_until(&mut self, _: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
+    fn recv(&mut self, _: &mut [u8], _: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
         self.now = self.now.max(until);
-        Ok(None)
+        Incoming::TimeUp(self.now)
     }
 
-    fn renew(&mut self) -> Result<(), PathError> {
-        Ok(())
+    fn renew(&mut self, _: PathIndex) -> Result<Renewed, PathError> {
+        Ok(Renewed::FreshPort)
+    }
+
+    fn entropy(&mut self, _: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        Err(NoEntropy::new())
     }
 }

@@ -131,7 +131,10 @@ impl ActiveRequest {
     ) -> Next {
         loop {
             if self.conclusion.is_settled() {
-                return self.settled(destination, path, now, record);
+                return match self.conclusion.is_replied() {
+                    true => self.reply(path),
+                    false => self.settled(destination, path, now, record),
+                };
             }
             match self.timer.poll(now) {
                 Action::Done => return self.reply(path),
@@ -141,7 +144,11 @@ impl ActiveRequest {
                 // An error hides what is queued behind it: look there first, at once.
                 _ if self.conclusion.is_pending() => return Next::WaitUntil(now),
                 Action::WaitUntil(until) => return Next::WaitUntil(until),
-                // No wait ends unlooked: a clock past its end does not say that the queue is empty.
+                // No wait ends unlooked: a clock past its end does not say that the queue is empty. A build may begin
+                // before the deadline and end after it, with the slot looked at and the end not.
+                Action::GiveUp(GiveUp::Deadline) if self.looked < self.timer.deadline() => {
+                    return Next::WaitUntil(self.timer.deadline());
+                }
                 Action::Transmit | Action::GiveUp(_) if self.looked < self.timer.wait_end() => {
                     return Next::WaitUntil(self.timer.wait_end());
                 }
@@ -164,7 +171,7 @@ impl ActiveRequest {
         Next::Done
     }
 
-    /// The end that holds whatever the schedule says.
+    /// The failure that holds whatever the schedule says, or the end that was handed out.
     #[cold]
     fn settled<M>(
         &mut self,
@@ -397,6 +404,7 @@ impl ActiveRequest {
     ) {
         self.on_answered(destination, path, at, round_trip);
         self.timer.on_reply(at);
+        self.conclusion.on_replied();
         record.record(at, Event::Replied { path: PathIndex::FIRST });
     }
 
@@ -485,6 +493,8 @@ impl ActiveRequest {
 
     pub(super) fn on_cancelled(&mut self) {
         self.timer.on_cancelled();
+        // A front that drops its handle to the request may never ask again.
+        self.grant = Grant::none();
     }
 
     /// A flood must not put off the next transmission, or the end, indefinitely.

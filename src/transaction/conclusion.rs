@@ -80,6 +80,12 @@ impl Conclusion {
         matches!(self.state, State::Certain | State::Given)
     }
 
+    /// The reply came, and was not handed out yet.
+    #[inline]
+    pub(super) fn is_replied(&self) -> bool {
+        self.state == State::Certain && self.failure.is_none()
+    }
+
     #[inline]
     pub(super) fn last_error(&self) -> Option<PathError> {
         self.last_error
@@ -117,6 +123,13 @@ impl Conclusion {
         self.failure = failure;
         self.execution = Some(execution);
         self.state = State::Given;
+    }
+
+    /// The reply came, whole: nothing that is reported later takes it back, nor what was likely before.
+    #[inline]
+    pub(super) fn on_replied(&mut self) {
+        self.failure = None;
+        self.state = State::Certain;
     }
 
     /// The peer had the request: a reply came, or a provisional answer.

@@ -7,8 +7,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests {
     newest: Kept,
-    /// Those of this transaction before it, one place used after the other: more than none only where the bytes are
-    /// built anew for each transmission.
+    /// Those of this transaction before it, 16 at most, one place used after the other: more than none only where the
+    /// bytes are built anew for each transmission.
     earlier: Vec<Kept>,
     /// How many of `earlier` belong to this transaction.
     len: usize,
@@ -47,7 +47,8 @@ impl Requests {
         self.past.iter().map(Vec::as_slice).filter(|past| !past.is_empty())
     }
 
-    /// An empty buffer for a request; the oldest one goes if there are 16 already, one never sent goes at once.
+    /// An empty buffer for a request; one never sent goes at once. The oldest of 16 stays until this one has left, so that
+    /// the same bytes are known again.
     #[inline]
     pub(super) fn fresh(&mut self) -> &mut Vec<u8> {
         if self.newest.transmissions > 0 {
@@ -66,7 +67,7 @@ impl Requests {
             core::mem::swap(&mut self.newest, oldest);
         }
         self.len = self.len.max(self.next + 1);
-        self.next = (self.next + 1) % (KEPT - 1);
+        self.next = (self.next + 1) % KEPT;
         self.newest.transmissions = 0;
     }
 
@@ -74,8 +75,18 @@ impl Requests {
     pub(super) fn on_transmitted(&mut self, now: Timestamp) {
         self.newest.transmissions = self.newest.transmissions.saturating_add(1);
         self.newest.at = now;
+        if self.len == KEPT {
+            self.forget_oldest();
+        }
         if !self.roomy {
             self.make_room();
+        }
+    }
+
+    #[cold]
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.earlier.get_mut(self.next) {
+            oldest.transmissions = 0;
         }
     }
 
@@ -151,6 +162,8 @@ impl Requests {
                     verdict = provisional;
                     sent_at = (sent.transmissions == 1).then_some(sent.at);
                 }
+                // Of which of them, it does not say.
+                Match::Provisional(_) if verdict != Match::Reply => sent_at = None,
                 Match::Provisional(_) => {}
             }
         }

@@ -12,10 +12,11 @@ use udp_retry::policy::{Backoff, Deviation, Jitter, RttEstimator};
 use udp_retry::sim::{Outbox, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Event, Failure, GiveUp, Hold, Match, OnUnreachable};
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use crate::naive::{Pair, SERVER, at, connect, ms, path, requester, sent_to_server, world, worlds};
+use crate::waits::Waits;
 
 #[test]
 fn the_timeout_was_inflated_by_replies_to_resends() {
@@ -56,8 +57,8 @@ fn one_lost_packet_was_a_failure() {
             net.serve(SERVER, echo()).unwrap();
         };
         let mut once = connect(&world(lossy));
-        once.send(0, b"x").unwrap();
-        assert_eq!(once.recv_until(&mut [0; 10], at(60_000)), Ok(None), "sent once, and awaited for a minute");
+        once.send(PathIndex::FIRST, b"x").unwrap();
+        assert_eq!(once.wait(&mut [0; 10], at(60_000)), Ok(None), "sent once, and awaited for a minute");
         let (_, mut by_id, mut by_port) = worlds(lossy);
         for requester in [&mut by_id, &mut by_port] {
             let reply = requester.request(b"x").unwrap();
@@ -114,7 +115,7 @@ fn is_the_timeout_per_try_or_in_total() {
     let error = deadline.over(connect(&total)).request(b"x").unwrap_err();
     assert_eq!((error.transmissions(), error.elapsed()), (2, ms(250)));
     assert_eq!(error.failure(), Failure::TimedOut(GiveUp::Deadline));
-    assert_eq!(error.timeline().events().find(|(_, event)| matches!(event, Event::Clipped(_))).unwrap().0, ms(250));
+    assert_eq!(error.timeline().events().find(|(_, event)| matches!(event, Event::Clipped { .. })).unwrap().0, ms(250));
 }
 
 #[test]
@@ -145,9 +146,9 @@ fn a_client_that_was_told_to_go_away_sent_again_at_once() {
     let mut eager = connect(&closed());
     let mut tries = 0;
     while eager.now() < at(100) {
-        tries += u32::from(eager.send(0, b"x").is_ok());
+        tries += u32::from(eager.send(PathIndex::FIRST, b"x").is_ok());
         let until = eager.now().after(ms(100));
-        let _ = eager.recv_until(&mut [0; 10], until);
+        let _ = eager.wait(&mut [0; 10], until);
     }
     assert_eq!(tries, 50, "in 100 ms");
     let refused = |on_unreachable| {

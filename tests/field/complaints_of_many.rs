@@ -10,21 +10,22 @@ use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{Client, Outbox, Outcome, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{ReplyMatcher, Transaction};
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, Reply, RequestError, RetryPolicy, Seed, any_reply, transaction_id};
 
 use crate::naive::{SERVER, at, connect, ms, path, sent_to_server, world};
+use crate::waits::Waits;
 
 #[test]
 fn complaint_11_two_callers_on_one_session_discard_each_others_replies() {
     // Whoever of the two reads first finds the other's reply, and throws it away.
     let net = world(|net| net.serve(SERVER, echo()).unwrap());
     let mut session = connect(&net);
-    session.send(0, b"A").unwrap();
-    session.send(0, b"B").unwrap();
+    session.send(PathIndex::FIRST, b"A").unwrap();
+    session.send(PathIndex::FIRST, b"B").unwrap();
     let mut buffer = [0; 10];
     let mut found = |id: u8| {
-        let heard = session.recv_until(&mut buffer, at(1000)).unwrap();
+        let heard = session.wait(&mut buffer, at(1000)).unwrap();
         heard.map(|_| buffer[0] == id)
     };
     assert_eq!((found(b'B'), found(b'A'), found(b'A')), (Some(false), Some(false), None));
@@ -60,7 +61,10 @@ fn complaint_11_two_callers_on_one_session_discard_each_others_replies() {
     fn may_move<T: Send>() {}
     may_move::<ReliableRequester>();
     type Request = for<'r, 'b> fn(&'r mut ReliableRequester, &'b [u8]) -> Result<Reply<'r>, RequestError>;
-    let _: Request = ReliableRequester::request;
+    fn request<'r>(by: &'r mut ReliableRequester, bytes: &[u8]) -> Result<Reply<'r>, RequestError> {
+        by.request(bytes)
+    }
+    let _: Request = request;
 }
 
 #[test]
@@ -143,12 +147,12 @@ fn complaint_15_a_server_answers_from_the_address_that_it_is_bound_to() {
         let mut server = UnconnectedUdp::bind(bound).unwrap();
         let second = SocketAddr::from(([127, 0, 0, 2], server.local_addr().port()));
         let mut client = ConnectedUdp::connect(second).unwrap();
-        client.send(0, b"hello").unwrap();
+        client.send(PathIndex::FIRST, b"hello").unwrap();
         let mut buffer = [0; 10];
-        let heard = server.recv_until(&mut buffer, server.now().after(ms(5_000))).unwrap().unwrap();
+        let heard = server.wait(&mut buffer, server.now().after(ms(5_000))).unwrap().unwrap();
         server.send(heard.from, b"hi").unwrap();
         // Loopback delivers before `send` returns.
-        let answer = client.recv_until(&mut buffer, client.now()).unwrap();
+        let answer = client.wait(&mut buffer, client.now()).unwrap();
         (answer.map(|answer| answer.len), heard.from.local.ip().to_string())
     };
     assert_eq!(asked("127.0.0.2:0"), (Some(2), "127.0.0.2".into()));

@@ -6,3 +6,4 @@ mod complaints_of_many;
 mod naive;
 mod naive_client;
 mod naive_sockets;
+mod waits;

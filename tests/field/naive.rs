@@ -7,8 +7,10 @@ use std::time::Duration;
 use udp_retry::fault::Profile;
 use udp_retry::sim::{Happened, HostId, SimNet, SimTransport};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
+
+use crate::waits::Waits;
 
 /// The book's client: whatever comes is the reply, and any error is the end.
 pub(crate) struct Naive {
@@ -24,9 +26,9 @@ impl Naive {
     pub(crate) fn request(&mut self, request: &[u8]) -> Result<Vec<u8>, &'static str> {
         let mut delay = Duration::from_millis(100);
         loop {
-            self.transport.send(0, request).map_err(|_| "crashed")?;
+            self.transport.send(PathIndex::FIRST, request).map_err(|_| "crashed")?;
             let until = self.transport.now().after(delay);
-            match self.transport.recv_until(&mut self.buffer, until).map_err(|_| "crashed")? {
+            match self.transport.wait(&mut self.buffer, until).map_err(|_| "crashed")? {
                 Some(heard) => return Ok(self.buffer[..heard.len].to_vec()),
                 None => delay *= 2,
             }

@@ -17,6 +17,8 @@ use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
+use crate::waits::Waits;
+
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
@@ -68,7 +70,7 @@ fn bug_12_a_signal_ends_the_wait() {
     let mut ours = ConnectedUdp::connect(address).unwrap();
     let signals = signals_to_this_thread([50 * MS, 250 * MS]);
     let until = ours.now().after(300 * MS);
-    assert_eq!(ours.recv_until(&mut [0; 16], until), Ok(None));
+    assert_eq!(ours.wait(&mut [0; 16], until), Ok(None));
     assert!(ours.now() >= until, "shortened to {:?}", ours.now());
     signals.join().unwrap();
 
@@ -92,7 +94,7 @@ fn bug_13_the_edges_of_timers() {
     // Nothing is left of the wait.
     assert_eq!(naive.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     for past in [ours.now(), Timestamp::ZERO] {
-        assert_eq!(ours.recv_until(&mut buffer, past), Ok(None));
+        assert_eq!(ours.wait(&mut buffer, past), Ok(None));
     }
 
     // Nothing came: an error of one kind or the other, by the system.
@@ -101,13 +103,13 @@ fn bug_13_the_edges_of_timers() {
     assert!(matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{kind:?}");
     for nanos in [1, 999, 1_000, 1_001, 999_999, 1_000_001, 25_000_001, 60_000_001] {
         let until = ours.now().after(Duration::from_nanos(nanos));
-        assert_eq!(ours.recv_until(&mut buffer, until), Ok(None));
+        assert_eq!(ours.wait(&mut buffer, until), Ok(None));
         assert!(ours.now() >= until, "a wait of {nanos} ns ended early");
     }
 
     // A wait as long as can be asked for.
     server.send_to(b"hello", ours.local_addr()).unwrap();
-    assert_eq!(ours.recv_until(&mut buffer, Timestamp::MAX).unwrap().map(|heard| heard.len), Some(5));
+    assert_eq!(ours.wait(&mut buffer, Timestamp::MAX).unwrap().map(|heard| heard.len), Some(5));
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn bug_13_the_shortest_wait_takes_a_whole_tick() {
     let theirs = quickest(&mut || assert!(naive.recv_from(&mut [0; 16]).is_err()));
     let precise = quickest(&mut || {
         let until = ours.now().after(MS / 10);
-        assert_eq!(ours.recv_until(&mut [0; 16], until), Ok(None));
+        assert_eq!(ours.wait(&mut [0; 16], until), Ok(None));
     });
     assert!(precise * 2 < theirs, "0.1 ms takes {precise:?} with ours, {theirs:?} with a socket's own timeout");
 }

@@ -193,7 +193,7 @@ fn ask_all(ask: &Value) {
         let ended = monotonic();
         let timeline = *outcome.as_ref().map_or_else(|error| error.timeline(), |reply| reply.timeline());
         let events = || timeline.events();
-        let sent = events().filter(|(_, event)| matches!(event, Event::Transmitted(_)));
+        let sent = events().filter(|(_, event)| matches!(event, Event::Transmitted { .. }));
         let sent: Vec<u64> = sent.map(|(at, _)| at.as_nanos() as u64).collect();
         let strays = outcome.as_ref().map_or_else(|error| error.strays(), |reply| reply.strays());
         let report = json!({
@@ -202,7 +202,7 @@ fn ask_all(ask: &Value) {
             "sent": sent,
             "failure": outcome.as_ref().err().map(|error| error.failure().to_string()),
             "payload": outcome.as_ref().ok().map(|reply| reply.payload()),
-            "path_error": events().any(|(_, event)| matches!(event, Event::PathError(_) | Event::NotTransmitted(_))),
+            "path_error": events().any(|(_, event)| matches!(event, Event::PathError { .. } | Event::NotTransmitted { .. })),
             "strays": strays.total(),
             "bare": compared.map_or(0, |wait| wait.join().unwrap().as_nanos() as u64),
             "resident_before": resident_before,

@@ -44,17 +44,19 @@ fn a_flood_of_junk_moves_no_deadline_and_hides_no_reply() {
     let ask = json!({ "policy": "lan", "deadline": 1000, "requests": 5, "compare": true });
     let mut asker = Asker::start(this_test!(), &server, ask);
     let (over, flooded, mut last_request) = (AtomicBool::new(false), AtomicUsize::new(0), 0);
-    let (started, over, flooded) = (Instant::now(), &over, &flooded);
+    // After a request that was not answered the next one leaves from another port.
+    let port = Mutex::new(server.local_addr().unwrap());
+    let (started, over, flooded, port) = (Instant::now(), &over, &flooded, &port);
     let arrivals = thread::scope(|scope| {
         let server = &server;
         let arrivals = asker.serve(server, |number, request, from| {
+            *port.lock().unwrap() = from;
             if number == 0 {
                 scope.spawn(move || {
                     while !over.load(Ordering::Relaxed) && started.elapsed() < 20_000 * MS {
-                        flooded.fetch_add(
-                            server.send_to(b"junk, and again junk", from).map_or(0, |_| 1),
-                            Ordering::Relaxed,
-                        );
+                        let from = *port.lock().unwrap();
+                        let sent = server.send_to(b"junk, and again junk", from).map_or(0, |_| 1);
+                        flooded.fetch_add(sent, Ordering::Relaxed);
                     }
                 });
             }
@@ -117,7 +119,7 @@ fn a_reply_that_finds_the_receive_buffer_full_is_made_up_for_by_the_next_one() {
     let seen = Arc::clone(&transmissions);
     // In the requester's own thread, so that it cannot read meanwhile.
     let misbehave = move |_, event| {
-        let Event::Transmitted(number) = event else { return };
+        let Event::Transmitted { number, .. } = event else { return };
         let mut request = [0; 64];
         let (len, from) = server.recv_from(&mut request).unwrap();
         if number == 1 {

@@ -8,8 +8,8 @@ use std::thread;
 use proptest::prelude::*;
 use udp_retry::policy::PolicyError;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Event, Failure, GiveUp, Next, Transaction};
-use udp_retry::transport::PathError;
+use udp_retry::transaction::{Event, Failure, GiveUp, Next, ReplyMatcher, Transaction};
+use udp_retry::transport::{PathError, PathIndex, Renewed};
 use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
 
 #[test]
@@ -135,6 +135,7 @@ fn a_withheld_transmission_passes_its_slot_and_the_listening_goes_on() {
     assert_eq!(sent_at(&mut transaction, 3100), [0, 100], "one retransmission is paid for");
     assert_eq!(transaction.withheld(), 3);
     assert_eq!(transaction.next(at(3099)), Next::WaitUntil(at(3100)), "to the end of the full schedule");
+    transaction.on_time_up(at(3100));
     assert_eq!(transaction.next(at(3100)), Next::Failed(Failure::TimedOut(GiveUp::OverBudget)));
     let withheld = transaction.timeline().events().filter(|(_, event)| *event == Event::Withheld);
     assert_eq!(withheld.map(|(at, _)| at.as_millis()).collect::<Vec<_>>(), [300, 700, 1500]);
@@ -161,13 +162,17 @@ fn asking_twice_pays_once_and_a_send_that_failed_is_refunded() {
     transaction.next(at(0));
     transaction.on_transmitted(at(0));
     assert_eq!(shared.balance(), 10, "the first transmission is free");
+    transaction.on_time_up(at(100));
     for _ in 0..5 {
-        assert_eq!(transaction.next(at(100)), Next::Transmit);
+        assert_eq!(transaction.next(at(100)), TRANSMIT);
     }
     assert_eq!(shared.balance(), 9);
     transaction.on_not_transmitted(at(100), PathError::NoBuffers);
+    assert_eq!((transaction.next(at(100)), shared.balance()), (TRANSMIT, 9), "the same slot, and the same token");
+    transaction.on_not_transmitted(at(100), PathError::NoBuffers);
     assert_eq!(shared.balance(), 10);
-    assert_eq!(transaction.next(at(300)), Next::Transmit);
+    transaction.on_time_up(at(300));
+    assert_eq!(transaction.next(at(300)), TRANSMIT);
     assert_eq!(shared.balance(), 9);
     transaction.on_cancelled();
     assert_eq!(shared.balance(), 10);
@@ -225,17 +230,21 @@ fn drain(budget: &RetryBudget) -> u64 {
 }
 
 /// Transmits whenever asked until `end`, unanswered; when that was, in milliseconds.
-fn sent_at<M: udp_retry::transaction::ReplyMatcher>(transaction: &mut Transaction<M>, end: u64) -> Vec<u64> {
+fn sent_at<M: ReplyMatcher>(transaction: &mut Transaction<M>, end: u64) -> Vec<u64> {
     let mut sent = Vec::new();
     let mut now = at(0);
     while now < at(end) {
         match transaction.next(now) {
-            Next::Transmit => {
+            Next::Transmit(_) => {
                 transaction.on_transmitted(now);
-                sent.push(now.as_nanos() / 1_000_000);
+                sent.push(now.since(at(0)).as_millis() as u64);
             }
-            Next::WaitUntil(until) => now = until.min(at(end)),
-            Next::Done | Next::Failed(_) => break,
+            Next::WaitUntil(until) => {
+                now = until.min(at(end));
+                transaction.on_time_up(now);
+            }
+            Next::Renew(path) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
+            Next::Idle | Next::Build(..) | Next::Done | Next::Failed(_) => break,
         }
     }
     sent
@@ -243,7 +252,7 @@ fn sent_at<M: udp_retry::transaction::ReplyMatcher>(transaction: &mut Transactio
 
 /// Drives a transaction to its end; `answer` says after how many milliseconds transmission n is answered. Returns how
 /// often it was sent.
-fn drive<M: udp_retry::transaction::ReplyMatcher>(
+fn drive<M: ReplyMatcher>(
     transaction: &mut Transaction<M>,
     start: u64,
     answer: impl Fn(usize) -> Option<u64>,
@@ -252,7 +261,7 @@ fn drive<M: udp_retry::transaction::ReplyMatcher>(
     let mut reply: Option<Timestamp> = None;
     loop {
         match transaction.next(now) {
-            Next::Transmit => {
+            Next::Transmit(_) => {
                 transaction.on_transmitted(now);
                 let due = answer(sent).map(|late| now.after(Duration::from_millis(late)));
                 reply = [reply, due].into_iter().flatten().min();
@@ -263,14 +272,21 @@ fn drive<M: udp_retry::transaction::ReplyMatcher>(
                     now = due;
                     transaction.on_datagram(now, b"0001", 4);
                 }
-                _ => now = until,
+                _ => {
+                    now = until;
+                    transaction.on_time_up(now);
+                }
             },
+            Next::Renew(path) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
+            Next::Idle | Next::Build(..) => unreachable!("it was started, with its bytes"),
             Next::Done | Next::Failed(_) => return sent,
         }
     }
 }
 
-/// A moment, in milliseconds.
+/// A moment, in milliseconds since an odd hour.
 fn at(moment: u64) -> Timestamp {
-    Timestamp::ZERO.after(Duration::from_millis(moment))
+    Timestamp::from_nanos(25_987_000_000_000).after(Duration::from_millis(moment))
 }
+
+const TRANSMIT: Next = Next::Transmit(PathIndex::FIRST);

@@ -14,10 +14,16 @@ use udp_retry::{RetryBudget, RetryPolicy, Seed};
 #[derive(Clone, Debug)]
 enum Step {
     /// Does what was asked for, if it is an act; else lets the time pass that was named, and this much more.
-    Obey { late: u64 },
+    Obey {
+        late: u64,
+    },
     Fact(Fact),
     Advance(u64),
-    Start { deadline: Option<u64>, own_policy: bool, rebuilt: bool },
+    Start {
+        deadline: Option<u64>,
+        own_policy: bool,
+        rebuilt: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -175,9 +181,10 @@ impl World {
         }
         let own = deadline.filter(|_| !rebuilt).map_or(Timestamp::MAX, |ns| now.after(Duration::from_nanos(ns)));
         // The policy's own end counts from the first slot; at the latest this is it.
-        let policys = self.policy.deadline().map_or(Timestamp::MAX, |deadline| {
-            now.after(self.policy.start_delay().1).after(deadline)
-        });
+        let policys = self
+            .policy
+            .deadline()
+            .map_or(Timestamp::MAX, |deadline| now.after(self.policy.start_delay().1).after(deadline));
         self.end = own.min(policys);
         (self.verdict, self.replied, self.started) = (None, false, true);
         (self.named, self.looked) = (now, now);
@@ -229,7 +236,12 @@ impl World {
         prop_assert!(self.now < self.end, "sent at {:?}, at or after the end {:?}", self.now, self.end);
         prop_assert!(self.verdict.is_none(), "sent after {:?}", self.verdict);
         let number = self.sent.len();
-        prop_assert!((number as u32) < self.policy.max_transmissions(), "transmission {} of {:?}", number + 1, self.policy);
+        prop_assert!(
+            (number as u32) < self.policy.max_transmissions(),
+            "transmission {} of {:?}",
+            number + 1,
+            self.policy
+        );
         if let Some(&last) = self.sent.last() {
             self.retransmissions += 1;
             if !self.settings.estimator {
@@ -289,9 +301,7 @@ impl World {
     fn transaction_end(&self) -> Timestamp {
         match self.end {
             Timestamp::MAX => Timestamp::MAX,
-            end => Timestamp::from_nanos(
-                end.as_nanos().saturating_sub(self.policy.start_delay().1.as_nanos() as u64),
-            ),
+            end => Timestamp::from_nanos(end.as_nanos().saturating_sub(self.policy.start_delay().1.as_nanos() as u64)),
         }
     }
 }
@@ -342,11 +352,7 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 fn facts() -> impl Strategy<Value = Fact> {
-    let renewed = prop_oneof![
-        Just(Ok(Renewed::FreshPort)),
-        Just(Ok(Renewed::SamePort)),
-        errors().prop_map(Err),
-    ];
+    let renewed = prop_oneof![Just(Ok(Renewed::FreshPort)), Just(Ok(Renewed::SamePort)), errors().prop_map(Err),];
     prop_oneof![
         2 => Just(Fact::Transmitted),
         3 => errors().prop_map(Fact::NotTransmitted),

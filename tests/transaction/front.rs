@@ -50,7 +50,8 @@ fn ten_thousand_requests_without_ids_meet_late_duplicates_and_no_wrong_reply() {
 /// Every request arrives twice, the second copy late, and every third reply takes its time.
 fn ask_10_000(matcher: impl ReplyMatcher) -> (u32, u64) {
     let net = SimNet::new(Seed::new(14));
-    let (client, server) = (net.host("10.0.0.1".parse().unwrap()).unwrap(), net.host("10.0.0.2".parse().unwrap()).unwrap());
+    let (client, server) =
+        (net.host("10.0.0.1".parse().unwrap()).unwrap(), net.host("10.0.0.2".parse().unwrap()).unwrap());
     let every_third = Script::new((1..40_000_u64).map(|nth| (3 * nth, Rule::Delay { by: ms(150) }))).unwrap();
     let impairments = |text: &str| text.parse::<Impairments>().unwrap();
     let profile = Profile {

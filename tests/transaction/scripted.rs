@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
 
 /// What the server is shown of a datagram.
 #[derive(Clone, Copy, Debug)]
@@ -52,25 +52,36 @@ pub(crate) struct Scripted {
     receive_faults: (u32, PathError),
     limit: usize,
     lateness: Duration,
+    nap: Duration,
     /// The process is suspended from then until then.
     suspended: Option<(Timestamp, Timestamp)>,
     /// Every receive finds another stray, and takes so long.
     flood: Option<Duration>,
-    renewable: bool,
+    renewed: Result<Renewed, PathError>,
     /// A fresh port takes so long.
     renewal: Duration,
+    /// Every receive fails with this, and for good.
+    broken: Option<PathError>,
+    /// Somebody cancels then, unless that was reported.
+    cancel: Option<Timestamp>,
+    /// Keys that were handed out.
+    keys: u8,
+    /// Receives in a row that failed.
+    failures: u32,
     /// Everything that left, unless `forgetful`.
     pub(crate) sent: Vec<Sent>,
     pub(crate) forgetful: bool,
     pub(crate) left: u64,
-    /// Calls of `recv_until` since something left, to catch spinning.
+    /// Calls of `recv`.
+    pub(crate) receives: u64,
+    /// Those since something left, to catch spinning.
     calls: u32,
 }
 
 impl Scripted {
     pub(crate) fn new(server: impl FnMut(Heard<'_>) -> Vec<Answer> + 'static) -> Self {
         Self {
-            now: Timestamp::ZERO,
+            now: START,
             server: Box::new(server),
             port: 0,
             coming: BTreeMap::new(),
@@ -81,13 +92,19 @@ impl Scripted {
             receive_faults: (0, PathError::Unsupported),
             limit: 65_507,
             lateness: Duration::ZERO,
+            nap: Duration::ZERO,
             suspended: None,
             flood: None,
-            renewable: true,
+            renewed: Ok(Renewed::FreshPort),
             renewal: Duration::ZERO,
+            broken: None,
+            cancel: None,
+            keys: 0,
+            failures: 0,
             sent: Vec::new(),
             forgetful: false,
             left: 0,
+            receives: 0,
             calls: 0,
         }
     }
@@ -106,9 +123,14 @@ impl Scripted {
         Self { limit, ..self }
     }
 
-    /// Every wait in vain ends so much too late.
+    /// Every wait in vain ends so much too late, and finds what has come by then.
     pub(crate) fn with_lateness(self, lateness: Duration) -> Self {
         Self { lateness, ..self }
+    }
+
+    /// After every wait in vain the process is off its core for so long: what comes meanwhile meets its next call.
+    pub(crate) fn napping(self, nap: Duration) -> Self {
+        Self { nap, ..self }
     }
 
     /// Whoever waits past `from` wakes at `to`, with everything queued that came in the meantime.
@@ -122,7 +144,16 @@ impl Scripted {
     }
 
     pub(crate) fn not_renewable(self) -> Self {
-        Self { renewable: false, ..self }
+        Self { renewed: Err(PathError::Unsupported), ..self }
+    }
+
+    /// The port was the caller's choice.
+    pub(crate) fn with_a_chosen_port(self) -> Self {
+        Self { renewed: Ok(Renewed::SamePort), ..self }
+    }
+
+    pub(crate) fn cancelled_at(self, at: Timestamp) -> Self {
+        Self { cancel: Some(at), ..self }
     }
 
     pub(crate) fn with_renewal(self, renewal: Duration) -> Self {
@@ -135,6 +166,10 @@ impl Scripted {
 
     pub(crate) fn fail_receives(&mut self, times: u32, error: PathError) {
         self.receive_faults = (times, error);
+    }
+
+    pub(crate) fn break_receives(&mut self, error: PathError) {
+        self.broken = Some(error);
     }
 
     /// Something nobody asked for.
@@ -150,14 +185,34 @@ impl Scripted {
         self.port
     }
 
-    /// When everything left, in milliseconds.
+    /// When everything left, in milliseconds since the start.
     pub(crate) fn sent_ms(&self) -> Vec<f64> {
-        self.sent.iter().map(|sent| sent.at.as_nanos() as f64 / 1e6).collect()
+        self.sent.iter().map(|sent| sent.at.since(START).as_nanos() as f64 / 1e6).collect()
+    }
+
+    /// The port that each datagram left from.
+    pub(crate) fn ports(&self) -> Vec<u32> {
+        self.sent.iter().map(|sent| sent.port).collect()
     }
 
     fn schedule(&mut self, at: Timestamp, port: Option<u32>, back: Back) {
         self.coming.insert((at, self.scheduled), (port, back));
         self.scheduled += 1;
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(|at| at <= self.now)
+    }
+
+    /// A socket that reports nothing but errors is left alone until the end of the wait.
+    fn fail(&mut self, error: PathError, until: Timestamp) -> Incoming<PathIndex> {
+        if self.failures == MOST_FAILURES {
+            self.failures = 0;
+            self.now = self.now.max(until);
+            return Incoming::TimeUp(self.now);
+        }
+        self.failures += 1;
+        Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 }
     }
 
     /// Takes in what has arrived by now. A later error replaces an earlier one that nobody has read.
@@ -174,14 +229,17 @@ impl Scripted {
 }
 
 impl Transport for Scripted {
-    type Peer = usize;
+    type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
         self.now
     }
 
-    fn send(&mut self, to: usize, datagram: &[u8]) -> Result<(), PathError> {
-        assert_eq!(to, 0, "a client has one path");
+    fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
+        assert_eq!(to, PathIndex::FIRST, "a client has one path");
+        if self.is_cancelled() {
+            return Err(PathError::Cancelled);
+        }
         self.arrive();
         if let Some(error) = self.pending.take() {
             return Err(error);
@@ -191,7 +249,7 @@ impl Transport for Scripted {
             return Err(self.send_faults.1);
         }
         if datagram.len() > self.limit {
-            return Err(PathError::TooBig { limit: u16::try_from(self.limit).ok().map(Plpmtu::new) });
+            return Err(PathError::too_big(u16::try_from(self.limit).ok().map(Plpmtu::new)));
         }
         let (at, port, ordinal) = (self.now, self.port, self.left);
         for (delay, back) in (self.server)(Heard { payload: datagram, at, ordinal }) {
@@ -205,53 +263,69 @@ impl Transport for Scripted {
         Ok(())
     }
 
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
+    fn recv(&mut self, buffer: &mut [u8], _now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+        self.receives += 1;
         self.calls += 1;
         assert!(self.calls < 2_000_000, "the driver spins at {:?}, waiting until {until:?}", self.now);
+        if let Some(error) = self.broken {
+            return self.fail(error, until);
+        }
         if self.receive_faults.0 > 0 {
             self.receive_faults.0 -= 1;
-            return Err(self.receive_faults.1);
+            return Incoming::PathError { path: Some(PathIndex::FIRST), error: self.receive_faults.1, quoted: 0 };
         }
         if let Some(each) = self.flood {
             self.advance(each);
-            return Ok(Some(Received { from: 0, len: 0, actual: 0, at: self.now }));
+            return Incoming::Datagram(Received::new(PathIndex::FIRST, 0, 0, self.now));
         }
+        let mut last_look = false;
         loop {
+            if self.is_cancelled() {
+                self.cancel = None;
+                return Incoming::Cancelled;
+            }
             self.arrive();
             if let Some(error) = self.pending.take() {
-                return Err(error);
+                return Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 };
             }
             if let Some((at, payload)) = self.queue.pop_front() {
                 let len = payload.len().min(buffer.len());
                 buffer[..len].copy_from_slice(&payload[..len]);
-                return Ok(Some(Received { from: 0, len, actual: payload.len(), at }));
+                return Incoming::Datagram(Received::new(PathIndex::FIRST, len, payload.len(), at));
             }
-            if until <= self.now {
-                return Ok(None);
+            if last_look || until <= self.now {
+                let looked = self.now;
+                if last_look {
+                    self.advance(self.nap);
+                }
+                return Incoming::TimeUp(looked);
             }
-            let next = self.coming.first_key_value().map(|(&(at, _), _)| at).filter(|&at| at <= until);
-            let wake = next.unwrap_or(until.after(self.lateness));
+            let next = self.coming.first_key_value().map(|(&(at, _), _)| at);
+            let woken = next.into_iter().chain(self.cancel).min().filter(|&at| at <= until);
+            let wake = woken.unwrap_or(until.after(self.lateness));
+            last_look = woken.is_none();
             match self.suspended.filter(|&(from, _)| from < wake) {
-                Some((_, to)) => (self.now, self.suspended) = (to, None),
+                Some((_, to)) => (self.now, self.suspended, last_look) = (to, None, false),
                 None => self.now = wake,
-            }
-            if next.is_none() && self.now == wake {
-                // What has come by `until` was looked for; what came after it, while late, is still to be found.
-                return Ok(None);
             }
         }
     }
 
-    fn renew(&mut self) -> Result<(), PathError> {
-        if !self.renewable {
-            return Err(PathError::Unsupported);
-        }
+    fn renew(&mut self, path: PathIndex) -> Result<Renewed, PathError> {
+        assert_eq!(path, PathIndex::FIRST, "a client has one path");
+        let renewed = self.renewed?;
         self.advance(self.renewal);
-        // What has reached the old port by now arrived in vain; what is on its way will meet a closed port.
+        // What has come by now came in vain; on a fresh port what is on its way will meet a closed one.
         self.arrive();
-        self.port += 1;
+        self.port += u32::from(renewed == Renewed::FreshPort);
         self.queue.clear();
         self.pending = None;
+        Ok(renewed)
+    }
+
+    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        self.keys += 1;
+        key.fill(self.keys);
         Ok(())
     }
 }
@@ -274,6 +348,13 @@ pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// So long after the start.
 pub(crate) fn at_ms(millis: u64) -> Timestamp {
-    Timestamp::ZERO.after(ms(millis))
+    START.after(ms(millis))
 }
+
+/// An odd hour, 7:13:07, so that an age that is taken for a moment shows.
+pub(crate) const START: Timestamp = Timestamp::from_nanos(25_987_000_000_000);
+
+/// Of the receives of a socket, as `ConnectedUdp` bears them.
+const MOST_FAILURES: u32 = 16;

@@ -7,12 +7,12 @@ mod replies;
 mod schedule;
 mod unsent;
 
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ReliableRequester, RequestError, RetryPolicy, Seed, any_reply, transaction_id};
 
 use crate::scripted::{Answer, Heard, Scripted};
 
-fn by_id<T: Transport<Peer = usize>>(transport: T) -> ReliableRequester<T> {
+fn by_id<T: Transport<Peer = PathIndex>>(transport: T) -> ReliableRequester<T> {
     ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(Seed::new(0)).over(transport)
 }
 

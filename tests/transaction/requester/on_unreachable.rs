@@ -73,24 +73,30 @@ fn news_of_the_request_before_dooms_nobody() {
 #[test]
 fn a_refusal_that_may_be_of_an_earlier_request_is_no_proof_that_this_one_was_not_executed() {
     // What the first request leaves open, the second one's refusals are taken to be of.
-    let after = |first: fn(u64) -> bool, pause: Duration| {
+    let after = |port: fn(Scripted) -> Scripted, first: fn(u64) -> bool, pause: Duration| {
         let world = move |heard: Heard<'_>| match heard.payload[0] {
             b'1' if first(heard.ordinal) => vec![reply(ms(1), heard.payload)],
             b'1' => vec![],
             _ => vec![refused(ms(1))],
         };
         let mut requester =
-            ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(Scripted::new(world));
+            ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(port(Scripted::new(world)));
         let _ = requester.request(b"1");
         requester.transport_mut().advance(pause);
         requester.request(b"2").unwrap_err().execution()
     };
     type Answered = fn(u64) -> bool;
     let (never, at_once, third): (Answered, Answered, Answered) = (|_| false, |_| true, |n| n == 2);
-    assert_eq!(after(at_once, ms(0)), Execution::Refused, "nothing was left open");
-    assert_eq!(after(never, ms(0)), Execution::Unknown, "all five may still be refused");
-    assert_eq!(after(third, ms(0)), Execution::Unknown, "two of three may");
-    assert_eq!(after(never, ms(121_000)), Execution::Refused, "nothing lives that long");
+    let chosen = Scripted::with_a_chosen_port;
+    assert_eq!(after(chosen, at_once, ms(0)), Execution::Refused, "nothing was left open");
+    assert_eq!(after(chosen, never, ms(0)), Execution::Unknown, "all five may still be refused");
+    assert_eq!(after(chosen, third, ms(0)), Execution::Unknown, "two of three may");
+    assert_eq!(after(chosen, never, ms(118_000)), Execution::Unknown, "not 120 s since the last one was sent");
+    assert_eq!(after(chosen, never, ms(121_000)), Execution::Refused, "nothing lives that long");
+    // After a request that was not answered the next one leaves from a fresh port, which is nobody else's.
+    let fresh = |world| world;
+    assert_eq!(after(fresh, third, ms(0)), Execution::Unknown, "two of three may, as the third was answered");
+    assert_eq!(after(fresh, never, ms(0)), Execution::Refused);
 
     // One after the other refused leaves nothing open; and a fresh port is nobody else's.
     let mut requester = by_id(Scripted::new(|_| vec![refused(ms(1))]));

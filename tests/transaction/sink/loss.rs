@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use udp_retry::fault::DirectionStats;
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{PathError, PathIndex, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, Probability, Seed};
 
 use super::{always, echo, heard, probability, replies, requests, sent};
 use crate::scripted::{Back, Scripted, at_ms, ms, refused};
+use crate::waits::Waits;
 
 #[test]
 fn the_directions_of_a_sink_share_no_decision() {
@@ -30,10 +31,10 @@ fn what_one_direction_carries_never_changes_the_other() {
     for n in 0..1000 {
         sink.get_mut().inject(at_ms(0), Back::Datagram(vec![1]));
         for _ in 0..n % 4 {
-            let _ = sink.recv_until(&mut [0; 8], at_ms(0));
+            let _ = sink.wait(&mut [0; 8], at_ms(0));
         }
         let before = sink.get_ref().left;
-        sink.send(0, b"x").unwrap();
+        sink.send(PathIndex::FIRST, b"x").unwrap();
         sent.push(sink.get_ref().left == before);
     }
     assert_eq!(sent, alone);
@@ -43,8 +44,8 @@ fn what_one_direction_carries_never_changes_the_other() {
 fn what_is_dropped_on_the_way_out_looks_sent() {
     let mut sink = LossySink::at_client(echo(), requests(always()), Seed::new(1));
     for n in 1..=100 {
-        assert_eq!(sink.send(0, b"x"), Ok(()));
-        assert_eq!(sink.send_again(0, b"x"), Ok(None));
+        assert_eq!(sink.send(PathIndex::FIRST, b"x"), Ok(()));
+        assert_eq!(sink.offer(PathIndex::FIRST, b"x"), Ok(None));
         assert_eq!(
             (sent(&sink).fates.received, sent(&sink).fates.dropped.loss, sent(&sink).fates.delivered),
             (2 * n, 2 * n, 0)
@@ -58,9 +59,9 @@ fn what_is_dropped_on_the_way_out_looks_sent() {
 fn what_is_dropped_on_the_way_in_is_never_seen_and_the_wait_goes_on() {
     let mut sink = LossySink::at_client(echo(), replies(always()), Seed::new(1));
     for n in 1..=100 {
-        sink.send(0, b"x").unwrap();
+        sink.send(PathIndex::FIRST, b"x").unwrap();
         let until = sink.now().after(ms(10));
-        assert_eq!(sink.recv_until(&mut [0; 8], until), Ok(None));
+        assert_eq!(sink.wait(&mut [0; 8], until), Ok(None));
         assert_eq!(sink.now(), until, "the whole wait, as if nothing had come");
         assert_eq!((heard(&sink).fates.received, heard(&sink).fates.dropped.loss), (n, n));
     }
@@ -69,12 +70,12 @@ fn what_is_dropped_on_the_way_in_is_never_seen_and_the_wait_goes_on() {
 #[test]
 fn a_perfect_path_changes_nothing() {
     let mut sink = LossySink::new(echo(), Impairments::default(), Seed::new(1));
-    sink.send(0, b"ping").unwrap();
+    sink.send(PathIndex::FIRST, b"ping").unwrap();
     let mut buffer = [0; 3];
-    let received = sink.recv_until(&mut buffer, at_ms(10)).unwrap().unwrap();
-    assert_eq!((received.from, received.len, received.actual, received.at), (0, 3, 4, at_ms(1)));
+    let received = sink.wait(&mut buffer, at_ms(10)).unwrap().unwrap();
+    assert_eq!((received.from, received.len, received.actual, received.at), (PathIndex::FIRST, 3, 4, at_ms(1)));
     assert_eq!((&buffer, sink.now()), (b"pin", at_ms(1)));
-    assert_eq!(sink.recv_until(&mut buffer, at_ms(0)), Ok(None));
+    assert_eq!(sink.wait(&mut buffer, at_ms(0)), Ok(None));
     assert_eq!(sink.now(), at_ms(1), "a time past waits for nothing");
 }
 
@@ -85,7 +86,7 @@ fn two_sinks_deliver_the_product_of_their_rates() {
         let near = LossySink::new(echo(), Impairments::loss(probability(inner)), Seed::new(seed));
         let mut sink = LossySink::new(near, Impairments::loss(probability(outer)), Seed::new(seed).derive(1));
         for _ in 0..N {
-            sink.send(0, b"x").unwrap();
+            sink.send(PathIndex::FIRST, b"x").unwrap();
         }
         let (first, second) = (sent(&sink).fates, sent(sink.get_ref()).fates);
         assert_eq!((first.received, second.received), (N, first.delivered));
@@ -106,7 +107,7 @@ fn a_send_that_is_repeated_meets_one_fate() {
     let mut news = 0;
     for (n, lost) in (1..).zip(fates) {
         let before = sink.get_ref().left;
-        news += u64::from(sink.send_again(0, b"x").unwrap() == Some(PathError::Refused));
+        news += u64::from(sink.offer(PathIndex::FIRST, b"x").unwrap() == Some(PathError::Refused));
         assert_eq!(sent(&sink).fates.received, n);
         assert_eq!(sink.get_ref().left == before, lost);
     }
@@ -116,12 +117,12 @@ fn a_send_that_is_repeated_meets_one_fate() {
 #[test]
 fn errors_of_the_transport_inside_come_through_and_meet_no_fate() {
     let mut sink = LossySink::new(Scripted::new(|_| vec![refused(ms(1))]), Impairments::NONE, Seed::new(1));
-    sink.send(0, b"x").unwrap();
-    assert_eq!(sink.recv_until(&mut [0; 8], at_ms(10)), Err(PathError::Refused));
+    sink.send(PathIndex::FIRST, b"x").unwrap();
+    assert_eq!(sink.wait(&mut [0; 8], at_ms(10)), Err(PathError::Refused));
     assert_eq!(sink.now(), at_ms(1));
     assert_eq!(heard(&sink), DirectionStats::default());
     sink.get_mut().fail_sends(2, PathError::NoBuffers);
-    assert_eq!(sink.send_again(0, b"x"), Err(PathError::NoBuffers));
+    assert_eq!(sink.offer(PathIndex::FIRST, b"x"), Err(PathError::NoBuffers));
     assert_eq!(sent(&sink).fates.received, 2);
 }
 
@@ -131,7 +132,7 @@ fn a_flood_that_is_dropped_keeps_nobody_past_his_time() {
     let mut sink = LossySink::new(Scripted::silent().flooded(each), always(), Seed::new(1));
     for until in [at_ms(50), at_ms(50), at_ms(0), at_ms(70)] {
         let due = sink.now().max(until);
-        assert_eq!(sink.recv_until(&mut [0; 8], until), Ok(None));
+        assert_eq!(sink.wait(&mut [0; 8], until), Ok(None));
         assert!(sink.now() >= until && sink.now() <= due.after(100 * each), "{:?}, not {due:?}", sink.now());
     }
     assert_eq!(heard(&sink).fates.dropped.loss, heard(&sink).fates.received);
@@ -146,7 +147,7 @@ fn a_datagram_that_passes_is_found_behind_those_that_do_not_even_when_the_time_h
         sink.get_mut().inject(at_ms(5), Back::Datagram(vec![7]));
     }
     let mut found = 0;
-    while sink.recv_until(&mut [0; 8], at_ms(5)).unwrap().is_some() {
+    while sink.wait(&mut [0; 8], at_ms(5)).unwrap().is_some() {
         found += 1;
     }
     assert_eq!(found, fates.iter().filter(|&&lost| !lost).count());
@@ -156,12 +157,12 @@ fn a_datagram_that_passes_is_found_behind_those_that_do_not_even_when_the_time_h
 #[test]
 fn a_fresh_port_is_the_inner_transports_business() {
     let mut sink = LossySink::new(echo(), Impairments::NONE, Seed::new(1));
-    sink.send(0, b"x").unwrap();
-    assert_eq!(sink.renew(), Ok(()));
+    sink.send(PathIndex::FIRST, b"x").unwrap();
+    assert_eq!(sink.renew(PathIndex::FIRST), Ok(Renewed::FreshPort));
     assert_eq!(sink.get_ref().port(), 1);
-    assert_eq!(sink.recv_until(&mut [0; 8], at_ms(10)), Ok(None), "the reply went to the old port");
+    assert_eq!(sink.wait(&mut [0; 8], at_ms(10)), Ok(None), "the reply went to the old port");
     let mut fixed = LossySink::new(echo().not_renewable(), Impairments::NONE, Seed::new(1));
-    assert_eq!(fixed.renew(), Err(PathError::Unsupported));
+    assert_eq!(fixed.renew(PathIndex::FIRST), Err(PathError::Unsupported));
     assert_eq!(fixed.into_inner().port(), 0);
 }
 
@@ -171,13 +172,13 @@ fn both_directions(p: f64, seed: u64, datagrams: usize) -> (Vec<bool>, Vec<bool>
     let (mut sending, mut receiving) = (Vec::with_capacity(datagrams), Vec::with_capacity(datagrams));
     for _ in 0..datagrams {
         let lost = sent(&sink).fates.dropped.loss;
-        sink.send(0, b"x").unwrap();
+        sink.send(PathIndex::FIRST, b"x").unwrap();
         sending.push(sent(&sink).fates.dropped.loss > lost);
     }
     let mut sink = LossySink::new(Scripted::silent(), Impairments::loss(probability(p)), Seed::new(seed));
     for _ in 0..datagrams {
         sink.get_mut().inject(at_ms(0), Back::Datagram(Vec::new()));
-        let heard = sink.recv_until(&mut [0; 8], at_ms(0)).unwrap();
+        let heard = sink.wait(&mut [0; 8], at_ms(0)).unwrap();
         receiving.push(heard.is_none());
     }
     (sending, receiving)

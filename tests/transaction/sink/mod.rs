@@ -15,19 +15,25 @@ use udp_retry::fault::{
 };
 use udp_retry::size::Pmtu;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, Probability};
 
-use crate::scripted::{Scripted, ms, reply};
+use crate::scripted::{START, Scripted, ms, reply};
 
 /// A server's end in virtual time: what it sends is kept, what it hears is put there by the test.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 struct Room {
     now: Timestamp,
     /// Whoever waits finds what came up to so much later.
     late: Duration,
     inbox: VecDeque<(Timestamp, u32, Vec<u8>)>,
     outbox: Vec<(Timestamp, u32, Vec<u8>)>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { now: START, late: Duration::ZERO, inbox: VecDeque::new(), outbox: Vec::new() }
+    }
 }
 
 impl Transport for Room {
@@ -42,21 +48,25 @@ impl Transport for Room {
         Ok(())
     }
 
-    fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<u32>>, PathError> {
+    fn recv(&mut self, buffer: &mut [u8], _now: Timestamp, until: Timestamp) -> Incoming<u32> {
         let limit = until.max(self.now).after(self.late);
         let due = self.inbox.front().is_some_and(|(at, ..)| *at <= limit);
         let Some((at, from, datagram)) = due.then(|| self.inbox.pop_front()).flatten() else {
             self.now = limit;
-            return Ok(None);
+            return Incoming::TimeUp(self.now);
         };
         self.now = self.now.max(at);
         let len = datagram.len().min(buffer.len());
         buffer[..len].copy_from_slice(&datagram[..len]);
-        Ok(Some(Received { from, len, actual: datagram.len(), at }))
+        Incoming::Datagram(Received::new(from, len, datagram.len(), at))
     }
 
-    fn renew(&mut self) -> Result<(), PathError> {
+    fn renew(&mut self, _path: u32) -> Result<Renewed, PathError> {
         Err(PathError::Unsupported)
+    }
+
+    fn entropy(&mut self, _key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        Err(NoEntropy::new())
     }
 }
 

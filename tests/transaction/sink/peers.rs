@@ -10,6 +10,7 @@ use udp_retry::{Impairments, LossySink, Probability, Seed};
 
 use super::{Room, assert_balanced, everything};
 use crate::scripted::{at_ms, ms};
+use crate::waits::Waits;
 
 #[test]
 fn every_peer_has_links_of_its_own_by_the_order_of_first_datagrams() {
@@ -20,7 +21,7 @@ fn every_peer_has_links_of_its_own_by_the_order_of_first_datagrams() {
     for n in 0..300_u32 {
         let peer = [30, 10, 20][if n < 3 { n as usize } else { (n * n % 7 % 3) as usize }];
         sink.get_mut().inbox.push_back((at_ms(u64::from(n)), peer, n.to_be_bytes().to_vec()));
-        let received = sink.recv_until(&mut [0; 8], at_ms(u64::from(n))).unwrap();
+        let received = sink.wait(&mut [0; 8], at_ms(u64::from(n))).unwrap();
         turns.push((peer, received.is_none()));
     }
     for (ordinal, peer) in [(0, 30), (1, 10), (2, 20)] {
@@ -79,7 +80,7 @@ fn at_both_ends_the_fates_of_a_direction_are_the_same() {
             .or_else(|error| matches!(error, PathError::TooBig { .. }).then_some(()).ok_or(error))
             .unwrap();
         server.get_mut().inbox.push_back((now, 5, datagram.clone()));
-        while server.recv_until(&mut [0; 2000], now).unwrap().is_some() {}
+        while server.wait(&mut [0; 2000], now).unwrap().is_some() {}
         let record: Record = *at_client.lock().unwrap().last().unwrap();
         assert_eq!((record.n, record.len, record.direction), (n + 1, datagram.len(), Direction::ToServer));
         assert_eq!(record.fate, bare.transmit(now, &datagram));
@@ -119,7 +120,7 @@ proptest! {
                 note(&mut expected_out, fate, &datagram);
             }
             let until = now.after(ms(pause));
-            while let Some(received) = sink.recv_until(&mut buffer, until).unwrap() {
+            while let Some(received) = sink.wait(&mut buffer, until).unwrap() {
                 prop_assert!(received.at <= sink.now());
                 got.push((received.at, buffer[..received.len].to_vec()));
             }
@@ -127,7 +128,7 @@ proptest! {
         }
         sink.flush().unwrap();
         let end = at_ms(1_000_000);
-        while let Some(received) = sink.recv_until(&mut buffer, end).unwrap() {
+        while let Some(received) = sink.wait(&mut buffer, end).unwrap() {
             got.push((received.at, buffer[..received.len].to_vec()));
         }
         expected_out.sort_by_key(|(at, _)| *at);

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use udp_retry::RetryPolicy;
 use udp_retry::Seed;
-use udp_retry::transaction::{Event, Execution, Hold, Match, Next, Stray, Transaction, any_reply, transaction_id};
-use udp_retry::transport::PathError;
+use udp_retry::transaction::{Execution, Hold, Match, Next, Stray, Transaction, any_reply, transaction_id};
+use udp_retry::transport::{PathError, PathIndex, Renewed};
 
-use super::{MS, at, patient, send_all, sent_once};
+use super::{MS, RENEW, TRANSMIT, at, fail_twice, looked, patient, send_all, sent_once};
+use crate::seen::{Seen, seen};
 
 #[test]
 fn a_reply_to_any_of_the_latest_sixteen_requests_counts_and_to_the_one_before_does_not() {
@@ -17,13 +18,14 @@ fn a_reply_to_any_of_the_latest_sixteen_requests_counts_and_to_the_one_before_do
             transaction.start_building(at(0), Seed::new(0));
             for n in 0..built {
                 let now = at(u64::from(n) * 10);
+                assert_eq!(looked(&mut transaction, now), Next::Build(PathIndex::FIRST, n + 1));
                 transaction.build(|number, bytes| {
                     assert_eq!(number, n + 1);
                     assert!(bytes.is_empty());
                     bytes.extend_from_slice(&n.to_be_bytes());
                 });
                 assert_eq!(transaction.datagram(), n.to_be_bytes());
-                assert_eq!(transaction.next(now), Next::Transmit);
+                assert_eq!(transaction.next(now), TRANSMIT);
                 transaction.on_transmitted(now);
             }
             let Some(answered) = (built - 1).checked_sub(back) else { continue };
@@ -47,8 +49,10 @@ fn a_request_that_never_left_pushes_out_no_other() {
         transaction.on_transmitted(at(u64::from(n) * 10));
     }
     for n in 16..100_u32 {
+        let now = at(u64::from(n) * 10);
+        transaction.on_time_up(now);
         transaction.build(|_, bytes| bytes.extend_from_slice(&n.to_be_bytes()));
-        transaction.on_not_transmitted(at(u64::from(n) * 10), PathError::NoBuffers);
+        fail_twice(&mut transaction, now, PathError::NoBuffers);
     }
     let mut unsent = transaction.clone();
     assert_eq!(unsent.on_datagram(at(1000), &99_u32.to_be_bytes(), 4), Match::Foreign, "it was not sent");
@@ -60,8 +64,10 @@ fn a_reply_before_any_transmission_is_a_stray() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, any_reply());
     transaction.start(b"time?", at(0), Seed::new(0));
     assert_eq!(transaction.on_datagram(at(0), b"noon", 4), Match::Foreign);
-    assert_eq!(transaction.next(at(0)), Next::Transmit);
-    transaction.on_not_transmitted(at(0), PathError::NoBuffers);
+    assert_eq!(transaction.next(at(0)), RENEW);
+    transaction.on_renewed(at(0), PathIndex::FIRST, Ok(Renewed::FreshPort));
+    assert_eq!(transaction.next(at(0)), TRANSMIT);
+    fail_twice(&mut transaction, at(0), PathError::NoBuffers);
     assert_eq!(transaction.on_datagram(at(1), b"noon", 4), Match::Foreign);
     transaction.on_transmitted(at(100 * MS));
     assert_eq!(transaction.on_datagram(at(101 * MS), b"noon", 4), Match::Reply);
@@ -75,8 +81,8 @@ fn a_reply_after_the_reply_is_a_stray() {
     assert_eq!(transaction.on_datagram(at(MS), b"id 1", 4), Match::Reply);
     assert_eq!(transaction.on_datagram(at(2 * MS), b"id 1", 4), Match::Foreign);
     assert_eq!(transaction.round_trip(), Some(Duration::from_millis(1)));
-    let events: Vec<_> = transaction.timeline().events().map(|(_, event)| event).collect();
-    assert_eq!(events, [Event::Transmitted(1), Event::Replied, Event::Stray(Stray::Stale, 4)]);
+    let events: Vec<_> = seen(transaction.timeline()).into_iter().map(|(_, event)| event).collect();
+    assert_eq!(events, [Seen::Transmitted(1), Seen::Replied, Seen::Stray(Stray::Stale, 4)]);
 }
 
 #[test]
@@ -93,7 +99,7 @@ fn a_reply_counts_up_to_the_deadline_even_after_the_last_wait() {
         let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
         transaction.start(b"id 1", at(0), Seed::new(0));
         transaction.end_by(at(limit * MS));
-        send_all(&mut transaction);
+        send_all(&mut transaction, arrives);
         let verdict = transaction.on_datagram(at(arrives * MS), b"id 1", 4);
         assert_eq!(verdict == Match::Reply, counts, "at {arrives}, deadline {limit}");
         assert_eq!(transaction.next(at(arrives * MS)) == Next::Done, counts);
@@ -112,7 +118,7 @@ fn the_same_bytes_sent_twice_give_no_round_trip() {
 fn a_failed_send_leaves_the_round_trip_certain() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
     transaction.start(b"id 1", at(0), Seed::new(0));
-    transaction.on_not_transmitted(at(0), PathError::NoBuffers);
+    fail_twice(&mut transaction, at(0), PathError::NoBuffers);
     transaction.on_transmitted(at(100 * MS));
     transaction.on_datagram(at(103 * MS), b"id 1", 4);
     assert_eq!(transaction.round_trip(), Some(Duration::from_millis(3)));

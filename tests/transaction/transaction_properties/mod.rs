@@ -14,7 +14,10 @@ use udp_retry::RetryPolicy;
 use udp_retry::Seed;
 use udp_retry::policy::Backoff;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Hold, Match, Next, ReplyMatcher, Transaction, TransactionId, transaction_id};
+use udp_retry::transaction::{Hold, Match, ReplyMatcher, Transaction, TransactionId, transaction_id};
+
+use crate::by_hand::{RENEW, TRANSMIT, fail_twice, looked};
+use crate::scripted::START;
 
 type Matcher = fn(&[u8], &[u8]) -> Match;
 
@@ -36,9 +39,9 @@ fn sent_once() -> Transaction<TransactionId> {
 }
 
 #[track_caller]
-fn send_all<M: ReplyMatcher>(transaction: &mut Transaction<M>) {
-    for due in SLOTS {
-        if transaction.next(at(due * MS)) == Next::Transmit {
+fn send_all<M: ReplyMatcher>(transaction: &mut Transaction<M>, until: u64) {
+    for due in SLOTS.into_iter().filter(|&due| due < until) {
+        if looked(transaction, at(due * MS)) == TRANSMIT {
             transaction.on_transmitted(at(due * MS));
         }
     }
@@ -50,8 +53,9 @@ fn patient() -> RetryPolicy {
     RetryPolicy::new(backoff).with_max_transmissions(1000).unwrap()
 }
 
+/// So long after an odd hour.
 fn at(nanos: u64) -> Timestamp {
-    Timestamp::from_nanos(nanos)
+    START.after(Duration::from_nanos(nanos))
 }
 
 /// Raised by `UDP_RETRY_CASES`.

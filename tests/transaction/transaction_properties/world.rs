@@ -6,10 +6,11 @@ use proptest::prelude::*;
 use udp_retry::RetryPolicy;
 use udp_retry::Seed;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Event, Failure, Hold, Match, Next, Stray, Transaction};
-use udp_retry::transport::PathError;
+use udp_retry::transaction::{Failure, Hold, Match, Next, Stray, Transaction};
+use udp_retry::transport::{PathError, PathIndex, Renewed};
 
 use super::{MS, Matcher, at, matcher};
+use crate::seen::{Seen, seen};
 
 /// A transaction, what time it is, and what a bystander would have noted.
 #[derive(Clone, Debug)]
@@ -21,15 +22,19 @@ pub(super) struct World {
     /// Refusals that can have been of a transmission of this transaction.
     pub(super) refusals: u32,
     pub(super) answered: bool,
+    /// The end was handed out: nothing counts any more.
+    ended: bool,
     /// The id of the latest build.
     id: u32,
-    local_errors: u32,
 }
 
 impl World {
     pub(super) fn new(now: Timestamp) -> Self {
-        let transaction = Transaction::new(RetryPolicy::LAN, matcher as Matcher);
-        Self { transaction, now, sent: Vec::new(), refusals: 0, answered: false, id: 0, local_errors: 0 }
+        Self::of(Transaction::new(RetryPolicy::LAN, matcher as Matcher), now)
+    }
+
+    pub(super) fn of(transaction: Transaction<Matcher>, now: Timestamp) -> Self {
+        Self { transaction, now, sent: Vec::new(), refusals: 0, answered: false, ended: false, id: 0 }
     }
 
     pub(super) fn start(seed: u64) -> Self {
@@ -41,18 +46,39 @@ impl World {
     pub(super) fn restart(&mut self, seed: u64) {
         let now = self.now;
         self.transaction.start_building(now, Seed::new(seed));
-        (self.sent, self.refusals, self.answered, self.id, self.local_errors) = (Vec::new(), 0, false, 0, 0);
+        (self.sent, self.refusals, self.answered, self.ended, self.id) = (Vec::new(), 0, false, false, 0);
         self.build();
     }
 
     fn build(&mut self) {
         self.id += 1;
+        self.build_again();
+    }
+
+    /// The same bytes as before.
+    fn build_again(&mut self) {
         let id = self.id;
         self.transaction.build(|_, bytes| bytes.extend_from_slice(&id.to_be_bytes()));
     }
 
     pub(super) fn next(&mut self) -> Next {
-        self.transaction.next(self.now)
+        let next = self.transaction.next(self.now);
+        self.ended |= matches!(next, Next::Done | Next::Failed(_));
+        next
+    }
+
+    /// What is next, now that nothing is queued.
+    pub(super) fn look(&mut self) -> Next {
+        self.transaction.on_time_up(self.now);
+        self.next()
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) fn renew(&mut self) {
+        self.transaction.on_renewed(self.now, PathIndex::FIRST, Ok(Renewed::FreshPort));
     }
 
     /// The id of the build so many before the latest.
@@ -67,27 +93,35 @@ impl World {
             Op::Advance(span) => self.now = now.after(Duration::from_nanos(span)),
             Op::Wait(late) => {
                 if let Next::WaitUntil(until) = self.next() {
-                    self.now = until.after(Duration::from_nanos(late));
+                    self.now = self.now.max(until.after(Duration::from_nanos(late)));
                 }
             }
             Op::Drive(rebuild) => {
-                if self.next() == Next::Transmit {
-                    if rebuild && self.sent.iter().any(|&(_, id)| id == self.id) {
-                        self.build();
-                    }
+                match self.next() {
+                    Next::WaitUntil(until) if until <= self.now => self.transaction.on_time_up(now),
+                    _ => {}
+                }
+                match self.next() {
+                    Next::Build(..) if rebuild => self.build(),
+                    Next::Build(..) => self.build_again(),
+                    _ => {}
+                }
+                if self.next() == Next::Renew(PathIndex::FIRST) {
+                    self.renew();
+                }
+                if self.next() == Next::Transmit(PathIndex::FIRST) {
                     return self.apply(Op::Sent);
                 }
             }
             Op::Sent => {
                 self.transaction.on_transmitted(now);
-                self.sent.push((now, self.id));
-                self.local_errors = 0;
+                if !self.ended {
+                    self.sent.push((now, self.id));
+                }
             }
             Op::NotSent(error) => self.transaction.on_not_transmitted(now, error),
             Op::PathError(error) => {
-                let local = matches!(error, PathError::Other(_) | PathError::Unsupported);
-                self.local_errors += u32::from(local);
-                if matches!(error, PathError::Refused | PathError::Unreachable) {
+                if !self.ended && matches!(error, PathError::Refused | PathError::Unreachable) {
                     self.refusals = (self.refusals + 1).min(self.sent.len() as u32);
                 }
                 self.transaction.on_path_error(now, error);
@@ -119,7 +153,6 @@ impl World {
         self.transaction.on_datagram(self.now, datagram, datagram.len())
     }
 
-    /// Everything that can be seen from outside.
     /// All that may be seen, but for what kind of stray a datagram was: that takes the requests before into account.
     pub(super) fn shown(&mut self) -> impl PartialEq + std::fmt::Debug + use<> {
         let next = self.next();
@@ -128,15 +161,15 @@ impl World {
             (next, transaction.transmissions(), transaction.round_trip(), transaction.execution()),
             (transaction.last_error(), transaction.elapsed(self.now), transaction.identity()),
             (transaction.datagram().to_vec(), transaction.timeline().omitted()),
-            transaction.timeline().events().map(|(at, event)| (at, kept(event))).collect::<Vec<_>>(),
+            seen(transaction.timeline()).into_iter().map(|(at, event)| (at, kept(event))).collect::<Vec<_>>(),
             self.sent.clone(),
         )
     }
 }
 
-fn kept(event: Event) -> Event {
+fn kept(event: Seen) -> Seen {
     match event {
-        Event::Stray(_, len) => Event::Stray(Stray::Foreign, len),
+        Seen::Stray(_, len) => Seen::Stray(Stray::Foreign, len),
         event => event,
     }
 }
@@ -146,7 +179,7 @@ pub(super) enum Op {
     Advance(u64),
     /// Until the machine wants to be asked again, and so much longer.
     Wait(u64),
-    /// Sends if that is due; a new request if asked to.
+    /// Looks, builds, renews and sends, as far as that is due; a new request if asked to.
     Drive(bool),
     Sent,
     NotSent(PathError),
@@ -187,10 +220,10 @@ pub(super) fn wild_ops() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What ends a transaction whatever the time, if reported often enough.
+/// What ends a transaction whatever the time, if a request was built that has not left yet, and this is reported often
+/// enough.
 pub(super) fn ends() -> impl Strategy<Value = Op> {
-    let too_big = PathError::TooBig { limit: None };
-    prop_oneof![Just(Op::Cancel), Just(Op::NotSent(too_big)), Just(Op::PathError(PathError::Other(5)))]
+    prop_oneof![Just(Op::Cancel), Just(Op::NotSent(PathError::too_big(None)))]
 }
 
 fn holds() -> impl Strategy<Value = Hold> {
@@ -198,7 +231,7 @@ fn holds() -> impl Strategy<Value = Hold> {
 }
 
 fn packet_borne() -> impl Strategy<Value = PathError> {
-    prop_oneof![3 => Just(PathError::Refused), 1 => Just(PathError::Unreachable), 1 => Just(PathError::TooBig { limit: None })]
+    prop_oneof![3 => Just(PathError::Refused), 1 => Just(PathError::Unreachable), 1 => Just(PathError::too_big(None))]
 }
 
 fn errors() -> impl Strategy<Value = PathError> {
