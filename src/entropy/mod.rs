@@ -10,4 +10,4 @@ mod seed;
 
 pub use ids::IdSource;
 pub use seed::Seed;
-pub(crate) use seed::uniform;
+pub(crate) use seed::{Draws, uniform};

@@ -35,13 +35,31 @@ impl Seed {
     /// The seed of a sub-family: of one stream, stage, link or request.
     #[must_use]
     pub const fn derive(self, label: u64) -> Self {
-        Self(keyed(self.0, label, DERIVE))
+        Self(counted(keyed(self.0, DERIVE), label))
     }
 
     /// The draw of number `sequence`: 64 uniform bits that depend on nothing but seed and number.
     #[must_use]
     pub const fn draw(self, sequence: u64) -> u64 {
-        keyed(self.0, sequence, DRAW)
+        self.draws().draw(sequence)
+    }
+
+    /// All its draws, for one who takes many.
+    pub(crate) const fn draws(self) -> Draws {
+        Draws { key: keyed(self.0, DRAW) }
+    }
+}
+
+/// The draws of one seed, with the half of the work done that is the same for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draws {
+    key: u64,
+}
+
+impl Draws {
+    /// As [`Seed::draw`].
+    pub(crate) const fn draw(self, sequence: u64) -> u64 {
+        counted(self.key, sequence)
     }
 }
 
@@ -59,10 +77,13 @@ pub(crate) const fn uniform(lo: u64, hi: u64, draw: u64) -> u64 {
     lo.saturating_add(offset)
 }
 
-/// Two rounds of a 64-bit finalizer: a bijection of the counter under every key, and of the key under every
-/// counter, so that no key is degenerate. Some 3 ns.
-const fn keyed(key: u64, counter: u64, purpose: u64) -> u64 {
-    let key = finalize(key.wrapping_add(purpose));
+/// The first of two rounds of a 64-bit finalizer, which together are a bijection of the counter under every key, and of
+/// the key under every counter, so that no key is degenerate. Some 3 ns.
+const fn keyed(key: u64, purpose: u64) -> u64 {
+    finalize(key.wrapping_add(purpose))
+}
+
+const fn counted(key: u64, counter: u64) -> u64 {
     finalize(key.wrapping_add(counter.wrapping_mul(GAMMA)))
 }
 

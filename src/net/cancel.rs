@@ -77,14 +77,17 @@ impl Cancellable {
         Ok(CancelHandle { shared })
     }
 
+    #[inline]
     pub(super) fn is_sound(&self) -> bool {
         matches!(self.socket, State::Sound)
     }
 
+    #[inline]
     pub(super) fn is_possible(&self) -> bool {
         self.shared.is_some()
     }
 
+    #[inline]
     pub(super) fn is_cancelled(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.cancelled.load(Ordering::SeqCst))
     }

@@ -201,6 +201,7 @@ impl Transport for ConnectedUdp {
     /// There is one path, the first.
     type Peer = PathIndex;
 
+    #[inline]
     fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -96,6 +96,7 @@ impl UnconnectedUdp {
 impl Transport for UnconnectedUdp {
     type Peer = Route;
 
+    #[inline]
     fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -3,12 +3,12 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::cancel::Cancellable;
 use super::sys::Receiver;
 use super::{classify, sys};
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
 use crate::transport::PathError;
 
 /// Monotonic time since the process first asked for it: one origin for all transports, so that their moments compare.
@@ -16,18 +16,19 @@ use crate::transport::PathError;
 /// Nothing counts while the system sleeps, where its clock is CLOCK_MONOTONIC (Linux).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    origin: Instant,
+    origin: Ns,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        Self { origin: *ORIGIN.get_or_init(Instant::now) }
+        static ORIGIN: OnceLock<Ns> = OnceLock::new();
+        Self { origin: *ORIGIN.get_or_init(sys::monotonic) }
     }
 
     #[inline]
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp::ZERO.after(self.origin.elapsed())
+        // It never runs backwards.
+        Timestamp::from_nanos(sys::monotonic().wrapping_sub(self.origin))
     }
 }
 

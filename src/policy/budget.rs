@@ -97,12 +97,10 @@ impl RetryBudget {
     }
 
     /// Pays in the ratio for a request that has succeeded, after any number of transmissions.
+    #[inline]
     pub fn deposit(&self) {
         if let Some(bucket) = &self.bucket {
-            // Nothing else is published by the balance, so no ordering is needed beyond its own.
-            let _ = bucket.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| {
-                (balance < bucket.burst).then(|| balance.saturating_add(bucket.reward).min(bucket.burst))
-            });
+            bucket.deposit();
         }
     }
 
@@ -136,6 +134,15 @@ impl RetryBudget {
     fn filled(reward: u64, burst: u32, start: u32) -> Self {
         let balance = AtomicU64::new(u64::from(start) * TOKEN);
         Self { bucket: Some(Arc::new(Bucket { balance, burst: u64::from(burst) * TOKEN, reward })) }
+    }
+}
+
+impl Bucket {
+    fn deposit(&self) {
+        // Nothing else is published by the balance, so no ordering is needed beyond its own.
+        let _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| {
+            (balance < self.burst).then(|| balance.saturating_add(self.reward).min(self.burst))
+        });
     }
 }
 

@@ -165,7 +165,8 @@ impl Builder {
         if let Some(ids) = ids {
             transaction = transaction.with_ids(ids);
         }
-        Ok(ReliableRequester { transport, transaction, seed: seed.derive(labels::REQUESTS), requests: 0, buffer })
+        let draws = seed.derive(labels::REQUESTS).draws();
+        Ok(ReliableRequester { transport, transaction, draws, requests: 0, buffer })
     }
 
     /// Where jitter and ids come from: the caller's seed, else what the transport has.

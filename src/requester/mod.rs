@@ -15,7 +15,7 @@ use std::net::ToSocketAddrs;
 
 pub use self::builder::Builder;
 pub use self::reply::{OwnedReply, Reply};
-use crate::entropy::Seed;
+use crate::entropy::{Draws, Seed};
 use crate::net::{CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
 use crate::time::Timestamp;
@@ -60,7 +60,7 @@ pub struct ReliableRequester<T = ConnectedUdp> {
     transport: T,
     transaction: Transaction<Arc<dyn ReplyMatcher + Send + Sync>>,
     /// Each request draws from a seed of its own, by its number.
-    seed: Seed,
+    draws: Draws,
     requests: u64,
     buffer: Vec<u8>,
 }
@@ -141,7 +141,7 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
     }
 
     fn begin(&mut self) -> (Timestamp, Seed) {
-        let seed = Seed::new(self.seed.draw(self.requests));
+        let seed = Seed::new(self.draws.draw(self.requests));
         self.requests = self.requests.wrapping_add(1);
         (self.transport.now(), seed)
     }

@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
 use crate::transaction::{ReplyMatcher, Strays, Timeline, Transaction};
 
 /// A reply, and what it took; borrows the requester's buffer.
@@ -10,20 +10,21 @@ pub struct Reply<'r> {
     payload: &'r [u8],
     transmissions: u32,
     withheld: u32,
-    elapsed: Duration,
-    round_trip: Option<Duration>,
+    elapsed: Ns,
+    round_trip: Option<Ns>,
     strays: Strays,
     timeline: &'r Timeline,
 }
 
 impl<'r> Reply<'r> {
+    #[inline]
     pub(super) fn new(payload: &'r [u8], transaction: &'r Transaction<impl ReplyMatcher>, at: Timestamp) -> Self {
         Self {
             payload,
             transmissions: transaction.transmissions(),
             withheld: transaction.withheld(),
-            elapsed: transaction.elapsed(at),
-            round_trip: transaction.round_trip(),
+            elapsed: transaction.elapsed_ns(at),
+            round_trip: transaction.round_trip_ns(),
             strays: transaction.strays(),
             timeline: transaction.timeline(),
         }
@@ -50,14 +51,14 @@ impl<'r> Reply<'r> {
     /// The time from the call to the reply.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.elapsed
+        Duration::from_nanos(self.elapsed)
     }
 
     /// The time from transmission to reply, unless the reply may belong to more than one of them (Karn's rule,
     /// RFC 6298 §3).
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+        self.round_trip.map(Duration::from_nanos)
     }
 
     /// What arrived meanwhile and answered nothing, by kind.
@@ -101,8 +102,8 @@ pub struct OwnedReply {
     payload: Vec<u8>,
     transmissions: u32,
     withheld: u32,
-    elapsed: Duration,
-    round_trip: Option<Duration>,
+    elapsed: Ns,
+    round_trip: Option<Ns>,
     strays: Strays,
     timeline: Timeline,
 }

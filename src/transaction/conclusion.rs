@@ -80,6 +80,12 @@ impl Conclusion {
         matches!(self.state, State::Certain | State::Given)
     }
 
+    /// The reply came, and was not handed out yet.
+    #[inline]
+    pub(super) fn is_replied(&self) -> bool {
+        self.state == State::Certain && self.failure.is_none()
+    }
+
     #[inline]
     pub(super) fn last_error(&self) -> Option<PathError> {
         self.last_error
@@ -112,6 +118,7 @@ impl Conclusion {
     }
 
     /// The end, as it is handed out.
+    #[inline]
     pub(super) fn give(&mut self, failure: Option<Failure>, execution: Execution) {
         self.failure = failure;
         self.execution = Some(execution);
@@ -194,6 +201,7 @@ impl Conclusion {
     }
 
     /// Whether the peer may have executed the request.
+    #[inline]
     pub(super) fn execution(&self, transmissions: u32, earlier: u32) -> Execution {
         match (self.execution, transmissions) {
             (Some(at_the_end), _) => at_the_end,

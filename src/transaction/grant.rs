@@ -33,6 +33,7 @@ impl Token {
     }
 
     /// The transmission has left.
+    #[inline]
     pub(super) fn spend(&mut self) {
         self.budget = RetryBudget::unlimited();
     }
@@ -46,6 +47,7 @@ impl Clone for Token {
 }
 
 impl Drop for Token {
+    #[inline]
     fn drop(&mut self) {
         self.budget.refund();
     }

@@ -75,6 +75,7 @@ impl fmt::Display for Failure {
 impl core::error::Error for Failure {}
 
 impl Failure {
+    #[cold]
     pub(super) fn truncated(received: usize, actual: usize) -> Self {
         let bytes = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
         Self::Truncated { received: bytes(received), actual: bytes(actual) }

@@ -27,7 +27,7 @@ impl PathState {
     /// A request begins: what could still come of those before by then?
     #[inline]
     pub(super) fn on_start(&mut self, now: Timestamp) {
-        if now >= self.sent_at.after_ns(LIFETIME) {
+        if self.open > 0 && now >= self.sent_at.after_ns(LIFETIME) {
             self.open = 0;
         }
     }

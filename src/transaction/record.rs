@@ -18,9 +18,9 @@ pub(super) struct Book {
 impl Record for Book {
     #[inline]
     fn record(&mut self, at: Timestamp, event: Event) {
-        self.timeline.record(at, event);
         if let Some(observer) = &self.observer {
             observer.show(at.since(self.timeline.start()), event);
         }
+        self.timeline.record(at, event);
     }
 }

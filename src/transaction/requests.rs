@@ -3,13 +3,17 @@ use alloc::vec::Vec;
 use super::{Match, ReplyMatcher, Stray};
 use crate::time::Timestamp;
 
-/// The requests that a reply may answer, newest last in time; buffers are used again.
+/// The requests that a reply may answer; buffers are used again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Requests {
-    kept: Vec<Kept>,
-    /// How many of `kept` belong to this transaction.
+    newest: Kept,
+    /// Those of this transaction before it, 16 at most, one place used after the other: more than none only where the
+    /// bytes are built anew for each transmission.
+    earlier: Vec<Kept>,
+    /// How many of `earlier` belong to this transaction.
     len: usize,
-    newest: usize,
+    /// The place in `earlier` that is used next.
+    next: usize,
     /// The latest of earlier transactions, to tell what is late from what is forged; empty where there was none.
     past: [Vec<u8>; PAST],
     next_past: usize,
@@ -28,12 +32,15 @@ struct Kept {
 impl Requests {
     #[inline]
     pub(super) fn forget(&mut self) {
-        let newest = self.kept.get_mut(self.newest).filter(|newest| self.len > 0 && newest.transmissions > 0);
-        if let (Some(newest), Some(past)) = (newest, self.past.get_mut(self.next_past)) {
-            core::mem::swap(&mut newest.bytes, past);
+        if self.newest.transmissions > 0 {
+            if let Some(past) = self.past.get_mut(self.next_past) {
+                core::mem::swap(&mut self.newest.bytes, past);
+            }
             self.next_past = (self.next_past + 1) % PAST;
+            self.newest.transmissions = 0;
         }
-        (self.len, self.newest) = (0, 0);
+        self.newest.bytes.clear();
+        (self.len, self.next) = (0, 0);
     }
 
     fn past(&self) -> impl Iterator<Item = &[u8]> {
@@ -42,73 +49,82 @@ impl Requests {
 
     /// The newest request, to be changed before it is sent, and those of earlier transactions.
     pub(super) fn newest_and_past(&mut self) -> (&mut [u8], impl Iterator<Item = &[u8]> + Clone) {
-        let newest = self.kept.get_mut(self.newest).filter(|_| self.len > 0);
-        (newest.map_or(&mut [], |newest| &mut newest.bytes), shown(&self.past))
+        (&mut self.newest.bytes, shown(&self.past))
     }
 
     /// An empty buffer for a request; one never sent goes at once. The oldest of 16 stays until this one has left, so that
     /// the same bytes are known again.
     #[inline]
     pub(super) fn fresh(&mut self) -> &mut Vec<u8> {
-        let unsent = self.len > 0 && self.kept.get(self.newest).is_some_and(|newest| newest.transmissions == 0);
-        if !unsent {
-            self.newest = if self.len == 0 { 0 } else { (self.newest + 1) % RING };
-            self.len = self.len.max(self.newest + 1);
+        if self.newest.transmissions > 0 {
+            self.keep_newest();
         }
-        if self.kept.len() <= self.newest {
-            self.kept.resize_with(self.newest + 1, Kept::default);
+        self.newest.bytes.clear();
+        &mut self.newest.bytes
+    }
+
+    #[cold]
+    fn keep_newest(&mut self) {
+        if self.earlier.len() <= self.next {
+            self.earlier.resize_with(self.next + 1, Kept::default);
         }
-        #[expect(clippy::indexing_slicing, reason = "grown to hold it just above")]
-        let kept = &mut self.kept[self.newest];
-        kept.bytes.clear();
-        kept.transmissions = 0;
-        &mut kept.bytes
+        if let Some(oldest) = self.earlier.get_mut(self.next) {
+            core::mem::swap(&mut self.newest, oldest);
+        }
+        self.len = self.len.max(self.next + 1);
+        self.next = (self.next + 1) % KEPT;
+        self.newest.transmissions = 0;
     }
 
     #[inline]
     pub(super) fn on_transmitted(&mut self, now: Timestamp) {
-        if self.len == RING {
-            if let Some(oldest) = self.kept.get_mut((self.newest + 1) % RING) {
-                oldest.transmissions = 0;
-            }
+        self.newest.transmissions = self.newest.transmissions.saturating_add(1);
+        self.newest.at = now;
+        if self.len == KEPT {
+            self.forget_oldest();
         }
-        if let Some(newest) = self.kept.get_mut(self.newest) {
-            newest.transmissions = newest.transmissions.saturating_add(1);
-            newest.at = now;
-            if !self.roomy {
-                self.past.iter_mut().for_each(|past| past.reserve(newest.bytes.len()));
-                self.roomy = true;
-            }
+        if !self.roomy {
+            self.make_room();
         }
+    }
+
+    #[cold]
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.earlier.get_mut(self.next) {
+            oldest.transmissions = 0;
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
+        let len = self.newest.bytes.len();
+        self.past.iter_mut().for_each(|past| past.reserve(len));
+        self.roomy = true;
     }
 
     /// The newest request is built. The same bytes built again are one request that is sent twice, so that no reply is
     /// taken for the answer to the second transmission alone (Karn's rule).
     #[inline]
     pub(super) fn on_built(&mut self) {
-        if self.len > 1 {
+        if self.len > 0 {
             self.merge();
         }
     }
 
     #[cold]
     fn merge(&mut self) {
-        let Some(newest) = self.kept.get_mut(self.newest).map(core::mem::take) else { return };
-        let mut merged = newest;
-        for earlier in self.kept.iter_mut().take(self.len) {
-            if earlier.transmissions > 0 && earlier.bytes == merged.bytes {
-                (merged.transmissions, merged.at) = (earlier.transmissions, earlier.at);
+        let Self { newest, earlier, len, .. } = self;
+        for earlier in earlier.iter_mut().take(*len) {
+            if earlier.transmissions > 0 && earlier.bytes == newest.bytes {
+                (newest.transmissions, newest.at) = (earlier.transmissions, earlier.at);
                 earlier.transmissions = 0;
             }
-        }
-        if let Some(place) = self.kept.get_mut(self.newest) {
-            *place = merged;
         }
     }
 
     /// Whether a transmission of the newest bytes has left.
     pub(super) fn newest_has_left(&self) -> bool {
-        self.len > 0 && self.kept.get(self.newest).is_some_and(|newest| newest.transmissions > 0)
+        self.newest.transmissions > 0
     }
 
     /// Whether the newest bytes are those of the request before.
@@ -119,13 +135,24 @@ impl Requests {
 
     #[inline]
     pub(super) fn newest(&self) -> &[u8] {
-        self.kept.get(self.newest).filter(|_| self.len > 0).map_or(&[], |newest| &newest.bytes)
+        &self.newest.bytes
     }
 
     /// What the datagram is to any of the requests sent, and when the transmission left that it answers, if only one can
     /// be meant.
     #[inline]
     pub(super) fn judge(&self, matcher: &impl ReplyMatcher, datagram: &[u8]) -> (Match, Option<Timestamp>) {
+        if self.len > 0 {
+            return self.judge_all(matcher, datagram);
+        }
+        match self.newest.transmissions {
+            0 => (Match::Foreign, None),
+            sent => (matcher.judge(&self.newest.bytes, datagram), (sent == 1).then_some(self.newest.at)),
+        }
+    }
+
+    #[cold]
+    fn judge_all(&self, matcher: &impl ReplyMatcher, datagram: &[u8]) -> (Match, Option<Timestamp>) {
         let mut verdict = Match::Foreign;
         let mut sent_at = None;
         for sent in self.sent() {
@@ -160,9 +187,9 @@ impl Requests {
     }
 
     /// Only what was sent can have been answered.
-    #[inline]
     fn sent(&self) -> impl Iterator<Item = &Kept> {
-        self.kept.iter().take(self.len).filter(|kept| kept.transmissions > 0)
+        let earlier = self.earlier.iter().take(self.len);
+        earlier.chain([&self.newest]).filter(|kept| kept.transmissions > 0)
     }
 }
 
@@ -172,7 +199,5 @@ fn shown(past: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> + Clone {
 
 /// How many different requests of one transaction a reply may answer.
 const KEPT: usize = 16;
-/// And the one that is built beside them.
-const RING: usize = KEPT + 1;
 /// Requests of earlier transactions that are remembered.
 const PAST: usize = 8;

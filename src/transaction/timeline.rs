@@ -103,6 +103,7 @@ impl Timeline {
         (self.start, self.len, self.omitted) = (start, 0, 0);
     }
 
+    #[inline]
     pub(super) fn record(&mut self, at: Timestamp, event: Event) {
         let crowded = matches!(event, Event::Stray { .. }) && self.len >= CAPACITY / 2;
         if crowded {

@@ -240,7 +240,16 @@ impl RetryTimer {
         if self.phase != Phase::Sending {
             return;
         }
-        let mut wait = self.pass(policy);
+        let late = now.since_ns(self.due);
+        let wait = self.pass(policy);
+        if late >= wait / 2 {
+            self.catch_up(policy, now, wait);
+        }
+    }
+
+    /// Has the next slot lie at least half its own wait after `now`.
+    #[cold]
+    fn catch_up(&mut self, policy: &RetryPolicy, now: Timestamp, mut wait: Ns) {
         for _ in 0..MISSED_SLOTS {
             if self.due >= now.after_ns(half(wait)) {
                 return;

@@ -11,7 +11,7 @@ use super::stamping::Stamping;
 use super::{Event, Execution, Failure, Identity, Match, ReplyMatcher, Request, RequestError, Strays, Timeline};
 use crate::entropy::Seed;
 use crate::policy::{RetryPolicy, RttEstimator};
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
 use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
 
 /// One request after the other to one peer, without a socket or a clock: a [`RetryTimer`](super::RetryTimer), a
@@ -59,7 +59,7 @@ pub struct Transaction<M> {
     pub(super) requests: Requests,
     pub(super) book: Book,
     pub(super) strays: Strays,
-    pub(super) round_trip: Option<Duration>,
+    pub(super) round_trip: Option<Ns>,
     /// Bytes of the reply in the buffer that it was reported from.
     pub(super) reply_len: usize,
     /// Whom errors name.
@@ -110,7 +110,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn start<'r>(&mut self, request: impl Into<Request<'r>>, now: Timestamp, seed: Seed) {
         let request = request.into();
         self.begin(&request, now, seed, Bytes::Given);
-        self.build(|_, bytes| bytes.extend_from_slice(request.bytes()));
+        self.build_now(|_, bytes| bytes.extend_from_slice(request.bytes()));
     }
 
     /// Begins a request that is built anew for each transmission, when [`next`](Self::next) asks for it.
@@ -150,10 +150,14 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// buffer. The latest 16 requests are remembered, and a reply to any of them counts.
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
-        let Self { active, path, requests, destination, stamping, book, .. } = self;
-        if !active.is_open() {
-            return;
+        if self.active.is_open() {
+            self.build_now(build);
         }
+    }
+
+    #[inline]
+    fn build_now(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
+        let Self { active, path, requests, destination, stamping, book, .. } = self;
         build(active.transmissions().saturating_add(1), requests.fresh());
         let matcher = &destination.matcher;
         let stamped = if matcher.stamps() { stamping.stamp(matcher, requests, book.timeline.start()) } else { None };
@@ -259,7 +263,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             false => (Match::Foreign, None),
         };
         // A time of arrival that is only a bound is no measurement.
-        let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since(sent_at));
+        let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since_ns(sent_at));
         match verdict {
             Match::Reply => self.on_reply(at, datagram.len(), actual, round_trip),
             Match::Provisional(hold) => {
@@ -274,13 +278,22 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     #[inline]
-    fn on_reply(&mut self, at: Timestamp, len: usize, actual: usize, round_trip: Option<Duration>) {
+    fn on_reply(&mut self, at: Timestamp, len: usize, actual: usize, round_trip: Option<Ns>) {
         if !self.active.is_answered() {
             self.round_trip = round_trip;
         }
         self.reply_len = len;
-        let truncated = (actual > len).then(|| Failure::truncated(len, actual));
-        self.active.on_reply(&self.destination, &mut self.path, at, round_trip, truncated, &mut self.book);
+        if actual > len {
+            self.active.on_truncated(
+                &self.destination,
+                &mut self.path,
+                at,
+                round_trip,
+                Failure::truncated(len, actual),
+            );
+        } else {
+            self.active.on_reply(&self.destination, &mut self.path, at, round_trip, &mut self.book);
+        }
     }
 
     #[cold]
@@ -333,13 +346,23 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// The time since the start.
     #[must_use]
     pub fn elapsed(&self, now: Timestamp) -> Duration {
-        now.since(self.book.timeline.start())
+        Duration::from_nanos(self.elapsed_ns(now))
+    }
+
+    #[inline]
+    pub(crate) fn elapsed_ns(&self, now: Timestamp) -> Ns {
+        now.since_ns(self.book.timeline.start())
     }
 
     /// From transmission to the first answer, if that cannot belong to another transmission (Karn, RFC 6298 §3), and if
     /// it was read in time to be a measurement.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.map(Duration::from_nanos)
+    }
+
+    #[inline]
+    pub(crate) fn round_trip_ns(&self) -> Option<Ns> {
         self.round_trip
     }
 

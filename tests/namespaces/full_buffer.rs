@@ -14,11 +14,12 @@ use rustix::time::{ClockId, clock_gettime};
 use socket2::SockRef;
 use udp_retry::policy::Backoff;
 use udp_retry::transaction::{Event, Execution, Failure};
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 
 use crate::again::this_test;
 use crate::inside::{Inside, PORT, run, run_at};
+use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -36,9 +37,9 @@ fn a_full_send_buffer_blocks_nothing_and_ends_with_its_cause() {
         SockRef::from(&socket).set_send_buffer_size(1).unwrap();
         socket.connect((MUTE, PORT)).unwrap();
         let mut client = ConnectedUdp::from_socket(socket).unwrap();
-        let fit = (0..100).take_while(|_| client.send(0, &[b'x'; 1000]).is_ok()).count();
+        let fit = (0..100).take_while(|_| client.send(PathIndex::FIRST, &[b'x'; 1000]).is_ok()).count();
         assert!((1..100).contains(&fit), "{fit}");
-        assert_eq!(client.send_again(0, &[b'x'; 1000]), Err(PathError::NoBuffers));
+        assert_eq!(client.offer(PathIndex::FIRST, &[b'x'; 1000]), Err(PathError::NoBuffers));
 
         let every = |wait| RetryPolicy::new(Backoff::constant(wait).unwrap()).with_max_transmissions(1000).unwrap();
         let builder = ReliableRequester::builder(transaction_id(0..4)).policy(every(50 * MS));
@@ -48,7 +49,8 @@ fn a_full_send_buffer_blocks_nothing_and_ends_with_its_cause() {
         let (took, cpu) = (started.elapsed(), thread_cpu() - before);
         println!("{fit} datagrams filled the buffer; a deadline of 600 ms took {took:?}, {cpu:?} of CPU time");
         assert_eq!((error.failure(), error.execution()), (Failure::Local(PathError::NoBuffers), Execution::NotSent));
-        let attempts = error.timeline().events().filter(|(_, event)| matches!(event, Event::NotTransmitted(_))).count();
+        let attempts =
+            error.timeline().events().filter(|(_, event)| matches!(event, Event::NotTransmitted { .. })).count();
         assert!((2..=12).contains(&attempts), "{}", error.timeline());
         assert!(took >= 600 * MS && took < 900 * MS, "{took:?}");
         assert!(cpu < 20 * MS, "{cpu:?}");
@@ -64,8 +66,8 @@ fn a_full_send_buffer_blocks_nothing_and_ends_with_its_cause() {
             });
             let reply = requester.request(&[b'2'; 1000]).unwrap();
             assert_eq!(reply.payload(), [b'2'; 1000]);
-            let withheld = Event::NotTransmitted(PathError::NoBuffers);
-            assert!(reply.timeline().events().any(|(_, event)| event == withheld), "{}", reply.timeline());
+            let withheld = |event| matches!(event, Event::NotTransmitted { error: PathError::NoBuffers, .. });
+            assert!(reply.timeline().events().any(|(_, event)| withheld(event)), "{}", reply.timeline());
         });
     });
 }

@@ -9,4 +9,5 @@ mod lost_way;
 mod netns;
 mod system_calls;
 mod system_errors;
+mod waits;
 mod watchdog;

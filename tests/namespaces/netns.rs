@@ -15,12 +15,13 @@ use udp_retry::net::{Applied, Fragmentation, kernel_pmtu, set_fragmentation};
 use udp_retry::policy::Backoff;
 use udp_retry::size::Plpmtu;
 use udp_retry::transaction::{Execution, Failure};
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 use crate::again::{Ending, this_test};
 use crate::built::built;
 use crate::inside::{Inside, PORT};
+use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -38,15 +39,19 @@ fn the_estimate_is_the_first_hops_until_traffic_has_flowed_and_the_paths_thereaf
             assert_eq!(set_fragmentation(client.as_socket(), Fragmentation::Forbidden).unwrap(), Applied::Enforced);
             assert_eq!(kernel_pmtu(client.as_socket()).unwrap().bytes(), 1500);
 
-            assert_eq!(client.send(0, &[b'x'; 65_000]), Err(too_big(1500 - overhead)), "over the interface");
+            assert_eq!(
+                client.send(PathIndex::FIRST, &[b'x'; 65_000]),
+                Err(too_big(1500 - overhead)),
+                "over the interface"
+            );
             assert_eq!(kernel_pmtu(client.as_socket()).unwrap().bytes(), 1500, "nothing has left yet");
 
-            client.send(0, &payload(1500 - overhead)).unwrap();
+            client.send(PathIndex::FIRST, &payload(1500 - overhead)).unwrap();
             assert_eq!(hear(&mut client), Err(too_big(1400 - overhead)), "the router's report");
             assert_eq!(kernel_pmtu(client.as_socket()).unwrap().bytes(), 1400);
 
-            assert_eq!(client.send(0, &payload(1400 - overhead + 1)), Err(too_big(1400 - overhead)));
-            client.send(0, &payload(1400 - overhead)).unwrap();
+            assert_eq!(client.send(PathIndex::FIRST, &payload(1400 - overhead + 1)), Err(too_big(1400 - overhead)));
+            client.send(PathIndex::FIRST, &payload(1400 - overhead)).unwrap();
             assert_eq!(hear(&mut client), Ok(Some(format!("Your data was {} bytes long", 1400 - overhead))));
         }
     });
@@ -61,10 +66,10 @@ fn two_narrow_hops_cost_two_reports() {
         let mut client = ConnectedUdp::connect((network.server4.as_str(), PORT)).unwrap();
         set_fragmentation(client.as_socket(), Fragmentation::Forbidden).unwrap();
         for (size, limit) in [(1472, 1372), (1372, 1272)] {
-            client.send(0, &payload(size)).unwrap();
+            client.send(PathIndex::FIRST, &payload(size)).unwrap();
             assert_eq!(hear(&mut client), Err(too_big(limit)));
         }
-        client.send(0, &payload(1272)).unwrap();
+        client.send(PathIndex::FIRST, &payload(1272)).unwrap();
         assert_eq!(hear(&mut client), Ok(Some("Your data was 1272 bytes long".into())));
     });
 }
@@ -221,7 +226,7 @@ fn lines_of(output: ChildStdout) -> mpsc::Receiver<String> {
 fn hear(client: &mut ConnectedUdp) -> Result<Option<String>, PathError> {
     let mut buffer = [0; 100];
     let until = client.now().after(2000 * MS);
-    let heard = client.recv_until(&mut buffer, until)?;
+    let heard = client.wait(&mut buffer, until)?;
     Ok(heard.map(|heard| String::from_utf8_lossy(&buffer[..heard.len]).into_owned()))
 }
 
@@ -230,5 +235,5 @@ fn payload(len: u16) -> Vec<u8> {
 }
 
 fn too_big(most: u16) -> PathError {
-    PathError::TooBig { limit: Some(Plpmtu::new(most)) }
+    PathError::too_big(Some(Plpmtu::new(most)))
 }

@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use crate::again::this_test;
 use crate::inside::{Inside, PORT, run, run_at};
+use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 use socket2::SockRef;
 use udp_retry::net::{Fragmentation, classify, set_fragmentation};
 use udp_retry::policy::Backoff;
 use udp_retry::size::Plpmtu;
 use udp_retry::transaction::{Event, Execution, Failure, GiveUp, OnUnreachable, ReplyMatcher};
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RequestError, RetryPolicy, any_reply, transaction_id};
 
 const MS: Duration = Duration::from_millis(1);
@@ -45,8 +46,8 @@ fn a_send_without_a_way_out_says_why_and_the_socket_outlives_it() {
             let mut client = ConnectedUdp::connect((network.server4.as_str(), PORT)).unwrap();
             run(&way.block);
             for _ in 0..3 {
-                assert_eq!(client.send(0, b"0001"), Err(error));
-                assert_eq!(client.send_again(0, b"0001"), Err(error));
+                assert_eq!(client.send(PathIndex::FIRST, b"0001"), Err(error));
+                assert_eq!(client.offer(PathIndex::FIRST, b"0001"), Err(error));
                 assert_eq!(heard(&mut client, Duration::ZERO), Ok(None), "nothing was sent, so nothing comes back");
             }
             let refused = ConnectedUdp::connect((network.server4.as_str(), PORT)).map(drop).unwrap_err();
@@ -54,7 +55,7 @@ fn a_send_without_a_way_out_says_why_and_the_socket_outlives_it() {
             run(&way.open);
             // A link that came up takes its time.
             let answered = (0..30).any(|_| {
-                assert_eq!(client.send_again(0, b"0002"), Ok(None));
+                assert_eq!(client.offer(PathIndex::FIRST, b"0002"), Ok(None));
                 heard(&mut client, 200 * MS) == Ok(Some(b"0002".to_vec()))
             });
             assert!(answered);
@@ -74,7 +75,9 @@ fn a_request_without_a_way_out_keeps_its_schedule_and_says_that_it_was_not_sent(
                 let failed = requester.request(b"0001 anyone?").unwrap_err();
                 assert_eq!((failed.failure(), failed.execution()), (expected, Execution::NotSent));
                 assert_eq!((failed.transmissions(), failed.last_path_error()), (0, Some(error)));
-                let attempts: Vec<_> = failed.timeline().events().filter(not_transmitted).map(|(at, _)| at).collect();
+                let events = failed.timeline().events();
+                let attempts: Vec<_> =
+                    events.filter(|(_, event)| not_transmitted(*event).is_some()).map(|(at, _)| at).collect();
                 assert!(attempts.iter().zip(0..).all(|(&at, slot)| at >= slot * 40 * MS), "{}", failed.timeline());
                 assert!(failed.elapsed() >= 160 * MS && attempts.len() <= 4, "{}", failed.timeline());
                 attempts.len() == 4
@@ -134,11 +137,15 @@ fn a_router_that_prohibits_the_way_is_heard_on_the_receive_or_on_the_next_send()
             let _server = network.echo(server);
             let mut client = ConnectedUdp::connect((server.as_str(), PORT)).unwrap();
             run_at("PM_ROUTER", &format!("{route} add prohibit {server}"));
-            client.send(0, b"0001").unwrap();
+            client.send(PathIndex::FIRST, b"0001").unwrap();
             assert_eq!(heard(&mut client, 2000 * MS), Err(error), "on the receive");
-            client.send(0, b"0002").unwrap();
+            client.send(PathIndex::FIRST, b"0002").unwrap();
             thread::sleep(100 * MS);
-            assert_eq!(client.send_again(0, b"0003"), Ok(Some(error)), "on the next send, which is issued again");
+            assert_eq!(
+                client.offer(PathIndex::FIRST, b"0003"),
+                Ok(Some(error)),
+                "on the next send, which is issued again"
+            );
 
             let builder = |on_unreachable, policy| {
                 let builder = ReliableRequester::builder(transaction_id(0..4)).policy(policy);
@@ -176,12 +183,12 @@ fn a_closed_port_is_told_on_the_receive_or_on_the_next_send() {
         let address = socket.local_addr().unwrap();
         drop(socket);
         let mut client = ConnectedUdp::connect(address).unwrap();
-        client.send(0, b"0001").unwrap();
+        client.send(PathIndex::FIRST, b"0001").unwrap();
         assert_eq!(heard(&mut client, 1000 * MS), Err(PathError::Refused));
         assert_eq!(heard(&mut client, Duration::ZERO), Ok(None), "once");
-        client.send(0, b"0002").unwrap();
-        assert_eq!(client.send(0, b"0003"), Err(PathError::Refused));
-        assert_eq!(client.send_again(0, b"0004"), Ok(None));
+        client.send(PathIndex::FIRST, b"0002").unwrap();
+        assert_eq!(client.send(PathIndex::FIRST, b"0003"), Err(PathError::Refused));
+        assert_eq!(client.offer(PathIndex::FIRST, b"0004"), Ok(None));
 
         let ask = |on_unreachable, policy: RetryPolicy| {
             let builder =
@@ -216,7 +223,7 @@ fn what_no_datagram_or_no_interface_can_hold_fails_at_once() {
     within(MINUTE, || {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut client = ConnectedUdp::connect(silent.local_addr().unwrap()).unwrap();
-        assert_eq!(client.send(0, &[0; 65_508]), Err(too_big(65_507)));
+        assert_eq!(client.send(PathIndex::FIRST, &[0; 65_508]), Err(too_big(65_507)));
         too_large(
             ReliableRequester::builder(transaction_id(0..4)).over(client).unwrap().request(&[0; 65_508]),
             65_508,
@@ -230,7 +237,7 @@ fn what_no_datagram_or_no_interface_can_hold_fails_at_once() {
         assert_eq!(requester.request(&request(1000)).unwrap().transmissions(), 1);
         run(&format!("ip link set {} mtu 600", network.device));
         too_large(requester.request(&request(573)), 573, 572);
-        assert_eq!(requester.transport_mut().send(0, &request(573)), Err(too_big(572)));
+        assert_eq!(requester.transport_mut().send(PathIndex::FIRST, &request(573)), Err(too_big(572)));
         assert_eq!(requester.request(&request(572)).unwrap().payload(), request(572));
         run(&format!("ip link set {} mtu 1500", network.device));
         assert_eq!(requester.request(&request(1472)).unwrap().transmissions(), 1, "the socket is none the worse");
@@ -250,12 +257,14 @@ fn an_earlier_datagram_that_was_too_big_costs_the_next_request_no_transmission()
                 .unwrap();
             set_fragmentation(requester.transport().as_socket(), Fragmentation::Forbidden).unwrap();
             // It leaves the interface; the router, whose next link holds 1400 bytes, reports it.
-            requester.transport_mut().send(0, &request(1500 - overhead)).unwrap();
+            requester.transport_mut().send(PathIndex::FIRST, &request(1500 - overhead)).unwrap();
             thread::sleep(100 * MS);
             let reply = requester.request(b"0001 small").unwrap();
             assert_eq!((reply.payload(), reply.transmissions()), (&b"0001 small"[..], 1), "{}", reply.timeline());
             assert!(reply.elapsed() < 900 * MS, "not by waiting: {}", reply.timeline());
-            let told = |&(_, event): &(Duration, Event)| matches!(event, Event::PathError(PathError::TooBig { .. }));
+            let told = |&(_, event): &(Duration, Event)| {
+                matches!(event, Event::PathError { error: PathError::TooBig { .. }, .. })
+            };
             assert_eq!(reply.timeline().events().filter(told).count(), 1, "{}", reply.timeline());
             too_large(requester.request(&request(1401 - overhead)), 1401 - overhead, (1400 - overhead) as u16);
         }
@@ -275,7 +284,7 @@ fn a_broadcast_without_permission_is_denied_until_it_is_given() {
         // The permission is asked for with the route, which another type of service looks up anew.
         SockRef::from(&socket).set_tos_v4(0x10).unwrap();
         let mut client = ConnectedUdp::from_socket(socket).unwrap();
-        assert_eq!(client.send_again(0, b"0001"), Err(PathError::Denied));
+        assert_eq!(client.offer(PathIndex::FIRST, b"0001"), Err(PathError::Denied));
 
         let mut requester = ReliableRequester::builder(transaction_id(0..4))
             .policy(constant(200 * MS, 3))
@@ -318,9 +327,9 @@ fn replied_once_open(test: &'static str, matcher: impl Fn() -> Matcher) {
             });
             let reply = requester.request(b"0001 anyone?").unwrap();
             assert_eq!(reply.payload(), b"0001 anyone?");
-            let vain: Vec<_> = reply.timeline().events().filter(not_transmitted).map(|(_, event)| event).collect();
+            let vain: Vec<_> = reply.timeline().events().filter_map(|(_, event)| not_transmitted(event)).collect();
             assert!(vain.len() >= 2, "{}", reply.timeline());
-            assert!(vain.iter().all(|&event| event == Event::NotTransmitted(error)), "{}", reply.timeline());
+            assert!(vain.iter().all(|&why| why == error), "{}", reply.timeline());
             assert!(reply.elapsed() >= 100 * MS, "{}", reply.timeline());
         });
     });
@@ -341,21 +350,26 @@ fn requester(network: &Inside, by: Matcher, on_unreachable: OnUnreachable, polic
     builder.connect((network.server4.as_str(), PORT)).unwrap()
 }
 
-fn not_transmitted((_, event): &(Duration, Event)) -> bool {
-    matches!(event, Event::NotTransmitted(_))
+/// Why a transmission was not made, if that is what happened.
+fn not_transmitted(event: Event) -> Option<PathError> {
+    match event {
+        Event::NotTransmitted { error, .. } => Some(error),
+        _ => None,
+    }
 }
 
 #[track_caller]
 fn too_large(outcome: Result<udp_retry::requester::Reply<'_>, RequestError>, len: usize, limit: u16) {
     let error = outcome.unwrap_err();
-    assert_eq!(error.failure(), Failure::TooLarge { len, limit: Some(Plpmtu::new(limit)) });
+    let Failure::TooLarge { len: told, limit: most, .. } = error.failure() else { panic!("{error}") };
+    assert_eq!((told as usize, most), (len, Some(Plpmtu::new(limit))));
     assert_eq!((error.transmissions(), error.execution()), (0, Execution::NotSent));
     assert_eq!(error.last_path_error(), Some(too_big(limit)));
     assert!(error.elapsed() < 400 * MS, "{:?}", error.elapsed());
 }
 
 fn too_big(limit: u16) -> PathError {
-    PathError::TooBig { limit: Some(Plpmtu::new(limit)) }
+    PathError::too_big(Some(Plpmtu::new(limit)))
 }
 
 fn request(len: usize) -> Vec<u8> {
@@ -365,7 +379,7 @@ fn request(len: usize) -> Vec<u8> {
 fn heard(client: &mut ConnectedUdp, patience: Duration) -> Result<Option<Vec<u8>>, PathError> {
     let mut buffer = [0; 64];
     let until = client.now().after(patience);
-    Ok(client.recv_until(&mut buffer, until)?.map(|heard| buffer[..heard.len].to_vec()))
+    Ok(client.wait(&mut buffer, until)?.map(|heard| buffer[..heard.len].to_vec()))
 }
 
 fn constant(interval: Duration, transmissions: u32) -> RetryPolicy {

@@ -12,13 +12,14 @@ use udp_retry::fault::{
 };
 use udp_retry::proxy::{Proxy, ProxyBuilder};
 use udp_retry::size::Pmtu;
-use udp_retry::transport::Transport;
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ConnectedUdp, Impairments, Probability, Seed};
 
 use crate::tools::{
     LARGEST, MS, PATIENCE, Running, Service, ask, balanced, client, delayed, hear, hear_from, is_silent, loss, p,
     socket, to_server,
 };
+use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 
 #[test]
@@ -87,11 +88,11 @@ fn its_fates_are_those_of_a_sink_with_the_same_seed() {
         proxy.stop();
 
         let (through_sink, mut observer) = recording();
-        let observer = move |_: usize, record: &Record| observer(service.address, record);
+        let observer = move |_: PathIndex, record: &Record| observer(service.address, record);
         let transport = ConnectedUdp::connect(service.address).unwrap();
         let mut sink = LossySink::at_client(transport, profile, SEED).observed(observer);
         for n in 0..REQUESTS {
-            sink.send_again(0, &[n; 30]).unwrap();
+            sink.offer(PathIndex::FIRST, &[n; 30]).unwrap();
         }
         let (mut buffer, patience) = ([0; 100], Instant::now() + PATIENCE);
         loop {
@@ -101,7 +102,7 @@ fn its_fates_are_those_of_a_sink_with_the_same_seed() {
             }
             assert!(Instant::now() < patience, "{sink:?}");
             let soon = sink.now().after(MS);
-            sink.recv_until(&mut buffer, soon).unwrap();
+            sink.wait(&mut buffer, soon).unwrap();
         }
 
         for direction in [Direction::ToServer, Direction::ToClient] {

@@ -12,4 +12,5 @@ mod links;
 mod sessions;
 mod survival;
 mod tools;
+mod waits;
 mod watchdog;

@@ -16,11 +16,12 @@ use std::time::Duration;
 use udp_retry::net::CancelHandle;
 use udp_retry::requester::Builder;
 use udp_retry::transaction::{Execution, Failure, matching};
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{Incoming, PathError, PathIndex, Transport};
 use udp_retry::{
     ConnectedUdp, Impairments, LossySink, ReliableRequester, RequestError, RetryPolicy, Seed, any_reply, transaction_id,
 };
 
+use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -181,29 +182,34 @@ fn a_requester_that_is_gone_holds_no_port_and_cannot_be_cancelled() {
 }
 
 #[test]
-fn a_bare_transport_waits_no_more_until_it_is_asked_whether_it_was_cancelled() {
+fn a_bare_transport_says_once_that_it_was_cancelled_and_then_waits_again() {
     within(MINUTE, || {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut transport = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
-        assert!(!transport.take_cancelled());
+        assert!(matches!(looked(&mut transport), Incoming::TimeUp(_)));
         let handle = transport.cancel_handle().unwrap();
-        assert!(!transport.take_cancelled());
-        handle.cancel();
+        assert!(matches!(looked(&mut transport), Incoming::TimeUp(_)));
         let start = transport.now();
         for wait in [Duration::ZERO, 10 * MS, 10_000 * MS] {
-            let until = transport.now().after(wait);
-            assert_eq!(transport.recv_until(&mut [0; 4], until), Ok(None));
+            handle.cancel();
+            handle.cancel();
+            // Until a wait has taken it, nothing leaves.
+            for _ in 0..3 {
+                assert_eq!(transport.send(PathIndex::FIRST, b"not"), Err(PathError::Cancelled));
+            }
+            let now = transport.now();
+            assert_eq!(transport.recv(&mut [0; 4], now, now.after(wait)), Incoming::Cancelled);
+            assert!(matches!(looked(&mut transport), Incoming::TimeUp(_)), "calls before it took effect count as one");
         }
         assert!(transport.now().since(start) < 5000 * MS);
-        assert!(transport.take_cancelled() && !transport.take_cancelled());
         let until = transport.now().after(40 * MS);
-        assert_eq!(transport.recv_until(&mut [0; 4], until), Ok(None));
+        assert_eq!(transport.wait(&mut [0; 4], until), Ok(None));
         assert!(transport.now() >= until, "and then it waits again");
-        transport.send(0, b"who").unwrap();
+        transport.send(PathIndex::FIRST, b"who").unwrap();
         let (_, from) = server.recv_from(&mut [0; 4]).unwrap();
         server.send_to(b"you", from).unwrap();
         let until = transport.now().after(5000 * MS);
-        assert_eq!(transport.recv_until(&mut [0; 4], until).unwrap().map(|heard| heard.len), Some(3));
+        assert_eq!(transport.wait(&mut [0; 4], until).unwrap().map(|heard| heard.len), Some(3));
     });
 }
 
@@ -301,6 +307,12 @@ fn a_chosen_port_that_somebody_took_is_an_error_until_it_is_free_again() {
         cancelled_unsent(&requester.request(b"0006").unwrap_err());
         assert!(requester.request(b"0007").is_ok());
     });
+}
+
+/// What a wait that has ended already finds.
+fn looked(transport: &mut ConnectedUdp) -> Incoming<PathIndex> {
+    let now = transport.now();
+    transport.recv(&mut [0; 4], now, now)
 }
 
 #[track_caller]

@@ -9,9 +9,10 @@ use std::time::Duration;
 use socket2::SockRef;
 use udp_retry::net::{Fragmentation, fragmentation, set_fragmentation, set_receive_buffer};
 use udp_retry::transaction::Failure;
-use udp_retry::transport::Transport;
+use udp_retry::transport::{Incoming, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, any_reply, transaction_id};
 
+use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 
 #[test]
@@ -160,17 +161,18 @@ impl Pair {
     /// Cancels; whatever the transport does next is done with another socket.
     fn replace(&mut self) {
         self.transport.cancel_handle().unwrap().cancel();
-        assert!(self.transport.take_cancelled());
+        let now = self.transport.now();
+        assert_eq!(self.transport.recv(&mut [0; 4], now, now), Incoming::Cancelled);
     }
 
     /// Both ways; returns where the client spoke from.
     fn speak(&mut self) -> SocketAddr {
         let mut buffer = [0; 16];
-        self.transport.send(0, b"hello").unwrap();
+        self.transport.send(PathIndex::FIRST, b"hello").unwrap();
         let (_, from) = self.server.recv_from(&mut buffer).unwrap();
         self.server.send_to(b"world", from).unwrap();
         let until = self.transport.now().after(Duration::from_secs(5));
-        assert_eq!(self.transport.recv_until(&mut buffer, until).unwrap().map(|heard| heard.len), Some(5));
+        assert_eq!(self.transport.wait(&mut buffer, until).unwrap().map(|heard| heard.len), Some(5));
         assert_eq!(&buffer[..5], b"world");
         let local = self.transport.local_addr();
         assert_eq!(local.port(), from.port());

@@ -15,9 +15,10 @@ use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::Backoff;
 use udp_retry::size::Plpmtu;
 use udp_retry::transaction::{Execution, Failure};
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
+use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -148,7 +149,7 @@ fn every_renewal_leaves_from_another_port_with_nothing_queued() {
         let mut ports = vec![client.local_addr().port()];
         for _ in 0..200 {
             server.send_to(b"to the old port", client.local_addr()).unwrap();
-            client.renew().unwrap();
+            client.renew(PathIndex::FIRST).unwrap();
             let port = client.local_addr().port();
             assert!(!ports.contains(&port), "port {port} again");
             assert_eq!(queued(&mut client), Ok(None));
@@ -211,7 +212,7 @@ fn a_reply_larger_than_the_buffer_is_an_error_with_both_sizes() {
         let mut requester =
             ReliableRequester::builder(transaction_id(0..4)).buffer(35).connect(server.address).unwrap();
         let error = requester.request(b"0001 abcdefg").unwrap_err();
-        assert_eq!(error.failure(), Failure::Truncated { received: 35, actual: 36 });
+        assert!(matches!(error.failure(), Failure::Truncated { received: 35, actual: 36, .. }), "{error}");
         assert_eq!(error.execution(), Execution::Unknown);
         assert_eq!(requester.request(b"0002 abcdef").unwrap().payload().len(), 33, "the next one is not harmed");
     });
@@ -232,7 +233,8 @@ fn a_request_that_no_datagram_can_hold_fails_at_once() {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut requester = ReliableRequester::connect(silent.local_addr().unwrap(), transaction_id(0..4)).unwrap();
         let error = requester.request(&[7; 65_508]).unwrap_err();
-        assert_eq!(error.failure(), Failure::TooLarge { len: 65_508, limit: Some(Plpmtu::new(65_507)) });
+        let Failure::TooLarge { len, limit, .. } = error.failure() else { panic!("{error}") };
+        assert_eq!((len, limit), (65_508, Some(Plpmtu::new(65_507))));
         assert_eq!((error.transmissions(), error.execution()), (0, Execution::NotSent));
         assert!(error.elapsed() < 500 * MS, "no transmission was waited for");
     });
@@ -252,12 +254,12 @@ fn the_largest_datagram_goes_both_ways() {
 fn a_pending_error_does_not_hide_the_reply_behind_it() {
     within(MINUTE, || {
         let (mut client, server) = pair();
-        client.send(0, b"first").unwrap();
+        client.send(PathIndex::FIRST, b"first").unwrap();
         let mut buffer = [0; 16];
         let (_, from) = server.recv_from(&mut buffer).unwrap();
         server.send_to(b"reply", from).unwrap();
         drop(server);
-        client.send(0, b"second").unwrap(); // refused, with the reply in the queue
+        client.send(PathIndex::FIRST, b"second").unwrap(); // refused, with the reply in the queue
         assert_eq!(queued(&mut client), Err(PathError::Refused));
         assert_eq!(queued(&mut client), Ok(Some(b"reply".to_vec())));
         assert_eq!(queued(&mut client), Ok(None));
@@ -271,10 +273,10 @@ fn a_send_that_an_earlier_error_swallowed_is_issued_again() {
         let (mut client, server) = pair();
         let address = server.local_addr().unwrap();
         drop(server);
-        client.send(0, b"refused").unwrap();
+        client.send(PathIndex::FIRST, b"refused").unwrap();
         let server = UdpSocket::bind(address).unwrap();
-        assert_eq!(client.send_again(0, b"hello"), Ok(Some(PathError::Refused)));
-        assert_eq!(client.send_again(0, b"again"), Ok(None));
+        assert_eq!(client.offer(PathIndex::FIRST, b"hello"), Ok(Some(PathError::Refused)));
+        assert_eq!(client.offer(PathIndex::FIRST, b"again"), Ok(None));
         let mut buffer = [0; 16];
         for expected in [b"hello", b"again"] {
             let (len, _) = server.recv_from(&mut buffer).unwrap();
@@ -301,7 +303,7 @@ fn waits_end_when_they_should_and_never_before() {
         let (mut client, _server) = pair();
         for wait in [MS / 1000, MS / 2, MS, 7 * MS, 60 * MS, 300 * MS] {
             let until = client.now().after(wait);
-            assert_eq!(client.recv_until(&mut [0; 4], until), Ok(None));
+            assert_eq!(client.wait(&mut [0; 4], until), Ok(None));
             let late = client.now().since(until);
             assert!(client.now() >= until, "{wait:?} ended early");
             assert!(late < 200 * MS, "{wait:?} ended {late:?} late");
@@ -316,15 +318,16 @@ fn a_server_hears_who_asked_and_answers_there() {
         let mut clients = [(); 2].map(|()| ConnectedUdp::connect(server.local_addr()).unwrap());
         let mut buffer = [0; 16];
         for client in &mut clients {
-            client.send(0, b"question").unwrap();
-            let heard = server.recv_until(&mut buffer, server.now().after(1000 * MS)).unwrap().unwrap();
+            client.send(PathIndex::FIRST, b"question").unwrap();
+            let heard = server.wait(&mut buffer, server.now().after(1000 * MS)).unwrap().unwrap();
             assert_eq!((heard.from.remote, heard.from.local), (client.local_addr(), server.local_addr()));
             assert_eq!((heard.len, heard.actual), (8, 8));
             server.send(heard.from, b"answer").unwrap();
             let until = client.now().after(1000 * MS);
-            assert_eq!(client.recv_until(&mut buffer, until).unwrap().map(|answer| answer.len), Some(6));
+            assert_eq!(client.wait(&mut buffer, until).unwrap().map(|answer| answer.len), Some(6));
         }
-        assert_eq!(server.renew(), Err(PathError::Unsupported));
+        let route = server.route_to(clients[0].local_addr());
+        assert_eq!(server.renew(route), Err(PathError::Unsupported));
     });
 }
 
@@ -334,12 +337,12 @@ fn a_cut_datagram_tells_its_true_length_on_both_ends() {
         let mut server = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
         let mut client = ConnectedUdp::connect(server.local_addr()).unwrap();
         let mut small = [0; 3];
-        client.send(0, b"0123456789").unwrap();
-        let heard = server.recv_until(&mut small, server.now().after(1000 * MS)).unwrap().unwrap();
+        client.send(PathIndex::FIRST, b"0123456789").unwrap();
+        let heard = server.wait(&mut small, server.now().after(1000 * MS)).unwrap().unwrap();
         assert_eq!((heard.len, heard.actual, &small), (3, 10, b"012"));
         server.send(heard.from, b"abcdefgh").unwrap();
         let until = client.now().after(1000 * MS);
-        let heard = client.recv_until(&mut small, until).unwrap().unwrap();
+        let heard = client.wait(&mut small, until).unwrap().unwrap();
         assert_eq!((heard.len, heard.actual, &small), (3, 8, b"abc"));
     });
 }
@@ -428,7 +431,7 @@ fn pair() -> (ConnectedUdp, UdpSocket) {
 fn queued(transport: &mut ConnectedUdp) -> Result<Option<Vec<u8>>, PathError> {
     let mut buffer = [0; 64];
     let past = transport.now();
-    Ok(transport.recv_until(&mut buffer, past)?.map(|heard| buffer[..heard.len].to_vec()))
+    Ok(transport.wait(&mut buffer, past)?.map(|heard| buffer[..heard.len].to_vec()))
 }
 
 fn constant(interval: Duration, transmissions: u32) -> RetryPolicy {

@@ -4,4 +4,5 @@ mod cancel;
 mod cancel_settings;
 mod loopback;
 mod socket_options;
+mod waits;
 mod watchdog;

@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 use udp_retry::ConnectedUdp;
 use udp_retry::net::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 use udp_retry::size::Plpmtu;
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{PathError, PathIndex, Transport};
 
 #[test]
 fn every_fragmentation_mode_holds_as_it_was_set() {
@@ -33,7 +33,7 @@ fn a_dual_stack_socket_obeys_for_mapped_peers_too() {
     assert_eq!(set_fragmentation(&socket, Fragmentation::Forbidden).unwrap(), Applied::Enforced);
     assert_eq!(fragmentation(&socket).unwrap(), Fragmentation::Forbidden);
     let mut transport = ConnectedUdp::from_socket(socket).unwrap();
-    assert_eq!(transport.send(0, &[0; 65_508]), Err(too_big(65_507)), "the packets are IPv4");
+    assert_eq!(transport.send(PathIndex::FIRST, &[0; 65_508]), Err(too_big(65_507)), "the packets are IPv4");
 }
 
 #[test]
@@ -59,13 +59,13 @@ fn too_long_a_message_is_refused_with_the_payload_that_would_have_fitted() {
         let mut transport = connected(host);
         set_fragmentation(transport.as_socket(), mode).unwrap();
         let payload = vec![0; usize::from(most) + 1];
-        assert_eq!(transport.send(0, &payload), Err(too_big(most)), "{host} {mode:?}");
-        assert_eq!(transport.send(0, &payload[1..]), Ok(()), "{host} {mode:?}");
+        assert_eq!(transport.send(PathIndex::FIRST, &payload), Err(too_big(most)), "{host} {mode:?}");
+        assert_eq!(transport.send(PathIndex::FIRST, &payload[1..]), Ok(()), "{host} {mode:?}");
     }
 }
 
 fn too_big(most: u16) -> PathError {
-    PathError::TooBig { limit: Some(Plpmtu::new(most)) }
+    PathError::too_big(Some(Plpmtu::new(most)))
 }
 
 /// Connected to itself: whatever it sends has somewhere to go.

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -10,7 +11,13 @@ use super::options;
 use super::pmtu::Fragmentation;
 use super::wait::Arrival;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
-use crate::time::Ns;
+use crate::time::{Ns, saturating_ns};
+
+/// Nanoseconds since this was first asked for.
+pub(super) fn monotonic() -> Ns {
+    static START: OnceLock<Instant> = OnceLock::new();
+    saturating_ns(START.get_or_init(Instant::now).elapsed())
+}
 
 /// Receives into a buffer that no datagram exceeds, because a cut one is reported differently everywhere, and its
 /// true length nowhere.

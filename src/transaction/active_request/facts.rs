@@ -6,7 +6,7 @@ use super::{ActiveRequest, Bytes, Stage};
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
 use crate::transaction::destination::Destination;
-use crate::transaction::grant::{Granted, Token};
+use crate::transaction::grant::Granted;
 use crate::transaction::path_state::PathState;
 use crate::transaction::record::Record;
 use crate::transaction::{Event, Failure, GiveUp, Hold, Identity, NotTransmitted};
@@ -79,7 +79,9 @@ impl ActiveRequest {
         self.end_wait(destination, path, now);
         let mut own = None;
         self.timer.on_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now);
-        self.token.spend();
+        if self.granted.0 {
+            self.token.spend();
+        }
         path.on_transmitted(now);
         self.use_slot();
         let number = self.timer.transmissions();
@@ -145,32 +147,51 @@ impl ActiveRequest {
         self.pass_slot(destination, path, now, NotTransmitted::OverBudget);
     }
 
-    /// The reply arrived at `at`: whole, or cut by the caller's buffer.
+    /// The reply arrived at `at`.
     #[inline]
     pub(in crate::transaction) fn on_reply<M>(
         &mut self,
         destination: &Destination<M>,
         path: &mut PathState,
         at: Timestamp,
-        round_trip: Option<Duration>,
-        truncated: Option<Failure>,
+        round_trip: Option<Ns>,
         record: &mut impl Record,
+    ) {
+        self.on_answered(destination, path, at, round_trip);
+        self.timer.on_reply(at);
+        self.conclusion.on_replied();
+        record.record(at, Event::Replied { path: PathIndex::FIRST });
+    }
+
+    /// The reply arrived at `at`, and the caller's buffer was too small for it.
+    #[cold]
+    pub(in crate::transaction) fn on_truncated<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        at: Timestamp,
+        round_trip: Option<Ns>,
+        truncated: Failure,
+    ) {
+        self.on_answered(destination, path, at, round_trip);
+        self.conclusion.decide(truncated);
+    }
+
+    #[inline]
+    fn on_answered<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        at: Timestamp,
+        round_trip: Option<Ns>,
     ) {
         destination.budget.deposit();
         // After a provisional answer the wait for the reply measures the server, not the path.
         if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
-            estimator.on_reply(at, round_trip);
+            estimator.on_reply(at, round_trip.map(Duration::from_nanos));
         }
         self.conclusion.on_datagram();
         self.conclusion.on_answered();
-        match truncated {
-            None => {
-                self.timer.on_reply(at);
-                self.conclusion.on_replied();
-                record.record(at, Event::Replied { path: PathIndex::FIRST });
-            }
-            Some(failure) => self.conclusion.decide(failure),
-        }
     }
 
     /// A provisional answer arrived at `at`; it is the path's round trip (RFC 7252 §4.2: the acknowledgement ends the
@@ -182,11 +203,11 @@ impl ActiveRequest {
         path: &mut PathState,
         at: Timestamp,
         hold: Hold,
-        round_trip: Option<Duration>,
+        round_trip: Option<Ns>,
         record: &mut impl Record,
     ) {
         if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
-            estimator.on_reply(at, round_trip);
+            estimator.on_reply(at, round_trip.map(Duration::from_nanos));
         }
         self.conclusion.on_datagram();
         self.conclusion.on_answered();
@@ -228,7 +249,7 @@ impl ActiveRequest {
     pub(in crate::transaction) fn on_cancelled(&mut self) {
         self.timer.on_cancelled();
         // A front that drops its handle to the request may never ask again.
-        self.token = Token::free();
+        self.release();
     }
 
     /// A flood must not put off the next transmission, or the end, indefinitely.
@@ -252,7 +273,7 @@ impl ActiveRequest {
         self.end_wait(destination, path, now);
         let mut own = None;
         self.timer.on_not_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now, why);
-        self.token = Token::free();
+        self.release();
         self.use_slot();
     }
 

@@ -66,7 +66,11 @@ pub(super) enum Bytes {
 impl ActiveRequest {
     pub(super) fn idle() -> Self {
         let timer = RetryTimer::start(&RetryPolicy::LAN, Timestamp::ZERO, Seed::default());
-        Self { stage: Stage::Idle, ..Self::new(timer, PolicyIndex::default(), 0, Timestamp::ZERO, Bytes::Given) }
+        let mut idle = Self::new(timer, PolicyIndex::default(), 0, Timestamp::ZERO, Bytes::Given);
+        idle.stage = Stage::Idle;
+        // No fact counts and nothing is asked for, as after an end.
+        idle.conclusion.give(None, Execution::NotSent);
+        idle
     }
 
     /// A request that begins at `now` and ends by `deadline`.
@@ -131,20 +135,17 @@ impl ActiveRequest {
         now: Timestamp,
         record: &mut impl Record,
     ) -> Next {
-        if self.stage == Stage::Idle {
-            return Next::Idle;
-        }
         loop {
-            if self.conclusion.is_given() {
-                return self.conclusion.failure().map_or(Next::Done, Next::Failed);
-            }
-            if let Some(failure) = self.conclusion.failure() {
-                return self.give(destination, path, now, Some(failure), record);
+            if self.conclusion.is_settled() {
+                return match self.conclusion.is_replied() {
+                    true => self.reply(path),
+                    false => self.settled(destination, path, now, record),
+                };
             }
             match self.timer.poll(now) {
-                Action::Done => return self.give(destination, path, now, None, record),
+                Action::Done => return self.reply(path),
                 Action::GiveUp(GiveUp::Cancelled) => {
-                    return self.give(destination, path, now, Some(Failure::Cancelled), record);
+                    return self.fail(destination, path, now, Failure::Cancelled, record);
                 }
                 // An error hides what is queued behind it: look there first, at once.
                 _ if self.conclusion.is_pending() => return Next::WaitUntil(now),
@@ -159,7 +160,7 @@ impl ActiveRequest {
                 }
                 Action::GiveUp(reason) => {
                     let failure = self.conclusion.gave_up(reason, self.timer.transmissions());
-                    return self.give(destination, path, now, Some(failure), record);
+                    return self.fail(destination, path, now, failure, record);
                 }
                 Action::Transmit => match self.due(destination, path) {
                     Some(act) => return act,
@@ -169,15 +170,36 @@ impl ActiveRequest {
         }
     }
 
+    /// The peer had the request.
+    #[inline]
+    fn reply(&mut self, path: &mut PathState) -> Next {
+        self.close(path, None, Execution::Unknown, false);
+        Next::Done
+    }
+
+    /// The failure that holds whatever the schedule says, or the end that was handed out.
+    #[cold]
+    fn settled<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        now: Timestamp,
+        record: &mut impl Record,
+    ) -> Next {
+        match self.conclusion.failure() {
+            _ if self.stage == Stage::Idle => Next::Idle,
+            Some(failure) if !self.conclusion.is_given() => self.fail(destination, path, now, failure, record),
+            given => given.map_or(Next::Done, Next::Failed),
+        }
+    }
+
     /// What the slot that is due needs next, in the order grant, build, renew, transmit: only what was built has an
     /// identity, which says whether it needs a fresh port. `None` if the budget is empty.
     #[inline]
     fn due<M>(&mut self, destination: &Destination<M>, path: &PathState) -> Option<Next> {
-        if !self.granted.0 {
-            self.token = match self.timer.transmissions() {
-                0 => Token::free(),
-                _ => Token::of(&destination.budget)?,
-            };
+        // The first transmission costs nothing.
+        if self.timer.transmissions() > 0 && !self.granted.0 {
+            self.token = Token::of(&destination.budget)?;
             self.granted = Granted(true);
         }
         if self.stage == Stage::Unbuilt {
@@ -199,7 +221,7 @@ impl ActiveRequest {
     /// Whether a reply that arrived at `at` would still count.
     #[inline]
     pub(super) fn accepts(&self, at: Timestamp) -> bool {
-        self.stage != Stage::Idle && !self.conclusion.is_settled() && self.timer.accepts(at)
+        !self.conclusion.is_settled() && self.timer.accepts(at)
     }
 
     /// Whether a datagram that arrived at `at` may have waited in the queue for a driver that was late: its time of
@@ -212,7 +234,7 @@ impl ActiveRequest {
     /// Whether facts still count: not before a request was started, nor once its end was handed out.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        self.stage != Stage::Idle && !self.conclusion.is_given()
+        !self.conclusion.is_given()
     }
 
     #[inline]
@@ -239,51 +261,64 @@ impl ActiveRequest {
         self.conclusion.is_answered()
     }
 
+    #[inline]
     pub(super) fn execution(&self, path: &PathState) -> Execution {
         self.conclusion.execution(self.timer.transmissions(), path.open())
     }
 
-    /// Hands out the end, and leaves to the path what it has to know of it.
-    #[inline]
-    fn give<M>(
+    /// Hands out the failure.
+    #[cold]
+    fn fail<M>(
         &mut self,
         destination: &Destination<M>,
         path: &mut PathState,
         now: Timestamp,
-        failure: Option<Failure>,
+        failure: Failure,
         record: &mut impl Record,
     ) -> Next {
-        if let Some(failure) = failure {
-            match failure {
-                Failure::TimedOut(GiveUp::Deadline) => {
-                    record.record(now, Event::Clipped { by: self.timer.clipped() });
-                }
-                Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(destination, path, now),
-                _ => {}
-            }
-            record.record(now, Event::Failed(failure));
+        match failure {
+            Failure::TimedOut(GiveUp::Deadline) => record.record(now, Event::Clipped { by: self.timer.clipped() }),
+            Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(destination, path, now),
+            _ => {}
         }
+        record.record(now, Event::Failed(failure));
         let unanswered = match failure {
-            Some(Failure::TimedOut(reason)) => reason != GiveUp::OverBudget,
-            Some(Failure::Cancelled) => true,
-            _ => false,
+            Failure::TimedOut(reason) => reason != GiveUp::OverBudget,
+            failure => failure == Failure::Cancelled,
         };
-        self.conclusion.give(failure, self.execution(path));
-        self.close(path, unanswered);
-        failure.map_or(Next::Done, Next::Failed)
+        self.close(path, Some(failure), self.execution(path), unanswered);
+        Next::Failed(failure)
     }
 
     /// A request that was dropped before its end was as good as cancelled.
+    #[inline]
     pub(super) fn abandon(&mut self, path: &mut PathState) {
         if self.is_open() {
-            self.close(path, true);
+            self.cut_off(path);
         }
     }
 
-    fn close(&mut self, path: &mut PathState, unanswered: bool) {
+    #[cold]
+    fn cut_off(&mut self, path: &mut PathState) {
+        self.close(path, Some(Failure::Cancelled), self.execution(path), true);
+    }
+
+    /// The end, and what the path has to know of it.
+    #[inline]
+    fn close(&mut self, path: &mut PathState, failure: Option<Failure>, execution: Execution, unanswered: bool) {
+        self.conclusion.give(failure, execution);
         let (transmissions, settled) = (self.timer.transmissions(), self.conclusion.settled());
         path.on_end(&Remains { transmissions, settled, unanswered });
-        self.token = Token::free();
+        self.release();
+    }
+
+    /// Gives back what the budget gave for a transmission that does not leave.
+    #[inline]
+    fn release(&mut self) {
+        if self.granted.0 {
+            self.token = Token::free();
+            self.granted = Granted(false);
+        }
     }
 }
 
