@@ -8,10 +8,9 @@ use std::net::ToSocketAddrs;
 
 use super::{ReliableRequester, span};
 use crate::entropy::Seed;
-use crate::net::{ConnectedUdp, system_seed};
+use crate::net::ConnectedUdp;
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::size::LARGEST_DATAGRAM;
-use crate::time::Timestamp;
 use crate::transaction::{Event, OnUnreachable, ReplyMatcher, Transaction};
 use crate::transport::{PathIndex, Transport};
 
@@ -25,7 +24,7 @@ use crate::transport::{PathIndex, Transport};
 /// | [`estimator`](Self::estimator) | none: every request starts with the policy's first wait |
 /// | [`deadline`](Self::deadline) | none but the policy's |
 /// | [`observer`](Self::observer) | none |
-/// | [`seed`](Self::seed) | from the operating system |
+/// | [`seed`](Self::seed) | from the transport's entropy: the operating system's, or a simulated network's seed |
 /// | [`buffer`](Self::buffer) | 65,535 bytes: any reply fits |
 #[must_use]
 pub struct Builder {
@@ -117,7 +116,7 @@ impl Builder {
     }
 
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
-    pub fn over<T: Transport<Peer = PathIndex>>(self, transport: T) -> ReliableRequester<T> {
+    pub fn over<T: Transport<Peer = PathIndex>>(self, mut transport: T) -> ReliableRequester<T> {
         let mut transaction = Transaction::new(self.policy, self.matcher)
             .with_budget(self.budget)
             .with_on_unreachable(self.on_unreachable);
@@ -135,7 +134,7 @@ impl Builder {
         ReliableRequester {
             transaction,
             deadline: self.deadline,
-            draws: self.seed.unwrap_or_else(|| fresh_seed(transport.now())).draws(),
+            draws: self.seed.unwrap_or_else(|| fresh_seed(&mut transport)).draws(),
             requests: 0,
             buffer: vec![0; self.buffer],
             transport,
@@ -155,7 +154,11 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// Jitter needs no secrecy, only that two processes differ: where the system has no entropy, their ids do.
-fn fresh_seed(now: Timestamp) -> Seed {
-    system_seed().unwrap_or_else(|_| Seed::new(std::process::id().into()).derive(now.as_nanos()))
+/// Jitter needs no secrecy, only that two processes differ: where there is no entropy, their ids do.
+fn fresh_seed(transport: &mut impl Transport) -> Seed {
+    let mut key = [0; 32];
+    match (transport.entropy(&mut key), key.first_chunk()) {
+        (Ok(()), Some(number)) => Seed::new(u64::from_le_bytes(*number)),
+        _ => Seed::new(std::process::id().into()).derive(transport.now().as_nanos()),
+    }
 }
