@@ -1,4 +1,4 @@
-//! What the pure machines cost: `cargo bench --bench request`.
+//! What the pure machines cost: `cargo bench --bench transaction`.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn transaction(criterion: &mut Criterion) {
             seed += 1;
             let sent = Timestamp::from_nanos(seed);
             transaction.start(black_box(&request), sent, Seed::new(seed));
-            assert_eq!(transaction.next(sent), Next::Transmit);
+            assert!(matches!(transaction.next(sent), Next::Transmit(_)));
             transaction.on_transmitted(sent);
             let heard = sent.after(Duration::from_millis(1));
             assert!(matches!(transaction.next(sent), Next::WaitUntil(_)));
