@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use udp_retry::fault::{Direction, Fate, Link};
 use udp_retry::proxy::Proxy;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathError, Received, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, Seed};
 
 fn main() {
@@ -97,7 +97,7 @@ fn sinks(criterion: &mut Criterion) {
         criterion.bench_function(&format!("link/sink, {name}"), |b| {
             b.iter(|| {
                 sink.get_mut().now = sink.now().after(SPACING);
-                sink.send(0, black_box(&datagram))
+                sink.send(PathIndex::FIRST, black_box(&datagram))
             });
         });
         assert_eq!(sink.get_ref().left, sink.stats(Direction::ToServer).passed);
@@ -243,25 +243,29 @@ struct Nowhere {
 }
 
 impl Transport for Nowhere {
-    type Peer = usize;
+    type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
         self.now
     }
 
-    fn send(&mut self, _: usize, datagram: &[u8]) -> Result<(), PathError> {
+    fn send(&mut self, _: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
         black_box(datagram);
         self.left += 1;
         Ok(())
     }
 
-    fn recv_until(&mut self, _: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
+    fn recv(&mut self, _: &mut [u8], _: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
         self.now = self.now.max(until);
-        Ok(None)
+        Incoming::TimeUp(self.now)
     }
 
-    fn renew(&mut self) -> Result<(), PathError> {
-        Ok(())
+    fn renew(&mut self, _: PathIndex) -> Result<Renewed, PathError> {
+        Ok(Renewed::FreshPort)
+    }
+
+    fn entropy(&mut self, _: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        Err(NoEntropy::new())
     }
 }
 

@@ -1,8 +1,12 @@
-//! The requester's logic in an event loop of one's own: two requests under way at once, one thread, mio.
+//! A front of one's own: two requests under way at once in an event loop, one thread, mio.
 //!
-//! A [`Transaction`] has neither socket nor clock. Whoever drives it asks what is next, does that, and tells it what
-//! happened; the loop below is all there is to it. Two services on loopback answer, one of them only every third
-//! datagram.
+//! A [`Transaction`] has neither socket nor clock. Whoever drives it asks what is [`next`](Transaction::next), does that,
+//! reports how it went, and asks again: [`Asking::drive`] is a whole front, and knows no rule of when to send, when to
+//! stop, what an error means or which datagram is the reply. Two services on loopback answer, one of them only every
+//! third datagram.
+//!
+//! A client's end in one type, an implementation of [`Transport`](udp_retry::transport::Transport), is for fronts that
+//! block: there `recv` owns the wait. Here the event loop does, so the answers of the machine meet the socket directly.
 //!
 //! [`Transaction`]: udp_retry::transaction::Transaction
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "an event loop has a clock and sockets")]
@@ -44,8 +48,18 @@ struct Arguments {
 struct Asking {
     name: &'static str,
     transaction: Transaction<TransactionId>,
+    server: SocketAddr,
     socket: UdpSocket,
-    outcome: Option<Result<Vec<u8>, Failure>>,
+    token: Token,
+    /// No datagram exceeds it, so none is cut.
+    buffer: Vec<u8>,
+}
+
+/// What became of driving a request as far as it goes for now.
+enum Driven {
+    Until(Timestamp),
+    Replied,
+    Failed(Failure),
 }
 
 fn main() -> ExitCode {
@@ -59,10 +73,9 @@ fn run(arguments: &Arguments) -> Outcome {
     let mut all = [("a good service", service(1)?), ("a bad one", service(3)?)]
         .into_iter()
         .zip(0..)
-        .map(|((name, address), n)| {
-            let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-            socket.connect(address)?;
-            poll.registry().register(&mut socket, Token(n), Interest::READABLE)?;
+        .map(|((name, server), n)| {
+            let (token, buffer) = (Token(n), vec![0; 65_535]);
+            let socket = connected(server, token, &poll)?;
             // Eight bytes of id, written by the transaction.
             let ids = match arguments.seed {
                 Some(seed) => IdSource::from_seed(Seed::new(seed).derive(n as u64)),
@@ -70,82 +83,94 @@ fn run(arguments: &Arguments) -> Outcome {
             };
             let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..8).stamped()).with_ids(ids);
             transaction.start(b"........hello", clock.now(), Seed::new(seed.wrapping_add(n as u64)));
-            Ok(Asking { name, transaction, socket, outcome: None })
+            Ok(Asking { name, transaction, server, socket, token, buffer })
         })
         .collect::<io::Result<Vec<_>>>()?;
 
-    // Until each has its outcome: what is due now, and then a wait for the first of what is due next.
-    loop {
-        let next = all.iter_mut().filter_map(|asking| asking.drive(&clock)).min();
-        let Some(until) = next else { break };
-        poll.poll(&mut events, Some(until.since(clock.now())))?;
-        for event in &events {
-            if let Some(asking) = all.get_mut(event.token().0) {
-                asking.read(&clock);
+    // Until each has ended: what is due now, and then a wait for the first of what is due next. Which socket woke it does
+    // not matter: whoever is asked early says the same again.
+    let mut unanswered = 0;
+    while !all.is_empty() {
+        let mut first = Timestamp::MAX;
+        for mut asking in std::mem::take(&mut all) {
+            match asking.drive(&clock, &poll) {
+                Driven::Until(until) => {
+                    first = first.min(until);
+                    all.push(asking);
+                }
+                Driven::Replied => asking.tell(Ok(()), arguments.json)?,
+                Driven::Failed(failure) => {
+                    unanswered += 1;
+                    asking.tell(Err(failure), arguments.json)?;
+                }
             }
         }
-    }
-
-    let mut unanswered = 0;
-    for Asking { name, transaction, outcome, .. } in &all {
-        let (said, transmissions) = match outcome {
-            Some(Ok(reply)) => (format!("{:?}", String::from_utf8_lossy(&reply[8..])), transaction.transmissions()),
-            failed => {
-                unanswered += 1;
-                (format!("{failed:?}"), transaction.transmissions())
-            }
-        };
-        say(if arguments.json {
-            serde_json::json!({ "service": name, "said": said, "transmissions": transmissions }).to_string()
-        } else {
-            format!("{name} said {said} after transmission {transmissions}\n{}", transaction.timeline())
-        })?;
+        if !all.is_empty() {
+            poll.poll(&mut events, Some(first.since(clock.now())))?;
+        }
     }
     if unanswered == 0 { Ok(()) } else { Err(format!("{unanswered} requests brought no reply").into()) }
 }
 
 impl Asking {
-    /// Does what is due; tells when to ask again, or nothing if it is over.
-    fn drive(&mut self, clock: &Clock) -> Option<Timestamp> {
+    /// Does what the transaction asks for, until it asks to wait or has ended.
+    fn drive(&mut self, clock: &Clock, poll: &Poll) -> Driven {
+        let Self { transaction, socket, buffer, .. } = self;
         loop {
             let now = clock.now();
-            match self.transaction.next(now) {
-                _ if self.outcome.is_some() => return None,
-                Next::Transmit(_) => {
-                    let sent = self.socket.send(self.transaction.datagram());
-                    self.transaction.on_sent(now, sent.map(drop).map_err(|error| classify(&error)));
+            match transaction.next(now) {
+                // For a request that is built anew for each transmission; the bytes of these were given.
+                Next::Build(..) => transaction.build(|_, _| {}),
+                Next::Renew(path) => {
+                    let renewed = connected(self.server, self.token, poll).map(|fresh| *socket = fresh);
+                    let renewed = renewed.map(|()| Renewed::FreshPort).map_err(|error| classify(&error));
+                    transaction.on_renewed(clock.now(), path, renewed);
                 }
-                Next::WaitUntil(until) if until > now => return Some(until),
-                // That time has come: whatever is queued by now still counts.
-                Next::WaitUntil(_) => self.read(clock),
-                // This socket makes one request, so no late reply to another can reach it: the port may stay.
-                Next::Renew(path) => self.transaction.on_renewed(now, path, Ok(Renewed::SamePort)),
-                Next::Failed(failure) => self.outcome = Some(Err(failure)),
-                // The reply was kept when it came; the bytes were given, so there is nothing to build.
-                Next::Done | Next::Build(..) | Next::Idle => return None,
+                Next::Transmit(_) => {
+                    let sent = socket.send(transaction.datagram());
+                    transaction.on_sent(now, sent.map(drop).map_err(|error| classify(&error)));
+                }
+                // mio speaks once of what arrives, so it is read to the end before each wait.
+                Next::WaitUntil(until) => match socket.recv(buffer) {
+                    Ok(len) => {
+                        transaction.on_datagram(clock.now(), &buffer[..len], len);
+                    }
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                        transaction.on_path_error(now, classify(&error));
+                    }
+                    Err(_) if now < until => return Driven::Until(until),
+                    // Nothing was queued although the time has come.
+                    Err(_) => transaction.on_time_up(now),
+                },
+                Next::Done => return Driven::Replied,
+                Next::Failed(failure) => return Driven::Failed(failure),
+                Next::Idle => unreachable!("it was started"),
             }
         }
     }
 
-    /// Everything that the socket has, because it will not speak of it again.
-    fn read(&mut self, clock: &Clock) {
-        let mut buffer = [0; 2048];
-        loop {
-            match self.socket.recv(&mut buffer) {
-                Ok(len) => {
-                    self.transaction.on_datagram(clock.now(), &buffer[..len], len);
-                    if self.transaction.next(clock.now()) == Next::Done {
-                        self.outcome.get_or_insert_with(|| Ok(buffer[..len].to_vec()));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.transaction.on_time_up(clock.now());
-                }
-                // An error of something sent before; a reply may be queued behind it.
-                Err(error) => self.transaction.on_path_error(clock.now(), classify(&error)),
-            }
-        }
+    fn tell(&self, ended: Result<(), Failure>, json: bool) -> io::Result<()> {
+        let Self { name, transaction, buffer, .. } = self;
+        let said = match ended {
+            // Without the id.
+            Ok(()) => format!("{:?}", String::from_utf8_lossy(&buffer[8..transaction.reply_len()])),
+            Err(failure) => failure.to_string(),
+        };
+        let transmissions = transaction.transmissions();
+        say(if json {
+            serde_json::json!({ "service": name, "said": said, "transmissions": transmissions }).to_string()
+        } else {
+            format!("{name} said {said} after transmission {transmissions}\n{}", transaction.timeline())
+        })
     }
+}
+
+/// A socket on a port that the system picks. The one that it replaces leaves the event loop when it is closed.
+fn connected(server: SocketAddr, token: Token, poll: &Poll) -> io::Result<UdpSocket> {
+    let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.connect(server)?;
+    poll.registry().register(&mut socket, token, Interest::READABLE)?;
+    Ok(socket)
 }
 
 /// Time as transactions count it.

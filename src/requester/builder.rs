@@ -27,7 +27,7 @@ use crate::transport::{NoEntropy, PathIndex, Transport};
 /// | [`deadline`](Self::deadline) | none but the policy's |
 /// | [`keep_port`](Self::keep_port) | off: a fresh port after a request that was not answered |
 /// | [`observer`](Self::observer) | none |
-/// | [`seed`](Self::seed) | from the operating system |
+/// | [`seed`](Self::seed) | from the transport's entropy: the operating system's, or a simulated network's seed |
 /// | [`buffer`](Self::buffer) | 65,535 bytes: any reply fits |
 #[must_use]
 #[derive(Clone)]

@@ -335,7 +335,7 @@ fn replied_once_open(test: &'static str, matcher: impl Fn() -> Matcher) {
     });
 }
 
-type Matcher = Box<dyn ReplyMatcher + Send>;
+type Matcher = Box<dyn ReplyMatcher + Send + Sync>;
 
 fn by_id() -> Matcher {
     Box::new(transaction_id(0..4))

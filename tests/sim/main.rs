@@ -1,11 +1,13 @@
 //! A whole network in virtual time, and what requesters do in it.
 
+mod entropy;
 mod explore;
 mod fleets;
 mod loss_table;
 mod sim_network;
 mod simulation;
 mod small_worlds;
+mod two_fronts;
 mod waits;
 mod watchdog;
 mod world;

@@ -66,7 +66,7 @@ fn a_reply_that_is_quicker_is_returned_and_the_cancel_hits_the_next_request() {
             }
             request == datagram
         };
-        let mut requester = ReliableRequester::connect(server.address, matcher).unwrap();
+        let mut requester = ReliableRequester::connect(server.address, matching(matcher)).unwrap();
         handle.set(requester.cancel_handle().unwrap()).unwrap();
         for _ in 0..100 {
             assert_eq!(requester.request(b"late").unwrap().payload(), b"late");

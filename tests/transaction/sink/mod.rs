@@ -4,6 +4,7 @@ mod control;
 mod damage;
 mod delay;
 mod loss;
+mod one_fate;
 mod peers;
 
 use std::collections::VecDeque;
