@@ -46,8 +46,8 @@ struct Report {
 }
 
 impl RequestError {
-    /// The error of a transaction that has failed: for a front of one's own, which asks
-    /// [`Transaction::next`] and was told [`Failed`](super::Next::Failed) at `now`.
+    /// The error of a transaction for which [`Transaction::next`] has returned [`Failed`](super::Next::Failed) at `now`:
+    /// for a front of the caller's own.
     #[must_use]
     pub fn new(failure: Failure, transaction: &Transaction<impl ReplyMatcher>, now: Timestamp) -> Self {
         let report = Report {
