@@ -9,5 +9,7 @@ pub(crate) mod labels;
 mod seed;
 
 pub use ids::IdSource;
+#[cfg(feature = "std")]
+pub(crate) use seed::Draws;
 pub use seed::Seed;
-pub(crate) use seed::{Draws, uniform};
+pub(crate) use seed::uniform;

@@ -9,6 +9,8 @@ mod control;
 mod direction;
 mod impairment;
 mod link;
+mod offered;
+mod peer_links;
 mod recent;
 mod record;
 mod sink;

@@ -3,16 +3,17 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::entropy::Seed;
+#[cfg(feature = "std")]
 use crate::fault::control::Control;
 use crate::fault::direction::Direction;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::profile::Profile;
-use crate::fault::link::fate::{Delivery, DropCause, Fate};
-use crate::fault::link::link_pair::LinkPair;
+use crate::fault::link::fate::{Delivery, Fate};
 use crate::fault::link::stats::DirectionStats;
 use crate::fault::link::transit::Transit;
-use crate::fault::recent::Recent;
-use crate::fault::record::{FateObserver, Record};
+use crate::fault::offered::LastOffered;
+use crate::fault::peer_links::PeerLinks;
+use crate::fault::record::Record;
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
@@ -46,36 +47,17 @@ pub struct LossySink<T: Transport> {
     inner: T,
     /// The direction of what is sent here.
     sending: Direction,
-    seed: Seed,
-    control: Control,
-    control_seen: u64,
-    profile: Profile,
-    peers: Recent<T::Peer, LinkPair>,
-    /// How many peers there have been.
-    ordinal: u64,
+    links: PeerLinks<T::Peer>,
     outgoing: Transit<T::Peer>,
     incoming: Transit<Arrived<T::Peer>>,
     /// The latest error of a datagram that left late, until a call reports it.
     pending: Option<PathError>,
     /// The datagram whose send failed last.
-    offered: Option<Offered<T::Peer>>,
+    offered: LastOffered<T::Peer>,
     /// `flush` met a cancellation, which belongs to the next `recv`.
     cancelled: bool,
-    /// A buffer for the next datagram that is offered in vain.
-    spare: Vec<u8>,
-    observer: Option<FateObserver<T::Peer>>,
     /// For damaged copies, and for what arrives during a flush.
     scratch: Vec<u8>,
-}
-
-/// A datagram that the system did not take: nothing of it has left.
-#[derive(Debug)]
-struct Offered<P> {
-    to: P,
-    bytes: Vec<u8>,
-    fate: Fate,
-    /// The copy that is to leave next.
-    next: usize,
 }
 
 /// Where a datagram came from, and how many of its bytes the caller's buffer did not hold.
@@ -108,41 +90,35 @@ impl<T: Transport> LossySink<T> {
         Self {
             inner,
             sending,
-            seed,
-            control: Control::new(profile.clone()),
-            control_seen: 0,
-            profile,
-            peers: Recent::new(),
-            ordinal: 0,
+            links: PeerLinks::new(profile, seed),
             outgoing: Transit::new(),
             incoming: Transit::new(),
             pending: None,
-            offered: None,
+            offered: LastOffered::none(),
             cancelled: false,
-            spare: Vec::new(),
-            observer: None,
             scratch: Vec::new(),
         }
     }
 
     /// Shows every fate as it is decided, with the peer that the datagram goes to or comes from.
     #[must_use]
-    pub fn observed(self, observer: impl FnMut(T::Peer, &Record) + Send + 'static) -> Self {
-        Self { observer: Some(Box::new(observer)), ..self }
+    pub fn observed(mut self, observer: impl FnMut(T::Peer, &Record) + Send + 'static) -> Self {
+        self.links.observer = Some(Box::new(observer));
+        self
     }
 
     /// A handle that changes the impairments from any thread. Needs the feature `std`.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn control(&self) -> Control {
-        self.control.clone()
+        self.links.control()
     }
 
     /// What became of the datagrams of one direction.
     #[must_use]
     pub fn stats(&self, direction: Direction) -> DirectionStats {
-        let links = self.peers.values().map(|links| links.stats(direction));
-        if direction == self.sending { self.outgoing.stats(links) } else { self.incoming.stats(links) }
+        let fates = self.links.stats(direction);
+        if direction == self.sending { self.outgoing.stats([&fates]) } else { self.incoming.stats([&fates]) }
     }
 
     /// The transport inside.
@@ -196,42 +172,6 @@ impl<T: Transport> LossySink<T> {
         }
     }
 
-    /// What becomes of a datagram.
-    fn decide(&mut self, direction: Direction, peer: T::Peer, now: Timestamp, len: usize) -> Fate {
-        if let Some(profile) = self.control.changed(&mut self.control_seen) {
-            self.profile = profile;
-            for links in self.peers.values_mut() {
-                links.reconfigure(&self.profile);
-            }
-        }
-        let place = self.place(peer);
-        // A place that was just found is there.
-        let Some(links) = self.peers.get_mut(place) else { return Fate::Dropped(DropCause::Loss) };
-        let record = links.transmit(direction, now, len);
-        if let Some(observer) = &mut self.observer {
-            observer(peer, &record);
-        }
-        record.fate
-    }
-
-    /// Where the links of a peer are. A new peer beyond the limit replaces the least recently active one.
-    fn place(&mut self, peer: T::Peer) -> usize {
-        if let Some(place) = self.peers.find(peer) {
-            self.peers.touch(place);
-            return place;
-        }
-        if self.peers.len() >= MOST_PEERS {
-            let oldest = self.peers.oldest().map(|(place, _)| place);
-            if let Some(forgotten) = oldest.and_then(|place| self.peers.remove(place)) {
-                self.outgoing.retire(forgotten.stats(self.sending));
-                self.incoming.retire(forgotten.stats(self.sending.opposite()));
-            }
-        }
-        let links = LinkPair::new(&self.profile, self.seed, self.ordinal);
-        self.ordinal += 1;
-        self.peers.insert(peer, links)
-    }
-
     /// Sends what is due by now. No one offers these datagrams again, so a send that fails is repeated here, once: its
     /// error may be an earlier datagram's, and is what the next `recv` returns.
     fn release(&mut self) {
@@ -264,35 +204,26 @@ impl<T: Transport> LossySink<T> {
 
     /// The fate of a datagram that is sent at `now`: the one that it has been dealt already, if it is offered again.
     fn fate_of(&mut self, to: T::Peer, now: Timestamp, datagram: &[u8]) -> (Fate, usize) {
-        let offered = self.offered.take();
-        match offered.filter(|offered| offered.to == to && offered.bytes == datagram) {
-            Some(Offered { fate, next, bytes, .. }) => {
-                self.spare = bytes;
-                if let Fate::Delivered(copies) = &fate {
-                    self.outgoing.failed -= copies.as_slice().len().saturating_sub(next) as u64;
-                }
+        match self.offered.take(to, datagram) {
+            Some((fate, next)) => {
+                self.outgoing.failed -= fate.copies_from(next);
                 (fate, next)
             }
-            None => (self.decide(self.sending, to, now, datagram.len()), 0),
+            None => (self.links.decide(self.sending, to, now, datagram.len()), 0),
         }
     }
 
-    /// Nothing of it has left: if the same bytes are offered next, they are the same datagram.
+    /// Nothing of it has left.
     #[cold]
     fn keep_offered(&mut self, to: T::Peer, datagram: &[u8], fate: Fate, next: usize) {
-        let mut bytes = core::mem::take(&mut self.spare);
-        bytes.clear();
-        bytes.extend_from_slice(datagram);
-        if let Fate::Delivered(copies) = &fate {
-            self.outgoing.failed += copies.as_slice().len().saturating_sub(next) as u64;
-        }
-        self.offered = Some(Offered { to, bytes, fate, next });
+        self.outgoing.failed += fate.copies_from(next);
+        self.offered.keep(to, datagram, fate, next);
     }
 
     /// Decides over a datagram that has arrived at this host. Returns `true` if the caller can have it as it lies in
     /// the caller's buffer, which is possible only if `direct`; its other copies go into the line.
     fn take_in(&mut self, received: &Received<T::Peer>, datagram: &[u8], direct: bool) -> bool {
-        let fate = self.decide(self.sending.opposite(), received.from, received.at, received.actual);
+        let fate = self.links.decide(self.sending.opposite(), received.from, received.at, received.actual);
         // Lost, and never shown. `TooBig` concerns a sender on this host, and this one is elsewhere.
         let Fate::Delivered(deliveries) = fate else { return false };
         let mut passed = false;
@@ -359,7 +290,7 @@ impl<T: Transport> Transport for LossySink<T> {
                 left = true;
                 continue;
             }
-            let copy = as_it_leaves(delivery, datagram, &mut self.scratch);
+            let copy = delivery.as_it_leaves(datagram, &mut self.scratch);
             if left {
                 // The datagram itself has left, so what happens to this copy is no error of it.
                 match send_again(&mut self.inner, to, copy) {
@@ -386,9 +317,7 @@ impl<T: Transport> Transport for LossySink<T> {
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<T::Peer> {
         // What is sent after a wait is another datagram, even if it has the same bytes.
-        if let Some(Offered { bytes, .. }) = self.offered.take() {
-            self.spare = bytes;
-        }
+        self.offered.forget();
         if core::mem::take(&mut self.cancelled) {
             return Incoming::Cancelled;
         }
@@ -456,24 +385,12 @@ impl<T: Transport + fmt::Debug> fmt::Debug for LossySink<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LossySink")
             .field("inner", &self.inner)
-            .field("profile", &self.profile)
-            .field("seed", &self.seed)
+            .field("links", &self.links)
             .field("to_server", &self.stats(Direction::ToServer))
             .field("to_client", &self.stats(Direction::ToClient))
             .finish_non_exhaustive()
     }
 }
 
-/// The datagram as it leaves: itself where nothing happened to it, else a copy.
-fn as_it_leaves<'d>(delivery: &Delivery, datagram: &'d [u8], scratch: &'d mut Vec<u8>) -> &'d [u8] {
-    if delivery.is_whole(datagram.len()) {
-        return datagram;
-    }
-    scratch.clear();
-    scratch.extend_from_slice(datagram);
-    delivery.apply_to(scratch)
-}
-
-const MOST_PEERS: usize = 1024;
 /// Datagrams that are still looked at once the time is up, to find one that passes.
 const MOST_OVERDUE: u32 = 64;

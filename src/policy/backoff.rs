@@ -367,7 +367,7 @@ impl Backoff {
     }
 
     /// The rules that tie the fields together, and what is derived from them.
-    pub(super) const fn checked(self) -> Result<Self, PolicyError> {
+    pub(super) const fn checked(mut self) -> Result<Self, PolicyError> {
         let Jitter { lo, hi, plus_minus, drawn } = self.jitter;
         // Not saturated: 2⁶⁴ ns must not pass for the 2⁶⁴ − 1 that a maximum can be.
         let reaches = (self.initial as u128 * hi as u128).div_ceil(ONE as u128) + plus_minus as u128;
@@ -383,18 +383,15 @@ impl Backoff {
         if matches!(drawn, Drawn::Compounding) && slowest < ONE as u128 * ONE as u128 * 5 / 4 {
             return Err(PolicyError::CompoundingTooSlow { multiplier: self.multiplier(), lo: fraction(lo) });
         }
-        let mut checked = self;
-        checked.cap = largest_below(self.max - plus_minus, hi);
-        checked.chain = Chain::new(self.initial, self.floor, self.multiplier, lo, hi);
+        self.cap = largest_below(self.max - plus_minus, hi);
+        self.chain = Chain::new(self.initial, self.floor, self.multiplier, lo, hi);
         let mut n = 0;
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "n < TABULATED")]
         while n < TABULATED {
-            #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "n < TABULATED")]
-            {
-                checked.first[n] = checked.range(checked.nominal(n as u32));
-            }
+            self.first[n] = self.range(self.nominal(n as u32));
             n += 1;
         }
-        Ok(checked)
+        Ok(self)
     }
 }
 

@@ -16,6 +16,7 @@ mod destination;
 mod error;
 mod grant;
 mod matching;
+mod next;
 mod observer;
 mod outcome;
 mod path_state;
@@ -34,11 +35,12 @@ mod transaction_id;
 
 pub use error::RequestError;
 pub use matching::{AnyReply, Identity, Match, Matching, ReplyMatcher, any_reply, matching};
+pub use next::Next;
 #[cfg(feature = "std")]
 pub(crate) use observer::Observer;
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
 pub use request::Request;
 pub use timeline::{Event, Timeline};
 pub use timer::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};
-pub use transaction::{Next, Transaction};
+pub use transaction::Transaction;
 pub use transaction_id::{Confirmed, TransactionId, transaction_id};

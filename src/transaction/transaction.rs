@@ -8,7 +8,7 @@ use super::path_state::PathState;
 use super::record::{Book, Record};
 use super::requests::Requests;
 use super::stamping::Stamping;
-use super::{Event, Execution, Failure, Identity, Match, ReplyMatcher, Request, RequestError, Strays, Timeline};
+use super::{Event, Execution, Failure, Identity, Match, Next, ReplyMatcher, Request, RequestError, Strays, Timeline};
 use crate::entropy::Seed;
 use crate::policy::{RetryPolicy, RttEstimator};
 use crate::time::{Ns, Timestamp};
@@ -65,26 +65,6 @@ pub struct Transaction<M> {
     /// Whom errors name.
     pub(super) peer: Option<SocketAddr>,
     pub(super) stamping: Stamping,
-}
-
-/// What a front does next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a front must handle every answer")]
-pub enum Next {
-    /// Nothing was started yet.
-    Idle,
-    /// Move the path to a fresh port, and report [`Transaction::on_renewed`].
-    Renew(PathIndex),
-    /// Build the bytes of the transmission of this number, from 1: [`Transaction::build`]; then read the clock.
-    Build(PathIndex, u32),
-    /// Send [`Transaction::datagram`] on this path now, and report [`Transaction::on_sent`].
-    Transmit(PathIndex),
-    /// Listen until then, report what came, and ask again. If that time has come already: look, do not wait.
-    WaitUntil(Timestamp),
-    /// The reply is the datagram that was reported last.
-    Done,
-    /// It ended without a reply.
-    Failed(Failure),
 }
 
 impl<M: ReplyMatcher> Transaction<M> {
@@ -361,6 +341,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.round_trip.map(Duration::from_nanos)
     }
 
+    #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn round_trip_ns(&self) -> Option<Ns> {
         self.round_trip

@@ -1,3 +1,4 @@
+use alloc::vec::Vec;
 use core::{fmt, slice};
 
 use crate::fault::impairment::damage::Flips;
@@ -53,6 +54,16 @@ pub struct Delivery {
     pub len: usize,
     /// The bits that flipped.
     pub flips: Flips,
+}
+
+impl Fate {
+    /// How many copies there are from this one on.
+    pub(crate) fn copies_from(&self, next: usize) -> u64 {
+        match self {
+            Self::Delivered(copies) => copies.as_slice().len().saturating_sub(next) as u64,
+            _ => 0,
+        }
+    }
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -181,6 +192,16 @@ impl Delivery {
         let left = datagram.get_mut(..len).unwrap_or_default();
         self.flips.apply(left);
         left
+    }
+
+    /// The datagram as it leaves: itself where nothing happened to it, else a copy.
+    pub(crate) fn as_it_leaves<'d>(&self, datagram: &'d [u8], scratch: &'d mut Vec<u8>) -> &'d [u8] {
+        if self.is_whole(datagram.len()) {
+            return datagram;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(datagram);
+        self.apply_to(scratch)
     }
 }
 

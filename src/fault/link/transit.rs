@@ -18,12 +18,13 @@ impl<K: Copy> Transit<K> {
     }
 
     /// Keeps the counts of a link that will be no more.
+    #[cfg(feature = "proxy")]
     pub(crate) fn retire(&mut self, link: &LinkStats) {
         self.retired += *link;
     }
 
     /// The counts of all links, of which `links` are those that still are.
-    pub(crate) fn stats<'l>(&self, links: impl Iterator<Item = &'l LinkStats>) -> DirectionStats {
+    pub(crate) fn stats<'l>(&self, links: impl IntoIterator<Item = &'l LinkStats>) -> DirectionStats {
         let mut fates = self.retired;
         for link in links {
             fates += *link;

@@ -24,8 +24,9 @@ use crate::time::Ns;
 pub(super) fn monotonic() -> Ns {
     // No Linux lacks this clock.
     let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };
-    // Neither is negative.
-    (now.tv_sec() as Ns).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec() as Ns)
+    #[expect(clippy::cast_sign_loss, reason = "neither is negative")]
+    let (seconds, rest) = (now.tv_sec() as Ns, now.tv_nsec() as Ns);
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(rest)
 }
 
 /// Receives into the caller's buffer; the kernel tells the true length.

@@ -1,0 +1,25 @@
+use super::Failure;
+#[cfg(doc)]
+use super::Transaction;
+use crate::time::Timestamp;
+use crate::transport::PathIndex;
+
+/// What a front does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a front must handle every answer")]
+pub enum Next {
+    /// Nothing was started yet.
+    Idle,
+    /// Move the path to a fresh port, and report [`Transaction::on_renewed`].
+    Renew(PathIndex),
+    /// Build the bytes of the transmission of this number, from 1: [`Transaction::build`]; then read the clock.
+    Build(PathIndex, u32),
+    /// Send [`Transaction::datagram`] on this path now, and report [`Transaction::on_sent`].
+    Transmit(PathIndex),
+    /// Listen until then, report what came, and ask again. If that time has come already: look, do not wait.
+    WaitUntil(Timestamp),
+    /// The reply is the datagram that was reported last.
+    Done,
+    /// It ended without a reply.
+    Failed(Failure),
+}
