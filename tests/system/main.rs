@@ -2,6 +2,7 @@
 //! namespaces.
 
 mod again;
+mod apart;
 mod built;
 mod cancel;
 mod cancel_settings;
