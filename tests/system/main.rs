@@ -1,5 +1,6 @@
 //! The operating system, for real, as any user: sockets, their options, waits and cancellation.
 
+mod apart;
 mod cancel;
 mod cancel_settings;
 mod loopback;
