@@ -242,13 +242,13 @@ fn a_cancel_reaches_through_a_bad_network_also_while_it_holds_datagrams() {
             let mut requester = by_id().over(lossy).unwrap();
             for n in 0..2_u8 {
                 handle.cancel();
-            let error = requester.request(b"0000 not to be sent").unwrap_err();
-            if !held {
-                cancelled_unsent(&error);
-            } else {
-                // What a bad network delays looks sent; it never leaves all the same.
-                assert_eq!((error.failure(), error.transmissions()), (Failure::Cancelled, 1));
-                assert!(error.elapsed() < 200 * MS, "nothing was waited for: {:?}", error.elapsed());
+                let error = requester.request(b"0000 not to be sent").unwrap_err();
+                if !held {
+                    cancelled_unsent(&error);
+                } else {
+                    // What a bad network delays looks sent; it never leaves all the same.
+                    assert_eq!((error.failure(), error.transmissions()), (Failure::Cancelled, 1));
+                    assert!(error.elapsed() < 200 * MS, "nothing was waited for: {:?}", error.elapsed());
                     let handle = handle.clone();
                     let canceller = thread::spawn(move || {
                         thread::sleep(10 * MS);
@@ -261,10 +261,10 @@ fn a_cancel_reaches_through_a_bad_network_also_while_it_holds_datagrams() {
                 }
                 let request = [b'0', b'0', b'1', n];
                 assert_eq!(requester.request(&request).unwrap().payload(), request);
-            // A request that follows a cancelled one leaves from a fresh port, where what was held cannot leave any more.
+                // A request that follows a cancelled one leaves from a fresh port, where what was held cannot leave any more.
                 assert_eq!(server.heard(), request);
-            let discarded = requester.transport().stats(Direction::ToServer).discarded;
-            assert_eq!(discarded, if held { 2 * u64::from(n + 1) } else { 0 });
+                let discarded = requester.transport().stats(Direction::ToServer).discarded;
+                assert_eq!(discarded, if held { 2 * u64::from(n + 1) } else { 0 });
             }
         }
     });
