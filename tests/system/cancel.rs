@@ -261,7 +261,7 @@ fn a_cancel_reaches_through_a_bad_network_also_while_it_holds_datagrams() {
                 }
                 let request = [b'0', b'0', b'1', n];
                 assert_eq!(requester.request(&request).unwrap().payload(), request);
-                // A request that follows a cancelled one leaves from a fresh port, where what was held cannot leave any more.
+                // What follows a cancelled request leaves from a fresh port, where what was held cannot leave any more.
                 assert_eq!(server.heard(), request);
                 let discarded = requester.transport().stats(Direction::ToServer).discarded;
                 assert_eq!(discarded, if held { 2 * u64::from(n + 1) } else { 0 });
