@@ -75,6 +75,11 @@
 //! start, are the study's choice: a burst of 3 answers 97.0 % instead of 99.1 % at 19 % loss, and with a start of 10 and
 //! no estimator 2.5 transmissions leave for each request in the stall instead of 1.9, and recovery takes 5 s instead of 3.
 //!
+//! The estimators of this study are not held back by the deadline. A requester's leaves time for three transmissions before
+//! it ([`RetryPolicy::starting_within`](crate::RetryPolicy::starting_within)), so that a request can still repair a loss.
+//! Where the deadline is a few times the first wait, that gives up what the doubling is worth above: in this outage, with
+//! its deadline of 2 s, an estimator held back so recovers in the time of `recommended` only with the budget beside it.
+//!
 //! # What the defaults do
 //!
 //! [`RetryPolicy::default`](crate::RetryPolicy) and nothing else, in the same outage: 99.7 % of the requests of the 30 s
