@@ -77,8 +77,8 @@
 //!
 //! The estimators of this study are not held back by the deadline. A requester's leaves time for three transmissions before
 //! it ([`RetryPolicy::starting_within`](crate::RetryPolicy::starting_within)), so that a request can still repair a loss.
-//! Where the deadline is a few times the first wait, that gives up what the doubling is worth above: in this outage, with
-//! its deadline of 2 s, an estimator held back so recovers in the time of `recommended` only with the budget beside it.
+//! Where the deadline is a few times the first wait, as here, that gives up what the doubling is worth: held back so, the row
+//! `rtt-estimator` never recovers, and `recommended` still does after 3 s, for its budget.
 //!
 //! # What the defaults do
 //!
