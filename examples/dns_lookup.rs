@@ -89,7 +89,7 @@ fn ask(
 
     // A standard query, recursion desired, with one question, of class IN. The requester writes the id over the dots.
     let header = b"..\x01\0\0\x01\0\0\0\0\0\0";
-    let reply = requester.request(&[header, name, &kind.to_be_bytes(), &[0, 1]].concat())?;
+    let reply = requester.request([header, name, &kind.to_be_bytes(), &[0, 1]].concat())?;
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
     Ok(Asked { kind, answer, transmissions: reply.transmissions(), elapsed: reply.elapsed() })

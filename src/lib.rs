@@ -82,6 +82,7 @@
 //! | `proxy` | off | [`proxy`]; brings `std`, `fault` and `trace` |
 //! | `trace` | off | `fault::Trace`: recorded faults, read back as scripts; brings `fault` |
 //! | `tracing` | off | a span for each request and an event for everything that happens in it, for `tracing` subscribers; brings `std` |
+//! | `cli` | off | the tool `udp-retry`; brings `sim` and `proxy` |
 //!
 //! # Platforms
 //!

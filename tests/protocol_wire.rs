@@ -24,11 +24,13 @@ use udp_retry::transaction::{Identity, Match, Matching, Next, ReplyMatcher, Tran
 use udp_retry::transport::PathIndex;
 use udp_retry::{RetryPolicy, Seed, transaction_id};
 
+type Judge = fn(&[u8], &[u8]) -> bool;
+
 /// An example's matcher, and what of a reply it goes by.
 struct Rule {
     name: &'static str,
     peer: &'static str,
-    matcher: Matching<fn(&[u8], &[u8]) -> bool>,
+    matcher: Matching<Judge>,
     id: Range<usize>,
 }
 

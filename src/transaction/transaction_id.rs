@@ -187,6 +187,17 @@ impl<F> fmt::Debug for Confirmed<F> {
     }
 }
 
+/// Whether two ids of one length are the same. The usual lengths are compared as numbers: a call of `memcmp` costs more
+/// than all the rest of the judging.
+#[inline]
+fn same(id: &[u8], echoed: &[u8]) -> bool {
+    match (id, echoed) {
+        (&[a, b], &[x, y]) => [a, b] == [x, y],
+        (&[a, b, c, d], &[w, x, y, z]) => [a, b, c, d] == [w, x, y, z],
+        _ => id == echoed,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,16 +307,5 @@ mod tests {
             format!("{matcher:?}"),
             "Confirmed { id: TransactionId { range: 0..2, found_at: 1, stamped: true }, .. }"
         );
-    }
-}
-
-/// Whether two ids of one length are the same. The usual lengths are compared as numbers: a call of `memcmp` costs more
-/// than all the rest of the judging.
-#[inline]
-fn same(id: &[u8], echoed: &[u8]) -> bool {
-    match (id, echoed) {
-        (&[a, b], &[x, y]) => [a, b] == [x, y],
-        (&[a, b, c, d], &[w, x, y, z]) => [a, b, c, d] == [w, x, y, z],
-        _ => id == echoed,
     }
 }

@@ -285,13 +285,14 @@ fn the_picture_is_to_scale() {
 
 #[test]
 fn every_transmission_and_wait_is_told() {
-    let ended = run("lossy_backoff", &["client", "127.0.0.1", "-p", &free_port().to_string()]);
+    let port = free_port();
+    let ended = run("lossy_backoff", &["client", "127.0.0.1", "-p", &port.to_string()]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     for number in 1..=5 {
         assert!(ended.stderr.contains(&format!("ms  transmission {number}, 23 bytes\n")), "{ended:?}");
     }
     assert_eq!(ended.stderr.matches("ms  waiting ").count(), 5, "{ended:?}");
-    assert!(ended.stdout.contains("No reply: refused"), "{ended:?}");
+    assert!(ended.stdout.contains(&format!("No reply: 127.0.0.1:{port}: refused")), "{ended:?}");
     assert!(!ended.stderr.contains("RequestError"), "{ended:?}");
 }
 

@@ -154,7 +154,8 @@ fn silence_is_told_with_everything_that_happened() {
         let ended = run(example, &[arguments, &["--deadline", "300ms"]].concat(), PATIENCE);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
         assert!(ended.stderr.contains(" ms  --> transmission 1\n"), "{ended:?}");
-        assert!(ended.stderr.contains("\nerror: no reply within the deadline (1 transmission, "), "{ended:?}");
+        let told = format!("\nerror: {address}: no reply within the deadline (1 transmission, ");
+        assert!(ended.stderr.contains(&told), "{ended:?}");
 
         let line = json(&run(example, &[arguments, &["--deadline=300ms", "--json"]].concat(), PATIENCE), 1);
         assert_eq!((&line["error"], &line["execution"]), (&"timed_out".into(), &"unknown".into()), "{line}");
@@ -250,7 +251,8 @@ fn dns_counts_what_answers_nothing_and_gives_up_in_time() {
         let ended = server.dns_lookup(&["host.test", "--deadline", "300ms"]);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
         assert_eq!(ended.stderr.matches("bytes that answer nothing").count(), 3, "{ended:?}");
-        assert!(ended.stderr.contains("error: no reply within the deadline (1 transmission, "), "{ended:?}");
+        let told = format!("error: {}: no reply within the deadline (1 transmission, ", server.address);
+        assert!(ended.stderr.contains(&told), "{ended:?}");
     }
 }
 

@@ -239,7 +239,7 @@ fn complaint_7_a_reply_was_cut_silently() {
     let cut = |len: usize, room: usize| {
         let net = world(|net| net.serve(SERVER, echo()).unwrap());
         let mut requester = ReliableRequester::builder(transaction_id(0..1)).buffer(room).over(connect(&net)).unwrap();
-        let ended = requester.request(&vec![7; len]).map(|reply| reply.payload().len());
+        let ended = requester.request(vec![7; len]).map(|reply| reply.payload().len());
         let next = requester.request(&[8; 1]).unwrap().payload().len();
         assert_eq!(next, 1, "the next one is whole");
         ended.map_err(|error| match error.failure() {

@@ -46,12 +46,12 @@ fn the_estimate_is_the_first_hops_until_traffic_has_flowed_and_the_paths_thereaf
             );
             assert_eq!(kernel_pmtu(client.as_socket()).unwrap().bytes(), 1500, "nothing has left yet");
 
-            client.send(PathIndex::FIRST, &payload(1500 - overhead)).unwrap();
+            client.send(PathIndex::FIRST, payload(1500 - overhead)).unwrap();
             assert_eq!(hear(&mut client), Err(too_big(1400 - overhead)), "the router's report");
             assert_eq!(kernel_pmtu(client.as_socket()).unwrap().bytes(), 1400);
 
-            assert_eq!(client.send(PathIndex::FIRST, &payload(1400 - overhead + 1)), Err(too_big(1400 - overhead)));
-            client.send(PathIndex::FIRST, &payload(1400 - overhead)).unwrap();
+            assert_eq!(client.send(PathIndex::FIRST, payload(1400 - overhead + 1)), Err(too_big(1400 - overhead)));
+            client.send(PathIndex::FIRST, payload(1400 - overhead)).unwrap();
             assert_eq!(hear(&mut client), Ok(Some(format!("Your data was {} bytes long", 1400 - overhead))));
         }
     });
@@ -66,10 +66,10 @@ fn two_narrow_hops_cost_two_reports() {
         let mut client = ConnectedUdp::connect((network.server4.as_str(), PORT)).unwrap();
         set_fragmentation(client.as_socket(), Fragmentation::Forbidden).unwrap();
         for (size, limit) in [(1472, 1372), (1372, 1272)] {
-            client.send(PathIndex::FIRST, &payload(size)).unwrap();
+            client.send(PathIndex::FIRST, payload(size)).unwrap();
             assert_eq!(hear(&mut client), Err(too_big(limit)));
         }
-        client.send(PathIndex::FIRST, &payload(1272)).unwrap();
+        client.send(PathIndex::FIRST, payload(1272)).unwrap();
         assert_eq!(hear(&mut client), Ok(Some("Your data was 1272 bytes long".into())));
     });
 }
@@ -87,7 +87,7 @@ fn a_request_above_the_path_mtu_gets_through_on_its_second_transmission() {
                 .policy(RetryPolicy::LAN)
                 .connect((server.as_str(), PORT))
                 .unwrap();
-            let reply = requester.request(&payload(1450)).unwrap();
+            let reply = requester.request(payload(1450)).unwrap();
             assert_eq!((reply.payload(), reply.transmissions()), (&b"Your data was 1450 bytes long"[..], 2));
         }
     });
@@ -102,8 +102,8 @@ fn a_black_hole_is_silent_and_the_estimate_knows_nothing_of_it() {
         let policy = RetryPolicy::new(Backoff::constant(50 * MS).unwrap()).with_max_transmissions(3).unwrap();
         let mut requester =
             ReliableRequester::builder(any_reply()).policy(policy).connect((network.server4.as_str(), PORT)).unwrap();
-        assert_eq!(requester.request(&payload(1372)).unwrap().transmissions(), 1);
-        let error = requester.request(&payload(1472)).unwrap_err();
+        assert_eq!(requester.request(payload(1372)).unwrap().transmissions(), 1);
+        let error = requester.request(payload(1472)).unwrap_err();
         assert!(error.is_timeout());
         assert_eq!((error.last_path_error(), error.execution()), (None, Execution::Unknown));
         assert_eq!(kernel_pmtu(requester.transport().as_socket()).unwrap().bytes(), 1500);

@@ -234,13 +234,13 @@ fn what_no_datagram_or_no_interface_can_hold_fails_at_once() {
         let _server = network.echo(&network.server4);
         let mut requester = requester(&network, by_id(), OnUnreachable::KeepTrying, constant(500 * MS, 5));
         set_fragmentation(requester.transport().as_socket(), Fragmentation::Forbidden).unwrap();
-        assert_eq!(requester.request(&request(1000)).unwrap().transmissions(), 1);
+        assert_eq!(requester.request(request(1000)).unwrap().transmissions(), 1);
         run(&format!("ip link set {} mtu 600", network.device));
-        too_large(requester.request(&request(573)), 573, 572);
+        too_large(requester.request(request(573)), 573, 572);
         assert_eq!(requester.transport_mut().send(PathIndex::FIRST, &request(573)), Err(too_big(572)));
-        assert_eq!(requester.request(&request(572)).unwrap().payload(), request(572));
+        assert_eq!(requester.request(request(572)).unwrap().payload(), request(572));
         run(&format!("ip link set {} mtu 1500", network.device));
-        assert_eq!(requester.request(&request(1472)).unwrap().transmissions(), 1, "the socket is none the worse");
+        assert_eq!(requester.request(request(1472)).unwrap().transmissions(), 1, "the socket is none the worse");
     });
 }
 
@@ -266,7 +266,7 @@ fn an_earlier_datagram_that_was_too_big_costs_the_next_request_no_transmission()
                 matches!(event, Event::PathError { error: PathError::TooBig { .. }, .. })
             };
             assert_eq!(reply.timeline().events().filter(told).count(), 1, "{}", reply.timeline());
-            too_large(requester.request(&request(1401 - overhead)), 1401 - overhead, (1400 - overhead) as u16);
+            too_large(requester.request(request(1401 - overhead)), 1401 - overhead, (1400 - overhead) as u16);
         }
     });
 }

@@ -101,9 +101,13 @@ fn every_wait_that_ends_in_vain_counts_once_also_the_last() {
 
 #[test]
 fn a_wait_that_the_deadline_cut_short_proves_nothing() {
-    for (deadline, rto) in [(199, 200), (201, 400), (2500, 1600)] {
+    // One transmission waits as long as the estimator says; of more, three must fit before the deadline, so the last of
+    // these begins with the 100 ms of its policy, which end, and the 200 ms behind them are cut short.
+    for (transmissions, deadline, rto) in [(1, 199, 200), (1, 201, 400), (5, 2500, 1600), (5, 201, 200)] {
+        let policy = RetryPolicy::LAN.with_max_transmissions(transmissions).unwrap();
+        let measuring = |at| measuring(at).policy(policy);
         assert_eq!(rto_after_silence(measuring(200).deadline(ms(deadline))), ms(rto), "within {deadline} ms");
-        let policy = RetryPolicy::LAN.with_deadline(ms(deadline)).unwrap();
+        let policy = policy.with_deadline(ms(deadline)).unwrap();
         assert_eq!(rto_after_silence(measuring(200).policy(policy)), ms(rto), "within {deadline} ms");
         let empty = RetryBudget::new(0.0, 0, 0).unwrap();
         assert_eq!(rto_after_silence(measuring(200).deadline(ms(deadline)).budget(&empty)), ms(rto));

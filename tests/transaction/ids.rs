@@ -95,15 +95,17 @@ fn when_all_ids_rest_the_next_request_leaves_from_a_fresh_port_and_all_are_free_
 #[test]
 fn where_the_port_cannot_change_the_failure_says_when_the_first_id_is_free_and_then_it_is() {
     let mut requester = builder(1).over(Scripted::echo(Duration::from_millis(1)).not_renewable()).unwrap();
+    let start = requester.transport().now();
     for _ in 0..256 {
         requester.request(b".").unwrap();
     }
     // An id rests from the start of the next request: that of the second came after 1 ms.
-    let free = Timestamp::ZERO.after(Duration::from_millis(120_001));
+    let free = start.after(Duration::from_millis(120_001));
     let failure =
         |requester: &mut ReliableRequester<Scripted>| requester.request(b".").map(|_| ()).map_err(|it| it.failure());
     let until = |failed| matches!(failed, Err(Failure::IdsResting { until, .. }) if until == free);
-    assert!(until(failure(&mut requester)));
+    let failed = failure(&mut requester);
+    assert!(until(failed), "{failed:?}");
     let left = free.since(requester.transport().now());
     requester.transport_mut().advance(left - Duration::from_nanos(1));
     assert!(until(failure(&mut requester)));

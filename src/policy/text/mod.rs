@@ -137,7 +137,7 @@ impl FromStr for RetryPolicy {
 macro_rules! retry_policy {
     ($text:expr) => {
         const {
-            match $crate::RetryPolicy::from_text($text) {
+            match $crate::policy::RetryPolicy::from_text($text) {
                 ::core::result::Result::Ok(policy) => policy,
                 ::core::result::Result::Err(error) => ::core::panic!("{}", error.expected()),
             }

@@ -46,7 +46,7 @@ impl Asker {
 
     /// Asks, and checks everything but the reply.
     pub(crate) fn ask(&mut self, request: &[u8]) -> Result<Told, String> {
-        let first_wait_ends = Slots::of(&self.policy, self.world.seed.draw(self.asked)).first_wait_ends();
+        let first_wait_ends = Slots::of(&self.policy, seed_of_request(self.world.seed, self.asked)).first_wait_ends();
         let told = self.observe(|it| Told::by(it.request(request)), |executed| executed == request)?;
         if told.reply.is_some() && self.timing == Timing::Exact {
             // The first answer, a provisional one included, is the path's; what comes after it is the server's.
