@@ -46,12 +46,12 @@ fn the_estimate_is_the_first_hops_until_traffic_has_flowed_and_the_paths_thereaf
             );
             assert_eq!(kernel_pmtu(client.as_socket()).unwrap().bytes(), 1500, "nothing has left yet");
 
-            client.send(PathIndex::FIRST, payload(1500 - overhead)).unwrap();
+            client.send(PathIndex::FIRST, &payload(1500 - overhead)).unwrap();
             assert_eq!(hear(&mut client), Err(too_big(1400 - overhead)), "the router's report");
             assert_eq!(kernel_pmtu(client.as_socket()).unwrap().bytes(), 1400);
 
-            assert_eq!(client.send(PathIndex::FIRST, payload(1400 - overhead + 1)), Err(too_big(1400 - overhead)));
-            client.send(PathIndex::FIRST, payload(1400 - overhead)).unwrap();
+            assert_eq!(client.send(PathIndex::FIRST, &payload(1400 - overhead + 1)), Err(too_big(1400 - overhead)));
+            client.send(PathIndex::FIRST, &payload(1400 - overhead)).unwrap();
             assert_eq!(hear(&mut client), Ok(Some(format!("Your data was {} bytes long", 1400 - overhead))));
         }
     });
@@ -66,10 +66,10 @@ fn two_narrow_hops_cost_two_reports() {
         let mut client = ConnectedUdp::connect((network.server4.as_str(), PORT)).unwrap();
         set_fragmentation(client.as_socket(), Fragmentation::Forbidden).unwrap();
         for (size, limit) in [(1472, 1372), (1372, 1272)] {
-            client.send(PathIndex::FIRST, payload(size)).unwrap();
+            client.send(PathIndex::FIRST, &payload(size)).unwrap();
             assert_eq!(hear(&mut client), Err(too_big(limit)));
         }
-        client.send(PathIndex::FIRST, payload(1272)).unwrap();
+        client.send(PathIndex::FIRST, &payload(1272)).unwrap();
         assert_eq!(hear(&mut client), Ok(Some("Your data was 1272 bytes long".into())));
     });
 }
