@@ -82,7 +82,7 @@ fn damage(criterion: &mut Criterion) {
         criterion.bench_function(&format!("link/damage of a copy, {name}"), |b| {
             b.iter_batched_ref(
                 || [0x5a; LEN],
-                |datagram| black_box(delivery).damage(datagram).len(),
+                |datagram| black_box(delivery).apply_to(datagram).len(),
                 BatchSize::SmallInput,
             );
         });

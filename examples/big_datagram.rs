@@ -6,14 +6,18 @@
 //! big_datagram HOST [-p PORT] [--size 65000]     to anybody; nobody needs to listen there
 //! ```
 
-mod support;
+mod support {
+    pub(crate) mod endpoint;
+    pub(crate) mod outcome;
+}
 
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use support::{Endpoint, Outcome, PORT, exit_code, say};
+use support::endpoint::Endpoint;
+use support::outcome::{Outcome, exit_code, say};
 use udp_retry::ConnectedUdp;
 use udp_retry::net::{Applied, Fragmentation, UnconnectedUdp, kernel_pmtu, set_fragmentation};
 use udp_retry::size::IpFamily;
@@ -25,7 +29,7 @@ struct Arguments {
     /// Name or address
     host: Option<String>,
     /// UDP port
-    #[arg(short, long, default_value_t = PORT, requires = "host")]
+    #[arg(short, long, default_value_t = 1060, requires = "host")]
     port: u16,
     /// Bytes of payload
     #[arg(long, default_value_t = 65_000, value_name = "BYTES")]

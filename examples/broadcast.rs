@@ -8,14 +8,18 @@
 //!
 //! NETWORK is the broadcast address of an interface, such as 192.0.2.255, or `<broadcast>` for 255.255.255.255.
 
-mod support;
+mod support {
+    pub(crate) mod endpoint;
+    pub(crate) mod outcome;
+}
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use support::{Endpoint, Outcome, PORT, exit_code, say};
+use support::endpoint::Endpoint;
+use support::outcome::{Outcome, exit_code, say};
 use udp_retry::net::{Route, UnconnectedUdp};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Received, Transport};
@@ -36,7 +40,7 @@ enum Role {
         /// Broadcast address of an interface, or "<broadcast>" for 255.255.255.255
         network: String,
         /// UDP port
-        #[arg(short, long, default_value_t = PORT)]
+        #[arg(short, long, default_value_t = 1060)]
         port: u16,
     },
 }

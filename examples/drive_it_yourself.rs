@@ -7,8 +7,9 @@
 //! [`Transaction`]: udp_retry::transaction::Transaction
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "an event loop has a clock and sockets")]
 
-#[expect(dead_code, reason = "hosts and ports are of other examples")]
-mod support;
+mod support {
+    pub(crate) mod outcome;
+}
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use std::time::Instant;
 use clap::Parser;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use support::{Outcome, exit_code, say};
+use support::outcome::{Outcome, exit_code, say};
 use udp_retry::Seed;
 use udp_retry::net::{classify, system_seed};
 use udp_retry::time::Timestamp;

@@ -9,7 +9,10 @@
 //! Either end talks to any program that does the same in ASCII, for one in Python.
 #![expect(clippy::disallowed_methods, reason = "a thread for the server, and the time of day as a text to send")]
 
-mod support;
+mod support {
+    pub(crate) mod endpoint;
+    pub(crate) mod outcome;
+}
 
 use std::io;
 use std::net::ToSocketAddrs;
@@ -18,7 +21,8 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
-use support::{Endpoint, Outcome, exit_code, say};
+use support::endpoint::Endpoint;
+use support::outcome::{Outcome, exit_code, say};
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Transport};

@@ -15,36 +15,32 @@
 //! ```
 //!
 //! Errors are `refused`, `timed_out`, `too_large`, `truncated`, `unreachable` and `io`.
-#![expect(clippy::disallowed_methods, reason = "a thread for the server")]
+#![expect(clippy::disallowed_methods, reason = "the server has a thread, and lets the client speak first")]
 
-#[path = "support/chart.rs"]
-mod chart;
-#[path = "support/json.rs"]
-mod json;
-#[path = "support/narrator.rs"]
-mod narrator;
-mod support;
+mod support {
+    pub(crate) mod endpoint;
+    pub(crate) mod json;
+    pub(crate) mod outcome;
+}
+mod telling;
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use chart::Chart;
 use clap::{Args, Parser, Subcommand};
-use narrator::Narrator;
-use support::{Endpoint, Outcome, exit_code, say};
+use support::endpoint::Endpoint;
+use support::json::{self, ms};
+use support::outcome::{Outcome, exit_code, say};
+use telling::{chart, story};
 use udp_retry::fault::{Fate, Profile};
 use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Failure, Timeline};
 use udp_retry::transport::{PathError, Transport};
-use udp_retry::{
-    ConnectedUdp, Impairments, LossySink, Probability, ReliableRequester, Reply, RequestError, RetryPolicy, Seed,
-    any_reply,
-};
+use udp_retry::{Impairments, LossySink, Probability, ReliableRequester, RetryPolicy, Seed, any_reply};
 
 /// Sends a request, again and again with growing waits, until the reply is there; without a role, both ends run in
 /// this process
@@ -105,81 +101,63 @@ fn main() -> ExitCode {
     exit_code(match role {
         Some(Role::Server { here, chance }) => server(&here, &chance),
         Some(Role::Client { there, task }) => {
-            there.addresses().map_err(Into::into).and_then(|there| client(&*there, &task, &mut || Vec::new()))
+            there.addresses().map_err(Into::into).and_then(|there| client(&there, &task, Vec::new))
         }
         None => both(&chance, &task),
     })
 }
 
 fn both(chance: &Chance, task: &Task) -> Outcome {
-    let (tell, told) = mpsc::channel();
-    let (tell_dropped, silent) = (tell.clone(), task.json);
-    let server = lossy("127.0.0.1:0", chance.loss, chance.seed.map_or(TELLING, Seed::new), move |_| {
-        // Nobody listens any more once the client is done, and then the process ends.
-        let _ = tell_dropped.send(true);
-        if !silent {
+    // With seed 12 the first request gets through at the fourth attempt.
+    let (loss, seed, silent) = (chance.loss, Seed::new(chance.seed.unwrap_or(12)), task.json);
+    let socket = UnconnectedUdp::bind("127.0.0.1:0")?;
+    let (address, (tell, losses)) = (socket.local_addr(), mpsc::channel());
+    let told = move |_: SocketAddr, text: Option<&str>| {
+        // No one listens any more once the client is done, and then the process ends.
+        let _ = tell.send(text.is_none());
+        if text.is_none() && !silent {
+            thread::sleep(Duration::from_millis(1)); // the client tells first that it sent it
             let _ = writeln!(io::stderr(), "{:>13}the server drops it", "");
         }
-    })?;
-    let address = server.get_ref().local_addr();
-    thread::spawn(move || {
-        serve(server, |_| {
-            let _ = tell.send(false);
-            Ok(())
-        })
-    });
-    client(address, task, &mut || told.try_iter().collect())
+        Ok(())
+    };
+    thread::spawn(move || serve(socket, loss, seed, told));
+    client(&[address], task, || losses.try_iter().collect())
 }
-
-/// The seed of the run without arguments: its first request gets through at the fourth attempt.
-const TELLING: Seed = Seed::new(12);
 
 fn server(here: &Endpoint, chance: &Chance) -> Outcome {
     let seed = chance.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
-    let server = lossy(&*here.addresses()?, chance.loss, seed, |from| {
-        let _ = say(format_args!("Pretending to drop a packet from {from}"));
-    })?;
-    say(format_args!("Listening at {}", server.get_ref().local_addr()))?;
-    serve(server, |heard| match heard {
-        Heard::Request { from, text } => say(format_args!("The client at {from} says {text:?}")),
-        Heard::Unreachable { from, error } => say(format_args!("No reply to {from}: {error}")),
+    let socket = UnconnectedUdp::bind(&*here.addresses()?)?;
+    say(format_args!("Listening at {}", socket.local_addr()))?;
+    serve(socket, chance.loss, seed, |from, text| match text {
+        Some(text) => say(format_args!("The client at {from} says {text:?}")),
+        None => say(format_args!("Pretending to drop a packet from {from}")),
     })
 }
 
-/// A server on a bad network: what it hears is lost by chance, what it says never is.
-fn lossy(
-    address: impl ToSocketAddrs,
+/// A server on a bad network: what it hears is lost by chance, what it says never is. `told` of what was lost has no
+/// text.
+fn serve(
+    socket: UnconnectedUdp,
     loss: Probability,
     seed: Seed,
-    mut dropped: impl FnMut(SocketAddr) + Send + 'static,
-) -> io::Result<LossySink<UnconnectedUdp>> {
+    told: impl Fn(SocketAddr, Option<&str>) -> io::Result<()> + Clone + Send + 'static,
+) -> Outcome {
     let _ = writeln!(io::stderr(), "loss {loss}, seed {seed} (repeat with --seed {seed})");
     let requests_only = Profile { to_server: Impairments::loss(loss), to_client: Impairments::NONE };
-    let server = LossySink::at_server(UnconnectedUdp::bind(address)?, requests_only, seed);
-    Ok(server.observed(move |client, record| {
+    let told_drop = told.clone();
+    let mut server = LossySink::at_server(socket, requests_only, seed).observed(move |client, record| {
         if let Fate::Dropped(_) = record.fate {
-            dropped(client.remote);
+            let _ = told_drop(client.remote, None);
         }
-    }))
-}
-
-/// What a server heard.
-enum Heard<'a> {
-    Request { from: SocketAddr, text: &'a str },
-    Unreachable { from: SocketAddr, error: PathError },
-}
-
-fn serve(mut server: LossySink<UnconnectedUdp>, mut tell: impl FnMut(Heard<'_>) -> io::Result<()>) -> Outcome {
+    });
     let mut buffer = [0; 65_535];
     loop {
         match server.recv_until(&mut buffer, Timestamp::MAX) {
-            Ok(Some(heard)) => {
-                let from = heard.from.remote;
-                tell(Heard::Request { from, text: &String::from_utf8_lossy(&buffer[..heard.len]) })?;
-                let reply = format!("Your data was {} bytes long", heard.actual);
-                if let Err(error) = server.send(heard.from, reply.as_bytes()) {
-                    tell(Heard::Unreachable { from, error })?;
-                }
+            Ok(Some(request)) => {
+                told(request.from.remote, Some(&String::from_utf8_lossy(&buffer[..request.len])))?;
+                // Whoever does not get the reply asks again.
+                let _ = server.send(request.from, format!("Your data was {} bytes long", request.actual).as_bytes());
             }
             // Some systems tell a server that a client has gone; that is no reason to leave the others.
             Ok(None) | Err(PathError::Refused | PathError::Unreachable) => {}
@@ -188,60 +166,32 @@ fn serve(mut server: LossySink<UnconnectedUdp>, mut tell: impl FnMut(Heard<'_>) 
     }
 }
 
-/// `losses` tells what became of the transmissions since it was asked last, where anybody knows.
-fn client(server: impl ToSocketAddrs, task: &Task, losses: &mut dyn FnMut() -> Vec<bool>) -> Outcome {
-    let story: Box<dyn Write> = if task.json { Box::new(io::sink()) } else { Box::new(io::stderr()) };
-    let transport = Narrator::new(ConnectedUdp::connect(server)?, story);
-    let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(transport);
-
+/// `losses` tells what became of the transmissions since it was asked last, where anyone knows.
+fn client(server: &[SocketAddr], task: &Task, losses: impl Fn() -> Vec<bool>) -> Outcome {
+    let builder = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN);
+    let length = task.message.len();
+    let builder = if task.json { builder } else { builder.observer(move |at, event| story(at, event, length)) };
+    let mut requester = builder.connect(server)?;
     let mut failed = 0;
     for _ in 0..task.requests {
         let outcome = requester.request(task.message.as_bytes());
         failed += u32::from(outcome.is_err());
-        say(if task.json { json(&outcome) } else { picture(&outcome, &losses()) })?;
+        let (said, result, timeline, elapsed) = match &outcome {
+            Ok(reply) => {
+                let said = format!("The server says {:?}", String::from_utf8_lossy(reply.payload()));
+                (said, format!("\"reply\":{}", json::string(reply.payload())), reply.timeline(), reply.elapsed())
+            }
+            Err(error) => {
+                let result = format!("\"error\":\"{}\"", json::failure(error.failure()));
+                (format!("No reply: {error}"), result, error.timeline(), error.elapsed())
+            }
+        };
+        let (number, sent, ms) = (timeline.transmissions().count(), json::sent_ms(timeline), ms(elapsed));
+        say(if task.json {
+            format!("{{{result},\"transmissions\":{number},\"sent_ms\":{sent},\"elapsed_ms\":{ms:?}}}")
+        } else {
+            format!("\n{}\n\n{said}", chart(timeline, elapsed, &losses()))
+        })?;
     }
-    match failed {
-        0 => Ok(()),
-        _ => Err(format!("{failed} of {} requests brought no reply", task.requests).into()),
-    }
-}
-
-fn picture(outcome: &Result<Reply<'_>, RequestError>, lost: &[bool]) -> String {
-    let (timeline, elapsed) = facts(outcome);
-    let said = match outcome {
-        Ok(reply) => format!("The server says {:?}", String::from_utf8_lossy(reply.payload())),
-        Err(error) => format!("No reply: {error}"),
-    };
-    format!("\n{}\n\n{said}", Chart::new(timeline, elapsed, lost))
-}
-
-fn json(outcome: &Result<Reply<'_>, RequestError>) -> String {
-    let ms = |time: Duration| time.as_micros() as f64 / 1e3;
-    let (result, transmissions) = match outcome {
-        Ok(reply) => (format!("\"reply\":{}", json::string(reply.payload())), reply.transmissions()),
-        Err(error) => (format!("\"error\":\"{}\"", kind(error.failure())), error.transmissions()),
-    };
-    let (timeline, elapsed) = facts(outcome);
-    // A float prints as JSON has it: never without a digit behind the point.
-    let (sent, elapsed): (Vec<_>, _) = (timeline.transmissions().map(ms).collect(), ms(elapsed));
-    let sent = sent.iter().map(|ms| format!("{ms:?}")).collect::<Vec<_>>().join(",");
-    format!("{{{result},\"transmissions\":{transmissions},\"sent_ms\":[{sent}],\"elapsed_ms\":{elapsed:?}}}")
-}
-
-fn facts<'a>(outcome: &'a Result<Reply<'_>, RequestError>) -> (&'a Timeline, Duration) {
-    match outcome {
-        Ok(reply) => (reply.timeline(), reply.elapsed()),
-        Err(error) => (error.timeline(), error.elapsed()),
-    }
-}
-
-fn kind(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Refused => "refused",
-        Failure::TimedOut(_) => "timed_out",
-        Failure::TooLarge { .. } => "too_large",
-        Failure::Truncated { .. } => "truncated",
-        Failure::Unreachable => "unreachable",
-        _ => "io",
-    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} requests brought no reply", task.requests).into()) }
 }

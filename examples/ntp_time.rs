@@ -18,25 +18,22 @@
 //! A server that asks to be left alone, or does not know the time itself (`unsynchronized`), is a failure (1).
 #![expect(clippy::disallowed_methods, reason = "the time of day is what this is about")]
 
-#[path = "support/asking.rs"]
 mod asking;
-#[path = "support/json.rs"]
-mod json;
-#[expect(dead_code, reason = "each example starts its own")]
-#[path = "support/responders.rs"]
-mod responders;
-#[expect(dead_code, reason = "hosts and ports are of other examples")]
-mod support;
+mod support {
+    pub(crate) mod json;
+    pub(crate) mod outcome;
+}
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use asking::{Limits, Manner, Server, first_to_reply, ms};
+use asking::{Manner, Server, responder};
 use clap::Parser;
-use support::{Outcome, say};
+use support::json::{self, ms};
+use support::outcome::{Outcome, say};
 use udp_retry::net::system_seed;
-use udp_retry::transaction::{Match, ReplyMatcher};
+use udp_retry::transaction::{Match, OnUnreachable, ReplyMatcher};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
 /// Asks a time server how far this host's clock is off; without a server, a responder in this process
@@ -52,21 +49,18 @@ fn main() -> ExitCode {
     let Arguments { server, manner } = Arguments::parse();
     manner.exit_code(match server {
         Some(server) => server.addresses(123).map_err(Into::into).and_then(|servers| show(&servers, &manner)),
-        None => responders::ntp().map_err(Into::into).and_then(|here| {
+        None => responder(respond).map_err(Into::into).and_then(|here| {
             manner.tell(format_args!("Without a server I ask a responder of my own, at {here}."))?;
             show(&[here], &manner)
         }),
     })
 }
 
-fn ask(server: SocketAddr, limits: Limits) -> Outcome<Asked> {
+fn ask(server: SocketAddr, deadline: Duration, on_unreachable: OnUnreachable) -> Outcome<Asked> {
     // Servers take requests less than 2 s apart for abuse (RFC 5905, BTIME).
     let policy = RetryPolicy::default().starting_at(Duration::from_secs(2));
-    let mut requester = ReliableRequester::builder(answers)
-        .policy(policy)
-        .deadline(limits.deadline)
-        .on_unreachable(limits.on_unreachable)
-        .connect(server)?;
+    let builder = ReliableRequester::builder(answers).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
+    let mut requester = builder.connect(server)?;
 
     // Each transmission has a timestamp of its own, so that the reply tells which of them it measures. It is random:
     // a forger would have to guess it, and it gives nothing away. When it was sent is remembered here instead.
@@ -79,10 +73,16 @@ fn ask(server: SocketAddr, limits: Limits) -> Outcome<Asked> {
         sent.push((origin, ntp_now()));
     })?;
     let back = ntp_now();
-
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
     let there = sent.iter().find(|(origin, _)| *origin == answer.origin).ok_or("so it does here")?.1;
-    Ok(Asked { server, answer, there, back, transmissions: reply.transmissions(), elapsed: reply.elapsed() })
+
+    // Differences wrap, so that it does not matter in which era of 136 years either clock is.
+    let minus = |a: u64, b: u64| i128::from(a.wrapping_sub(b) as i64);
+    let Answer { received, transmitted, .. } = answer;
+    let offset = ((minus(received, there) + minus(transmitted, back)) / 2) as i64;
+    let delay = (minus(back, there) - minus(transmitted, received)) as i64;
+    let (time, transmissions, elapsed) = (back.wrapping_add_signed(offset), reply.transmissions(), reply.elapsed());
+    Ok(Asked { server, answer, time, offset, delay, transmissions, elapsed })
 }
 
 /// An answer repeats the request's transmit timestamp. One that cannot be read is none: a good one may follow.
@@ -127,29 +127,18 @@ pub(crate) fn decode(datagram: &[u8]) -> Option<Answer> {
 struct Asked {
     server: SocketAddr,
     answer: Answer,
-    /// When the request that was answered left, and when the answer was here.
-    there: u64,
-    back: u64,
+    time: u64,
+    /// How far this host's clock is behind, and how long the path took, both ways together.
+    offset: i64,
+    delay: i64,
     transmissions: u32,
     elapsed: Duration,
 }
 
-impl Asked {
-    /// How far this host's clock is behind, and how long the path took, both ways together.
-    fn offset_and_delay(&self) -> (i64, i64) {
-        // Differences wrap, so that it does not matter in which era of 136 years either clock is.
-        let minus = |a: u64, b: u64| i128::from(a.wrapping_sub(b) as i64);
-        let Answer { received, transmitted, .. } = self.answer;
-        let offset = (minus(received, self.there) + minus(transmitted, self.back)) / 2;
-        let delay = minus(self.back, self.there) - minus(transmitted, received);
-        (offset as i64, delay as i64)
-    }
-}
-
 fn show(servers: &[SocketAddr], manner: &Manner) -> Outcome {
-    let asked = first_to_reply(servers, manner, ask)?;
-    let Asked { server, answer: Answer { verdict, stratum, .. }, transmissions, elapsed, .. } = &asked;
-    let cost = format!("\"transmissions\":{transmissions},\"elapsed_ms\":{:?}", ms(*elapsed));
+    let Asked { server, answer, time, offset, delay, transmissions, elapsed } = manner.first_reply(servers, ask)?;
+    let Answer { verdict, stratum, .. } = answer;
+    let cost = format!("\"transmissions\":{transmissions},\"elapsed_ms\":{:?}", ms(elapsed));
     let (kind, text, code) = match verdict {
         Verdict::Kiss(code) => {
             // Only letters: a terminal would obey others.
@@ -160,17 +149,13 @@ fn show(servers: &[SocketAddr], manner: &Manner) -> Outcome {
             ("unsynchronized", format!("the clock of {server} is not synchronized"), String::new())
         }
         Verdict::Usable => {
-            let (offset, delay) = asked.offset_and_delay();
-            let time = utc(asked.back.wrapping_add_signed(offset));
-            let [offset, delay] = [offset, delay].map(|fixed| fixed as f64 / 2_f64.powi(32) * 1e3);
+            let (time, [offset, delay]) = (utc(time), [offset, delay].map(|fixed| fixed as f64 / 2_f64.powi(32) * 1e3));
             manner.tell(format_args!("{server} (stratum {stratum}) says that it is {time}"))?;
-            manner
-                .tell(format_args!("offset {offset:+.3} ms, delay {delay:.3} ms (transmissions: {transmissions})"))?;
+            let sent = format!("(transmissions: {transmissions})");
+            manner.tell(format_args!("offset {offset:+.3} ms, delay {delay:.3} ms {sent}"))?;
             if manner.json {
-                say(format_args!(
-                    "{{\"server\":\"{server}\",\"time\":\"{time}\",\"offset_ms\":{offset:.6},\"delay_ms\":{delay:.6},\
-                     \"stratum\":{stratum},{cost}}}"
-                ))?;
+                let facts = format!("\"time\":\"{time}\",\"offset_ms\":{offset:.6},\"delay_ms\":{delay:.6}");
+                say(format_args!("{{\"server\":\"{server}\",{facts},\"stratum\":{stratum},{cost}}}"))?;
             }
             return Ok(());
         }
@@ -180,6 +165,13 @@ fn show(servers: &[SocketAddr], manner: &Manner) -> Outcome {
         say(format_args!("{{\"server\":\"{server}\",\"error\":\"{kind}\",\"code\":{code},{cost}}}"))?;
     }
     Err(text.into())
+}
+
+/// Tells the time of this host: of stratum 1, to a microsecond, by a local clock.
+fn respond(request: &[u8], _: SocketAddr) -> Option<Vec<u8>> {
+    let (version, origin, now) = (request.first()? >> 3 & 7, request.get(40..48)?, ntp_now().to_be_bytes());
+    let head = [&[version << 3 | 4, 1, 6, 0xec][..], &[0; 8], b"LOCL"].concat();
+    Some([&head[..], &now, origin, &now, &ntp_now().to_be_bytes()].concat())
 }
 
 /// Seconds since 1900 in the upper 32 bits, their fraction in the lower.

@@ -16,26 +16,23 @@
 //!
 //! An error of the server's is a reply, and a failure (1).
 
-#[path = "support/asking.rs"]
 mod asking;
-#[path = "support/json.rs"]
-mod json;
-#[expect(dead_code, reason = "each example starts its own")]
-#[path = "support/responders.rs"]
-mod responders;
-#[expect(dead_code, reason = "hosts and ports are of other examples")]
-mod support;
+mod support {
+    pub(crate) mod json;
+    pub(crate) mod outcome;
+}
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use asking::{Limits, Manner, Server, first_to_reply, ms};
+use asking::{Manner, Server, responder};
 use clap::Parser;
-use support::{Outcome, say};
+use support::json::{self, ms};
+use support::outcome::{Outcome, say};
 use udp_retry::net::system_seed;
 use udp_retry::policy::Preset;
-use udp_retry::transaction::{Match, ReplyMatcher};
+use udp_retry::transaction::{Match, OnUnreachable, ReplyMatcher};
 use udp_retry::{ReliableRequester, transaction_id};
 
 /// Asks a STUN server under which address it sees this host; without a server, a responder in this process
@@ -51,20 +48,17 @@ fn main() -> ExitCode {
     let Arguments { server, manner } = Arguments::parse();
     manner.exit_code(match server {
         Some(server) => server.addresses(3478).map_err(Into::into).and_then(|servers| show(&servers, &manner)),
-        None => responders::stun().map_err(Into::into).and_then(|here| {
+        None => responder(respond).map_err(Into::into).and_then(|here| {
             manner.tell(format_args!("Without a server I ask a responder of my own, at {here}."))?;
             show(&[here], &manner)
         }),
     })
 }
 
-fn ask(server: SocketAddr, limits: Limits) -> Outcome<Asked> {
+fn ask(server: SocketAddr, deadline: Duration, on_unreachable: OnUnreachable) -> Outcome<Asked> {
     let policy = Preset::named("stun").ok_or("the preset is gone")?.policy;
-    let mut requester = ReliableRequester::builder(answers)
-        .policy(policy)
-        .deadline(limits.deadline)
-        .on_unreachable(limits.on_unreachable)
-        .connect(server)?;
+    let builder = ReliableRequester::builder(answers).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
+    let mut requester = builder.connect(server)?;
 
     // A seed each: what two draws from one seed have in common, a forger would have to guess only once.
     let id = [system_seed()?.draw(0).to_be_bytes(), system_seed()?.draw(0).to_be_bytes()].concat();
@@ -149,7 +143,7 @@ struct Asked {
 }
 
 fn show(servers: &[SocketAddr], manner: &Manner) -> Outcome {
-    let asked = first_to_reply(servers, manner, ask)?;
+    let asked = manner.first_reply(servers, ask)?;
     let Asked { server, local, answer, transmissions, elapsed } = asked;
     let cost = format!("\"transmissions\":{transmissions},\"elapsed_ms\":{:?}", ms(elapsed));
     match answer {
@@ -171,6 +165,15 @@ fn show(servers: &[SocketAddr], manner: &Manner) -> Outcome {
             Err(format!("{server} answers with error {code} {reason:?}").into())
         }
     }
+}
+
+/// Tells whoever asks under which address.
+fn respond(request: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
+    let (IpAddr::V4(address), id) = (from.ip(), request.get(4..20)?) else { return None };
+    let plain = [&from.port().to_be_bytes()[..], &address.octets()].concat();
+    let (port, address) = plain.split_at(2);
+    let xor = |bytes: &[u8]| -> Vec<u8> { bytes.iter().zip(id).map(|(byte, key)| byte ^ key).collect() };
+    Some([&[1, 1, 0, 12], id, &[0, 0x20, 0, 8, 0, 1], &xor(port), &xor(address)].concat())
 }
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];

@@ -2,6 +2,8 @@
 #![expect(unsafe_code, reason = "an allocator cannot be written without")]
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "one request goes over real sockets")]
 
+mod common;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
+use common::{MINUTE, within};
 use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::requester::Builder;
@@ -77,63 +80,69 @@ fn a_transaction_allocates_nothing_after_its_first_start() {
 
 #[test]
 fn a_request_over_loopback_allocates_nothing_after_the_first_ones() {
-    let address = server(|message, _, answer| answer(message));
-    let mut by_id = ReliableRequester::connect(address, transaction_id(0..4)).unwrap();
-    let mut by_port = ReliableRequester::connect(address, any_reply()).unwrap();
-    for requester in [&mut by_id, &mut by_port] {
-        for id in 0..10 {
-            request(requester, id);
+    within(MINUTE, || {
+        let address = server(|message, _, answer| answer(message));
+        let mut by_id = ReliableRequester::connect(address, transaction_id(0..4)).unwrap();
+        let mut by_port = ReliableRequester::connect(address, any_reply()).unwrap();
+        for requester in [&mut by_id, &mut by_port] {
+            for id in 0..10 {
+                request(requester, id);
+            }
+            let count = allocations(|| (10..110).for_each(|id| request(requester, id)));
+            assert_eq!(count, 0, "in 100 requests");
         }
-        let count = allocations(|| (10..110).for_each(|id| request(requester, id)));
-        assert_eq!(count, 0, "in 100 requests");
-    }
+    });
 }
 
 #[test]
 fn neither_what_watches_nor_what_paces_nor_what_cancels_a_request_allocates() {
-    let address = server(|message, _, answer| answer(message));
-    let budget = RetryBudget::default();
-    for matcher in [Box::new(transaction_id(0..4)) as Box<dyn ReplyMatcher + Send>, Box::new(any_reply())] {
-        let (builder, seen) = watched(ReliableRequester::builder(matcher));
-        let builder = builder.budget(&budget).estimator(RttEstimator::default()).deadline(Duration::from_secs(60));
-        let mut requester = builder.connect(address).unwrap();
-        let _handle = requester.cancel_handle().unwrap();
-        (0..10).for_each(|id| request(&mut requester, id));
-        let count = allocations(|| (10..110).for_each(|id| request(&mut requester, id)));
-        assert_eq!(count, 0, "in 100 requests");
-        assert!(seen.load(Relaxed) >= 220, "transmitted and replied");
-        assert!(requester.estimator().unwrap().srtt(requester.transport().now()).is_some());
-    }
+    within(MINUTE, || {
+        let address = server(|message, _, answer| answer(message));
+        let budget = RetryBudget::default();
+        for matcher in [Box::new(transaction_id(0..4)) as Box<dyn ReplyMatcher + Send>, Box::new(any_reply())] {
+            let (builder, seen) = watched(ReliableRequester::builder(matcher));
+            let builder = builder.budget(&budget).estimator(RttEstimator::default()).deadline(Duration::from_secs(60));
+            let mut requester = builder.connect(address).unwrap();
+            let _handle = requester.cancel_handle().unwrap();
+            (0..10).for_each(|id| request(&mut requester, id));
+            let count = allocations(|| (10..110).for_each(|id| request(&mut requester, id)));
+            assert_eq!(count, 0, "in 100 requests");
+            assert!(seen.load(Relaxed) >= 220, "transmitted and replied");
+            assert!(requester.estimator().unwrap().srtt(requester.transport().now()).is_some());
+        }
+    });
 }
 
 #[test]
 fn a_request_answered_after_retransmissions_and_strays_allocates_nothing() {
-    // The first transmission of each id is lost, the second one meets strays.
-    let address = server(|message, attempt, answer| {
-        if attempt > 1 {
-            [b"junk", &[][..], &[7; 60], &message[..2]].into_iter().for_each(answer);
-            answer(message);
-        }
+    within(MINUTE, || {
+        // The first transmission of each id is lost, the second one meets strays.
+        let address = server(|message, attempt, answer| {
+            if attempt > 1 {
+                [b"junk", &[][..], &[7; 60], &message[..2]].into_iter().for_each(answer);
+                answer(message);
+            }
+        });
+        let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(5)).unwrap());
+        let policy = policy.with_max_transmissions(10_000).unwrap();
+        let (builder, seen) = watched(ReliableRequester::builder(transaction_id(0..4)).policy(policy));
+        let mut requester = builder.estimator(RttEstimator::default()).buffer(32).connect(address).unwrap();
+        let mut ask = |ids: std::ops::Range<u32>| {
+            for id in ids {
+                let message = id.to_be_bytes();
+                let reply = match id % 2 {
+                    0 => requester.request(&message),
+                    _ => requester.request_with(|_, bytes| bytes.extend_from_slice(&message)),
+                };
+                let reply = reply.unwrap();
+                assert!(reply.transmissions() > 1 && reply.strays().total() >= 4, "{reply:?}");
+                assert_eq!(reply.payload(), message);
+            }
+        };
+        ask(0..20);
+        assert_eq!(allocations(|| ask(20..40)), 0, "in 20 requests");
+        assert!(seen.load(Relaxed) >= 40 * 7, "two transmissions, four strays and the reply");
     });
-    let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(5)).unwrap());
-    let policy = policy.with_max_transmissions(10_000).unwrap();
-    let (builder, seen) = watched(ReliableRequester::builder(transaction_id(0..4)).policy(policy));
-    let mut requester = builder.estimator(RttEstimator::default()).buffer(32).connect(address).unwrap();
-    let mut ask = |ids: std::ops::Range<u32>| {
-        for id in ids {
-            let message = id.to_be_bytes();
-            let reply = match id % 2 {
-                0 => requester.request(&message),
-                _ => requester.request_with(|_, bytes| bytes.extend_from_slice(&message)),
-            };
-            let reply = reply.unwrap();
-            assert!(reply.transmissions() > 1 && reply.strays().total() >= 4, "{reply:?}");
-            assert_eq!(reply.payload(), message);
-        }
-    };
-    ask(0..20);
-    assert_eq!(allocations(|| ask(20..40)), 0, "in 20 requests");
-    assert!(seen.load(Relaxed) >= 40 * 7, "two transmissions, four strays and the reply");
 }
 
 #[test]
@@ -174,7 +183,7 @@ fn a_link_with_every_stage_allocates_nothing_once_its_queue_has_been_full() {
             for _ in 0..datagrams {
                 now = now.after(Duration::from_micros(250));
                 if let Fate::Delivered(copies) = link.transmit(now, &datagram) {
-                    copies.iter().for_each(|copy| assert!(copy.damage(&mut datagram).len() <= 1250));
+                    copies.iter().for_each(|copy| assert!(copy.apply_to(&mut datagram).len() <= 1250));
                 }
             }
             assert!(link.stats().dropped.queue > 0);

@@ -6,11 +6,14 @@
     reason = "real sockets, threads and clocks are the point"
 )]
 
+mod common;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use common::{MINUTE, within};
 use rustix::time::{ClockId, clock_gettime};
 use udp_retry::net::CancelHandle;
 use udp_retry::policy::Backoff;
@@ -23,119 +26,127 @@ const US: Duration = Duration::from_micros(1);
 
 #[test]
 fn ten_thousand_cancels_at_random_moments_each_end_one_request_and_leave_nothing_behind() {
-    let _alone = alone();
-    let before = (descriptors(), threads());
-    let mut took = Vec::new();
-    for (n, world) in WORLDS.into_iter().enumerate() {
-        took.extend(storm(world, SEED.derive(n as u64)));
-    }
-    assert_eq!((descriptors(), threads()), before, "(descriptors, threads)");
-    took.sort_unstable();
-    let [median, high] = [2, 100].map(|part| took[took.len() - took.len() / part - 1]);
-    println!("{} cancels, from the call to the end: p50 {median:?}, p99 {high:?}", took.len());
-    assert_eq!(took.len(), 10_000);
-    assert!(median < MS, "p50 {median:?}, p99 {high:?}");
+    within(3 * MINUTE, || {
+        let _alone = alone();
+        let before = (descriptors(), threads());
+        let mut took = Vec::new();
+        for (n, world) in WORLDS.into_iter().enumerate() {
+            took.extend(storm(world, SEED.derive(n as u64)));
+        }
+        assert_eq!((descriptors(), threads()), before, "(descriptors, threads)");
+        took.sort_unstable();
+        let [median, high] = [2, 100].map(|part| took[took.len() - took.len() / part - 1]);
+        println!("{} cancels, from the call to the end: p50 {median:?}, p99 {high:?}", took.len());
+        assert_eq!(took.len(), 10_000);
+        assert!(median < MS, "p50 {median:?}, p99 {high:?}");
+    });
 }
 
 #[test]
 fn many_handles_share_one_descriptor_that_is_closed_with_the_requester() {
-    let _alone = alone();
-    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let without = descriptors();
-    let mut requester = ReliableRequester::connect(silent.local_addr().unwrap(), transaction_id(0..4)).unwrap();
-    assert_eq!(descriptors(), without + 1);
-    let handles: Vec<CancelHandle> = (0..1000).map(|_| requester.cancel_handle().unwrap()).collect();
-    let clones = handles.clone();
-    assert_eq!(descriptors(), without + 2);
-    for handle in &handles {
-        handle.cancel();
-        assert_eq!(requester.request(b"0001 anyone?").unwrap_err().failure(), Failure::Cancelled);
-    }
-    // The last socket is replaced when it is needed.
-    assert_eq!(descriptors(), without + 2);
-    drop((handles, clones));
-    drop(requester);
-    assert_eq!(descriptors(), without);
+    within(3 * MINUTE, || {
+        let _alone = alone();
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let without = descriptors();
+        let mut requester = ReliableRequester::connect(silent.local_addr().unwrap(), transaction_id(0..4)).unwrap();
+        assert_eq!(descriptors(), without + 1);
+        let handles: Vec<CancelHandle> = (0..1000).map(|_| requester.cancel_handle().unwrap()).collect();
+        let clones = handles.clone();
+        assert_eq!(descriptors(), without + 2);
+        for handle in &handles {
+            handle.cancel();
+            assert_eq!(requester.request(b"0001 anyone?").unwrap_err().failure(), Failure::Cancelled);
+        }
+        // The last socket is replaced when it is needed.
+        assert_eq!(descriptors(), without + 2);
+        drop((handles, clones));
+        drop(requester);
+        assert_eq!(descriptors(), without);
 
-    let mut requester = ReliableRequester::connect(silent.local_addr().unwrap(), transaction_id(0..4)).unwrap();
-    let handle = requester.cancel_handle().unwrap();
-    drop(requester);
-    assert_eq!(descriptors(), without, "with a handle left");
-    handle.cancel();
-    handle.clone().cancel();
-    assert_eq!(descriptors(), without);
+        let mut requester = ReliableRequester::connect(silent.local_addr().unwrap(), transaction_id(0..4)).unwrap();
+        let handle = requester.cancel_handle().unwrap();
+        drop(requester);
+        assert_eq!(descriptors(), without, "with a handle left");
+        handle.cancel();
+        handle.clone().cancel();
+        assert_eq!(descriptors(), without);
+    });
 }
 
 #[test]
 fn after_a_cancel_the_next_request_keeps_its_schedule_and_burns_no_time() {
-    let _alone = alone();
-    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    for (wait, transmissions) in [(5 * MS, 20), (100 * MS, 1)] {
-        for matched in [by_id(), by_port()] {
-            let builder = matched.policy(constant(wait, transmissions));
-            let mut requester = builder.connect(silent.local_addr().unwrap()).unwrap();
-            let handle = requester.cancel_handle().unwrap();
-            // The first one sets what the socket remembers of its waits.
-            for ahead in [false, true, true] {
-                if ahead {
-                    handle.cancel();
-                    assert_eq!(requester.request(b"0001 anyone?").unwrap_err().failure(), Failure::Cancelled);
+    within(3 * MINUTE, || {
+        let _alone = alone();
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for (wait, transmissions) in [(5 * MS, 20), (100 * MS, 1)] {
+            for matched in [by_id(), by_port()] {
+                let builder = matched.policy(constant(wait, transmissions));
+                let mut requester = builder.connect(silent.local_addr().unwrap()).unwrap();
+                let handle = requester.cancel_handle().unwrap();
+                // The first one sets what the socket remembers of its waits.
+                for ahead in [false, true, true] {
+                    if ahead {
+                        handle.cancel();
+                        assert_eq!(requester.request(b"0001 anyone?").unwrap_err().failure(), Failure::Cancelled);
+                    }
+                    let before = cpu_time();
+                    let error = requester.request(b"0002 anyone?").unwrap_err();
+                    let burnt = cpu_time() - before;
+                    assert_eq!(error.failure(), Failure::TimedOut(GiveUp::Unanswered));
+                    assert!(error.elapsed() >= 100 * MS, "{:?}", error.elapsed());
+                    assert_eq!(error.strays().total(), 0);
+                    assert!(burnt < 30 * MS, "{burnt:?} of {:?} spent computing", error.elapsed());
                 }
-                let before = cpu_time();
-                let error = requester.request(b"0002 anyone?").unwrap_err();
-                let burnt = cpu_time() - before;
-                assert_eq!(error.failure(), Failure::TimedOut(GiveUp::Unanswered));
-                assert!(error.elapsed() >= 100 * MS, "{:?}", error.elapsed());
-                assert_eq!(error.strays().total(), 0);
-                assert!(burnt < 30 * MS, "{burnt:?} of {:?} spent computing", error.elapsed());
             }
         }
-    }
+    });
 }
 
 #[test]
 fn junk_as_fast_as_a_server_can_send_it_keeps_no_cancel_from_ending() {
-    let _alone = alone();
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    server.set_nonblocking(true).unwrap();
-    let address = server.local_addr().unwrap();
-    let (stop, stopped) = mpsc::channel::<()>();
-    let flood = thread::spawn(move || {
-        let mut buffer = [0; 64];
-        let mut client = None;
-        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
-            client = server.recv_from(&mut buffer).ok().map(|(_, from)| from).or(client);
-            match client {
-                Some(client) => drop(server.send_to(b"junk", client)),
-                None => thread::yield_now(),
+    within(3 * MINUTE, || {
+        let _alone = alone();
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        server.set_nonblocking(true).unwrap();
+        let address = server.local_addr().unwrap();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let flood = thread::spawn(move || {
+            let mut buffer = [0; 64];
+            let mut client = None;
+            while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                client = server.recv_from(&mut buffer).ok().map(|(_, from)| from).or(client);
+                match client {
+                    Some(client) => drop(server.send_to(b"junk", client)),
+                    None => thread::yield_now(),
+                }
             }
-        }
+        });
+        let mut requester = by_id().policy(constant(5000 * MS, 4)).connect(address).unwrap();
+        let handle = requester.cancel_handle().unwrap();
+        let mut strays = 0;
+        let mut took: Vec<Duration> = (0..50)
+            .map(|_| {
+                let handle = handle.clone();
+                let canceller = thread::spawn(move || {
+                    thread::sleep(5 * MS);
+                    let called = Instant::now();
+                    handle.cancel();
+                    called
+                });
+                let error = requester.request(b"0001 anyone?").unwrap_err();
+                let ended = Instant::now();
+                assert_eq!(error.failure(), Failure::Cancelled);
+                strays += error.strays().total();
+                ended.saturating_duration_since(canceller.join().unwrap())
+            })
+            .collect();
+        drop(stop);
+        flood.join().unwrap();
+        took.sort_unstable();
+        println!("{strays} strays in 50 requests; from the call to the end: p50 {:?}", took[25]);
+        assert!(strays > 1000, "no flood: {strays}");
+        assert!(took[25] < 25 * MS, "{took:?}");
     });
-    let mut requester = by_id().policy(constant(5000 * MS, 4)).connect(address).unwrap();
-    let handle = requester.cancel_handle().unwrap();
-    let mut strays = 0;
-    let mut took: Vec<Duration> = (0..50)
-        .map(|_| {
-            let handle = handle.clone();
-            let canceller = thread::spawn(move || {
-                thread::sleep(5 * MS);
-                let called = Instant::now();
-                handle.cancel();
-                called
-            });
-            let error = requester.request(b"0001 anyone?").unwrap_err();
-            let ended = Instant::now();
-            assert_eq!(error.failure(), Failure::Cancelled);
-            strays += error.strays().total();
-            ended.saturating_duration_since(canceller.join().unwrap())
-        })
-        .collect();
-    drop(stop);
-    flood.join().unwrap();
-    took.sort_unstable();
-    println!("{strays} strays in 50 requests; from the call to the end: p50 {:?}", took[25]);
-    assert!(strays > 1000, "no flood: {strays}");
-    assert!(took[25] < 25 * MS, "{took:?}");
 }
 
 /// Who is asked how, and when the cancels come.

@@ -2,11 +2,14 @@
 //! once when the reply arrives. What comes on top costs a bounded number of readings each.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the clock that is read is the system's")]
 
+mod common;
+
 use std::cell::Cell;
 use std::net::UdpSocket;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use common::{MINUTE, within};
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, Received, Transport};
@@ -16,79 +19,91 @@ const REQUESTS: u32 = 300;
 
 #[test]
 fn an_answered_request_reads_the_clock_once_and_the_transport_does_so_once_more() {
-    let (client, server) = counted(|message, answer| answer(message));
-    let builder = ReliableRequester::builder(transaction_id(0..4)).policy(patient());
-    let mut requester = builder.over(client);
-    for number in 0..REQUESTS {
-        assert_eq!(calls_of(&mut requester, number, false), CLEAN);
-    }
-    drop(requester);
-    server.join().unwrap();
+    within(2 * MINUTE, || {
+        let (client, server) = counted(|message, answer| answer(message));
+        let builder = ReliableRequester::builder(transaction_id(0..4)).policy(patient());
+        let mut requester = builder.over(client);
+        for number in 0..REQUESTS {
+            assert_eq!(calls_of(&mut requester, number, false), CLEAN);
+        }
+        drop(requester);
+        server.join().unwrap();
+    });
 }
 
 #[test]
 fn neither_a_deadline_nor_a_budget_nor_an_estimator_nor_an_observer_reads_the_clock() {
-    let (mut client, server) = counted(|message, answer| answer(message));
-    let _handle = client.inner.cancel_handle().unwrap();
-    let builder = ReliableRequester::builder(transaction_id(0..4)).policy(patient()).deadline(Duration::from_secs(60));
-    let slow = RttEstimator::new(Duration::from_secs(30), Duration::from_secs(30), Duration::from_secs(60)).unwrap();
-    let builder = builder.budget(&RetryBudget::default()).estimator(slow).observer(|_, _| {});
-    let mut requester = builder.over(client);
-    for number in 0..REQUESTS {
-        assert_eq!(calls_of(&mut requester, number, number % 2 == 1), CLEAN);
-    }
-    drop(requester);
-    server.join().unwrap();
+    within(2 * MINUTE, || {
+        let (mut client, server) = counted(|message, answer| answer(message));
+        let _handle = client.inner.cancel_handle().unwrap();
+        let builder =
+            ReliableRequester::builder(transaction_id(0..4)).policy(patient()).deadline(Duration::from_secs(60));
+        let slow =
+            RttEstimator::new(Duration::from_secs(30), Duration::from_secs(30), Duration::from_secs(60)).unwrap();
+        let builder = builder.budget(&RetryBudget::default()).estimator(slow).observer(|_, _| {});
+        let mut requester = builder.over(client);
+        for number in 0..REQUESTS {
+            assert_eq!(calls_of(&mut requester, number, number % 2 == 1), CLEAN);
+        }
+        drop(requester);
+        server.join().unwrap();
+    });
 }
 
 #[test]
 fn a_fresh_port_costs_one_reading_more() {
-    let (client, server) = counted(|message, answer| answer(message));
-    let mut requester = ReliableRequester::builder(any_reply()).policy(patient()).over(client);
-    for number in 0..REQUESTS {
-        assert_eq!(calls_of(&mut requester, number, false), Calls { now: 2, renew: 1, ..CLEAN });
-    }
-    drop(requester);
-    server.join().unwrap();
+    within(2 * MINUTE, || {
+        let (client, server) = counted(|message, answer| answer(message));
+        let mut requester = ReliableRequester::builder(any_reply()).policy(patient()).over(client);
+        for number in 0..REQUESTS {
+            assert_eq!(calls_of(&mut requester, number, false), Calls { now: 2, renew: 1, ..CLEAN });
+        }
+        drop(requester);
+        server.join().unwrap();
+    });
 }
 
 #[test]
 fn a_retransmission_costs_one_reading_more_and_a_stray_at_most_two() {
-    let mut heard = 0;
-    let (client, server) = counted(move |message, answer| {
-        heard += 1;
-        if heard % 3 == 0 {
-            (0..STRAYS).for_each(|_| answer(b"stray"));
-            answer(message);
+    within(2 * MINUTE, || {
+        let mut heard = 0;
+        let (client, server) = counted(move |message, answer| {
+            heard += 1;
+            if heard % 3 == 0 {
+                (0..STRAYS).for_each(|_| answer(b"stray"));
+                answer(message);
+            }
+        });
+        let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(50)).unwrap());
+        let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(policy).over(client);
+        for number in 0..5 {
+            let calls = calls_of(&mut requester, number, false);
+            let sent = calls.send;
+            // A machine that is late may have let a third one leave.
+            assert!((3..=5).contains(&sent), "{calls:?}");
+            assert!((sent + STRAYS..=sent + 2 * STRAYS).contains(&calls.now), "{calls:?}");
+            assert_eq!((calls.recv_within, calls.recv_until), (sent + STRAYS, 0), "{calls:?}");
         }
+        drop(requester);
+        server.join().unwrap();
     });
-    let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(50)).unwrap());
-    let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(policy).over(client);
-    for number in 0..5 {
-        let calls = calls_of(&mut requester, number, false);
-        let sent = calls.send;
-        // A machine that is late may have let a third one leave.
-        assert!((3..=5).contains(&sent), "{calls:?}");
-        assert!((sent + STRAYS..=sent + 2 * STRAYS).contains(&calls.now), "{calls:?}");
-        assert_eq!((calls.recv_within, calls.recv_until), (sent + STRAYS, 0), "{calls:?}");
-    }
-    drop(requester);
-    server.join().unwrap();
 }
 
 /// Told a time long past, it waits for what was left then; had it read the clock, it would not wait at all.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_transport_takes_the_callers_word_for_the_time() {
-    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut client = ConnectedUdp::connect(silent.local_addr().unwrap()).unwrap();
-    let past = client.now();
-    thread::sleep(Duration::from_millis(250));
-    let started = client.now();
-    let heard = client.recv_within(&mut [0; 8], past, past.after(Duration::from_millis(200)));
-    assert_eq!(heard, Ok(None));
-    let waited = client.now().since(started);
-    assert!(waited >= Duration::from_millis(40), "{waited:?}");
+    within(2 * MINUTE, || {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut client = ConnectedUdp::connect(silent.local_addr().unwrap()).unwrap();
+        let past = client.now();
+        thread::sleep(Duration::from_millis(250));
+        let started = client.now();
+        let heard = client.recv_within(&mut [0; 8], past, past.after(Duration::from_millis(200)));
+        assert_eq!(heard, Ok(None));
+        let waited = client.now().since(started);
+        assert!(waited >= Duration::from_millis(40), "{waited:?}");
+    });
 }
 
 /// How often each was called.

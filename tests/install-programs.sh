@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# install-programs.sh - the DNS and CoAP programs that tests/real_programs.rs sends through the lossy proxy, and the
-# strace by which tests/system_calls.rs counts.
+# install-programs.sh - the DNS and CoAP programs that tests/tool/real_programs.rs sends through `udp-retry proxy`, and
+# the strace by which tests/namespaces/system_calls.rs counts.
 #
 # Debian 12 packages, some five seconds; as root or with password-less sudo. Does nothing where they are installed.
 set -euo pipefail

@@ -1,4 +1,8 @@
-//! As much of JSON as one line of results needs.
+//! As much of JSON as a line of results needs.
+
+use std::time::Duration;
+
+use udp_retry::transaction::{Failure, Timeline};
 
 /// A string literal of these bytes; what is not UTF-8 becomes U+FFFD.
 pub(crate) fn string(bytes: &[u8]) -> String {
@@ -13,6 +17,26 @@ pub(crate) fn string(bytes: &[u8]) -> String {
             char => literal.push(char),
         }
     }
-    literal.push('"');
-    literal
+    literal + "\""
+}
+
+/// To a microsecond; prints with `{:?}` as JSON has it, never without a digit behind the point.
+pub(crate) fn ms(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e3
+}
+
+/// When each transmission left, as an array of milliseconds.
+pub(crate) fn sent_ms(timeline: &Timeline) -> String {
+    format!("{:?}", timeline.transmissions().map(ms).collect::<Vec<_>>()).replace(' ', "")
+}
+
+pub(crate) fn failure(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Refused => "refused",
+        Failure::TimedOut(_) => "timed_out",
+        Failure::TooLarge { .. } => "too_large",
+        Failure::Truncated { .. } => "truncated",
+        Failure::Unreachable => "unreachable",
+        _ => "io",
+    }
 }

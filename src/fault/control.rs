@@ -10,8 +10,8 @@ use crate::fault::impairment::profile::Profile;
 
 /// Changes the impairments of a [`LossySink`](super::LossySink) or a proxy while it runs, from any thread.
 ///
-/// A change holds from the next datagram on. The states of the links stay: numbers, bursts, queues, what is on its
-/// way. Clones steer the same network.
+/// A change holds from the next datagram on. The states of the links stay: numbers, bursts, queues, and the datagrams
+/// in flight. Clones steer the same network.
 #[derive(Clone, Debug)]
 pub struct Control {
     shared: Arc<Shared>,
@@ -29,12 +29,12 @@ impl Control {
         Self { shared: Arc::new(Shared { version: AtomicU64::new(0), profile: Mutex::new(profile) }) }
     }
 
-    /// From now on, these impairments in this direction.
+    /// Sets the impairments of one direction from now on.
     pub fn set(&self, direction: Direction, impairments: Impairments) {
         self.change(|profile| *profile.direction_mut(direction) = impairments);
     }
 
-    /// From now on, this profile.
+    /// Sets the impairments of both directions from now on.
     pub fn set_profile(&self, profile: Profile) {
         self.change(|present| *present = profile);
     }
@@ -45,8 +45,9 @@ impl Control {
         self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The settings, if they have changed since `seen`, which then is up to date.
-    pub(crate) fn news(&self, seen: &mut u64) -> Option<Profile> {
+    /// The settings, if they have changed since version `seen`, which is then brought up to date.
+    pub(crate) fn changed(&self, seen: &mut u64) -> Option<Profile> {
+        // One load where nothing has changed, as this is asked for every datagram.
         let version = self.shared.version.load(Ordering::Acquire);
         if version == *seen {
             return None;

@@ -1,6 +1,6 @@
 use crate::entropy::Seed;
 
-/// Which way a link leads, as the client sees it.
+/// Where a link leads, as the client sees it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "there are two")]
 pub enum Direction {
@@ -11,7 +11,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The seed of the link that leads this way for the client that came `ordinal`-th, from 0.
+    /// The seed of this direction's link for client number `ordinal`, in the order of first appearance, from 0.
     ///
     /// By number and not by address, so that a run can be repeated although clients come from other ports.
     #[must_use]
@@ -23,7 +23,7 @@ impl Direction {
         seed.derive(label).derive(ordinal)
     }
 
-    /// The way back.
+    /// The other one.
     #[must_use]
     pub const fn opposite(self) -> Self {
         match self {

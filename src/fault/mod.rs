@@ -42,4 +42,4 @@ pub use text::SpecError;
 #[cfg(feature = "trace")]
 pub use text::trace::{Trace, TraceError};
 #[cfg(feature = "proxy")]
-pub(crate) use {link::link_pair::LinkPair, link::transit::Transit, recent::Recent};
+pub(crate) use {link::link_pair::LinkPair, link::transit::Transit, recent::Recent, record::FateObserver};

@@ -1,14 +1,14 @@
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
-/// A bounded number of values by key, which knows the one that was not used for the longest time.
+use slab::Slab;
+
+/// A bounded number of values by key, which knows the least recently used one.
 ///
 /// A value keeps its place until it is removed; finding costs a search, everything else a few steps.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     places: BTreeMap<K, usize>,
-    entries: Vec<Entry<K, V>>,
-    free: Vec<usize>,
+    entries: Slab<Entry<K, V>>,
     /// The ends of the list by use.
     newest: Option<usize>,
     oldest: Option<usize>,
@@ -17,89 +17,77 @@ pub(crate) struct Recent<K, V> {
 #[derive(Debug)]
 struct Entry<K, V> {
     key: K,
-    /// `None` in a free place.
-    value: Option<V>,
+    value: V,
     newer: Option<usize>,
     older: Option<usize>,
 }
 
 impl<K: Copy + Ord, V> Recent<K, V> {
     pub(crate) const fn new() -> Self {
-        Self { places: BTreeMap::new(), entries: Vec::new(), free: Vec::new(), newest: None, oldest: None }
+        Self { places: BTreeMap::new(), entries: Slab::new(), newest: None, oldest: None }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.entries.len()
     }
 
     /// Where the value of this key is.
     pub(crate) fn find(&self, key: K) -> Option<usize> {
-        // Most often the one before.
+        // Most often the one before: a client sends several datagrams in a row, and a client's end has one peer.
         let newest = self.newest.filter(|&place| self.entries.get(place).is_some_and(|entry| entry.key == key));
         newest.or_else(|| self.places.get(&key).copied())
     }
 
     pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut V> {
-        self.entries.get_mut(place)?.value.as_mut()
+        self.entries.get_mut(place).map(|entry| &mut entry.value)
     }
 
     /// The key and the value at a place.
     #[cfg(any(test, feature = "proxy"))]
     pub(crate) fn entry_mut(&mut self, place: usize) -> Option<(K, &mut V)> {
-        let entry = self.entries.get_mut(place)?;
-        Some((entry.key, entry.value.as_mut()?))
+        self.entries.get_mut(place).map(|entry| (entry.key, &mut entry.value))
     }
 
-    /// Puts in a new value, as the one used last; one with the same key must have been removed before.
+    /// Puts in a new value as the one used last, and returns its place. The key must not be in use.
     pub(crate) fn insert(&mut self, key: K, value: V) -> usize {
-        let entry = Entry { key, value: Some(value), newer: None, older: None };
-        let place = match self.free.pop() {
-            Some(place) => {
-                if let Some(free) = self.entries.get_mut(place) {
-                    *free = entry;
-                }
-                place
-            }
-            None => {
-                self.entries.push(entry);
-                self.entries.len() - 1
-            }
-        };
+        let place = self.entries.insert(Entry { key, value, newer: None, older: None });
         self.places.insert(key, place);
         self.link(place);
         place
     }
 
-    /// This one has just been used.
+    /// Makes this one the one used last.
     pub(crate) fn touch(&mut self, place: usize) {
-        if self.newest != Some(place) && self.entries.get(place).is_some_and(|entry| entry.value.is_some()) {
+        // A place that is no longer in use must not get into the list again.
+        if self.newest != Some(place) && self.entries.contains(place) {
             self.unlink(place);
             self.link(place);
         }
     }
 
-    /// The one that was not used for the longest time.
+    /// The least recently used one.
     pub(crate) fn oldest(&self) -> Option<(usize, &V)> {
         let place = self.oldest?;
-        Some((place, self.entries.get(place)?.value.as_ref()?))
+        Some((place, &self.entries.get(place)?.value))
     }
 
     pub(crate) fn remove(&mut self, place: usize) -> Option<V> {
-        let entry = self.entries.get_mut(place)?;
-        let value = entry.value.take()?;
-        self.places.remove(&entry.key);
-        self.unlink(place);
-        self.free.push(place);
+        // First out of the list, whose neighbours are known by the entry alone.
+        if self.entries.contains(place) {
+            self.unlink(place);
+        }
+        let Entry { key, value, .. } = self.entries.try_remove(place)?;
+        self.places.remove(&key);
         Some(value)
     }
 
-    /// In no order that means anything.
+    /// By place, which says nothing about age or key.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.entries.iter_mut().filter_map(|entry| entry.value.as_mut())
+        self.entries.iter_mut().map(|(_, entry)| &mut entry.value)
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.entries.iter().filter_map(|entry| entry.value.as_ref())
+        self.entries.iter().map(|(_, entry)| &entry.value)
     }
 
     fn link(&mut self, place: usize) {
@@ -152,7 +140,8 @@ mod tests {
                         assert_eq!(Some(value / 10), model.pop_front());
                         assert_eq!(recent.remove(place), Some(value));
                     }
-                    recent.insert(key, key * 10);
+                    let place = recent.insert(key, key * 10);
+                    assert!(place < 17, "places are used again: {place}");
                 }
             }
             model.push_back(key);
@@ -165,6 +154,5 @@ mod tests {
                 assert_eq!((recent.remove(place), recent.find(key)), (None, None));
             }
         }
-        assert!(recent.entries.len() <= 17);
     }
 }

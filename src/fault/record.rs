@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use core::fmt;
 
 use crate::fault::direction::Direction;
@@ -21,9 +22,9 @@ use crate::time::Timestamp;
 pub struct Record {
     /// Which peer's link, by the order of their first datagrams, from 0.
     pub link: u64,
-    /// Which way.
+    /// In which direction.
     pub direction: Direction,
-    /// Which datagram of this link, from 1.
+    /// Which datagram of this link and direction, from 1.
     pub n: u64,
     /// When it went in.
     pub at: Timestamp,
@@ -32,6 +33,9 @@ pub struct Record {
     /// What became of it.
     pub fate: Fate,
 }
+
+/// Called with every fate as it is decided, and with the peer or client whose link it is.
+pub(crate) type FateObserver<P> = Box<dyn FnMut(P, &Record) + Send>;
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,17 +12,17 @@ use crate::fault::link::link_pair::LinkPair;
 use crate::fault::link::stats::DirectionStats;
 use crate::fault::link::transit::Transit;
 use crate::fault::recent::Recent;
-use crate::fault::record::Record;
+use crate::fault::record::{FateObserver, Record};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 use crate::transport::{PathError, Received, Transport};
 
 /// A bad network around any transport, and a transport itself, so it stacks.
 ///
-/// What is dropped on the way out is reported as sent, as a real network would; what is dropped on the way in is
-/// never shown. What is delayed comes out while somebody waits in `recv_until` or sends, at its own time and without
-/// a thread; [`flush`](Self::flush) sends off the rest. Each peer has links of its own, of the 1,024 that were heard
-/// of last. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
+/// A datagram that is dropped when it is sent is reported as sent, as in a real network; one that is dropped when it
+/// arrives is never shown. Delayed datagrams are passed on while the caller sends or waits in `recv_until`, at their
+/// own time and without a thread; [`flush`](Self::flush) sends off the rest. Links are per peer, for the 1,024 most
+/// recently active peers. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
 /// appearance, and the datagram's number alone.
 ///
 /// ```
@@ -44,7 +44,7 @@ use crate::transport::{PathError, Received, Transport};
 #[doc(alias = "fault injection")]
 pub struct LossySink<T: Transport> {
     inner: T,
-    /// The way that datagrams take which are sent here.
+    /// The direction of what is sent here.
     sending: Direction,
     seed: Seed,
     control: Control,
@@ -55,36 +55,34 @@ pub struct LossySink<T: Transport> {
     ordinal: u64,
     outgoing: Transit<T::Peer>,
     incoming: Transit<Arrived<T::Peer>>,
-    /// What the system said of a datagram that left late.
-    news: Option<PathError>,
-    observer: Option<Observer<T::Peer>>,
-    /// For damaged copies, and for what arrives while nobody asks.
+    /// The latest error of a datagram that left late, until a call reports it.
+    pending: Option<PathError>,
+    observer: Option<FateObserver<T::Peer>>,
+    /// For damaged copies, and for what arrives during a flush.
     scratch: Vec<u8>,
 }
 
-type Observer<P> = Box<dyn FnMut(P, &Record) + Send>;
-
-/// Whom a datagram came from, and how many bytes the caller's buffer cut off.
+/// Where a datagram came from, and how many of its bytes the caller's buffer did not hold.
 #[derive(Clone, Copy, Debug)]
 struct Arrived<P> {
     from: P,
-    cut_off: usize,
+    missing: usize,
 }
 
 impl<T: Transport> LossySink<T> {
-    /// The same impairments in both directions, each with draws of its own, around a client's end.
+    /// Wraps a client's end; the same impairments in both directions, each with draws of its own.
     #[must_use]
     pub fn new(inner: T, impairments: Impairments, seed: Seed) -> Self {
         Self::at_client(inner, Profile::both(impairments), seed)
     }
 
-    /// Around a client's end: what it sends goes to the server.
+    /// Wraps a client's end: what it sends goes to the server.
     #[must_use]
     pub fn at_client(inner: T, profile: Profile, seed: Seed) -> Self {
         Self::around(inner, Direction::ToServer, profile, seed)
     }
 
-    /// Around a server's end: what it sends goes to a client.
+    /// Wraps a server's end: what it sends goes to a client.
     #[must_use]
     pub fn at_server(inner: T, profile: Profile, seed: Seed) -> Self {
         Self::around(inner, Direction::ToClient, profile, seed)
@@ -102,7 +100,7 @@ impl<T: Transport> LossySink<T> {
             ordinal: 0,
             outgoing: Transit::new(),
             incoming: Transit::new(),
-            news: None,
+            pending: None,
             observer: None,
             scratch: Vec::new(),
         }
@@ -134,30 +132,30 @@ impl<T: Transport> LossySink<T> {
         &self.inner
     }
 
-    /// The transport inside; what is sent or received on it directly goes past the links.
+    /// The transport inside; what is sent or received on it directly bypasses the links.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
-    /// Takes the bad network away, with everything that is still on its way; see [`flush`](Self::flush).
+    /// Takes the bad network away, with everything that is still in flight; see [`flush`](Self::flush).
     #[must_use]
     pub fn into_inner(self) -> T {
         self.inner
     }
 
-    /// Waits until everything that was sent has left, or until it is cancelled. What arrives meanwhile is kept for
-    /// `recv_until`.
+    /// Waits until everything that was sent has left, or until the wait is cancelled. What arrives meanwhile is kept
+    /// for `recv_until`.
     ///
     /// # Errors
     ///
-    /// What the system said of a datagram that left, the rest having left too. An error of the inner transport's
-    /// receiving ends the wait at once.
+    /// The latest error of a datagram that left late; the others have left all the same. An error of the inner
+    /// transport's receive ends the wait at once.
     pub fn flush(&mut self) -> Result<(), PathError> {
         let mut buffer = core::mem::take(&mut self.scratch);
         buffer.resize(LARGEST_DATAGRAM, 0);
         let flushed = self.flush_into(&mut buffer);
         self.scratch = buffer;
-        flushed.and_then(|()| self.news.take().map_or(Ok(()), Err))
+        flushed.and_then(|()| self.pending.take().map_or(Ok(()), Err))
     }
 
     fn flush_into(&mut self, buffer: &mut [u8]) -> Result<(), PathError> {
@@ -169,15 +167,16 @@ impl<T: Transport> LossySink<T> {
                     let datagram = buffer.get(..received.len).unwrap_or_default();
                     self.take_in(&received, datagram, false);
                 }
+                // Only a cancellation ends a wait early.
                 None if self.inner.now() < due => return Ok(()),
                 None => {}
             }
         }
     }
 
-    /// What becomes of a datagram, in the direction in which it goes.
+    /// What becomes of a datagram.
     fn decide(&mut self, direction: Direction, peer: T::Peer, now: Timestamp, len: usize) -> Fate {
-        if let Some(profile) = self.control.news(&mut self.control_seen) {
+        if let Some(profile) = self.control.changed(&mut self.control_seen) {
             self.profile = profile;
             for links in self.peers.values_mut() {
                 links.reconfigure(&self.profile);
@@ -193,7 +192,7 @@ impl<T: Transport> LossySink<T> {
         record.fate
     }
 
-    /// Where the links of a peer are; the peer that was not heard of for the longest time makes room for a new one.
+    /// Where the links of a peer are. A new peer beyond the limit replaces the least recently active one.
     fn place(&mut self, peer: T::Peer) -> usize {
         if let Some(place) = self.peers.find(peer) {
             self.peers.touch(place);
@@ -216,23 +215,23 @@ impl<T: Transport> LossySink<T> {
         if self.outgoing.line.len() == 0 {
             return;
         }
-        let Self { inner, outgoing: Transit { line, passed, failed, .. }, news, .. } = self;
+        let Self { inner, outgoing: Transit { line, passed, failed, .. }, pending, .. } = self;
         let now = inner.now();
         while let Some(sent) = line.pop_due(now, |to, _, datagram| inner.send_again(to, datagram)) {
             match sent {
                 Ok(swallowed) => {
                     *passed += 1;
-                    *news = swallowed.or(*news);
+                    *pending = swallowed.or(*pending);
                 }
                 Err(error) => {
                     *failed += 1;
-                    *news = Some(error);
+                    *pending = Some(error);
                 }
             }
         }
     }
 
-    /// One datagram meets one fate, however often the system has to be asked to take it.
+    /// Sends a datagram through its link. It meets one fate, however often the system has to be asked to take it.
     fn send_with(
         &mut self,
         to: T::Peer,
@@ -249,50 +248,54 @@ impl<T: Transport> LossySink<T> {
         let mut outcome = Ok(None);
         for delivery in &deliveries {
             if delivery.at > now {
-                let room = self.outgoing.line.push(to, delivery, datagram);
-                self.outgoing.discarded += u64::from(!room);
+                let kept = self.outgoing.line.push(to, delivery, datagram);
+                self.outgoing.discarded += u64::from(!kept);
                 continue;
             }
-            let sent = send(&mut self.inner, to, damaged(delivery, datagram, &mut self.scratch));
+            let sent = send(&mut self.inner, to, as_it_leaves(delivery, datagram, &mut self.scratch));
             *if sent.is_ok() { &mut self.outgoing.passed } else { &mut self.outgoing.failed } += 1;
-            // The caller is told of the datagram itself before its copies.
-            outcome = match (outcome, sent) {
-                (Ok(None), sent) => sent,
-                (outcome, _) => outcome,
-            };
+            // The first error is reported: that of the datagram itself comes before those of its copies.
+            if matches!(outcome, Ok(None)) {
+                outcome = sent;
+            }
         }
         outcome
     }
 
-    /// A datagram has arrived at this host: into the line with it, or straight to the caller, if `direct` and
-    /// nothing holds it up or changes it.
+    /// Decides over a datagram that has arrived at this host. Returns `true` if the caller can have it as it lies in
+    /// the caller's buffer, which is possible only if `direct`; its other copies go into the line.
     fn take_in(&mut self, received: &Received<T::Peer>, datagram: &[u8], direct: bool) -> bool {
         let fate = self.decide(self.sending.opposite(), received.from, received.at, received.actual);
+        // Lost, and never shown. `TooBig` concerns a sender on this host, and this one is elsewhere.
         let Fate::Delivered(deliveries) = fate else { return false };
         let mut passed = false;
         for delivery in &deliveries {
-            let unchanged = delivery.is_whole(received.actual);
-            let next = self.incoming.line.next_due().is_none_or(|due| due > delivery.at);
-            if direct && !passed && unchanged && next && delivery.at <= received.at {
+            // The buffer serves one copy, and holds it as it came.
+            let buffer_serves = direct && !passed && delivery.is_whole(received.actual);
+            let has_arrived = delivery.at <= received.at;
+            // What is due by then and waits already was first.
+            let is_next = self.incoming.line.next_due().is_none_or(|due| due > delivery.at);
+            if buffer_serves && has_arrived && is_next {
                 passed = true;
                 self.incoming.passed += 1;
                 continue;
             }
-            let cut_off = delivery.len.saturating_sub(datagram.len());
-            let room = self.incoming.line.push(Arrived { from: received.from, cut_off }, delivery, datagram);
-            self.incoming.discarded += u64::from(!room);
+            // The line keeps what there is of the datagram; its true length must come out all the same.
+            let missing = delivery.len.saturating_sub(datagram.len());
+            let kept = self.incoming.line.push(Arrived { from: received.from, missing }, delivery, datagram);
+            self.incoming.discarded += u64::from(!kept);
         }
         passed
     }
 
-    /// The next datagram that has come through by `now`.
+    /// The next datagram that has arrived by `now`.
     fn hand_out(&mut self, buffer: &mut [u8], now: Timestamp) -> Option<Received<T::Peer>> {
-        let out = self.incoming.line.pop_due(now, |Arrived { from, cut_off }, at, datagram| {
+        let out = self.incoming.line.pop_due(now, |Arrived { from, missing }, at, datagram| {
             let len = datagram.len().min(buffer.len());
             if let (Some(to), Some(datagram)) = (buffer.get_mut(..len), datagram.get(..len)) {
                 to.copy_from_slice(datagram);
             }
-            Received { from, len, actual: datagram.len() + cut_off, at }
+            Received { from, len, actual: datagram.len() + missing, at }
         })?;
         self.incoming.passed += 1;
         Some(out)
@@ -313,10 +316,12 @@ impl<T: Transport> Transport for LossySink<T> {
     fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<T::Peer>>, PathError> {
         let mut overdue = 0;
         loop {
+            // What is due leaves before anything is awaited: it may be the request whose reply the caller waits for.
             self.release();
-            if let Some(news) = self.news.take() {
-                return Err(news);
+            if let Some(error) = self.pending.take() {
+                return Err(error);
             }
+            // The clock is read only if something waits.
             if self.incoming.line.len() > 0 {
                 let now = self.inner.now();
                 if let Some(received) = self.hand_out(buffer, now) {
@@ -337,12 +342,14 @@ impl<T: Transport> Transport for LossySink<T> {
                         return Ok(None);
                     }
                 }
-                // The time has come, or the wait was cancelled.
+                // The caller's time has come, or the wait ended early, which only a cancellation does. What came due
+                // during it counts, but nothing past `until`, however late it is by now.
                 None if wake == until || self.inner.now() < wake => {
                     self.release();
                     let now = self.inner.now();
                     return Ok(self.hand_out(buffer, now.min(until)));
                 }
+                // Something in a line is due.
                 None => {}
             }
         }
@@ -352,12 +359,12 @@ impl<T: Transport> Transport for LossySink<T> {
         self.inner.take_cancelled()
     }
 
-    /// What is still on its way is dropped and counted, in both directions.
+    /// Drops and counts what is still in flight, in both directions.
     fn renew(&mut self) -> Result<(), PathError> {
         self.inner.renew()?;
         self.outgoing.discarded += self.outgoing.line.clear() as u64;
         self.incoming.discarded += self.incoming.line.clear() as u64;
-        self.news = None;
+        self.pending = None;
         Ok(())
     }
 
@@ -379,15 +386,15 @@ impl<T: Transport + fmt::Debug> fmt::Debug for LossySink<T> {
 }
 
 /// The datagram as it leaves: itself where nothing happened to it, else a copy.
-fn damaged<'d>(delivery: &Delivery, datagram: &'d [u8], scratch: &'d mut Vec<u8>) -> &'d [u8] {
+fn as_it_leaves<'d>(delivery: &Delivery, datagram: &'d [u8], scratch: &'d mut Vec<u8>) -> &'d [u8] {
     if delivery.is_whole(datagram.len()) {
         return datagram;
     }
     scratch.clear();
     scratch.extend_from_slice(datagram);
-    delivery.damage(scratch)
+    delivery.apply_to(scratch)
 }
 
 const MOST_PEERS: usize = 1024;
-/// So many datagrams are still looked at once the time is up, to find one that passes.
+/// Datagrams that are still looked at once the time is up, to find one that passes.
 const MOST_OVERDUE: u32 = 64;

@@ -1,16 +1,17 @@
 //! Retry storms: how retries keep a server down that is well again, what prevents it, and what a program should set.
 //!
-//! A server that has stood still for ten seconds is often down for much longer. Its queue is full of requests that
-//! nobody waits for any more; while it works on those, newer ones wait until they are too old as well, and every client
+//! A server that has stood still for ten seconds is often down for much longer. Its queue is full of requests whose
+//! clients have given up; while it works on those, newer ones wait until they are too old as well, and every client
 //! that waits has sent again. Nothing is broken by then, and still nothing gets through.
 //!
-//! The example `outage` reproduces that in virtual time, with the [`Transaction`](crate::transaction::Transaction), the
-//! [`RetryBudget`](crate::RetryBudget) and the [`RttEstimator`](crate::policy::RttEstimator) of this crate, and compares
-//! twelve ways to retry. The same seed gives the same table:
+//! The command `udp-retry outage` reproduces that in virtual time, with the
+//! [`Transaction`](crate::transaction::Transaction), the [`RetryBudget`](crate::RetryBudget) and the
+//! [`RttEstimator`](crate::policy::RttEstimator) of this crate, and compares twelve ways to retry. The same seed gives
+//! the same table:
 //!
 //! ```text
-//! cargo run --release --example outage                                   1,000 clients, the table and picture here
-//! cargo run --release --example outage -- --clients 10 --svg outage.svg
+//! udp-retry outage                                   1,000 clients, the table and picture here
+//! udp-retry outage --clients 10 --svg outage.svg
 //! ```
 //!
 #![doc = include_str!("storms.svg")]
@@ -19,7 +20,7 @@
 //!
 //! 600 requests a second arrive at random moments, whether earlier ones were answered or not, from 1,000 clients. One
 //! server answers 1,000 a second, first come, first served, with a queue of 2,000. A round trip takes 10 ms, and 1 % of
-//! the datagrams are lost each way. A request waits 200 ms, then twice as long, is sent four times at most, and is given
+//! the datagrams are lost in each direction. A request waits 200 ms, then twice as long, is sent four times at most, and is given
 //! up after 1 s. From 20 s to 30 s the server does nothing, and its queue keeps filling. Medians of three runs:
 //!
 //! | policy | recovers after | sent per request, in the stall / 30 s after | answered in the 30 s after | work wasted then | answered if 19 % of attempts fail |
@@ -39,7 +40,7 @@
 //!
 //! It has recovered where five seconds in a row reach 95 % of the success before; a request counts in the second in which
 //! it began. Work is wasted if its reply ends no request. The last column is of a calm server over 600 s, with 10 % lost
-//! each way. The guards of the field have the parameters that they ship with, one guard for each client.
+//! in each direction. The guards of the field have the parameters that they ship with, one guard for each client.
 //!
 //! - **Backoff does not help, and jitter does not either**: they move retransmissions, and remove none. Three
 //!   transmissions of 600 requests are 1,800 a second for a server that answers 1,000.
@@ -56,12 +57,12 @@
 //!   or more from then on; in one run of four its queue stays just short of the deadline, though, and with it the
 //!   retransmissions, three for each request.
 //! - **What keeps a server down is the stale work in its queue.** After a crash, which empties it, exponential waits
-//!   recover at once; only `fixed` and `exponential-full-jitter` fill it again with what their clients have under way.
+//!   recover at once; only `fixed` and `exponential-full-jitter` fill it again with the requests that their clients have in progress.
 //!
 //! # What to set
 //!
-//! 1. A **deadline**: [`Builder::deadline`](crate::requester::Builder::deadline). Tell it in the request if you own the
-//!    protocol, and have the server look at it before it works.
+//! 1. A **deadline**: [`Builder::deadline`](crate::requester::Builder::deadline). Put it into the request if
+//!    you own the protocol, and have the server check it before it works.
 //! 2. One **budget** for each destination, shared by the whole process:
 //!    [`Builder::budget`](crate::requester::Builder::budget) with clones of one
 //!    [`RetryBudget::default`](crate::RetryBudget).

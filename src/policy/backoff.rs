@@ -1,9 +1,9 @@
 use core::time::Duration;
 
 use super::PolicyError;
+use super::chain::Chain;
 use super::fixed::{
-    Fixed, ONE, Ppb, fixed, fraction, largest_below, part, power, ppb, product, saturated, scaled_down, scaled_up,
-    times, times_down,
+    ONE, Ppb, fraction, largest_below, power, ppb, product, saturated, scaled_down, scaled_up, times, times_down,
 };
 use super::jitter::{Drawn, Jitter};
 use crate::entropy::{Seed, uniform};
@@ -11,22 +11,23 @@ use crate::time::{Ns, checked_ns};
 
 /// The intervals between transmissions: exponential growth up to a hard maximum, with jitter inside the bounds.
 ///
-/// The law of interval `n` (0 is the wait after the first transmission), for a draw uniform in its range:
+/// Interval `n`, where 0 is the wait after the first transmission, is drawn uniformly from this range:
 ///
 /// | jitter | range |
 /// |---|---|
 /// | every interval its own draw, or one for all | max(floor, c·lo − pm) to c·hi + pm, where c = min(initial·multiplierⁿ, cap) |
 /// | compounding (RFC 9915 §15) | previous·(multiplier − 1 + lo) to previous·(multiplier − 1 + hi); a value that reaches the cap becomes cap·lo to cap·hi |
 ///
-/// with cap = (max − pm) / hi, or 584 years if that is less. So **no interval exceeds `max`**, jitter included, and jitter spreads as widely at
-/// the cap as below it: a fleet that has backed off to its maximum stays spread. An RFC that adds jitter on top
-/// of its cap has a `max` of cap·hi here.
+/// with cap = (max − pm) / hi, or 584 years if that is less. So **no interval exceeds `max`**, jitter included, and
+/// jitter spreads as widely at the cap as below it: a fleet that has backed off to its maximum stays spread. An RFC
+/// that adds jitter on top of its cap has a `max` of cap·hi here.
 ///
 /// Integer nanoseconds throughout: no float drifts, nothing overflows, and the same seed gives the same
 /// intervals everywhere. A whole multiplier is exact; any other is within a nanosecond a step.
 ///
 /// ```
 /// use core::time::Duration;
+/// use udp_retry::Seed;
 /// use udp_retry::policy::{Backoff, Jitter};
 ///
 /// # fn main() -> Result<(), udp_retry::policy::PolicyError> {
@@ -35,7 +36,7 @@ use crate::time::{Ns, checked_ns};
 /// assert_eq!(backoff.interval(u32::MAX), Duration::from_secs(2));
 ///
 /// let jittered = backoff.with_jitter(Jitter::UPWARD)?;
-/// let delay = jittered.delay(0, 42);
+/// let delay = jittered.delay(0, Seed::new(42));
 /// assert!(Duration::from_millis(100) <= delay && delay <= Duration::from_millis(150));
 ///
 /// assert!(backoff.with_multiplier(0.5).is_err());
@@ -98,7 +99,8 @@ impl Backoff {
 
     /// Waits `interval` every time, without jitter.
     ///
-    /// Room for jitter is made by [`exponential`](Self::exponential) with a larger `max` and a multiplier of 1.
+    /// For a constant wait with jitter, use [`exponential`](Self::exponential) with a larger `max` and a multiplier of
+    /// 1.
     ///
     /// # Errors
     ///
@@ -134,7 +136,8 @@ impl Backoff {
         Self { jitter, ..self }.checked()
     }
 
-    /// Lets no interval fall below `floor`, whatever the jitter; the default is one nanosecond.
+    /// Lets no interval fall below `floor`, whatever the jitter. A floor of zero is the default of one nanosecond, as
+    /// no interval is ever zero.
     ///
     /// # Errors
     ///
@@ -173,7 +176,7 @@ impl Backoff {
         Duration::from_nanos(self.initial)
     }
 
-    /// What no interval exceeds, jitter included.
+    /// The longest interval, jitter included.
     #[must_use]
     pub const fn max(&self) -> Duration {
         Duration::from_nanos(self.max)
@@ -185,7 +188,7 @@ impl Backoff {
         fraction(self.multiplier)
     }
 
-    /// What no interval falls below.
+    /// The shortest interval, jitter included.
     #[must_use]
     pub const fn floor(&self) -> Duration {
         Duration::from_nanos(self.floor)
@@ -369,42 +372,6 @@ impl Backoff {
             n += 1;
         }
         Ok(checked)
-    }
-}
-
-/// The factors of a compounding jitter, in 64.64 fixed point: each interval is the initial one times the first factor
-/// times a step for every interval since.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Chain {
-    /// The smallest first factor: lo, or what the floor makes of it.
-    first_lo: Fixed,
-    /// The smallest step: multiplier − 1 + lo.
-    step_lo: Fixed,
-    /// How far above the smallest each may be drawn.
-    first_width: Fixed,
-    step_width: Fixed,
-}
-
-impl Chain {
-    const NONE: Self = Self { first_lo: 0, step_lo: 0, first_width: 0, step_width: 0 };
-
-    const fn new(initial: Ns, floor: Ns, multiplier: Ppb, lo: Ppb, hi: Ppb) -> Self {
-        let floor = ((floor as u128) << 64) / initial as u128;
-        let first_lo = if floor > fixed(lo) { floor } else { fixed(lo) };
-        Self {
-            first_lo,
-            step_lo: fixed(multiplier - ONE + lo),
-            first_width: fixed(hi).saturating_sub(first_lo),
-            step_width: fixed(hi) - fixed(lo),
-        }
-    }
-
-    const fn first(&self, draw: u64) -> Fixed {
-        self.first_lo + part(self.first_width, draw)
-    }
-
-    const fn step(&self, draw: u64) -> Fixed {
-        self.step_lo + part(self.step_width, draw)
     }
 }
 

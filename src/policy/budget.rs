@@ -5,12 +5,12 @@ use core::sync::atomic::Ordering;
 use super::PolicyError;
 use crate::atomic::AtomicU64;
 
-/// What all requests to a destination may spend on retransmissions together: the guard against retry storms.
+/// What all requests to a destination together may spend on retransmissions: the guard against retry storms.
 ///
 /// A bucket of tokens. Every success pays a share of a token in, every retransmission takes one out; a request
 /// whose retransmission finds the bucket empty keeps listening instead. While losses are rare the bucket is full
-/// and nobody notices it. When a server stops answering, nothing is paid in any more, and the retransmissions of
-/// all clients together end after a handful instead of multiplying the load that the server is down under.
+/// and has no effect. When a server stops answering, nothing is paid in any more, and the retransmissions of all
+/// clients together end after a handful, instead of multiplying the load that keeps the server down.
 ///
 /// transmissions ≤ requests + start + ratio·successes, always, on any number of threads.
 ///
@@ -68,13 +68,13 @@ impl RetryBudget {
         Ok(Self::filled(reward, burst, start))
     }
 
-    /// A budget that never says no.
+    /// A budget that permits every retransmission.
     #[must_use]
     pub const fn unlimited() -> Self {
         Self { bucket: None }
     }
 
-    /// A request has succeeded, after however many transmissions.
+    /// Pays in the ratio for a request that has succeeded, after any number of transmissions.
     pub fn deposit(&self) {
         if let Some(bucket) = &self.bucket {
             // Nothing else is published by the balance, so no ordering is needed beyond its own.

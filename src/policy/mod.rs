@@ -12,6 +12,7 @@
 
 mod backoff;
 mod budget;
+mod chain;
 mod error;
 mod fixed;
 mod jitter;

@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use super::{Backoff, Jitter, LastWait, PolicyError, RetryPolicy};
 
-/// A schedule that somebody published, with its name and its source.
+/// A published schedule, with its name and its source.
 ///
 /// ```
 /// use udp_retry::policy::Preset;

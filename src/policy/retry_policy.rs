@@ -66,7 +66,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Sends at most this often, **the first transmission included**; `u32::MAX` is practically without end.
+    /// Limits the transmissions, **the first included**; `u32::MAX` is practically without end.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl RetryPolicy {
         &self.backoff
     }
 
-    /// How often to send, the first transmission included.
+    /// The most transmissions, the first included.
     #[must_use]
     pub const fn max_transmissions(&self) -> u32 {
         self.max_transmissions
@@ -161,7 +161,8 @@ impl RetryPolicy {
         self.last_wait
     }
 
-    /// The end, from the first due transmission; `None` if only the transmissions and the last wait limit it.
+    /// The deadline, from the first due transmission; `None` if only the transmissions and the last wait limit a
+    /// request.
     #[must_use]
     pub const fn deadline(&self) -> Option<Duration> {
         match self.deadline {
@@ -230,7 +231,7 @@ impl RetryPolicy {
 
 impl Default for RetryPolicy {
     /// A schedule for the Internet: first wait 1 s (RFC 8085 §3.1.1, RFC 8961 §4), doubling up to 60 s, each wait
-    /// 1 to 1.5 times as long as drawn, 5 transmissions, all over after 30 s.
+    /// times a factor drawn from 1 to 1.5, 5 transmissions, deadline 30 s.
     fn default() -> Self {
         Self::INTERNET
     }

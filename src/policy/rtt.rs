@@ -9,8 +9,8 @@ use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 /// - Only unambiguous round trips count: those of requests that were sent once (Karn's rule, RFC 6298 §3).
 /// - A timeout doubles the value, and it **stays doubled across requests** until a clean round trip: that is what
 ///   keeps clients from flooding a server that has become slow.
-/// - It cannot stick: what is older than `max_age` is forgotten, a doubling that no clean round trip has cured and
-///   an estimate that no sample has renewed.
+/// - It cannot stick: a doubling that no clean round trip has ended, and an estimate that no sample has renewed, are
+///   forgotten after `max_age`.
 ///
 /// | setting | default | source |
 /// |---|---|---|
@@ -94,7 +94,7 @@ impl RttEstimator {
         })
     }
 
-    /// Forgets what is older than this.
+    /// Forgets estimates and doublings that are older than this.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use super::lane::Lane;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Sent};
 use super::timer::Timer;
-use crate::fault::{Control, Direction, Fate, Record};
+use crate::fault::{Control, Direction, Fate, FateObserver};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 
@@ -28,23 +28,25 @@ pub(super) struct Forwarder {
     pub(super) local: SocketAddr,
     /// Whether the listening socket may have something to read.
     listener_ready: bool,
-    /// Whether the sockets had nothing but errors to tell, though they were asked often.
+    /// Whether the sockets had nothing but errors in the last turn, although there was something to read.
     only_errors: bool,
     pub(super) sessions: Sessions,
     lanes: Lanes,
     pub(super) control: Control,
     control_seen: u64,
-    observer: Option<Observer>,
+    observer: Option<FateObserver<SocketAddr>>,
     unserved: u64,
     /// Reported while reading.
     path_errors: u64,
     buffer: Vec<u8>,
 }
 
-pub(super) type Observer = Box<dyn FnMut(SocketAddr, &Record) + Send>;
-
 impl Forwarder {
-    pub(super) fn new(mut listener: UdpSocket, rules: Rules, observer: Option<Observer>) -> io::Result<Self> {
+    pub(super) fn new(
+        mut listener: UdpSocket,
+        rules: Rules,
+        observer: Option<FateObserver<SocketAddr>>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), TIMER)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -70,7 +72,7 @@ impl Forwarder {
 
     pub(super) fn run_for(&mut self, time: Duration) -> io::Result<()> {
         let end = self.now().after(time);
-        // Lent, so that what is in it can go through the rest of the proxy.
+        // Taken out, so that what is in it can go through the rest of the proxy.
         let mut buffer = core::mem::take(&mut self.buffer);
         buffer.resize(LARGEST_DATAGRAM, 0);
         let ran = loop {
@@ -109,12 +111,14 @@ impl Forwarder {
                 Token(place) => self.sessions.on_event(place),
             }
         }
-        self.hear_control();
+        self.follow_control();
         let now = self.now();
+        // What is due leaves before more is read: it has waited long enough, and makes place in the lanes.
         self.release(now);
-        let heard = self.read_clients(buffer) | self.read_service(buffer, end);
-        self.only_errors = self.is_any_ready() && !heard;
-        // As long as there is something to read, nobody is known to be idle.
+        // Not `||`: both have their turn.
+        let read = self.read_clients(buffer) | self.read_service(buffer, end);
+        self.only_errors = self.is_any_ready() && !read;
+        // As long as there is something to read, no session is known to be idle.
         if !self.is_any_ready() {
             let Self { poll, sessions, lanes, .. } = self;
             sessions.expire(now, SLICE, poll.registry(), lanes);
@@ -122,15 +126,16 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Until when nothing needs to be done, unless something comes.
+    /// How long nothing needs to be done, unless something arrives.
     fn wait(&mut self, end: Timestamp) -> io::Result<Duration> {
         let (ready, now) = (self.is_any_ready(), self.now());
+        // Events are edges: what was left unread has none coming, so it must not be waited for.
         if ready && !self.only_errors {
             return Ok(Duration::ZERO);
         }
         let Self { sessions, lanes, .. } = self;
         let due = [lanes.to_server.next_due(), lanes.to_client.next_due()].into_iter().flatten().min();
-        // Nobody expires before all is read.
+        // No session expires before all is read.
         let next = if ready { Some(now.after(PAUSE)) } else { sessions.next_expiry() };
         let rough = next.map_or(end, |next| next.min(end));
         self.timer.wait(now, due, rough)
@@ -143,32 +148,32 @@ impl Forwarder {
         lanes.to_client.release(now, SLICE, |client, datagram| send_to_client(listener, client, datagram));
     }
 
-    /// A slice of what clients have sent. Whether anything but errors was heard.
+    /// Reads a slice of what clients have sent. Returns `false` if there were only errors.
     fn read_clients(&mut self, buffer: &mut [u8]) -> bool {
-        let mut heard = false;
+        let mut read = false;
         for _ in 0..SLICE {
             if !self.listener_ready {
                 break;
             }
             match sockets::read(|| self.listener.recv_from(buffer)) {
                 Read::Datagram((len, client)) => {
-                    heard = true;
+                    read = true;
                     self.on_request(client, buffer.get(..len).unwrap_or_default());
                 }
                 Read::Empty => {
-                    heard = true;
+                    read = true;
                     self.listener_ready = false;
                 }
                 Read::Error => self.path_errors += 1,
             }
         }
-        heard
+        read
     }
 
-    /// A slice of each session's replies, of so many sessions as a few slices reach. Whether anything but errors was
-    /// heard.
+    /// Reads a slice of each session's replies, until a few slices are used up. Returns `false` if there were only
+    /// errors.
     fn read_service(&mut self, buffer: &mut [u8], end: Timestamp) -> bool {
-        let (mut heard, mut left) = (false, SESSIONS_SLICE);
+        let (mut read, mut left) = (false, SESSIONS_SLICE);
         while let Some(place) = self.sessions.next_ready() {
             let (slice, mut drained) = (left.min(SLICE), false);
             for _ in 0..slice {
@@ -176,16 +181,17 @@ impl Forwarder {
                 left -= 1;
                 match sockets::read(|| socket.recv(buffer)) {
                     Read::Datagram(len) => {
-                        heard = true;
+                        read = true;
                         self.on_reply(place, buffer.get(..len).unwrap_or_default());
                     }
                     Read::Empty => {
-                        (heard, drained) = (true, true);
+                        (read, drained) = (true, true);
                         break;
                     }
                     Read::Error => self.path_errors += 1,
                 }
             }
+            // Back to the end of the queue, so that a flood of replies to one client does not hold up the others.
             if !drained {
                 self.sessions.on_event(place);
             }
@@ -193,12 +199,12 @@ impl Forwarder {
                 break;
             }
         }
-        heard
+        read
     }
 
     /// A client has sent a datagram.
     fn on_request(&mut self, client: SocketAddr, datagram: &[u8]) {
-        self.hear_control();
+        self.follow_control();
         let now = self.now();
         let Self { poll, sessions, lanes, observer, .. } = self;
         let Some(place) = sessions.of_client(client, now, poll.registry(), lanes) else {
@@ -220,7 +226,7 @@ impl Forwarder {
 
     /// The service has answered a session.
     fn on_reply(&mut self, place: usize, datagram: &[u8]) {
-        self.hear_control();
+        self.follow_control();
         let now = self.now();
         let Self { listener, sessions, lanes, observer, .. } = self;
         let Some((client, session)) = sessions.used(place, now) else { return };
@@ -236,8 +242,8 @@ impl Forwarder {
     }
 
     /// A change holds from the next datagram on.
-    fn hear_control(&mut self) {
-        if let Some(profile) = self.control.news(&mut self.control_seen) {
+    fn follow_control(&mut self) {
+        if let Some(profile) = self.control.changed(&mut self.control_seen) {
             self.sessions.reconfigure(profile);
         }
     }
@@ -266,9 +272,9 @@ fn send_to_client(listener: &UdpSocket, client: SocketAddr, datagram: &[u8]) -> 
 const LISTENER: Token = Token(usize::MAX - 1);
 const TIMER: Token = Token(usize::MAX - 2);
 const EVENTS: usize = 1024;
-/// So many datagrams of one socket, or of those that were kept, before something else has its turn.
+/// Datagrams of one socket, or of those that were kept, before something else has its turn.
 const SLICE: usize = 64;
 /// Datagrams of all sessions in one turn.
 const SESSIONS_SLICE: usize = 4 * SLICE;
-/// A socket that has told nothing but errors for a slice is asked again after so long; else it could take all time.
+/// A socket that had nothing but errors for a slice is asked again after this time; else it could take all time.
 const PAUSE: Duration = Duration::from_millis(5);

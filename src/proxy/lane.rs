@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Lane<K> {
     transit: Transit<K>,
-    /// What the system said of earlier datagrams while later ones were sent.
+    /// Errors of earlier datagrams that the system reported while later ones were sent.
     path_errors: u64,
 }
 
@@ -31,14 +31,14 @@ impl<K: Copy> Lane<K> {
                 let sent = send(to, datagram);
                 self.count(sent);
             } else {
-                let room = self.transit.line.push(to, delivery, datagram);
-                self.transit.discarded += u64::from(!room);
+                let kept = self.transit.line.push(to, delivery, datagram);
+                self.transit.discarded += u64::from(!kept);
             }
         }
         self.release(now, A_FEW, send);
     }
 
-    /// Sends what is due by now, so many copies at most.
+    /// Sends what is due by now, `most` copies at most.
     pub(super) fn release(&mut self, now: Timestamp, most: usize, mut send: impl FnMut(K, &[u8]) -> Sent) {
         for _ in 0..most {
             match self.transit.line.pop_due(now, |to, _, datagram| send(to, datagram)) {
@@ -52,7 +52,7 @@ impl<K: Copy> Lane<K> {
         self.transit.line.next_due()
     }
 
-    /// Keeps the counts of a link that will be no more.
+    /// Keeps the counts of a link that is about to end.
     pub(super) fn retire(&mut self, link: &LinkStats) {
         self.transit.retire(link);
     }
@@ -65,7 +65,7 @@ impl<K: Copy> Lane<K> {
         self.path_errors
     }
 
-    /// Whether it is due, and none that was kept is due before it.
+    /// Whether it is due, and none that was kept is due before it: a delayed datagram must not be overtaken here.
     fn is_next(&self, delivery: &Delivery, now: Timestamp) -> bool {
         delivery.at <= now && self.next_due().is_none_or(|due| due > delivery.at)
     }

@@ -7,9 +7,9 @@
 //!   client B ──▶┘                                                  └──▶ (socket of B) ──▶┘
 //! ```
 //!
-//! Every client address has a session: one connected socket towards the service, so that the service can tell its
-//! clients apart, and one [`Link`](crate::fault::Link) for each direction. Replies come from the address that the
-//! proxy listens on.
+//! Every client address has a session: one connected socket towards the service, so that the service can distinguish
+//! its clients, and one [`Link`](crate::fault::Link) for each direction. Replies come from the address that the proxy
+//! listens on.
 //!
 //! With nothing to do it forwards some 90 % of what a bare loop of the same shape does
 //! (`taskset -c 0 cargo bench --features proxy --bench link`).
@@ -21,26 +21,27 @@ mod sockets;
 mod timer;
 
 use core::fmt;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use mio::net::UdpSocket;
 
-use self::forwarder::{Forwarder, Observer};
+use self::forwarder::Forwarder;
 use self::sessions::Rules;
 use crate::entropy::Seed;
-use crate::fault::{Control, DirectionStats, Profile, Record, Trace};
+use crate::fault::{Control, DirectionStats, FateObserver, Profile, Record, Trace};
 
-/// A UDP fault proxy, run by whoever calls [`run_for`](Self::run_for).
+/// A UDP fault proxy, which runs inside [`run_for`](Self::run_for).
 ///
-/// What the system reports of earlier datagrams is counted and ends nothing: a service may go away and come back, and
-/// its clients keep their sessions. A datagram that cannot leave at once, because a queue of the system is full, is
-/// counted as failed, as a network card would drop it. One that exceeds an MTU is dropped even where the impairments
-/// ask for an error, as there is nobody on this host to tell.
+/// Errors that the system reports of earlier datagrams are counted and end nothing: a service may go away and come
+/// back, and its clients keep their sessions. A datagram that cannot leave at once, because a queue of the system is
+/// full, is counted as failed, as a network card would drop it. One that exceeds an MTU is dropped even where the
+/// impairments ask for an error, as its sender is on another host.
 ///
-/// A copy that is on its way to the service when its session ends is discarded when it is due; one on its way to a
-/// client arrives.
+/// A copy in flight to the service when its session ends is discarded when it is due; one in flight to a client
+/// arrives.
 ///
 /// ```
 /// use core::time::Duration;
@@ -74,8 +75,8 @@ pub struct ProxyBuilder {
     replay: Option<Trace>,
     seed: Seed,
     idle: Duration,
-    max_sessions: usize,
-    observer: Option<Observer>,
+    max_sessions: NonZeroUsize,
+    observer: Option<FateObserver<SocketAddr>>,
 }
 
 /// What a [`Proxy`] has done.
@@ -88,11 +89,11 @@ pub struct ProxyStats {
     pub to_client: DirectionStats,
     /// Sessions at present.
     pub sessions: usize,
-    /// Sessions ever.
+    /// Sessions so far.
     pub opened: u64,
     /// Sessions that ended because nothing came for the idle time, in either direction.
     pub expired: u64,
-    /// Sessions that made room for new ones before that.
+    /// Sessions that ended before that, for new ones.
     pub evicted: u64,
     /// Datagrams of new clients for which the system had no socket.
     pub unserved: u64,
@@ -101,7 +102,7 @@ pub struct ProxyStats {
 }
 
 impl Proxy {
-    /// A proxy that does nothing to anybody, until told.
+    /// Builds a proxy. By default it forwards without any impairment.
     #[must_use]
     pub fn builder() -> ProxyBuilder {
         ProxyBuilder {
@@ -109,12 +110,12 @@ impl Proxy {
             replay: None,
             seed: Seed::new(0),
             idle: Duration::from_secs(120),
-            max_sessions: 1024,
+            max_sessions: MAX_SESSIONS,
             observer: None,
         }
     }
 
-    /// Where clients send to, with the port that the system picked.
+    /// The address that clients send to, with the port that the system picked.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.forwarder.local
@@ -132,14 +133,14 @@ impl Proxy {
         self.forwarder.control.clone()
     }
 
-    /// Forwards for so long, to within a millisecond.
+    /// Forwards for this time, to within a millisecond.
     ///
-    /// To be called again and again; whatever is on its way between two calls stays on its way. A signal may end it
-    /// early. With no time at all it does what can be done without waiting, up to a bounded number of datagrams.
+    /// Call it again and again; datagrams in flight stay in flight between two calls. A signal may end it early. With a
+    /// time of zero it does what can be done without waiting, up to a bounded number of datagrams.
     ///
     /// # Errors
     ///
-    /// Only what makes going on impossible: that the system can wait no more. Nothing that the network does.
+    /// Only if the system can no longer wait for sockets. Nothing that the network does is an error.
     pub fn run_for(&mut self, time: Duration) -> io::Result<()> {
         self.forwarder.run_for(time)
     }
@@ -152,38 +153,38 @@ impl Proxy {
 }
 
 impl ProxyBuilder {
-    /// What happens in each direction; nothing by default.
+    /// Sets what happens in each direction; nothing by default.
     #[must_use]
     pub fn profile(self, profile: Profile) -> Self {
         Self { profile, ..self }
     }
 
-    /// The seed of all decisions; 0 by default.
+    /// Sets the seed of all decisions; 0 by default.
     #[must_use]
     pub fn seed(self, seed: Seed) -> Self {
         Self { seed, ..self }
     }
 
-    /// Session number n meets what link n of the recording met, instead of the profile.
+    /// Repeats a recording instead of the profile: session number n meets what link n met.
     #[must_use]
     pub fn replay(self, trace: Trace) -> Self {
         Self { replay: Some(trace), ..self }
     }
 
-    /// A session ends when nothing has come for so long, in either direction; 120 s by default, the least that a NAT
+    /// Ends a session when nothing has come for this time, in either direction; 120 s by default, the least that a NAT
     /// should keep a mapping (RFC 4787 section 4.3).
     #[must_use]
     pub fn idle(self, idle: Duration) -> Self {
         Self { idle, ..self }
     }
 
-    /// So many sessions at most, at least one; 1,024 by default. The one idle for the longest time makes room for a
-    /// new one.
+    /// Limits the number of sessions; 1,024 by default. The session that was idle for the longest time ends when a new
+    /// client would exceed the limit.
     ///
-    /// Each takes a file descriptor. When the system has no more of them, the one idle for the longest time makes room
-    /// as well.
+    /// Each session takes a file descriptor. When the system has no more of them, the session that was idle for the
+    /// longest time ends as well.
     #[must_use]
-    pub fn max_sessions(self, max_sessions: usize) -> Self {
+    pub fn max_sessions(self, max_sessions: NonZeroUsize) -> Self {
         Self { max_sessions, ..self }
     }
 
@@ -218,8 +219,8 @@ impl ProxyBuilder {
         if listener.local_addr()? == upstream {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy would be its own service"));
         }
-        let room = sockets::sessions_room(upstream, max_sessions)?;
-        let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, room };
+        let receive_buffer = sockets::sessions_buffer(upstream, max_sessions)?;
+        let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, receive_buffer };
         Ok(Proxy { forwarder: Forwarder::new(listener, rules, observer)? })
     }
 }
@@ -246,6 +247,8 @@ impl fmt::Debug for ProxyBuilder {
             .finish_non_exhaustive()
     }
 }
+
+const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")

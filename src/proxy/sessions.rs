@@ -1,4 +1,5 @@
 use alloc::collections::VecDeque;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Sessions {
     table: Recent<SocketAddr, Session>,
-    /// Places of sessions whose sockets may have something to read. A place may have changed hands since.
+    /// Places of sessions whose sockets may have something to read. A place may belong to another session by now.
     ready: VecDeque<usize>,
     given_up: RecentPorts,
     pub(super) rules: Rules,
@@ -26,18 +27,18 @@ pub(super) struct Sessions {
     pub(super) evicted: u64,
 }
 
-/// What every new session is made by.
+/// What every new session is made from.
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) upstream: SocketAddr,
     pub(super) profile: Profile,
-    /// Comes before the profile.
+    /// If set, it is used instead of the profile.
     pub(super) replay: Option<Trace>,
     pub(super) seed: Seed,
     pub(super) idle: Duration,
-    pub(super) max_sessions: usize,
-    /// Bytes of unread replies to ask for, if not what the system gives anyhow.
-    pub(super) room: Option<usize>,
+    pub(super) max_sessions: NonZeroUsize,
+    /// Capacity for unread replies to ask for, in bytes; `None` if the system gives as much by default.
+    pub(super) receive_buffer: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub(super) struct Ticket {
     ordinal: u64,
 }
 
-/// Both directions of all sessions. A reply needs no session any more: whom it goes to is all that it needs.
+/// Both directions of all sessions. A reply needs no session any more: its client's address is enough.
 #[derive(Debug)]
 pub(super) struct Lanes {
     pub(super) to_server: Lane<Ticket>,
@@ -93,16 +94,17 @@ impl Sessions {
             return Some(place);
         }
         let socket = match self.connect() {
+            // One session fewer frees a descriptor and a port; the other errors it would not cure.
             Err(error) if sockets::exhausted(&error) && self.evict(registry, lanes) => self.connect(),
             opened => opened,
         };
-        // Nobody is put out for one who cannot come in.
+        // Connect first: to end a session for a client that cannot be served would be a loss without a gain.
         let socket = socket.ok()?;
-        while self.table.len() >= self.rules.max_sessions.max(1) && self.evict(registry, lanes) {}
+        while self.table.len() >= self.rules.max_sessions.get() && self.evict(registry, lanes) {}
         self.admit(client, socket, now, registry).ok()
     }
 
-    /// The session at a place, which is used by that.
+    /// The session at a place, which counts as used at `now`.
     pub(super) fn used(&mut self, place: usize, now: Timestamp) -> Option<(SocketAddr, &mut Session)> {
         self.table.touch(place);
         let (client, session) = self.table.entry_mut(place)?;
@@ -148,13 +150,13 @@ impl Sessions {
         !self.ready.is_empty()
     }
 
-    /// When the next session has been idle for too long, unless something comes.
+    /// When the next session has been idle for too long, unless something arrives.
     pub(super) fn next_expiry(&self) -> Option<Timestamp> {
         let (_, oldest) = self.table.oldest()?;
         Some(oldest.used.after(self.rules.idle))
     }
 
-    /// Ends sessions that have been idle for too long, so many at most.
+    /// Ends sessions that have been idle for too long, `most` at most.
     pub(super) fn expire(&mut self, now: Timestamp, most: usize, registry: &Registry, lanes: &mut Lanes) {
         for _ in 0..most {
             // The table is in the order of use: if this one stays, all do.
@@ -181,7 +183,7 @@ impl Sessions {
     /// A socket towards the service, from a port that no session gave up lately.
     fn connect(&self) -> io::Result<UdpSocket> {
         let fresh = || {
-            let socket = sockets::connected(self.rules.upstream, self.rules.room)?;
+            let socket = sockets::connected(self.rules.upstream, self.rules.receive_buffer)?;
             let port = socket.local_addr()?.port();
             Ok((socket, port))
         };
@@ -223,7 +225,7 @@ impl Sessions {
         Ok(place)
     }
 
-    /// Makes room; whether there was anybody to put out.
+    /// Ends the least recently used session for a new one; `false` if there is none.
     fn evict(&mut self, registry: &Registry, lanes: &mut Lanes) -> bool {
         let evicted = self.end_oldest(registry, lanes);
         self.evicted += u64::from(evicted);
@@ -233,10 +235,11 @@ impl Sessions {
     fn end_oldest(&mut self, registry: &Registry, lanes: &mut Lanes) -> bool {
         let oldest = self.table.oldest().map(|(place, _)| place);
         let Some(mut session) = oldest.and_then(|place| self.table.remove(place)) else { return false };
+        // Not for the next sessions: late replies to this client may still arrive at the port.
         if let Ok(address) = session.socket.local_addr() {
             self.given_up.insert(address.port());
         }
-        // Closing it is what counts, and follows at once.
+        // Closing the socket, which follows at once, removes it as well.
         let _ = registry.deregister(&mut session.socket);
         lanes.to_server.retire(session.links.stats(Direction::ToServer));
         lanes.to_client.retire(session.links.stats(Direction::ToClient));

@@ -1,5 +1,6 @@
 //! Non-blocking sockets, and what their answers mean.
 
+use core::num::NonZeroUsize;
 use std::io;
 use std::net::SocketAddr;
 
@@ -9,35 +10,35 @@ use socket2::SockRef;
 use crate::net::{allow_large_sends, any_address, classify, drain, uninterrupted};
 use crate::transport::PathError;
 
-/// Listens, with as much room for what has not been read yet as the system grants.
+/// Listens, with as large a receive buffer as the system grants, up to 4 MiB.
 pub(super) fn listening(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
     let options = SockRef::from(&socket);
-    if options.recv_buffer_size()? < LISTENERS_ROOM {
-        // Less room is no reason not to run.
-        let _ = options.set_recv_buffer_size(LISTENERS_ROOM);
+    if options.recv_buffer_size()? < LISTENERS_BUFFER {
+        // A smaller buffer is no reason not to run.
+        let _ = options.set_recv_buffer_size(LISTENERS_BUFFER);
     }
     allow_large_sends(SockRef::from(&socket))?;
     Ok(socket)
 }
 
-/// A socket that hears the service and nobody else, on a port of its own.
-pub(super) fn connected(upstream: SocketAddr, room: Option<usize>) -> io::Result<UdpSocket> {
+/// A socket that receives from the service alone, on a port of its own.
+pub(super) fn connected(upstream: SocketAddr, receive_buffer: Option<usize>) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(any_address(upstream))?;
-    if let Some(room) = room {
-        let _ = SockRef::from(&socket).set_recv_buffer_size(room);
+    if let Some(bytes) = receive_buffer {
+        let _ = SockRef::from(&socket).set_recv_buffer_size(bytes);
     }
     allow_large_sends(SockRef::from(&socket))?;
     connect(&socket, upstream)?;
     Ok(socket)
 }
 
-/// The room for unread replies that each session asks for, if the system's default is less: all sessions together
-/// stay bounded.
-pub(super) fn sessions_room(upstream: SocketAddr, max_sessions: usize) -> io::Result<Option<usize>> {
+/// The receive buffer that each session asks for, if the system's default is smaller: all sessions together stay
+/// bounded.
+pub(super) fn sessions_buffer(upstream: SocketAddr, max_sessions: NonZeroUsize) -> io::Result<Option<usize>> {
     let default = SockRef::from(&UdpSocket::bind(any_address(upstream))?).recv_buffer_size()?;
-    let room = (ALL_SESSIONS_ROOM / max_sessions.max(1)).min(LISTENERS_ROOM);
-    Ok((room > default).then_some(room))
+    let bytes = (ALL_SESSIONS_BUFFERS / max_sessions).min(LISTENERS_BUFFER);
+    Ok((bytes > default).then_some(bytes))
 }
 
 /// What a socket had.
@@ -45,7 +46,7 @@ pub(super) enum Read<T> {
     Datagram(T),
     /// Nothing, until the next event.
     Empty,
-    /// News of something sent earlier. Datagrams may be queued behind it.
+    /// An error of something sent earlier. Datagrams may be queued behind it.
     Error,
 }
 
@@ -63,7 +64,7 @@ pub(super) enum Sent {
     Passed,
     /// It has left, after the system had reported an error of an earlier one instead.
     PassedAfterError,
-    /// The system would not take it, be it for a full queue: what waits for room here would delay all that follow.
+    /// The system did not take it, possibly for a full queue: to wait until it does would delay all that follow.
     Failed,
     /// There is no session any more to send it from.
     Nowhere,
@@ -88,14 +89,14 @@ pub(super) fn exhausted(error: &io::Error) -> bool {
 
 fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {
     socket.connect(peer)?;
-    // What came before that is in the queue, whoever sent it.
+    // What came before that is in the queue, from any sender.
     drain(|| matches!(read(|| socket.recv(&mut [])), Read::Empty));
     Ok(())
 }
 
 /// Bytes, as the system counts them, its own overhead included.
-const LISTENERS_ROOM: usize = 4 << 20;
-const ALL_SESSIONS_ROOM: usize = 256 << 20;
+const LISTENERS_BUFFER: usize = 4 << 20;
+const ALL_SESSIONS_BUFFERS: usize = 256 << 20;
 
 #[cfg(test)]
 mod tests {

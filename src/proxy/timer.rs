@@ -54,7 +54,7 @@ mod precise {
             Ok(rough.since(now))
         }
 
-        /// It has spoken, and says nothing more until it is armed again.
+        /// It has fired, and does not fire again until it is armed.
         pub(in crate::proxy) fn on_event(&mut self) {
             // Not read: arming resets it, and each expiry is an edge of its own.
             self.armed = None;

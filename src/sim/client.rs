@@ -9,17 +9,17 @@ use crate::transaction::{Failure, Identity, Match, Next, ReplyMatcher, Transacti
 use crate::transport::PathError;
 
 /// A client of a [`SimNet`](super::SimNet) that makes one request after the other: an [`Endpoint`] that drives a
-/// [`Transaction`], as every front does. For fleets; a single client is better a
+/// [`Transaction`], as every front does. It is made for fleets; for a single client use a
 /// [`ReliableRequester`](crate::ReliableRequester).
 ///
-/// `next` is told how a request ended, is given an empty buffer for the next one, and says when that begins; `None`
-/// ends the client.
+/// `next` receives how a request ended and an empty buffer for the next one, and returns when that begins; `None` ends
+/// the client.
 pub struct Client<M, F> {
     server: SocketAddr,
     transaction: Transaction<M>,
     seed: Seed,
     requests: u64,
-    /// Begins then, unless it is under way.
+    /// When the next request begins; `None` while one is in progress, and at the end.
     begin: Option<Timestamp>,
     wait: Option<Timestamp>,
     request: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct Client<M, F> {
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
-    /// There was none before.
+    /// There was no request before.
     First,
     /// With this reply.
     Reply {
@@ -102,7 +102,7 @@ where
     F: FnMut(Timestamp, Outcome<'_>, &mut Vec<u8>) -> Option<Timestamp>,
 {
     fn on_datagram(&mut self, now: Timestamp, _from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
-        // Between two requests everything is late.
+        // Between two requests everything is late: a request in progress always waits for something.
         if self.wait.is_some() && self.transaction.on_datagram(now, datagram, datagram.len()) == Match::Reply {
             self.drive(now, Some(datagram), out);
         } else if self.wait.is_some() {

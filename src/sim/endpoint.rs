@@ -9,24 +9,24 @@ use crate::transport::PathError;
 /// A program at an address of a [`SimNet`](super::SimNet) that is called when something happens: a server, or a client
 /// that drives a [`Transaction`](crate::transaction::Transaction).
 ///
-/// Closures over (now, from, datagram, outbox) are endpoints without timers. All that an endpoint may use of the network
-/// is what it is given: the network itself is in use while it is called, and asking it would be a panic.
+/// Closures over (now, from, datagram, outbox) are endpoints without timers. An endpoint may use only what it is given:
+/// the network itself is in use while an endpoint is called, and a call to it would panic.
 pub trait Endpoint {
     /// A datagram has arrived.
     fn on_datagram(&mut self, now: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox);
 
-    /// The path says something of a datagram sent before; never, unless the endpoint was
-    /// [connected](super::SimNet::serve_connected).
+    /// The path has reported an error of a datagram sent before. Only called if the endpoint is
+    /// [connected](super::SimNet::serve_connected); does nothing by default.
     fn on_path_error(&mut self, now: Timestamp, error: PathError, out: &mut Outbox) {
         let _ = (now, error, out);
     }
 
-    /// The time of [`wake_at`](Self::wake_at) has come.
+    /// The time of [`wake_at`](Self::wake_at) has come; does nothing by default.
     fn on_wake(&mut self, now: Timestamp, out: &mut Outbox) {
         let _ = (now, out);
     }
 
-    /// When to be woken; asked after every call and at the start. What lies in the past is due at once.
+    /// When to be woken; asked at the start and after every call. A time in the past is due at once. Never by default.
     fn wake_at(&self) -> Option<Timestamp> {
         None
     }
@@ -53,7 +53,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Moves the endpoint to a fresh port before anything is sent: what comes to the old one is refused.
+    /// Moves the endpoint to a fresh port before anything is sent; what arrives at the old one is refused.
     pub fn renew(&mut self) {
         self.renewed = true;
     }
@@ -63,7 +63,7 @@ impl Outbox {
         self.send_after(Duration::ZERO, to, datagram);
     }
 
-    /// Sends a datagram so much later: the time that the answer takes to work out.
+    /// Sends a datagram after a time: the time that it takes to work out an answer.
     pub fn send_after(&mut self, after: Duration, to: SocketAddr, datagram: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(datagram);

@@ -31,39 +31,40 @@ pub enum Happened {
     Sent {
         /// Which path, by the order in which paths were made.
         path: u64,
-        /// Which way.
+        /// In which direction.
         direction: Direction,
-        /// Its number on this way, from 1.
+        /// Its number in this direction, from 1.
         n: u64,
         /// What the link made of it.
         fate: Fate,
     },
-    /// Not a datagram but the news that nobody listens at `from` entered its path, as number `n`, and met this fate.
+    /// Not a datagram but the message that nothing listens at `from` entered its path, as number `n`, and met this
+    /// fate.
     RefusalSent {
         /// Which path, by the order in which paths were made.
         path: u64,
-        /// Which way.
+        /// In which direction.
         direction: Direction,
-        /// Its number on this way, from 1.
+        /// Its number in this direction, from 1.
         n: u64,
         /// What the link made of it.
         fate: Fate,
     },
-    /// It met a partition.
-    Cut,
+    /// It was sent into a partition.
+    Partitioned,
     /// It reached a socket.
     Arrived,
-    /// Nobody listened; a refusal was sent back.
+    /// Nothing listened there; a refusal was sent back.
     Refused,
     /// A refusal of it came back to the socket that it was sent from.
     RefusalArrived,
-    /// A refusal of it came back to nobody who could hear it.
+    /// A refusal of it came back, but to no socket that is connected to where it comes from.
     RefusalLost,
     /// The socket's receive buffer was full.
     Overflowed,
     /// The socket is connected to another peer.
     Foreign,
-    /// The address was given up, or the host is down: it vanished.
+    /// It vanished: the address was given up, or the host is down.
     Vanished,
 }
 
@@ -83,7 +84,7 @@ impl SimEvent {
                 };
                 (if matches!(self.what, Happened::Sent { .. }) { 0 } else { 9 }, fold(sent, fate))
             }
-            Happened::Cut => (1, 0),
+            Happened::Partitioned => (1, 0),
             Happened::Arrived => (2, 0),
             Happened::Refused => (3, 0),
             Happened::RefusalArrived => (4, 0),
@@ -103,8 +104,8 @@ impl fmt::Display for SimEvent {
         let Self { at, from, to, len, what, .. } = self;
         write!(f, "{:>12.3} ms  {from} -> {to}, {len} bytes: ", at.as_nanos() as f64 / 1e6)?;
         match what {
-            Happened::RefusalSent { fate: Fate::Delivered(_), n, .. } => write!(f, "refused, told as number {n}"),
-            Happened::RefusalSent { n, .. } => write!(f, "refused, told as number {n}, which is lost"),
+            Happened::RefusalSent { fate: Fate::Delivered(_), n, .. } => write!(f, "refused, reported as number {n}"),
+            Happened::RefusalSent { n, .. } => write!(f, "refused, reported as number {n}, which is lost"),
             Happened::Sent { fate: Fate::Delivered(copies), n, .. } => {
                 write!(f, "sent as number {n}, arrives")?;
                 for (nth, copy) in copies.iter().enumerate() {
@@ -119,11 +120,11 @@ impl fmt::Display for SimEvent {
             Happened::Sent { fate: Fate::TooBig { limit }, n, .. } => {
                 write!(f, "number {n} is too big, {} bytes would fit", limit.bytes())
             }
-            Happened::Cut => f.write_str("sent into a partition"),
+            Happened::Partitioned => f.write_str("sent into a partition"),
             Happened::Arrived => f.write_str("arrived"),
-            Happened::Refused => f.write_str("nobody listens there"),
+            Happened::Refused => f.write_str("nothing listens there"),
             Happened::RefusalArrived => f.write_str("its refusal arrived"),
-            Happened::RefusalLost => f.write_str("its refusal found nobody"),
+            Happened::RefusalLost => f.write_str("its refusal found no socket"),
             Happened::Overflowed => f.write_str("lost, as the receive buffer was full"),
             Happened::Foreign => f.write_str("lost, as the socket is connected to another"),
             Happened::Vanished => f.write_str("vanished"),

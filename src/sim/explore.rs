@@ -12,15 +12,15 @@ use crate::entropy::Seed;
 
 /// Runs a scenario once for each seed, each time in a network of its own, and stops at the first failure.
 ///
-/// The failure says which seed it was and how to repeat it, and which few faults are enough for it: those that are
-/// left when everything is taken away without which it fails as well.
+/// The failure reports its seed and how to repeat it, and the few faults that are enough for it: those that are left
+/// when every fault is taken away without which it fails as well.
 ///
 /// What else is random in a scenario should follow from [`SimNet::seed`], a requester's jitter too: a requester without
-/// a seed draws one from the operating system, and its runs cannot be repeated. Faults are told by their numbers, against
-/// the paths as they are at the end of the scenario; where it changes them half-way they may not be enough.
+/// a seed draws one from the operating system, and its runs cannot be repeated. Faults are reported by their numbers,
+/// against the paths as they are at the end of the scenario; if the scenario changes a path, they may not be enough.
 ///
 /// With `UDP_RETRY_SEED` in the environment only that seed is run; `UDP_RETRY_SEEDS` is the number of seeds to run
-/// instead of the one given.
+/// instead of the one given. Returns the number of runs.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn explore<E: ToString>(
 }
 
 /// Runs a scenario once for every sequence of choices over its first `datagrams` datagrams, in the order in which they
-/// are sent, whoever sends them. Whatever is sent later meets what its path says. Returns how many runs that were.
+/// are sent, by any host. Later datagrams meet what their path does. Returns the number of runs.
 ///
 /// # Errors
 ///
@@ -91,17 +91,17 @@ pub fn check_determinism<R>(seed: Seed, scenario: impl Fn(&SimNet) -> R) -> Resu
     Err(Box::new(Divergence { event: differ, first, second }))
 }
 
-/// A scenario that failed, and what it takes to fail.
+/// A scenario that failed, and the faults that are enough for it to fail.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Counterexample {
     /// The seed of the network.
     pub seed: Seed,
-    /// What the scenario said.
+    /// What the scenario reported.
     pub error: String,
     /// The few faults that are enough; `None` if the failure does not follow from faults alone.
     pub faults: Option<Vec<Fault>>,
-    /// What the scenario says when there are only these.
+    /// What the scenario reports when there are only these.
     pub shrunk_error: Option<String>,
 }
 
@@ -143,15 +143,15 @@ impl fmt::Display for Counterexample {
             Some(shrunk) if shrunk != error => writeln!(f, "  these faults are enough to fail, with: {shrunk}")?,
             _ => writeln!(f, "  these faults are enough:")?,
         }
-        let mut ways: Vec<_> = faults.iter().map(|fault| (fault.path, fault.direction)).collect();
-        ways.sort_unstable();
-        ways.dedup();
-        if ways.is_empty() {
+        let mut links: Vec<_> = faults.iter().map(|fault| (fault.path, fault.direction)).collect();
+        links.sort_unstable();
+        links.dedup();
+        if links.is_empty() {
             f.write_str("    none at all")?;
         }
-        for (path, direction) in ways {
-            let of_way = faults.iter().filter(|fault| (fault.path, fault.direction) == (path, direction));
-            let script = Plan::script(of_way);
+        for (path, direction) in links {
+            let of_link = faults.iter().filter(|fault| (fault.path, fault.direction) == (path, direction));
+            let script = Plan::script(of_link);
             write!(f, "    path {path}, {}: \"{script}\".parse::<Script>()?", direction.as_str())?;
             f.write_str("\n")?;
         }
@@ -163,10 +163,10 @@ impl core::error::Error for Counterexample {}
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told =
+        let shown =
             |event: &Option<SimEvent>| event.map_or_else(|| "nothing more".to_string(), |event| format!("{event}"));
         let Self { event, first, second } = self;
-        write!(f, "two runs differ at event {event}:\n  {}\n  {}", told(first), told(second))
+        write!(f, "two runs differ at event {event}:\n  {}\n  {}", shown(first), shown(second))
     }
 }
 

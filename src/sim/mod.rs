@@ -1,13 +1,13 @@
-//! A whole network in virtual time, so that the very code that users run can be shown every fate, a thousand times a
-//! second, and again bit for bit.
+//! A whole network in virtual time, in which the very code that users run meets every fate, a thousand times a second,
+//! and again bit for bit.
 //!
 //! [`SimNet`] has hosts, paths with a [`Link`](crate::fault::Link) in each direction, partitions, refusals as a kernel
 //! shows them, restarts and moving clients. A [`SimTransport`] is a client's socket there:
 //! [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one. Servers, and clients by the thousand,
-//! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and boils a failure down to the few faults that
+//! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
 //! matter; [`exhaust`] tries every fate of the first datagrams instead of any.
 //!
-//! A test of a protocol at 30 % loss each way, 1,000 seeds:
+//! A test of a protocol at 30 % loss in each direction, 1,000 seeds:
 //!
 //! ```
 //! use core::time::Duration;
@@ -39,20 +39,22 @@
 mod client;
 mod dose;
 mod endpoint;
+mod error;
 mod event;
 mod explore;
 mod network;
 mod shrink;
-mod socket;
-mod topology;
+mod stats;
 mod transport;
 mod world;
 
 pub use client::{Client, Outcome};
 pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
+pub use error::SimError;
 pub use event::{Happened, SimEvent};
 pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore};
-pub use network::{HostId, NetStats, SimError, SimNet};
+pub use network::{HostId, SimNet};
 pub use shrink::{Choice, Fault};
+pub use stats::NetStats;
 pub use transport::SimTransport;

@@ -14,14 +14,14 @@ pub enum Choice {
     Deliver,
     /// It does not.
     Drop,
-    /// It arrives, and a copy so much later.
+    /// It arrives, and a copy later.
     Duplicate {
-        /// How much.
+        /// By how much.
         after: Duration,
     },
-    /// It arrives so much later than it would.
+    /// It arrives later than it would.
     Late {
-        /// How much.
+        /// By how much.
         by: Duration,
     },
 }
@@ -32,7 +32,7 @@ pub enum Choice {
 pub struct Fault {
     /// Which path, by the order in which paths were made.
     pub path: u64,
-    /// Which way.
+    /// In which direction.
     pub direction: Direction,
     /// Which datagram, from 1.
     pub n: u64,
@@ -45,30 +45,30 @@ pub struct Fault {
 pub(super) enum Plan {
     /// The links.
     Chance,
-    /// These, for the first datagrams in the order of sending, whoever sends them.
+    /// These, for the first datagrams in the order of sending, by any host.
     Choices(Vec<Choice>),
     /// These, and each path has its least delay besides.
     Faults(BTreeMap<(u64, Direction), Script>),
 }
 
 impl Plan {
-    /// Only these faults. Rules of one datagram that are at odds, as they can be when some of them are left out, are
-    /// left out altogether.
+    /// Only these faults. If rules of one datagram are at odds, as they can be when some of them are left out, all
+    /// rules of its link are.
     pub(super) fn of(faults: &[Fault]) -> Self {
         let mut rules: BTreeMap<_, Vec<(u64, Rule)>> = BTreeMap::new();
         for fault in faults {
             rules.entry((fault.path, fault.direction)).or_default().push((fault.n, fault.rule));
         }
-        let scripts = rules.into_iter().map(|(way, rules)| (way, Script::new(rules).unwrap_or_default()));
+        let scripts = rules.into_iter().map(|(link, rules)| (link, Script::new(rules).unwrap_or_default()));
         Self::Faults(scripts.collect())
     }
 
-    /// What happens on one way.
+    /// What happens on one link.
     pub(super) fn script<'f>(faults: impl Iterator<Item = &'f Fault>) -> Script {
         Script::new(faults.map(|fault| (fault.n, fault.rule))).unwrap_or_default()
     }
 
-    /// What a way does, where `given` is what the scenario asks for.
+    /// What a link does, where `given` is what the scenario asks for.
     pub(super) fn impairments(&self, path: u64, direction: Direction, given: &Impairments) -> Impairments {
         let Self::Faults(scripts) = self else { return given.clone() };
         let script = scripts.get(&(path, direction)).cloned().unwrap_or_default();
@@ -91,7 +91,7 @@ impl Plan {
     }
 }
 
-/// The least delay of a way, and nothing else: what is left when every fault is taken away.
+/// The least delay of a link, and nothing else: what is left when every fault is taken away.
 fn least(given: &Impairments) -> Impairments {
     let fixed = given.delay().and_then(|model| crate::fault::DelayLaw::fixed(model.law().least()).ok());
     match fixed {
@@ -100,7 +100,7 @@ fn least(given: &Impairments) -> Impairments {
     }
 }
 
-/// What happened, as faults against the least delay of each way, as it is at the end of the run.
+/// What happened, as faults against the least delay of each link, as it is at the end of the run.
 pub(super) fn faults_of(record: &[SimEvent], least_delay: impl Fn(u64, Direction) -> Duration) -> Vec<Fault> {
     let mut faults = Vec::new();
     for event in record {

@@ -7,9 +7,9 @@ use crate::transport::{PathError, Received, Transport};
 
 /// A client's connected socket in a [`SimNet`]: the time of the whole network moves while it waits.
 ///
-/// It has the ways of a connected UDP socket on Linux. One error can be pending, and the next call reports it: a send
-/// is then not sent, a receive leaves the reply behind it in the queue. It hears from its peer alone, and its receive
-/// buffer is bounded. Dropping it closes it.
+/// It behaves like a connected UDP socket on Linux. One error can be pending, and the next call reports it: a send
+/// then sends nothing, a receive leaves the reply behind it in the queue. It receives from its peer alone, and its
+/// receive buffer is bounded. Dropping it closes it.
 #[derive(Debug)]
 pub struct SimTransport {
     net: SimNet,
@@ -23,26 +23,25 @@ impl SimTransport {
         Self { net, socket, peer, late: Duration::ZERO }
     }
 
-    /// Every wait in vain ends so much too late, as on a machine with much to do.
+    /// Makes every wait in vain end this much too late, as on a busy machine. Zero by default.
     #[must_use]
     pub fn late_by(mut self, late: Duration) -> Self {
         self.late = late;
         self
     }
 
-    /// The room of the receive buffer, 212,992 bytes unless told; a datagram takes its bytes and 768.
+    /// Sets the capacity of the receive buffer, in bytes; a datagram takes its length and 768. 212,992 by default, as
+    /// on Linux.
     #[must_use]
     pub fn with_receive_buffer(self, bytes: usize) -> Self {
-        if let Some(socket) = self.net.world.borrow_mut().sockets.get_mut(self.socket) {
-            socket.capacity = bytes;
-        }
+        self.net.world.borrow_mut().set_receive_buffer(self.socket, bytes);
         self
     }
 
     /// The own address at present, as the peer sees it.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.net.world.borrow().sockets.get(self.socket).map(|socket| socket.address)
+        self.net.world.borrow().local_addr(self.socket)
     }
 
     /// The peer's address.
@@ -57,21 +56,14 @@ impl SimTransport {
         &self.net
     }
 
-    /// What a read would find now.
+    /// What a read finds now.
     fn read(&self, buffer: &mut [u8]) -> Result<Option<Received<usize>>, PathError> {
-        let mut world = self.net.world.borrow_mut();
-        let Some(socket) = world.sockets.get_mut(self.socket) else { return Err(PathError::Unsupported) };
-        if let Some(error) = socket.pending.take() {
-            return Err(error);
-        }
-        let Some(queued) = socket.dequeue() else { return Ok(None) };
-        let len = queued.datagram.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), queued.datagram.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        let received = Received { from: 0, len, actual: queued.datagram.len(), at: queued.at };
-        world.give_back(queued.datagram);
-        Ok(Some(received))
+        self.net.world.borrow_mut().receive(self.socket, buffer)
+    }
+
+    /// Lets happen what is due by now, before this socket does anything.
+    fn catch_up(&self) {
+        while self.net.step(self.now()) {}
     }
 }
 
@@ -84,18 +76,13 @@ impl Transport for SimTransport {
     }
 
     fn send(&mut self, _to: usize, datagram: &[u8]) -> Result<(), PathError> {
-        // What is due by now has happened before.
-        while self.net.step(self.now()) {}
-        let mut world = self.net.world.borrow_mut();
-        if let Some(error) = world.sockets.get_mut(self.socket).and_then(|socket| socket.pending.take()) {
-            return Err(error);
-        }
-        world.transmit(self.socket, self.peer, datagram)
+        self.catch_up();
+        self.net.world.borrow_mut().send(self.socket, self.peer, datagram)
     }
 
     fn recv_until(&mut self, buffer: &mut [u8], until: Timestamp) -> Result<Option<Received<usize>>, PathError> {
         loop {
-            while self.net.step(self.now()) {}
+            self.catch_up();
             if let Some(received) = self.read(buffer)? {
                 return Ok(Some(received));
             }
@@ -103,23 +90,24 @@ impl Transport for SimTransport {
                 return Ok(None);
             }
             if !self.net.step(until) {
+                // Nothing can come any more in time: the whole wait passes at once.
                 self.net.run_until(until.after(self.late));
-                // Late, it finds what has come meanwhile.
+                // A wait that ends late finds what has come meanwhile.
                 return self.read(buffer);
             }
         }
     }
 
     fn renew(&mut self) -> Result<(), PathError> {
-        while self.net.step(self.now()) {}
-        let moved = self.net.world.borrow_mut().move_socket(self.socket);
+        self.catch_up();
+        let moved = self.net.world.borrow_mut().renew(self.socket);
         if moved { Ok(()) } else { Err(PathError::Unsupported) }
     }
 }
 
 impl Drop for SimTransport {
     fn drop(&mut self) {
-        // An action that drops it while the world is in use is none of ours.
+        // If an action or an endpoint drops it while the world is in use, its socket stays open.
         if let Ok(mut world) = self.net.world.try_borrow_mut() {
             world.close(self.socket);
         }

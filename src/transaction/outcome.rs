@@ -1,4 +1,5 @@
 use core::fmt;
+use core::num::NonZeroU32;
 
 use super::GiveUp;
 use crate::size::Plpmtu;
@@ -70,8 +71,8 @@ pub enum OnUnreachable {
     KeepTrying,
     /// The first such message ends the transaction.
     FailFast,
-    /// So many attempts to transmit that met one end it; 0 is taken for 1.
-    FailAfter(u32),
+    /// This many attempts to transmit that met one end it.
+    FailAfter(NonZeroU32),
 }
 
 /// Datagrams that answered nothing, by what they were. None of them ends, delays or hastens anything.

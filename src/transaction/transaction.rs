@@ -433,7 +433,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         let bearable = match self.on_unreachable {
             OnUnreachable::KeepTrying => u32::MAX,
             OnUnreachable::FailFast => 0,
-            OnUnreachable::FailAfter(refusals) => refusals.saturating_sub(1),
+            OnUnreachable::FailAfter(refusals) => refusals.get() - 1,
         };
         if refused > bearable {
             let kind = if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable };

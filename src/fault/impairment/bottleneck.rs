@@ -5,10 +5,10 @@ use super::delay::ns;
 use super::infeasible::Infeasible;
 use crate::time::{Ns, Timestamp};
 
-/// The slowest hop: so many bits per second, and a bounded queue in front of it.
+/// The slowest hop: a rate in bits per second, and a bounded queue in front of it.
 ///
 /// A datagram that arrives while the hop is busy waits; if too much waits already, it is dropped. The time that a
-/// datagram takes to *propagate* is no concern of this queue: that is the delay.
+/// datagram takes to *propagate* is not part of it: that is the delay.
 ///
 /// ```
 /// use core::time::Duration;
@@ -26,7 +26,7 @@ pub struct Bottleneck {
     queue: QueueLimit,
 }
 
-/// How much may wait in front of a [`Bottleneck`] when a datagram arrives, for it not to be dropped.
+/// How much may wait in front of a [`Bottleneck`] when a datagram arrives, so that it is not dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum QueueLimit {
@@ -72,7 +72,7 @@ impl Bottleneck {
         self.queue
     }
 
-    /// How long it takes to send so many bytes, to the nanosecond below.
+    /// How long it takes to send `bytes` bytes, rounded down to nanoseconds.
     #[must_use]
     pub fn service_time(&self, bytes: usize) -> Duration {
         Duration::from_nanos(Moment::default().plus(bytes, self.rate).ns)
@@ -88,7 +88,7 @@ pub(in crate::fault) struct BottleneckState {
 }
 
 impl BottleneckState {
-    /// When the last bit of a datagram of so many bytes, headers included, has left; `None` if the queue is full.
+    /// When the last bit of a datagram of `bytes` bytes, headers included, has left; `None` if the queue is full.
     pub(in crate::fault) fn pass(&mut self, hop: &Bottleneck, now: Timestamp, bytes: usize) -> Option<Timestamp> {
         let now = now.as_nanos();
         // A fraction counts at the rate that it was made at; after a change of the rate it is at most one ns.

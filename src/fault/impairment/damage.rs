@@ -11,7 +11,7 @@ pub struct Corrupt {
     bits: u8,
 }
 
-/// A cut tail.
+/// A datagram that loses its tail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Truncate {
     probability: Probability,
@@ -25,7 +25,7 @@ impl Corrupt {
         Self { probability, bits: 1 }
     }
 
-    /// Flips exactly so many different bits, or all of a datagram that has fewer.
+    /// Flips exactly `bits` different bits, or all of a datagram that has fewer; 1 by default.
     ///
     /// # Errors
     ///
@@ -50,13 +50,13 @@ impl Corrupt {
         self.bits
     }
 
-    /// The bits that flip in a datagram of so many bytes; none if it is spared.
+    /// The bits that flip in a datagram of `len` bytes; none if it is spared.
     pub(in crate::fault) fn flips(&self, seed: Seed, sequence: u64, len: usize) -> Flips {
         let mut flips = Flips::default();
         if self.probability.happens(seed.draw(sequence)) {
             let places = seed.derive(PLACES).derive(sequence);
             let bits = len as u64 * 8;
-            // Floyd's sample: each set of so many bits alike, without a second try.
+            // Floyd's sample: each set of this size is equally likely, without a second try.
             for n in bits.saturating_sub(self.bits.into())..bits {
                 let any = uniform(0, n, places.draw(n));
                 let bit = if flips.contains(any) { n } else { any };
@@ -68,19 +68,19 @@ impl Corrupt {
 }
 
 impl Truncate {
-    /// Cuts a datagram with this probability, to any shorter length alike. An empty datagram cannot be cut.
+    /// Truncates a datagram with this probability, to any shorter length alike. An empty datagram stays as it is.
     #[must_use]
     pub const fn new(probability: Probability) -> Self {
         Self { probability, to: None }
     }
 
-    /// Cuts to this length; what is not longer is spared.
+    /// Truncates to this length; a datagram that is not longer is spared.
     #[must_use]
     pub const fn to(self, len: u16) -> Self {
         Self { to: Some(len), ..self }
     }
 
-    /// The chance of a datagram to be cut.
+    /// The chance of a datagram to be truncated.
     #[must_use]
     pub const fn probability(&self) -> Probability {
         self.probability
@@ -92,8 +92,8 @@ impl Truncate {
         self.to
     }
 
-    /// What is left of so many bytes.
-    pub(in crate::fault) fn cut(&self, seed: Seed, sequence: u64, len: usize) -> usize {
+    /// How many of `len` bytes are left.
+    pub(in crate::fault) fn left_of(&self, seed: Seed, sequence: u64, len: usize) -> usize {
         if len == 0 || !self.probability.happens(seed.draw(sequence)) {
             return len;
         }
@@ -130,7 +130,7 @@ impl Flips {
         }
     }
 
-    /// Whether there was room; what is no bit of any datagram has none.
+    /// `false` if that would be one flip too many, or if no datagram has such a bit.
     pub(in crate::fault) fn push(&mut self, bit: u64) -> bool {
         match (self.bits.get_mut(usize::from(self.count)), u32::try_from(bit)) {
             (Some(place), Ok(bit)) => {

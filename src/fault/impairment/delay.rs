@@ -8,7 +8,7 @@ use super::probability::Probability;
 use crate::entropy::Seed;
 use crate::time::{Ns, checked_ns};
 
-/// How long a datagram takes: a law, by default drawn anew for each and never overtaking.
+/// How long a datagram takes: a distribution, by default drawn anew for each datagram, and without overtaking.
 ///
 /// ```
 /// use core::time::Duration;
@@ -28,7 +28,7 @@ pub struct DelayModel {
     unordered: bool,
 }
 
-/// How durations are distributed. What a law says of itself ([`mean`](Self::mean), [`cdf`](Self::cdf), …) is exact.
+/// How durations are distributed. What it reports of itself ([`mean`](Self::mean), [`cdf`](Self::cdf), …) is exact.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DelayLaw(pub(in crate::fault) Shape);
 
@@ -55,14 +55,14 @@ pub(in crate::fault) enum Shape {
 }
 
 impl DelayModel {
-    /// Each delay drawn for itself from this law; datagrams stay in their order, so that one whose delay is shorter
+    /// Draws each delay independently from this distribution. Datagrams stay in their order: one whose delay is shorter
     /// waits for the one before it.
     #[must_use]
     pub const fn new(law: DelayLaw) -> Self {
         Self { law, correlation: Probability::ZERO, unordered: false }
     }
 
-    /// Every datagram arrives at its own time, overtaking others.
+    /// Lets every datagram arrive at its own time, overtaking others.
     ///
     /// Protocols that repair reordering suffer from jitter that reorders far more than from jitter; hence it is not
     /// the default. See also [`Reorder`](crate::fault::Reorder).
@@ -71,7 +71,7 @@ impl DelayModel {
         Self { unordered: true, ..self }
     }
 
-    /// Each delay resembles the one before, and the law stays exactly what it is: the normal scores of the delays
+    /// Makes each delay resemble the one before, with the same distribution as without: the normal scores of the delays
     /// are an autoregression of first order with this coefficient.
     ///
     /// # Errors
@@ -146,8 +146,8 @@ impl DelayLaw {
         Ok(Self(Shape::Exponential { least: ns(least)?, tail: ns(tail)? }))
     }
 
-    /// As measured: the law whose quantiles at equal distances are these durations, in whatever order they are
-    /// given, with straight lines between them. The shortest and the longest are its ends.
+    /// The distribution whose quantiles at equal distances are these durations, such as measured ones, in any order,
+    /// with straight lines between them. The shortest and the longest are its ends.
     ///
     /// # Errors
     ///

@@ -3,8 +3,8 @@ use super::probability::Probability;
 
 /// A second copy of some datagrams.
 ///
-/// It arrives when the first one does and later by what `late` says, and is corrupted and truncated apart from it.
-/// Whatever is lost is lost with its copy, as copies are made behind the loss.
+/// It arrives together with the first one, or later by what `late` says, and is corrupted and truncated independently.
+/// A datagram that is lost has no copy, as copies are made behind the loss.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Duplicate {
     probability: Probability,
@@ -18,7 +18,7 @@ impl Duplicate {
         Self { probability, late: None }
     }
 
-    /// The second copy arrives so much later than the first.
+    /// Delays the second copy behind the first, by a time of this distribution.
     #[must_use]
     pub fn late(self, law: DelayLaw) -> Self {
         Self { late: Some(law), ..self }

@@ -13,7 +13,7 @@ use super::reorder::Reorder;
 use super::script::Script;
 use crate::size::IpFamily;
 
-/// What one direction of a path does to its datagrams; nothing, unless told.
+/// What one direction of a path does to its datagrams; nothing by default.
 ///
 /// A plain value, checked where its parts are made. As text (`parse`, `Display`), one clause for each stage:
 ///
@@ -71,7 +71,7 @@ impl Impairments {
         Self { script, ..self }
     }
 
-    /// One outage more.
+    /// Adds an outage.
     ///
     /// # Errors
     ///
@@ -85,8 +85,8 @@ impl Impairments {
         Ok(Self { outages: Some(outages), ..self })
     }
 
-    /// Bytes that the headers add to every payload, for the MTU and the rate; 28 unless told, IPv4 and UDP. 48 for
-    /// IPv6.
+    /// Bytes that the headers add to every payload, for the MTU and the rate: 28 by default, for IPv4 and UDP; 48 for
+    /// IPv6 and UDP.
     #[must_use]
     pub fn with_headers(self, bytes: u32) -> Self {
         Self { headers: bytes, ..self }
@@ -116,7 +116,7 @@ impl Impairments {
         Self { duplicate: Some(duplicate), ..self }
     }
 
-    /// Which copies are cut.
+    /// Which copies are truncated.
     #[must_use]
     pub fn with_truncate(self, truncate: Truncate) -> Self {
         Self { truncate: Some(truncate), ..self }
@@ -128,7 +128,7 @@ impl Impairments {
         Self { corrupt: Some(corrupt), ..self }
     }
 
-    /// How long the way takes.
+    /// How long datagrams take.
     #[must_use]
     pub fn with_delay(self, delay: DelayModel) -> Self {
         Self { delay: Some(delay), ..self }
@@ -182,7 +182,7 @@ impl Impairments {
         self.duplicate.as_ref()
     }
 
-    /// Which copies are cut.
+    /// Which copies are truncated.
     #[must_use]
     pub const fn truncate(&self) -> Option<&Truncate> {
         self.truncate.as_ref()
@@ -194,7 +194,7 @@ impl Impairments {
         self.corrupt.as_ref()
     }
 
-    /// How long the way takes.
+    /// How long datagrams take.
     #[must_use]
     pub const fn delay(&self) -> Option<&DelayModel> {
         self.delay.as_ref()

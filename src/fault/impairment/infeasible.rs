@@ -2,11 +2,11 @@ use core::time::Duration;
 
 use super::probability::Probability;
 
-/// Why an impairment cannot exist, and the nearest one that can.
+/// Why an impairment is not possible, and the nearest one that is.
 #[derive(Clone, Copy, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Infeasible {
-    /// So much loss does not fit into bursts so short, or a burst is shorter than one datagram.
+    /// This loss does not fit into bursts this short, or a burst is shorter than one datagram.
     #[error("a loss of {loss} in bursts of {mean_burst} cannot be: they last {} datagrams at least", rounded_up(*least))]
     BurstTooShort {
         /// The loss asked for.
@@ -16,7 +16,7 @@ pub enum Infeasible {
         /// The shortest mean burst that has this loss.
         least: f64,
     },
-    /// Bursts that no run would ever see the end of.
+    /// Bursts whose end no run would ever see.
     #[error("bursts of {mean_burst} are too long: {most} datagrams at most")]
     BurstTooLong {
         /// The mean burst asked for.
@@ -24,7 +24,7 @@ pub enum Infeasible {
         /// The longest mean burst.
         most: f64,
     },
-    /// Bursts of finite length are no certain loss.
+    /// A certain loss never ends, so it has no bursts of finite length.
     #[error("a certain loss has no bursts of {mean_burst}: without a burst it is feasible")]
     CertainLossInBursts {
         /// The mean burst asked for.
@@ -79,7 +79,7 @@ pub enum Infeasible {
     /// A delay that never varies cannot resemble the one before.
     #[error("a delay that never varies has no correlation: 0% is feasible")]
     CorrelationOfAConstant,
-    /// A delay that equals the one before for ever is no distribution.
+    /// A delay that always equals the one before has no distribution.
     #[error("a correlation of 100% never changes: less than that is feasible, such as 99%")]
     CertainCorrelation,
     /// Nothing would ever pass.
@@ -117,7 +117,7 @@ pub enum Infeasible {
         /// The longest outage in this period.
         most: Duration,
     },
-    /// More than a link carries.
+    /// More outages than a link can have.
     #[error("at most {most} outages, not one more")]
     TooManyOutages {
         /// The most outages.

@@ -16,7 +16,7 @@ pub enum LossModel {
     GilbertElliott(GilbertElliott),
     /// A fixed number of every block, at places that chance picks.
     ExactPerBlock(ExactPerBlock),
-    /// By a pattern that repeats for ever.
+    /// By a pattern that repeats without end.
     Pattern(BitPattern),
 }
 
@@ -27,7 +27,7 @@ pub struct ExactPerBlock {
     of: u32,
 }
 
-/// Up to 64 fates that repeat for ever.
+/// Up to 64 fates that repeat without end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BitPattern {
     /// The first datagram's fate in the lowest bit; set means lost.
@@ -136,7 +136,7 @@ impl LossState {
             LossModel::ExactPerBlock(ExactPerBlock { drops, of }) => {
                 let (remaining, drops) = match self.block {
                     (0, _) => (*of, *drops),
-                    // After a change to a shorter block the rest of the longer one is cut to it.
+                    // After a change to a shorter block the rest of the longer one ends with it.
                     (remaining, left) => (remaining.min(*of), left.min(*drops)),
                 };
                 let lost = uniform(1, remaining.into(), draw) <= drops.into();

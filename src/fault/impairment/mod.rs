@@ -1,6 +1,7 @@
 //! What one direction of a path does to datagrams, as checked values: one file a stage, in the order of the stages.
 //!
-//! [`Impairments`](impairments::Impairments) holds them all; [`Profile`](profile::Profile) is a pair, for both directions.
+//! [`Impairments`](impairments::Impairments) holds them all; [`Profile`](profile::Profile) is a pair, for both
+//! directions.
 
 pub(super) mod bottleneck;
 pub(super) mod damage;

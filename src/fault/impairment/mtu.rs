@@ -14,9 +14,9 @@ pub enum Oversize {
     /// It vanishes, as in a path that blocks ICMP.
     #[default]
     Drop,
-    /// The sender is told that it is too big, if it is on this end of the link; else it vanishes.
+    /// Its sender gets an error, if it is on this end of the link; else the datagram vanishes.
     Error,
-    /// It is cut to what fits, as no real path does; bad middle-boxes and short buffers do.
+    /// It is truncated to what fits, as bad middle-boxes and short buffers do; no real path does.
     Truncate,
 }
 
@@ -39,12 +39,12 @@ impl MtuClamp {
         self.oversize
     }
 
-    /// Whether a payload of so many bytes fits, where headers take so many.
+    /// Whether `payload` bytes fit beside `headers` bytes of headers.
     pub(in crate::fault) fn carries(&self, payload: usize, headers: u32) -> bool {
         headers <= self.pmtu.bytes() && payload <= self.limit(headers).bytes()
     }
 
-    /// The largest payload, where headers take so many bytes.
+    /// The largest payload beside `headers` bytes of headers.
     pub(in crate::fault) fn limit(&self, headers: u32) -> Plpmtu {
         let payload = self.pmtu.bytes().saturating_sub(headers);
         Plpmtu::new(u16::try_from(payload).unwrap_or(u16::MAX))

@@ -20,7 +20,7 @@ use super::decimal::{Decimal, MOST_DECIMALS, NotADecimal};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Probability(u64);
 
-/// Why a number is no probability.
+/// Why a number is not a probability.
 #[derive(Clone, Copy, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAProbability {
@@ -84,7 +84,7 @@ impl Probability {
         Self(scaled.checked_div(whole).unwrap_or(0) as u64)
     }
 
-    /// The nearest probability to so many per cent; `None` above 100.
+    /// The nearest probability to a number of per cent; `None` above 100.
     pub(in crate::fault) fn percentage(number: Decimal) -> Option<Self> {
         Self::fraction(Decimal { digits: number.digits, decimals: number.decimals + 2 })
     }
@@ -119,7 +119,8 @@ impl Probability {
 }
 
 impl fmt::Display for Probability {
-    /// In per cent, with as many decimals as tell it from every other probability: parsing gives the same one back.
+    /// In per cent, with as many decimals as distinguish it from every other probability: it reads back as the same
+    /// one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |decimals| {
             let scaled = u128::from(self.0) * 100 * 10_u128.pow(decimals);

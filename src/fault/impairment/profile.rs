@@ -1,9 +1,9 @@
 use super::impairments::Impairments;
 use crate::fault::direction::Direction;
 
-/// A path: what each of its directions does.
+/// A path: what each of its two directions does.
 ///
-/// | name | way | rate | queue | one-way delay | loss, mean burst | source |
+/// | name | direction | rate | queue | one-way delay | loss, mean burst | source |
 /// |---|---|---|---|---|---|---|
 /// | `book_half` | requests | | | | 50 % | the listing of the book |
 /// | `lan` | both | 1 Gbit/s | 50 ms | 0.1 ms | | ours |
@@ -75,7 +75,7 @@ impl Profile {
         }
     }
 
-    /// What happens in this direction, to be changed.
+    /// What happens in this direction, to be changed in place.
     pub fn direction_mut(&mut self, direction: Direction) -> &mut Impairments {
         match direction {
             Direction::ToServer => &mut self.to_server,

@@ -7,7 +7,7 @@ use crate::time::Ns;
 
 /// Some datagrams are held back, so that those behind them overtake.
 ///
-/// Held by time, not by count: in a request/reply protocol nothing may come that could release them.
+/// Held by time, not by count: in a request/reply protocol there may be no later datagram that would release them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reorder {
     probability: Probability,
@@ -15,7 +15,7 @@ pub struct Reorder {
 }
 
 impl Reorder {
-    /// Holds back each datagram with this probability, for so long.
+    /// Holds back each datagram with this probability, for the time `by`.
     ///
     /// # Errors
     ///
@@ -40,7 +40,8 @@ impl Reorder {
     }
 
     /// The share of datagrams that arrive behind one that was sent later (RFC 4737), where they are sent at equal
-    /// distances and nothing else reorders: P(1 - Pᵐ) for the m that are sent during the hold.
+    /// distances and nothing else reorders: P(1 - Pᵐ) for the m that are sent during the hold. A spacing of zero is one
+    /// nanosecond here.
     #[must_use]
     pub fn reordered_share(&self, spacing: Duration) -> f64 {
         let (hold, spacing) = (u128::from(self.by), spacing.as_nanos().max(1));

@@ -8,12 +8,12 @@ use super::infeasible::Infeasible;
 
 /// What happens to which datagram, by its number on the link; the first one is number 1.
 ///
-/// As text: `drop 1,3; duplicate 5 after 2s; delay 7 by 200ms; truncate 4 to 100; corrupt 9 bit 13;
-/// refuse 6 above 1372`. The copies
-/// of a duplicated datagram count from 0, the datagram itself, by the time that they come; `corrupt 5.1 bit 13` damages
-/// the first extra one.
+/// As text:
+/// `drop 1,3; duplicate 5 after 2s; delay 7 by 200ms; truncate 4 to 100; corrupt 9 bit 13; refuse 6 above 1372`.
+/// The copies of a duplicated datagram are counted by time of arrival, from 0, the datagram itself:
+/// `corrupt 5.1 bit 13` damages the first further copy.
 ///
-/// What the script does to a datagram, chance does not do again; its delay comes on top of the link's.
+/// What the script does to a datagram, chance does not do again; a delay by the script is added to the link's.
 ///
 /// ```
 /// use udp_retry::Impairments;
@@ -38,22 +38,22 @@ pub struct Script {
 pub enum Rule {
     /// It is lost.
     Drop,
-    /// It is lost, and whoever sent it on this host is told that so many bytes would fit.
+    /// It is lost; a sender on this host is informed of the largest payload that would fit.
     Refuse {
         /// The largest payload.
         limit: u16,
     },
-    /// It arrives so much later, overtaken by those behind it.
+    /// It arrives later, overtaken by those behind it.
     Delay {
-        /// How much.
+        /// By how much.
         by: Duration,
     },
-    /// One more copy arrives, so much later than the datagram.
+    /// One more copy arrives, later than the datagram.
     Duplicate {
-        /// How much.
+        /// By how much.
         after: Duration,
     },
-    /// A copy is cut to this length, if it is longer.
+    /// A copy is truncated to this length, if it is longer.
     Truncate {
         /// Which copy, 0 for the datagram itself.
         copy: u8,
@@ -77,9 +77,9 @@ impl Script {
     ///
     /// # Errors
     ///
-    /// [`Infeasible::NoDatagramZero`], [`Infeasible::RulesAtOdds`] if no datagram can meet all that is said of one:
-    /// lost and more, two delays, two lengths of a copy, a copy that is not made, more copies or flips than there
-    /// is room for.
+    /// [`Infeasible::NoDatagramZero`], [`Infeasible::RulesAtOdds`] if no datagram can meet all rules of its number: one
+    /// that is lost and more, two delays, two lengths of a copy, a copy that is not made, more than 3 copies or more
+    /// than 8 flips.
     pub fn new(rules: impl IntoIterator<Item = (u64, Rule)>) -> Result<Self, Infeasible> {
         let mut rules: Vec<_> = rules.into_iter().collect();
         rules.sort_unstable();
@@ -106,9 +106,9 @@ impl Script {
     }
 }
 
-/// All rules are of one datagram, in their order.
+/// Checks the rules of one datagram, which are in their order.
 fn check(rules: &[(u64, Rule)]) -> Result<(), Infeasible> {
-    let (mut copies, mut cut, mut flips, mut delays) = (1, [0; MOST_COPIES], [0; MOST_COPIES], 0);
+    let (mut copies, mut lengths, mut flips, mut delays) = (1, [0; MOST_COPIES], [0; MOST_COPIES], 0);
     for &(number, rule) in rules {
         let fits = match rule {
             _ if number == 0 => return Err(Infeasible::NoDatagramZero),
@@ -123,8 +123,8 @@ fn check(rules: &[(u64, Rule)]) -> Result<(), Infeasible> {
                 copies += 1;
                 copies <= MOST_COPIES
             }
-            // Duplicates stand before damage in the order of the rules.
-            Rule::Truncate { copy, .. } => counted(&mut cut, copy, copies).is_some_and(|count| count == 1),
+            // Duplicates come before damage in the order of the rules, so all copies are counted by now.
+            Rule::Truncate { copy, .. } => counted(&mut lengths, copy, copies).is_some_and(|count| count == 1),
             Rule::Corrupt { copy, .. } => counted(&mut flips, copy, copies).is_some_and(|count| count <= MOST_FLIPS),
         };
         if !fits {

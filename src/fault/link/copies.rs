@@ -3,7 +3,7 @@ use super::seeds::Seeds;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::script::Rule;
 
-/// The datagram itself and its duplicates, each damaged for itself.
+/// The datagram itself and its duplicates, each damaged independently.
 pub(super) fn of(
     impairments: &Impairments,
     seeds: &Seeds,
@@ -25,14 +25,14 @@ pub(super) fn of(
     }
     if !rules.is_empty() || impairments.truncate().is_some() || impairments.corrupt().is_some() {
         for (n, copy) in (0..).zip(deliveries.as_mut_slice()) {
-            damage_one(impairments, seeds, copy, n, sequence, rules);
+            impair_copy(impairments, seeds, copy, n, sequence, rules);
         }
     }
     deliveries
 }
 
-/// Cuts before it flips, so that every flip shows.
-fn damage_one(
+/// Truncates before it flips, so that every flip shows.
+fn impair_copy(
     impairments: &Impairments,
     seeds: &Seeds,
     delivery: &mut Delivery,
@@ -40,13 +40,13 @@ fn damage_one(
     sequence: u64,
     rules: &[(u64, Rule)],
 ) {
-    let cut = rules.iter().find_map(|(_, rule)| match rule {
+    let truncated = rules.iter().find_map(|(_, rule)| match rule {
         Rule::Truncate { copy, to } if *copy == n => Some(usize::from(*to)),
         _ => None,
     });
-    delivery.len = match (cut, impairments.truncate()) {
+    delivery.len = match (truncated, impairments.truncate()) {
         (Some(to), _) => delivery.len.min(to),
-        (None, Some(truncate)) => truncate.cut(seeds.truncate.derive(n.into()), sequence, delivery.len),
+        (None, Some(truncate)) => truncate.left_of(seeds.truncate.derive(n.into()), sequence, delivery.len),
         (None, None) => delivery.len,
     };
     for (_, rule) in rules {

@@ -2,44 +2,47 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use slab::Slab;
+
 use super::fate::Delivery;
 use crate::time::Timestamp;
 
-/// Datagrams on their way, each to come out at its own time; those of one time in the order of going in.
+/// Delayed datagrams, each of which comes out at its own time; those of one time come out in the order of going in.
 ///
 /// Bounded, whatever the delay and the load: 65,536 datagrams and 64 MiB. Buffers are used again, so that nothing
 /// is allocated once the line has been as full as it gets.
 #[derive(Debug)]
 pub(crate) struct DelayLine<K> {
+    /// When, the how-manieth to go in, and which of `waiting`. A heap alone keeps no order among equals.
     due: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
-    slots: Vec<Slot<K>>,
-    free: Vec<usize>,
+    waiting: Slab<Waiting<K>>,
     pushed: u64,
-    /// Buffers that are used again, and all of their room together with that of the slots.
+    /// Buffers that hold nothing at present.
     spare: Vec<Vec<u8>>,
+    /// The bytes of all datagrams inside.
     held_bytes: usize,
+    /// The capacity of all buffers there are: inside, spare, or taken out and not yet given back.
     kept_bytes: usize,
     most: usize,
     most_bytes: usize,
 }
 
 #[derive(Debug)]
-struct Slot<K> {
+struct Waiting<K> {
     key: K,
     datagram: Vec<u8>,
 }
 
 impl<K: Copy> DelayLine<K> {
     pub(crate) const fn new() -> Self {
-        Self::with_room(MOST_DATAGRAMS, MOST_BYTES)
+        Self::bounded(MOST_DATAGRAMS, MOST_BYTES)
     }
 
-    /// Bounded otherwise.
-    pub(crate) const fn with_room(datagrams: usize, bytes: usize) -> Self {
+    /// With bounds of the caller's.
+    pub(crate) const fn bounded(datagrams: usize, bytes: usize) -> Self {
         Self {
             due: BinaryHeap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            waiting: Slab::new(),
             pushed: 0,
             spare: Vec::new(),
             held_bytes: 0,
@@ -49,10 +52,11 @@ impl<K: Copy> DelayLine<K> {
         }
     }
 
-    /// Takes in a copy of the datagram, damaged as the link says; not if the line is full.
+    /// Takes in a copy of the datagram, impaired as the delivery says; `false` if the line is full.
     #[must_use]
     pub(crate) fn push(&mut self, key: K, delivery: &Delivery, datagram: &[u8]) -> bool {
         let left = datagram.get(..delivery.len).unwrap_or(datagram);
+        // Two bounds, as neither implies the other: empty datagrams take a place, large ones take memory.
         if self.due.len() >= self.most || self.held_bytes.saturating_add(left.len()) > self.most_bytes {
             return false;
         }
@@ -63,19 +67,7 @@ impl<K: Copy> DelayLine<K> {
         delivery.flips.apply(&mut copy);
         self.kept_bytes += copy.capacity() - kept;
         self.held_bytes += left.len();
-        let slot = Slot { key, datagram: copy };
-        let place = match self.free.pop() {
-            Some(place) => {
-                if let Some(free) = self.slots.get_mut(place) {
-                    *free = slot;
-                }
-                place
-            }
-            None => {
-                self.slots.push(slot);
-                self.slots.len() - 1
-            }
-        };
+        let place = self.waiting.insert(Waiting { key, datagram: copy });
         self.due.push(Reverse((delivery.at, self.pushed, place)));
         self.pushed += 1;
         true
@@ -100,13 +92,15 @@ impl<K: Copy> DelayLine<K> {
             return None;
         }
         let Reverse((at, _, place)) = self.due.pop()?;
-        let slot = self.slots.get_mut(place)?;
-        let (key, datagram) = (slot.key, core::mem::take(&mut slot.datagram));
+        let Waiting { key, datagram } = self.waiting.try_remove(place)?;
         self.held_bytes -= datagram.len();
-        self.free.push(place);
         Some((key, at, datagram))
     }
 
+    /// Keeps the buffer of a datagram that was taken out, for the next one that goes in.
+    ///
+    /// `held_bytes` bounds the contents alone. A buffer keeps the capacity of the largest datagram it ever held, so
+    /// without this check many small datagrams could hold on to buffers made for large ones.
     pub(crate) fn give_back(&mut self, buffer: Vec<u8>) {
         if self.kept_bytes > self.most_bytes {
             self.kept_bytes -= buffer.capacity();
@@ -115,16 +109,16 @@ impl<K: Copy> DelayLine<K> {
         }
     }
 
-    /// How many are on their way.
+    /// How many are inside.
     pub(crate) fn len(&self) -> usize {
         self.due.len()
     }
 
-    /// Forgets all; tells how many that were.
+    /// Forgets all, and returns how many that were.
     pub(crate) fn clear(&mut self) -> usize {
-        let many = self.len();
+        let count = self.len();
         while self.pop_due(Timestamp::MAX, |_, _, _| ()).is_some() {}
-        many
+        count
     }
 }
 

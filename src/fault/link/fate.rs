@@ -13,7 +13,7 @@ pub enum Fate {
     Delivered(Deliveries),
     /// It does not.
     Dropped(DropCause),
-    /// It does not, and whoever sent it on this host is told that so many bytes would fit.
+    /// It does not; a sender on this host is informed of the largest payload that would fit.
     TooBig {
         /// The largest payload.
         limit: Plpmtu,
@@ -49,7 +49,7 @@ pub struct Deliveries {
 pub struct Delivery {
     /// When it arrives.
     pub at: Timestamp,
-    /// Bytes that are left of it.
+    /// How many bytes are left of it.
     pub len: usize,
     /// The bits that flipped.
     pub flips: Flips,
@@ -57,7 +57,7 @@ pub struct Delivery {
 
 #[cfg(any(test, feature = "sim"))]
 impl Fate {
-    /// What becomes of a datagram where nothing is lost, doubled or damaged: it takes the mean delay.
+    /// The fate of a datagram where nothing is lost, duplicated or damaged: it takes the mean delay.
     #[cfg(feature = "sim")]
     pub(crate) fn plain(now: Timestamp, impairments: &crate::fault::Impairments, len: usize) -> Self {
         let delay = impairments.delay().map(|model| model.law().mean()).unwrap_or_default();
@@ -76,7 +76,7 @@ impl Fate {
         }
     }
 
-    /// All of them, so much later.
+    /// All copies, `by` later.
     pub(crate) fn late(copies: &Deliveries, by: core::time::Duration) -> Self {
         let mut late = *copies;
         for copy in late.as_mut_slice() {
@@ -140,7 +140,7 @@ impl Deliveries {
     }
 }
 
-// The places that hold no copy are nobody's business.
+// By the copies that there are: what the other places hold means nothing.
 impl PartialEq for Deliveries {
     fn eq(&self, other: &Self) -> bool {
         self.as_slice() == other.as_slice()
@@ -165,19 +165,19 @@ impl<'a> IntoIterator for &'a Deliveries {
 }
 
 impl Delivery {
-    /// Of a datagram that nothing happened to.
+    /// The one copy of a datagram that nothing happened to.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn whole(at: Timestamp, len: usize) -> Self {
         Self { at, len, flips: Flips::default() }
     }
 
-    /// Whether nothing was done to a datagram of so many bytes, so that it can go on without a copy.
+    /// Whether nothing was done to a datagram of `len` bytes, so that it can be passed on without being copied.
     pub(crate) fn is_whole(&self, len: usize) -> bool {
         self.len == len && self.flips.as_slice().is_empty()
     }
 
-    /// Does to a copy of the datagram what the link did: gives back what is left of it, with its bits flipped.
-    pub fn damage<'d>(&self, datagram: &'d mut [u8]) -> &'d mut [u8] {
+    /// Does to a copy of the datagram what the link decided: returns what is left of it, with its bits flipped.
+    pub fn apply_to<'d>(&self, datagram: &'d mut [u8]) -> &'d mut [u8] {
         let len = self.len.min(datagram.len());
         let left = datagram.get_mut(..len).unwrap_or_default();
         self.flips.apply(left);

@@ -6,7 +6,7 @@ use crate::fault::impairment::profile::Profile;
 use crate::fault::record::Record;
 use crate::time::Timestamp;
 
-/// Both directions of the path of one client, which came `ordinal`-th.
+/// Both directions of the path of client number `ordinal`, in the order of first appearance.
 #[derive(Debug)]
 pub(crate) struct LinkPair {
     ordinal: u64,
@@ -21,7 +21,7 @@ impl LinkPair {
         Self { ordinal, to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) }
     }
 
-    /// One datagram of so many bytes, this way.
+    /// Decides over a datagram of `len` bytes in one direction.
     pub(crate) fn transmit(&mut self, direction: Direction, now: Timestamp, len: usize) -> Record {
         let ordinal = self.ordinal;
         let link = self.link_mut(direction);

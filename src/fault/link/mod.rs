@@ -31,8 +31,8 @@ use crate::time::Timestamp;
 ///            ▼          ▼         ▼          ▼           ▼                   └──────────┘ └────────┘ └─────────┘
 /// ```
 ///
-/// The order is fixed: what is lost behind the bottleneck has used its capacity; what is lost has no copies; each
-/// copy is damaged for itself.
+/// The order is fixed: a datagram that is lost behind the bottleneck has used its capacity; one that is lost has no
+/// copies; each copy is damaged independently.
 ///
 /// Pure: the time is an argument, and each stage decides over datagram number n by seed and n alone. So the other
 /// stages, other links and a look at the counters change nothing, and a stage that is added leaves the decisions of
@@ -64,10 +64,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that has not carried anything yet.
+    /// A link that has carried nothing yet.
     ///
-    /// Whoever wants the fates that a [`LossySink`](super::LossySink) or the proxy deals out derives the seed as they
-    /// do, by [`Direction::link_seed`](crate::fault::Direction::link_seed).
+    /// To get the fates that a [`LossySink`](super::LossySink) or the proxy deals out, derive the seed as they do, by
+    /// [`Direction::link_seed`](crate::fault::Direction::link_seed).
     #[must_use]
     pub fn new(impairments: Impairments, seed: Seed) -> Self {
         Self {
@@ -86,20 +86,20 @@ impl Link {
         self.transmit_len(now, datagram.len())
     }
 
-    /// Of a datagram that is not at hand as a whole: contents decide nothing.
+    /// Like [`transmit`](Self::transmit), for a datagram known by length only: contents decide nothing.
     pub(in crate::fault) fn transmit_len(&mut self, now: Timestamp, mut len: usize) -> Fate {
         let fate = self.decide(now, &mut len).map_or_else(Fate::from, Fate::Delivered);
         self.stats.count(&fate, len);
         fate
     }
 
-    /// From the next datagram on, these impairments. Numbers, the states of chains, the queue and the order of what
-    /// is on its way stay.
+    /// Sets the impairments from the next datagram on. Numbers, the states of chains, the queue and the order of the
+    /// datagrams in flight stay.
     pub fn reconfigure(&mut self, impairments: Impairments) {
         self.impairments = impairments;
     }
 
-    /// What it does.
+    /// What it does to datagrams.
     #[must_use]
     pub const fn impairments(&self) -> &Impairments {
         &self.impairments
@@ -199,7 +199,7 @@ fn queue(
     bottleneck.pass(hop, now, bytes).ok_or(Taken::Dropped(DropCause::Queue))
 }
 
-/// Jitter does not reorder unless it is told to: none arrives before the one in front of it.
+/// Jitter does not reorder by default: no datagram arrives before the one in front of it.
 #[inline]
 fn keep_order(impairments: &Impairments, in_order: &mut Timestamp, at: Timestamp) -> Timestamp {
     if impairments.delay().is_some_and(|model| model.is_unordered()) {

@@ -13,7 +13,7 @@ pub(super) struct Seeds {
 }
 
 impl Seeds {
-    /// The labels are for ever: they are part of what a seed promises.
+    /// The labels never change: they are part of what a seed promises.
     pub(super) fn new(seed: Seed) -> Self {
         Self {
             loss: seed.derive(1),

@@ -2,7 +2,7 @@ use core::ops::AddAssign;
 
 use super::fate::{DropCause, Fate};
 
-/// What a link has done.
+/// What a link has done to its datagrams.
 ///
 /// Every datagram is accounted for: `received = delivered - duplicates + dropped.total()`, always.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -20,9 +20,9 @@ pub struct LinkStats {
     pub bursts: u64,
     /// Copies with flipped bits.
     pub corrupted: u64,
-    /// Copies that were cut by the truncate stage or the script.
+    /// Copies that were truncated by the truncate stage or the script.
     pub truncated: u64,
-    /// Datagrams that were cut to the MTU.
+    /// Datagrams that were truncated to the MTU.
     pub clamped: u64,
     /// Datagrams held back by the reorder stage.
     pub held: u64,
@@ -38,7 +38,7 @@ pub struct Dropped {
     pub script: u64,
     /// In an outage.
     pub outage: u64,
-    /// As too big, whether the sender was told or not.
+    /// As too big, whether the sender got an error or not.
     pub mtu: u64,
     /// By a full queue.
     pub queue: u64,
@@ -52,15 +52,15 @@ pub struct Dropped {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
 pub struct DirectionStats {
-    /// What the links decided, all together.
+    /// What all links together decided.
     pub fates: LinkStats,
-    /// Copies handed on.
+    /// Copies passed on.
     pub passed: u64,
-    /// Copies that are still on their way.
+    /// Copies that are still in flight.
     pub in_flight: u64,
-    /// Copies forgotten: by `renew`, for lack of room, or because their session has ended.
+    /// Copies dropped by `renew`, beyond the capacity of the delay line, or because their session has ended.
     pub discarded: u64,
-    /// Copies that the system would not send.
+    /// Copies that the system did not send.
     pub failed: u64,
 }
 
@@ -87,7 +87,7 @@ impl LinkStats {
         in_burst: false,
     };
 
-    /// `len` is what the MTU left of it.
+    /// Counts a fate; `len` is the length of the datagram that the MTU left.
     pub(in crate::fault) fn count(&mut self, fate: &Fate, len: usize) {
         self.received += 1;
         let mut lost = false;

@@ -1,14 +1,14 @@
 use super::delay_line::DelayLine;
 use super::stats::{DirectionStats, LinkStats};
 
-/// One direction of a bad network: what is on its way, and what has become of the rest.
+/// One direction of a bad network: the copies in flight, and the counts of the others.
 #[derive(Debug)]
 pub(crate) struct Transit<K> {
     pub(crate) line: DelayLine<K>,
     pub(crate) passed: u64,
     pub(crate) discarded: u64,
     pub(crate) failed: u64,
-    /// Of links that are no more.
+    /// The counts of links that are no more.
     retired: LinkStats,
 }
 
@@ -22,7 +22,7 @@ impl<K: Copy> Transit<K> {
         self.retired += *link;
     }
 
-    /// Together with the links that still are.
+    /// The counts of all links, of which `links` are those that still are.
     pub(crate) fn stats<'l>(&self, links: impl Iterator<Item = &'l LinkStats>) -> DirectionStats {
         let mut fates = self.retired;
         for link in links {

@@ -198,13 +198,13 @@ fn delay(cursor: &mut Cursor<'_>) -> Result<DelayModel, SpecError> {
     }
 }
 
-/// What could go on behind the first time of a law, and behind a table.
+/// What may follow the first time of a distribution, and a table.
 struct AfterLaw {
     time: &'static str,
     table: &'static str,
 }
 
-/// Of the clause whose value began at this byte.
+/// The distribution of the clause whose value began at this byte.
 fn law(cursor: &mut Cursor<'_>, at: usize, could: &AfterLaw) -> Result<DelayLaw, SpecError> {
     if cursor.take("quantiles") {
         let times = cursor.list(could.table, Cursor::time)?;

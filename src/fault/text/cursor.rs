@@ -182,7 +182,7 @@ impl<'t> Cursor<'t> {
                 break;
             }
         }
-        // Before anybody complains that the list is too short.
+        // A missing comma is reported as such, before what follows reports a list that is too short.
         match self.peek() {
             more if more.text.starts_with(|first| kind(first) == Kind::Number) => Err(self.unexpected(more, could)),
             _ => Ok(items),

@@ -1,4 +1,4 @@
-//! Impairments and scripts as text, both ways.
+//! Impairments and scripts as text: read, and written so that they read back.
 
 mod clauses;
 mod cursor;
@@ -18,18 +18,18 @@ use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::infeasible::Infeasible;
 use crate::fault::impairment::script::Script;
 
-/// Why a text is no specification, and where.
+/// Why a text is not a specification, and where.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
-    /// Something else should stand here.
+    /// Something other than what is expected stands here.
     #[error("at {position}: expected {expected}, found {}", Found(found))]
     Unexpected {
         /// Characters into the text, from 1.
         position: usize,
         /// What could stand here.
         expected: &'static str,
-        /// What does, up to 40 characters of it; empty at the end.
+        /// What stands there, up to 40 characters of it; empty at the end of the text.
         found: String,
     },
     /// Every word is in its place, but no network can do this.
@@ -54,34 +54,34 @@ impl fmt::Display for Found<'_> {
     }
 }
 
-/// Clauses between `;`, in any order, each at most once except `outage`; or `none`. Blanks and line ends stand
-/// wherever words do, a `;` may stand behind the last clause.
+/// Reads clauses between `;`, in any order, each at most once except `outage`; or `none`. Blanks and line ends may
+/// stand between any two words, and a `;` may follow the last clause.
 ///
 /// | clause | meaning |
 /// |---|---|
 /// | `script { drop 1,3; delay 7 by 200ms }` | a [`Script`] |
 /// | `outage from 10s for 200ms every 15s` | [`Outage`](super::Outage); once, without `every` |
-/// | `headers 48` | bytes of headers, 28 unless told |
-/// | `mtu 1400` | [`MtuClamp`](super::MtuClamp): larger packets vanish; `error` or `truncate` behind it |
-/// | `rate 10mbit queue 100ms` | [`Bottleneck`](super::Bottleneck); `queue 64kB`, `queue 25 datagrams`; 100 ms unless told |
-/// | `loss 5%` | each for itself |
+/// | `headers 48` | bytes of headers, 28 by default |
+/// | `mtu 1400` | [`MtuClamp`](super::MtuClamp): larger packets vanish; `error` or `truncate` may follow |
+/// | `rate 10mbit queue 100ms` | [`Bottleneck`](super::Bottleneck); `queue 64kB`, `queue 25 datagrams`; 100 ms by default |
+/// | `loss 5%` | each datagram by itself |
 /// | `loss 5% burst 3` | [`LossModel::bursts`](super::LossModel::bursts) |
 /// | `loss 5% correlation 25%` | [`GilbertElliott::with_correlation`](super::GilbertElliott::with_correlation) |
-/// | `loss p 1% r 20% good 0.1% bad 90%` | [`GilbertElliott::new`](super::GilbertElliott::new); 0% in `good` and 100% in `bad` unless told |
+/// | `loss p 1% r 20% good 0.1% bad 90%` | [`GilbertElliott::new`](super::GilbertElliott::new); 0% in `good` and 100% in `bad` by default |
 /// | `loss exactly 3 of 10` | [`LossModel::exactly`](super::LossModel::exactly) |
 /// | `loss pattern 0100` | [`LossModel::pattern`](super::LossModel::pattern), 1 is lost |
-/// | `duplicate 1% late 2s` | [`Duplicate`](super::Duplicate); `late` and a law may lack |
+/// | `duplicate 1% late 2s` | [`Duplicate`](super::Duplicate); `late` and a distribution are optional |
 /// | `truncate 0.5% to 100` | [`Truncate`](super::Truncate); to any shorter length without `to` |
-/// | `corrupt 0.1% bits 3` | [`Corrupt`](super::Corrupt); 1 bit unless told |
-/// | `delay 50ms ~10ms` | [`DelayModel`](super::DelayModel) with a law; `correlation 25%` and `unordered` behind it |
+/// | `corrupt 0.1% bits 3` | [`Corrupt`](super::Corrupt); 1 bit by default |
+/// | `delay 50ms ~10ms` | [`DelayModel`](super::DelayModel) with a distribution; `correlation 25%` and `unordered` may follow |
 /// | `reorder 2% by 30ms` | [`Reorder`](super::Reorder) |
 ///
-/// | law | meaning |
+/// | distribution | meaning |
 /// |---|---|
-/// | `50ms` | always |
+/// | `50ms` | always this |
 /// | `50ms ~10ms` | uniform, from 40 to 60 ms |
 /// | `50ms normal 10ms` | the mean and the standard deviation |
-/// | `50ms exponential 20ms` | the least, and the mean of what comes on top |
+/// | `50ms exponential 20ms` | the least, and the mean of what is added |
 /// | `quantiles 10ms,12ms,80ms` | [`DelayLaw::measured`](super::DelayLaw::measured) |
 ///
 /// Units of time are `ns`, `us`, `ms`, `s`, `min` and `h`; of rate `bit`, `kbit`, `mbit` and `gbit`, per second; of
@@ -94,23 +94,23 @@ impl FromStr for Impairments {
     }
 }
 
-/// The clauses in the order of the stages: what was parsed from it is equal to what was shown.
+/// Writes the clauses in the order of the stages. What is written reads back as an equal value.
 impl fmt::Display for Impairments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         shown::impairments(self, f)
     }
 }
 
-/// Rules between `;`, in any order, or `none`.
+/// Reads rules between `;`, in any order, or `none`.
 ///
 /// | rule | meaning |
 /// |---|---|
 /// | `drop 1,3` | [`Rule::Drop`](super::Rule::Drop) of datagrams 1 and 3; every rule takes a list |
 /// | `refuse 6 above 1372` | [`Rule::Refuse`](super::Rule::Refuse) |
 /// | `delay 7 by 200ms` | [`Rule::Delay`](super::Rule::Delay) |
-/// | `duplicate 5 after 2s` | [`Rule::Duplicate`](super::Rule::Duplicate); the copies count by the time that they come |
+/// | `duplicate 5 after 2s` | [`Rule::Duplicate`](super::Rule::Duplicate); the copies are counted by time of arrival |
 /// | `truncate 4 to 100` | [`Rule::Truncate`](super::Rule::Truncate); `4.1` is the first copy of datagram 4 |
-/// | `corrupt 9 bit 13` | [`Rule::Corrupt`](super::Rule::Corrupt); likewise |
+/// | `corrupt 9 bit 13` | [`Rule::Corrupt`](super::Rule::Corrupt); `9.1` is the first copy of datagram 9 |
 impl FromStr for Script {
     type Err = SpecError;
 
@@ -122,7 +122,7 @@ impl FromStr for Script {
     }
 }
 
-/// The rules by datagram: what was parsed from it is equal to what was shown.
+/// Writes the rules by datagram. What is written reads back as an equal value.
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         shown::script(self, f)

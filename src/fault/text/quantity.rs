@@ -2,14 +2,14 @@ use core::fmt;
 
 use crate::fault::impairment::decimal::Decimal;
 
-/// What comes in units: times, rates and bytes, all counted in whole steps of the smallest.
+/// Something that has units: times, rates and bytes, all counted in whole steps of the smallest unit.
 #[derive(Debug)]
 pub(in crate::fault) struct Quantity {
-    /// What is expected where all of it lacks.
+    /// What is expected where all of it is missing.
     pub(in crate::fault) value: &'static str,
-    /// What is expected where the unit lacks.
+    /// What is expected where the unit is missing.
     pub(in crate::fault) unit: &'static str,
-    /// What is expected where the steps are no whole number, or past 64 bits.
+    /// What is expected where the steps are not a whole number, or exceed 64 bits.
     pub(in crate::fault) whole: &'static str,
     zero: &'static str,
     /// From the largest one.
@@ -77,7 +77,7 @@ impl Quantity {
     }
 }
 
-/// So many steps, in the largest unit of which there is one.
+/// A number of steps, in the largest unit of which there is one.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::fault) struct Shown {
     quantity: &'static Quantity,

@@ -16,9 +16,9 @@ use crate::fault::impairment::script::{Rule, Script};
 
 /// A recorded run, to be repeated: the [`Record`](crate::fault::Record)s of all links as lines of JSON.
 ///
-/// What it gives back are scripts, so that the same datagrams meet the same fates in a proxy, a
-/// [`LossySink`](crate::fault::LossySink) or a simulation, without any chance. What was dropped by whatever cause is dropped
-/// by the script; datagrams past the end of the recording pass unharmed.
+/// It yields scripts, so that the same datagrams meet the same fates in a proxy, a [`LossySink`](crate::fault::LossySink) or a
+/// simulation, without any chance. A datagram that was dropped is dropped by the script, whatever the cause was;
+/// datagrams past the end of the recording pass unharmed.
 ///
 /// ```
 /// use udp_retry::fault::{Direction, Trace};
@@ -37,11 +37,11 @@ pub struct Trace {
     scripts: BTreeMap<(u64, Direction), Script>,
 }
 
-/// Why a text is no trace.
+/// Why a text is not a trace.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceError {
-    /// A line is no record.
+    /// A line is not a record.
     #[error("line {line}: {reason}")]
     NotARecord {
         /// Which line, from 1.
@@ -54,7 +54,7 @@ pub enum TraceError {
     Infeasible {
         /// Which link.
         link: u64,
-        /// Which way.
+        /// In which direction.
         direction: Direction,
         /// Why.
         reason: Infeasible,
@@ -76,8 +76,8 @@ impl Trace {
     }
 }
 
-/// Lines in any order. Blank ones are skipped, so is what a record says besides; when a datagram went in decides
-/// nothing and may lack.
+/// Lines in any order. Blank lines and further members of a record are skipped; `at_ns` decides nothing and may be
+/// missing.
 impl FromStr for Trace {
     type Err = TraceError;
 
@@ -96,7 +96,7 @@ impl FromStr for Trace {
     }
 }
 
-/// What was read of one link.
+/// What was read about one link.
 #[derive(Default, Debug)]
 struct Recorded {
     numbers: BTreeSet<u64>,
@@ -126,23 +126,23 @@ fn read(line: &str, links: &mut BTreeMap<(u64, Direction), Recorded>) -> Result<
     Ok(())
 }
 
-/// Of a datagram of so many bytes.
+/// The rules that deliver these copies of a datagram of `len` bytes.
 fn delivered(copies: &[Value], len: u64, mut add: impl FnMut(Rule)) -> Result<(), String> {
     let copies = copies.iter().map(Copy::read).collect::<Result<Vec<_>, _>>()?;
     let (first, more) = copies.split_first().ok_or("`delivered` is empty")?;
     if first.after > 0 {
         add(Rule::Delay { by: Duration::from_nanos(first.after) });
     }
-    // A script counts copies by the time that they come.
+    // A script counts copies by their times of arrival.
     let mut more: Vec<_> = more.iter().collect();
     more.sort_by_key(|copy| copy.after);
     for copy in &more {
         let after = copy.after.checked_sub(first.after).ok_or("a copy comes before the datagram itself")?;
         add(Rule::Duplicate { after: Duration::from_nanos(after) });
     }
-    // More copies than these are for the script to refuse.
+    // Numbers of copies end at 255: the script refuses far fewer.
     for (n, copy) in (0..=u8::MAX).zip([first].into_iter().chain(more)) {
-        copy.damage(n, len, &mut add)?;
+        copy.add_damage(n, len, &mut add)?;
     }
     Ok(())
 }
@@ -163,7 +163,8 @@ impl Copy {
         Ok(Self { after: whole(copy, "after_ns")?, len: whole(copy, "len")?, flips: flips.collect::<Result<_, _>>()? })
     }
 
-    fn damage(&self, copy: u8, sent: u64, mut add: impl FnMut(Rule)) -> Result<(), String> {
+    /// The rules that do to copy number `copy` of a datagram of `sent` bytes what was recorded.
+    fn add_damage(&self, copy: u8, sent: u64, mut add: impl FnMut(Rule)) -> Result<(), String> {
         if self.len > sent {
             return Err(format!("a copy of {} bytes is longer than the datagram of {sent}", self.len));
         }
@@ -206,7 +207,7 @@ fn not_whole(key: &str) -> String {
     format!("`{key}` is not a whole number")
 }
 
-/// Without the number of the line, which is always 1 there.
+/// Without the number of the line, which is always 1: each line is read by itself.
 fn not_json(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or_default();

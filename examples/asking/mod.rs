@@ -1,0 +1,151 @@
+//! Asking a server of a real protocol: HOST[:PORT], `--deadline`, `--json`, and how a failure is told.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::{self, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+use udp_retry::RequestError;
+use udp_retry::transaction::{Execution, OnUnreachable};
+
+use super::support::json;
+use super::support::outcome::{Outcome, exit_code, say};
+
+/// How to ask, and how to tell what came of it.
+#[derive(clap::Args)]
+pub(crate) struct Manner {
+    /// Give up a request after this long, such as 500ms or 2s [default: when its schedule ends]
+    #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
+    deadline: Option<Duration>,
+    /// Print one line of JSON, and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Manner {
+    /// For people only.
+    pub(crate) fn tell(&self, line: impl Display) -> io::Result<()> {
+        if self.json { Ok(()) } else { say(line) }
+    }
+
+    /// A failure is told in JSON, too; people get the story of a request without a reply.
+    pub(crate) fn exit_code(&self, outcome: Outcome) -> ExitCode {
+        exit_code(outcome.or_else(|error| {
+            match (error.downcast_ref::<RequestError>(), error.downcast_ref::<io::Error>()) {
+                (Some(failed), _) if self.json => say(failed_as_json(failed))?,
+                (Some(failed), _) => write!(io::stderr(), "{}", failed.timeline())?,
+                (_, Some(error)) if self.json && error.kind() != io::ErrorKind::BrokenPipe => {
+                    let message = json::string(error.to_string().as_bytes());
+                    say(format_args!("{{\"error\":\"io\",\"message\":{message}}}"))?;
+                }
+                _ => {}
+            }
+            Err(error)
+        }))
+    }
+
+    /// Asks one address after the other until one replies. `ask` is given what ends a request before its schedule.
+    pub(crate) fn first_reply<T>(
+        &self,
+        servers: &[SocketAddr],
+        ask: impl Fn(SocketAddr, Duration, OnUnreachable) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let deadline = self.deadline.unwrap_or(Duration::MAX);
+        let (last, others) = servers.split_last().ok_or("the name has no address")?;
+        for &server in others {
+            // Where there is another address to try, a refusal need not be waited out.
+            match ask(server, deadline, OnUnreachable::FailFast) {
+                Ok(reply) => return Ok(reply),
+                Err(_) if self.json => {}
+                // A story that no one reads must not stop the request.
+                Err(error) => drop(writeln!(io::stderr(), "{server}: {error}; trying another address")),
+            }
+        }
+        ask(*last, deadline, OnUnreachable::KeepTrying)
+    }
+}
+
+fn failed_as_json(failed: &RequestError) -> String {
+    let execution = match failed.execution() {
+        Execution::NotSent => "not_sent",
+        Execution::Refused => "refused",
+        Execution::Unknown => "unknown",
+    };
+    let (kind, transmissions) = (json::failure(failed.failure()), failed.transmissions());
+    let (sent, elapsed) = (json::sent_ms(failed.timeline()), json::ms(failed.elapsed()));
+    format!(
+        "{{\"error\":\"{kind}\",\"execution\":\"{execution}\",\"transmissions\":{transmissions},\"sent_ms\":{sent},\
+         \"elapsed_ms\":{elapsed:?}}}"
+    )
+}
+
+/// HOST, HOST:PORT, an IPv6 address, or [IPV6]:PORT.
+#[derive(Clone)]
+pub(crate) struct Server {
+    host: String,
+    port: Option<u16>,
+}
+
+impl Server {
+    /// The first address of each family, in the order that the system prefers.
+    pub(crate) fn addresses(&self, default_port: u16) -> io::Result<Vec<SocketAddr>> {
+        let Self { host, port } = self;
+        let unresolved = |error| io::Error::other(format!("no address for {host:?}: {error}"));
+        let mut all = (host.as_str(), port.unwrap_or(default_port)).to_socket_addrs().map_err(unresolved)?;
+        let first = all.next();
+        let second = all.find(|address| first.is_some_and(|first| first.is_ipv4() != address.is_ipv4()));
+        Ok(first.into_iter().chain(second).collect())
+    }
+}
+
+impl FromStr for Server {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // With a zone or without.
+        let is_ipv6 = |text: &str| text.split('%').next().is_some_and(|it| it.parse::<Ipv6Addr>().is_ok());
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) if is_ipv6(host) => (host, None),
+            Some((host, port)) if is_ipv6(host) => {
+                (host, Some(port.strip_prefix(':').ok_or("no \":\" before the port")?))
+            }
+            _ if is_ipv6(text) => (text, None),
+            _ => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+        };
+        if host.is_empty() || host.contains(|char: char| char.is_whitespace() || "[]".contains(char)) {
+            return Err("no host: a server is HOST, HOST:PORT or [IPV6]:PORT");
+        }
+        let number = |port: &str| port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
+        let port = port.map(|port| number(port).ok_or("a port is 1 to 65535")).transpose()?;
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|char: char| char.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let unit = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("min", 60.0)].into_iter().find(|(name, _)| *name == unit);
+    let (_, seconds) = unit.ok_or("a duration has a unit: 500ms, 2s, 1min")?;
+    let number: f64 = number.parse().map_err(|error| format!("{error}"))?;
+    let duration = Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err("nothing can be sent in no time".to_owned()) } else { Ok(duration) }
+}
+
+/// A small faithful server on loopback, so that the example runs without a network.
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a thread with a plain socket")]
+pub(crate) fn responder(
+    respond: impl Fn(&[u8], SocketAddr) -> Option<Vec<u8>> + Send + 'static,
+) -> io::Result<SocketAddr> {
+    let socket = net::UdpSocket::bind("127.0.0.1:0")?;
+    let address = socket.local_addr()?;
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            // Whoever does not get the reply asks again.
+            respond(&buffer[..len], from).map(|reply| socket.send_to(&reply, from));
+        }
+    });
+    Ok(address)
+}

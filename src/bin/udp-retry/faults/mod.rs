@@ -1,0 +1,256 @@
+//! What a specification of a bad network asks for, beside what it does: no setting is taken on trust.
+//!
+//! ```text
+//! udp-retry faults verify [SPEC] [--seed N] [--datagrams N] [--svg FILE] [--json]
+//! udp-retry faults verify PROFILE [--direction to_server|to_client] [...]
+//! udp-retry faults profiles                                                      the profiles
+//! ```
+//!
+//! Sends datagrams through bare links in virtual time, and holds every setting against what came of it: chance to 6
+//! standard deviations, everything else to the last datagram. Ends with 1 if one of them was not kept. With `--json`,
+//! one line for each direction and nothing else on standard output:
+//!
+//! ```text
+//! {"datagrams":200000,"direction":null,"knobs":[{"asked":0.05,"bound":0.0043,"knob":"loss","observed":0.0502,
+//!  "of":200000,"ok":true},...],"len":1250,"ok":true,"profile":null,"seed":1,"spec":"loss 5% burst 3"}
+//! ```
+//!
+//! Shares are from 0 to 1; `delay`, `late`, `queue_time` and `outage_time` are in seconds, `rate` is in bits per
+//! second, `mtu`, `queue_bytes` and `truncate_to` are in bytes. `delay` and `late` are means, `delay_law` and
+//! `late_law` the largest distances from the law; `outage_share` is of every period, `overtaking` of datagrams sent at
+//! once, `reordered` of datagrams of which three more are sent during each hold. `observed` is null where nothing came
+//! to be observed.
+
+mod bars;
+mod histogram;
+mod stages;
+mod trial;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bars::Picture;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use trial::Trial;
+use udp_retry::fault::{Direction, Profile, SpecError};
+use udp_retry::{Impairments, Seed};
+
+use crate::audit::Rate;
+use crate::grammar::GRAMMAR;
+use crate::terminal::{Misuse, Outcome, say};
+
+/// Holds a bad network to its specification; without a command, a telling one
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = GRAMMAR)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    verify: Verify,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs a specification, and compares every setting with what came of it
+    #[command(after_help = GRAMMAR)]
+    Verify(Verify),
+    /// Names the profiles, and what each does to requests and to replies
+    Profiles,
+}
+
+#[derive(Args)]
+struct Verify {
+    /// Clauses such as "loss 5% burst 3; delay 50ms ~10ms; rate 10mbit queue 100ms", or a profile
+    #[arg(default_value = TELLING)]
+    spec: String,
+    /// Which way of a profile [default: both]
+    #[arg(long, value_parser = PossibleValuesParser::new(WAYS.map(Direction::as_str)))]
+    direction: Option<String>,
+    /// Which datagrams it hits: the same seed hits the same
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// How many datagrams: four times as many halve the bounds
+    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    datagrams: u64,
+    /// Draw the histograms into a file, too
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Print a line of JSON for each direction, and no picture
+    #[arg(long)]
+    json: bool,
+}
+
+/// One way of one path, as it was asked for.
+struct Way {
+    profile: Option<String>,
+    direction: Option<Direction>,
+    spec: Impairments,
+    /// Of its link.
+    seed: Seed,
+}
+
+impl Way {
+    fn title(&self) -> String {
+        match (&self.profile, self.direction) {
+            (Some(profile), Some(direction)) => format!("{profile} {}: {}", direction.as_str(), self.spec),
+            _ => self.spec.to_string(),
+        }
+    }
+}
+
+pub(crate) fn run(Arguments { task, verify: told }: Arguments) -> Outcome {
+    match task {
+        Some(Task::Profiles) => profiles(),
+        Some(Task::Verify(told)) => verify(&told),
+        None => verify(&told),
+    }
+}
+
+fn profiles() -> Outcome {
+    let lines = Profile::NAMES.into_iter().filter_map(|name| Profile::named(name).map(|profile| (name, profile)));
+    let lines = lines.flat_map(|(name, profile)| {
+        [(name, Direction::ToServer), ("", Direction::ToClient)]
+            .map(|(name, way)| format!("{name:<15}{}  {}", way.as_str(), profile.direction(way)))
+    });
+    Ok(say(lines.collect::<Vec<_>>().join("\n"))?)
+}
+
+fn verify(told: &Verify) -> Outcome {
+    let ways = ways(told).map_err(Misuse)?;
+    let trials: Vec<_> = ways.into_iter().map(|way| (Trial::run(&way.spec, way.seed, told.datagrams), way)).collect();
+    for (trial, way) in &trials {
+        say(if told.json { json(trial, way, told.seed) } else { text(trial, way, told.seed) })?;
+    }
+    if let Some(file) = &told.svg {
+        let panels = trials.iter().flat_map(|(trial, way)| trial.pictures.iter().map(|it| (way.title(), it)));
+        let picture = Picture { title: format!("What came of {}", told.spec), panels: panels.collect() };
+        fs::write(file, picture.to_string()).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    }
+    let broken: Vec<_> = trials.iter().flat_map(|(trial, _)| trial.broken()).collect();
+    match broken.len() {
+        0 => Ok(()),
+        _ => Err(format!("not as asked: {}", broken.join(", ")).into()),
+    }
+}
+
+fn ways(told: &Verify) -> Result<Vec<Way>, String> {
+    let Some(profile) = Profile::named(&told.spec) else {
+        if told.direction.is_some() {
+            return Err("only a profile has directions".to_owned());
+        }
+        let spec = told.spec.parse().map_err(|error| refusal(&told.spec, &error))?;
+        return Ok(vec![Way { profile: None, direction: None, spec, seed: Seed::new(told.seed) }]);
+    };
+    let asked = WAYS.into_iter().filter(|way| told.direction.as_deref().is_none_or(|asked| asked == way.as_str()));
+    let way = |direction: Direction| Way {
+        profile: Some(told.spec.clone()),
+        direction: Some(direction),
+        spec: profile.direction(direction).clone(),
+        // What the first client of a proxy meets.
+        seed: direction.link_seed(Seed::new(told.seed), 0),
+    };
+    Ok(asked.map(way).collect())
+}
+
+/// What is wrong, and where, under the text.
+fn refusal(text: &str, error: &SpecError) -> String {
+    let position = match error {
+        SpecError::Unexpected { position, .. } | SpecError::Infeasible { position, .. } => *position,
+        _ => 1,
+    };
+    // A line that is as long as the text, whatever stands in it.
+    let line: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    let mut refusal = format!("{error}\n\n  {line}\n  {:>position$}", "^");
+    if !text.contains(char::is_whitespace) {
+        refusal.push_str(&format!("\n\nProfiles are {}", Profile::NAMES.join(", ")));
+    }
+    refusal
+}
+
+fn text(trial: &Trial, way: &Way, seed: u64) -> String {
+    let Trial { rates, pictures, datagrams, len } = trial;
+    let mut text = format!("{}\n{datagrams} datagrams of {len} bytes, --seed {seed}\n", way.title());
+    let mut rows = vec![["", "asked", "observed", "bound", "of", ""].map(str::to_owned)];
+    rows.extend(rates.iter().map(row));
+    let widths: [usize; 6] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for row in &rows {
+        text.push_str(&format!("\n  {:<1$}", row[0], widths[0]));
+        for (cell, width) in row.iter().zip(widths).skip(1) {
+            text.push_str(&format!("  {cell:>width$}"));
+        }
+    }
+    if rates.is_empty() {
+        text.push_str("\n\n  Nothing is asked for, and nothing happened.");
+    }
+    for picture in pictures {
+        text.push_str(&format!("\n\n{picture}"));
+    }
+    text.push('\n');
+    text
+}
+
+fn row(rate: &Rate) -> [String; 6] {
+    let Rate { knob, asked, observed, bound, of, .. } = rate;
+    let verdict = match (rate.ok(), observed) {
+        (true, _) => "ok",
+        (false, Some(_)) => "NOT AS ASKED",
+        (false, None) => "NOTHING TO SEE",
+    };
+    let observed = observed.map_or_else(|| "none".to_owned(), |observed| value(knob, observed));
+    let bound = if *bound == 0.0 { "exact".to_owned() } else { format!("± {}", value(knob, *bound)) };
+    [(*knob).to_owned(), value(knob, *asked), observed, bound, of.to_string(), verdict.to_owned()]
+}
+
+/// In the unit that suits it.
+fn value(knob: &str, value: f64) -> String {
+    match knob {
+        "delay" | "late" | "queue_time" | "outage_time" => format!("{:.3?}", Duration::from_secs_f64(value.min(AGES))),
+        "rate" => rate(value),
+        "mtu" | "queue_bytes" | "truncate_to" => format!("{} B", short(value)),
+        "script" | "stray_drops" | "mean_burst" | "corrupt_bits" | "queue_datagrams" => short(value),
+        "delay_correlation" | "delay_law" | "late_law" => format!("{value:.4}"),
+        _ => format!("{}%", short(value * 100.0)),
+    }
+}
+
+fn rate(bits: f64) -> String {
+    let units = [(1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")];
+    let (scale, unit) = units.into_iter().find(|&(scale, _)| bits >= scale).unwrap_or((1.0, "bit/s"));
+    format!("{} {unit}", short(bits / scale))
+}
+
+/// Three decimals, and more only for what is very small.
+fn short(value: f64) -> String {
+    let decimals = if value > 0.0 && value < 0.01 { (2.0 - value.log10().floor()).min(12.0) as usize } else { 3 };
+    let text = format!("{value:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn json(trial: &Trial, way: &Way, seed: u64) -> String {
+    let line = json!({
+        "spec": way.spec.to_string(),
+        "profile": way.profile,
+        "direction": way.direction.map(Direction::as_str),
+        "seed": seed,
+        "datagrams": trial.datagrams,
+        "len": trial.len,
+        "knobs": trial.rates.iter().map(Rate::to_json).collect::<Vec<_>>(),
+        "ok": trial.broken().is_empty(),
+    });
+    line.to_string()
+}
+
+/// Every stage but the script.
+const TELLING: &str = "outage from 10s for 200ms every 15s; mtu 1400; rate 10mbit queue 100ms; loss 5% burst 3; \
+                       duplicate 1% late 2s ~1s; truncate 0.5% to 100; corrupt 0.1%; delay 50ms ~10ms; \
+                       reorder 2% by 30ms";
+
+const WAYS: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
+
+/// Seconds that a duration is shown up to.
+const AGES: f64 = 1e15;

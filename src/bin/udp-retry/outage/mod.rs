@@ -1,0 +1,129 @@
+//! What comes after an outage: fleets of clients whose server stalls for a while, with many ways to retry.
+//!
+//! ```text
+//! udp-retry outage [--clients N] [--stall 10s] [--cause stall|crash|slow|loss] [--seed N] [--json] [--svg FILE]
+//! udp-retry outage --rows exponential,recommended --quick                        less of it, sooner
+//! ```
+//!
+//! Drives `Transaction` on `SimNet`, in virtual time. 600 requests a second (Poisson, an open loop) over N clients; a
+//! server that answers 1,000 a second, first come, first served, with a queue of 2,000; 10 ms there and back, 1 % lost
+//! each way. All rows but `default` wait 200 ms, twice as long each time, send 4 times at most and give up after 1 s;
+//! they differ in what keeps them from retransmitting. After 20 s comes the trouble; the arrivals end 100 s after it.
+//! Every figure of the outage is the median of 3 runs. With `--json`, one line and nothing else on standard output:
+//!
+//! ```text
+//! {"policies":[{"policy":"recommended","recovery_s":3.0,"amplification_during":1.5977,"amplification_after":1.0224,
+//!  "peak_load":1.503,"success_30s_after":0.9082,"wasted_work":0.1902,"success_at_19_percent_loss":0.9913,
+//!  "spurious_without_loss":0.0,"p50_ms":11.401,"p99_ms":261.952},...]}
+//! ```
+//!
+//! Rates are fractions. `recovery_s` is the first second after the trouble from which 5 in a row answer 95 % of what
+//! was answered before it, or null; a request counts in the second in which it began. `amplification_…` are
+//! transmissions for each request, in the trouble and in the 30 s after it, in which `wasted_work` is the share of
+//! answers that ended no request. `peak_load` is what reached the server in the worst second, of what it can do.
+//! `success_at_19_percent_loss`: a calm server for 600 s, 10 % lost each way, after 100 s that do not count because
+//! budgets spend in them what they began with (100,000 clients need longer). `spurious_without_loss`: retransmissions
+//! for each request to a calm server. `p50_ms` and `p99_ms`: times to the reply in the calm before the trouble.
+
+mod client;
+mod guard;
+mod ledger;
+mod message;
+mod picture;
+mod rows;
+mod server;
+mod study;
+mod table;
+mod work;
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use picture::Picture;
+use rows::Row;
+use server::Cause;
+use study::{Extent, Study};
+
+use crate::terminal::{Outcome, say};
+use crate::values;
+
+/// Compares what retry policies do to a server that stalls for a while
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Over how many clients the requests are spread
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    clients: u32,
+    /// How long the trouble lasts: whole seconds, up to 60s
+    #[arg(long, default_value = "10s", value_name = "D", value_parser = stall, allow_hyphen_values = true)]
+    stall: Duration,
+    /// What the trouble is
+    #[arg(long, default_value = "stall")]
+    cause: Cause,
+    /// The same seed gives the same figures
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Only these policies, such as exponential,recommended [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = policy)]
+    rows: Vec<String>,
+    /// One run instead of three, 40 s after the trouble instead of 100, 40 s with losses instead of 600
+    #[arg(long)]
+    quick: bool,
+    /// Print one line of JSON, and no table
+    #[arg(long)]
+    json: bool,
+    /// Draw the goodput into a file, too
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+pub(crate) fn run(told: &Arguments) -> Outcome {
+    let extent = if told.quick { Extent::QUICK } else { Extent::FULL };
+    let study = Study { clients: told.clients, cause: told.cause, stall: told.stall, seed: told.seed, extent };
+    let mut rows = rows::all()?;
+    rows.retain(|row| told.rows.is_empty() || told.rows.iter().any(|name| name == row.name));
+    // Before all the work: a file that cannot be written is known at once.
+    let cannot_write =
+        |error: io::Error| format!("cannot write {}: {error}", told.svg.as_deref().unwrap_or("".as_ref()).display());
+    let file = told.svg.as_ref().map(File::create).transpose().map_err(cannot_write)?;
+    let figures = work::figures(&study, &rows, progress())?;
+    match told.json {
+        true => say(table::json(&figures))?,
+        false => say(table::text(&study, &figures).trim_end())?,
+    }
+    if let Some(mut file) = file {
+        file.write_all(Picture::new(&study, &figures).to_string().as_bytes()).map_err(cannot_write)?;
+    }
+    Ok(())
+}
+
+/// One line that is written again and again, if anybody looks.
+fn progress() -> impl Fn(usize, usize) + Sync {
+    let watched = io::stderr().is_terminal();
+    move |done, all| {
+        if watched {
+            let line = if done < all { format!("\r{done} of {all} runs") } else { "\r\x1b[K".to_owned() };
+            // Whoever cannot be told how far it is still wants to know what comes of it.
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+    }
+}
+
+fn stall(text: &str) -> Result<Duration, String> {
+    let stall = values::duration(text)?;
+    if stall > Duration::from_secs(60) || stall.subsec_nanos() > 0 {
+        return Err("whole seconds are needed, from 1s to 60s".to_owned());
+    }
+    Ok(stall)
+}
+
+fn policy(name: &str) -> Result<String, String> {
+    let rows = rows::all().map_err(|error| error.to_string())?;
+    if rows.iter().any(|row| row.name == name) {
+        return Ok(name.to_owned());
+    }
+    let names: Vec<_> = rows.iter().map(|Row { name, .. }| *name).collect();
+    Err(format!("the policies are {}", names.join(", ")))
+}

@@ -1,0 +1,85 @@
+//! What came of a request: as a story, and as a line of JSON.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use udp_retry::transaction::{Execution, Failure, Strays, Timeline};
+use udp_retry::{Reply, RequestError};
+
+use super::hex;
+
+pub(crate) fn story(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestError>, apart: bool) -> io::Result<()> {
+    let gap = if apart { "\n" } else { "" };
+    match outcome {
+        Ok(reply) => {
+            let payload = reply.payload();
+            writeln!(out, "{gap}{}", reply.timeline())?;
+            // As a literal, so that no reply can steer a terminal.
+            writeln!(out, "{} bytes: {:?}", payload.len(), String::from_utf8_lossy(payload))?;
+            writeln!(out, "{}{}", hex::Dump(payload), hex::Plain(payload))
+        }
+        Err(error) => {
+            let execution = execution(error.execution());
+            writeln!(out, "{gap}{}\nNo reply: {error}; execution: {execution}", error.timeline())
+        }
+    }
+}
+
+pub(crate) fn json(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestError>) -> io::Result<()> {
+    let ms = |time: Duration| time.as_micros() as f64 / 1e3;
+    // A float prints as JSON has it: never without a digit behind the point.
+    let sent = |timeline: &Timeline| {
+        let sent: Vec<_> = timeline.transmissions().map(|at| format!("{:?}", ms(at))).collect();
+        sent.join(",")
+    };
+    match outcome {
+        Ok(reply) => {
+            let round_trip = reply.round_trip().map_or_else(|| "null".to_owned(), |time| format!("{:?}", ms(time)));
+            writeln!(
+                out,
+                "{{\"reply_hex\":\"{}\",\"transmissions\":{},\"elapsed_ms\":{:?},\"round_trip_ms\":{round_trip},\
+                 \"sent_ms\":[{}],\"strays\":{}}}",
+                hex::Plain(reply.payload()),
+                reply.transmissions(),
+                ms(reply.elapsed()),
+                sent(reply.timeline()),
+                strays(reply),
+            )
+        }
+        Err(error) => writeln!(
+            out,
+            "{{\"error\":\"{}\",\"execution\":\"{}\",\"transmissions\":{},\"sent_ms\":[{}],\"elapsed_ms\":{:?}}}",
+            kind(error.failure()),
+            execution(error.execution()),
+            error.transmissions(),
+            sent(error.timeline()),
+            ms(error.elapsed()),
+        ),
+    }
+}
+
+fn strays(reply: &Reply<'_>) -> String {
+    let Strays { stale, empty, truncated, foreign, .. } = reply.strays();
+    format!("{{\"stale\":{stale},\"empty\":{empty},\"truncated\":{truncated},\"foreign\":{foreign}}}")
+}
+
+fn kind(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Refused => "refused",
+        Failure::TimedOut(_) => "timed_out",
+        Failure::TooLarge { .. } => "too_large",
+        Failure::Truncated { .. } => "truncated",
+        Failure::Unreachable => "unreachable",
+        Failure::Cancelled => "cancelled",
+        Failure::Unmatchable => "unmatchable",
+        _ => "io",
+    }
+}
+
+fn execution(execution: Execution) -> &'static str {
+    match execution {
+        Execution::NotSent => "not_sent",
+        Execution::Refused => "refused",
+        Execution::Unknown => "unknown",
+    }
+}

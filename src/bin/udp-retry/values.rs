@@ -1,0 +1,77 @@
+//! What arguments mean: a host with its port, an id, a published policy, a number, a duration.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::Range;
+use std::time::Duration;
+
+use udp_retry::policy::Preset;
+
+/// Where requests hold an id, and where replies repeat it.
+#[derive(Clone, Debug)]
+pub(crate) struct Id {
+    pub(crate) range: Range<usize>,
+    pub(crate) found_at: usize,
+}
+
+/// HOST:PORT, such as localhost:53 or [::1]:53.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    name: String,
+    port: u16,
+}
+
+impl Host {
+    /// IPv4 first: a name may have addresses of both kinds, and most services listen on that one.
+    pub(crate) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let Self { name, port } = self;
+        let unresolved = |error| io::Error::other(format!("no address for {name:?}: {error}"));
+        let mut addresses: Vec<_> = (name.as_str(), *port).to_socket_addrs().map_err(unresolved)?.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        Ok(addresses)
+    }
+}
+
+pub(crate) fn host(text: &str) -> Result<Host, String> {
+    let (host, port) = text.rsplit_once(':').ok_or("it lacks a port: such as localhost:53 or [::1]:53")?;
+    let port = port.parse().ok().filter(|&port| port > 0).ok_or("a port is a number from 1 to 65535")?;
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bracketed.is_none() && host.contains([':', '[', ']']) {
+        return Err("an IPv6 address stands in brackets: such as [::1]:53".to_owned());
+    }
+    match bracketed.unwrap_or(host) {
+        "" => Err("it lacks a host: such as localhost:53".to_owned()),
+        name => Ok(Host { name: name.to_owned(), port }),
+    }
+}
+
+pub(crate) fn id(text: &str) -> Result<Id, String> {
+    let numbers: Option<Vec<usize>> = text.split(':').map(|number| number.parse().ok()).collect();
+    let (start, len, found_at) = match numbers.as_deref() {
+        Some(&[start, len]) => (start, len, start),
+        Some(&[start, len, found_at]) => (start, len, found_at),
+        _ => return Err("an id is OFFSET:LEN or OFFSET:LEN:REPLY_OFFSET, such as 0:2 or 40:8:24".to_owned()),
+    };
+    let end = start.checked_add(len).filter(|&end| end > start).ok_or("an id has at least one byte")?;
+    Ok(Id { range: start..end, found_at })
+}
+
+pub(crate) fn preset(name: &str) -> Result<Preset, String> {
+    Preset::named(name).ok_or_else(|| format!("the presets are {}", Preset::ALL.map(|preset| preset.name).join(", ")))
+}
+
+pub(crate) fn at_least_one(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "a number from 1 is needed".to_owned())
+}
+
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|char: char| char.is_alphabetic()).unwrap_or(text.len()));
+    let unit = UNITS.into_iter().find(|(name, _)| *name == unit).map(|(_, seconds)| seconds);
+    let seconds = number.parse::<f64>().ok().zip(unit).map(|(number, unit)| number * unit);
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| {
+        "a duration is a number above 0 with a unit, us, ms, s, min or h, such as 500ms or 5s".to_owned()
+    })
+}
+
+const UNITS: [(&str, f64); 5] = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)];

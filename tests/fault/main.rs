@@ -1,0 +1,16 @@
+//! What happens to a datagram: the links, their text form, the profiles and the traces. `LossySink` is tested in
+//! `tests/transaction/`, beside the scripted transport that it wraps.
+
+mod any_impairments;
+mod delay_laws;
+mod fates;
+mod link_delay;
+mod link_loss;
+mod link_queue;
+mod link_stages;
+mod link_whole;
+mod markov;
+mod profiles;
+mod seeds;
+mod specifications;
+mod trace;

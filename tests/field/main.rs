@@ -1,0 +1,9 @@
+//! What users of the field complain of, shown on the loop that everybody writes and not on ours.
+
+mod complaints;
+mod complaints_close_behind;
+mod complaints_of_many;
+mod naive;
+mod naive_client;
+mod naive_sockets;
+mod watchdog;

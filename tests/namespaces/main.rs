@@ -1,0 +1,12 @@
+//! The operating system where it takes root or a program of others: networks of namespaces, with their errors, full
+//! buffers and path MTU, and system calls counted by strace. Left out of the package.
+
+mod again;
+mod built;
+mod full_buffer;
+mod inside;
+mod lost_way;
+mod netns;
+mod system_calls;
+mod system_errors;
+mod watchdog;

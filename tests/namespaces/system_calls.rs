@@ -1,0 +1,156 @@
+//! A request whose reply comes in time costs two system calls, a `sendto` and a `recvfrom`: with any jitter, and with
+//! a handle that could cancel it. Counted by `strace`, as the difference between a long run and a short one.
+//!
+//! `tests/install-programs.sh` installs strace; where it is not, or may not trace, the test is skipped and says so, and
+//! with `UDP_RETRY_REQUIRE_ALL` set that is a failure.
+#![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_types, reason = "real sockets are the point")]
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::again::{again, part, this_test};
+use crate::watchdog::{MINUTE, within};
+use udp_retry::policy::{Backoff, Jitter};
+use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
+
+const FEW: u64 = 300;
+const MORE: u64 = 10_000;
+
+#[test]
+fn a_request_costs_two_system_calls() {
+    if let Some(part) = part() {
+        return within(3 * MINUTE, move || ask(&part));
+    }
+    if let Some(reason) = untraceable() {
+        assert!(std::env::var_os("UDP_RETRY_REQUIRE_ALL").is_none(), "{reason}");
+        println!("SKIPPED {}: {reason}", this_test!());
+        return;
+    }
+    let test = this_test!();
+    within(3 * MINUTE, move || compare(test));
+}
+
+fn compare(test: &str) {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| echo(&server, &over));
+        // Also when the test fails: the scope waits for the server.
+        let _over = Over(&over);
+        let address = server.local_addr().unwrap().to_string();
+        let ways: &[(&str, &dyn Fn(u64) -> Command)] = &[
+            #[cfg(feature = "cli")]
+            ("request --json", &|repeat| {
+                let [first, rest @ ..] = STRACE_FIRST else { unreachable!("it has a name") };
+                let mut command = Command::new(first);
+                command.args(rest).args([
+                    env!("CARGO_BIN_EXE_udp-retry"),
+                    "request",
+                    &address,
+                    "--json",
+                    "--id",
+                    "0:4",
+                ]);
+                command.args(["--text", "0001 ping", "--repeat", &repeat.to_string()]);
+                command
+            }),
+            ("no jitter", &|repeat| again(test, &format!("{address} {repeat} none"), STRACE_FIRST)),
+            ("wide jitter", &|repeat| again(test, &format!("{address} {repeat} wide"), STRACE_FIRST)),
+            ("cancel handle", &|repeat| again(test, &format!("{address} {repeat} handle"), STRACE_FIRST)),
+        ];
+        let counted: Vec<_> = ways
+            .iter()
+            .map(|(name, command)| {
+                let (few, many) = (counts(command(FEW)), counts(command(FEW + MORE)));
+                (*name, difference(&many, &few))
+            })
+            .collect();
+        println!("system calls of {MORE} requests more:");
+        for (name, calls) in &counted {
+            println!("{name:>15}: {calls:?}");
+        }
+        for (name, calls) in counted {
+            let total: i64 = calls.values().sum();
+            assert!(total as f64 <= 2.01 * MORE as f64, "{name}: {total} calls, {calls:?}");
+            for each in ["sendto", "recvfrom"] {
+                assert!(calls.get(each).is_some_and(|&count| count >= MORE as i64), "{name}: {calls:?}");
+            }
+        }
+    });
+}
+
+/// As `server repeat way` says.
+fn ask(part: &str) {
+    let words: Vec<&str> = part.split_whitespace().collect();
+    let [server, repeat, way] = words[..] else { panic!("{part}") };
+    let second = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(8)).unwrap();
+    let policy = match way {
+        "none" => RetryPolicy::new(second),
+        "wide" => RetryPolicy::new(second.with_jitter(Jitter::between(0.7, 1.3).unwrap()).unwrap()),
+        _ => RetryPolicy::default(),
+    };
+    let mut requester = ReliableRequester::builder(transaction_id(0..4)).policy(policy).connect(server).unwrap();
+    let _handle = (way == "handle").then(|| requester.cancel_handle().unwrap());
+    for number in 0..repeat.parse::<u32>().unwrap() {
+        let request = [&number.to_be_bytes()[..], b" ping"].concat();
+        assert_eq!(requester.request(&request).unwrap().payload(), request);
+    }
+}
+
+/// How often each system call was made.
+fn counts(mut traced: Command) -> BTreeMap<String, i64> {
+    let output = traced.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    // % time, seconds, µs a call, calls, errors if any, name
+    let row = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [share, _, _, calls, .., name] = words[..] else { return None };
+        share.parse::<f64>().ok().filter(|_| name != "total")?;
+        Some((name.to_owned(), calls.parse().ok()?))
+    };
+    let counts: BTreeMap<_, _> = said.lines().filter_map(row).collect();
+    assert!(counts.contains_key("sendto"), "{said}");
+    counts
+}
+
+fn difference(many: &BTreeMap<String, i64>, few: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+    let more = many.iter().map(|(name, calls)| (name.clone(), calls - few.get(name).unwrap_or(&0)));
+    more.filter(|&(_, calls)| calls != 0).collect()
+}
+
+fn untraceable() -> Option<String> {
+    match Command::new("strace").args(STRACE).arg("true").output() {
+        Err(_) => Some("strace is not installed: tests/install-programs.sh".into()),
+        Ok(traced) if traced.status.success() => None,
+        Ok(traced) => Some(format!("strace may not trace: {}", String::from_utf8_lossy(&traced.stderr).trim())),
+    }
+}
+
+struct Over<'o>(&'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn echo(server: &UdpSocket, over: &AtomicBool) {
+    server.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut buffer = [0; 64];
+    while !over.load(Ordering::Relaxed) {
+        if let Ok((len, from)) = server.recv_from(&mut buffer) {
+            server.send_to(&buffer[..len], from).unwrap();
+        }
+    }
+}
+
+const STRACE: &[&str] = &["-f", "-c", "-U", "time-percent,total-time,avg-time,calls,errors,name"];
+/// Ended with what it traces if that hangs.
+const STRACE_FIRST: &[&str] =
+    &["timeout", "150", "strace", "-f", "-c", "-U", "time-percent,total-time,avg-time,calls,errors,name"];

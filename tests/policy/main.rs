@@ -1,0 +1,12 @@
+//! When to send again and when to stop: backoff, presets, the estimator and the budget, against exact models.
+
+mod backoff_properties;
+mod budget;
+mod estimator;
+mod exact;
+mod generators;
+mod law;
+mod policy_construction;
+mod schedules;
+mod statistics;
+mod watchdog;

@@ -1,0 +1,302 @@
+//! The wire formats of the examples `dns_lookup`, `ntp_time` and `stun_address`, as they stand there, against datagrams
+//! that servers really sent: what each takes for a reply, and what it reads in it.
+//!
+//! All nine protocols of the captures, with matchers written for them: `tests/transaction/wire_captures.rs`.
+#![expect(clippy::duplicate_mod, reason = "each example brings what the examples share")]
+
+#[expect(dead_code, reason = "an example's `main` is for people")]
+#[path = "../examples/dns_lookup.rs"]
+mod dns_lookup;
+#[expect(dead_code, reason = "an example's `main` is for people")]
+#[path = "../examples/ntp_time.rs"]
+mod ntp_time;
+#[expect(dead_code, reason = "an example's `main` is for people")]
+#[path = "../examples/stun_address.rs"]
+mod stun_address;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Identity, Match, Next, ReplyMatcher, Transaction};
+use udp_retry::{RetryPolicy, Seed, transaction_id};
+
+/// An example's matcher, and what of a reply it goes by.
+struct Rule {
+    name: &'static str,
+    peer: &'static str,
+    matcher: fn(&[u8], &[u8]) -> bool,
+    id: Range<usize>,
+}
+
+const DNS: Rule = Rule { name: "DNS", peer: "dns-dnsmasq", matcher: dns_lookup::answers, id: 0..2 };
+const STUN: Rule = Rule { name: "STUN", peer: "stun-coturn", matcher: stun_address::answers, id: 4..20 };
+const NTP: Rule = Rule { name: "NTP", peer: "ntp-chrony", matcher: ntp_time::answers, id: 24..32 };
+
+#[test]
+fn the_captured_reply_answers_the_captured_request() {
+    each_request(|rule, request, reply| {
+        assert_eq!(rule.matcher.identity(request), Identity::Content);
+        assert_eq!(rule.matcher.judge(request, reply), Match::Reply);
+    });
+}
+
+#[test]
+fn the_reply_to_another_request_does_not() {
+    let mut compared = 0;
+    each_request(|rule, request, reply| {
+        for (_, other) in pairs(rule.peer) {
+            if other[rule.id.clone()] != reply[rule.id.clone()] {
+                assert_eq!(rule.matcher.judge(request, &other), Match::Foreign, "{other:02x?}");
+                compared += 1;
+            }
+        }
+    });
+    assert!(compared > 110, "{compared}");
+}
+
+#[test]
+fn a_reply_with_any_bit_of_its_id_flipped_does_not() {
+    each_request(|rule, request, reply| {
+        for bit in rule.id.clone().flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
+            let mut damaged = reply.to_vec();
+            damaged[bit.0] ^= 1 << bit.1;
+            assert_eq!(rule.matcher.judge(request, &damaged), Match::Foreign, "{bit:?}");
+        }
+    });
+}
+
+#[test]
+fn a_reply_cut_within_its_id_does_not_nor_does_an_empty_datagram() {
+    each_request(|rule, request, reply| {
+        for length in 0..rule.id.end {
+            assert_eq!(rule.matcher.judge(request, &reply[..length]), Match::Foreign, "{length}");
+        }
+    });
+}
+
+/// What is cut behind the id would answer nothing: the examples wait for a whole one.
+#[test]
+fn the_examples_take_no_reply_that_is_cut_anywhere() {
+    each_request(|rule, request, reply| {
+        let needed = match rule.name {
+            // Behind the answers comes what they do without.
+            "DNS" if reply[8..12] != [0; 4] => return,
+            "NTP" => 48,
+            _ => reply.len(),
+        };
+        for length in 0..needed {
+            assert_eq!(rule.matcher.judge(request, &reply[..length]), Match::Foreign, "{length}");
+        }
+    });
+}
+
+/// A server may echo them to anybody who forges a source address (and one's own datagram is no reply).
+#[test]
+fn the_examples_do_not_take_their_own_request_for_a_reply() {
+    each_request(|rule, request, _| assert_eq!(rule.matcher.judge(request, request), Match::Foreign));
+}
+
+#[test]
+fn a_dns_reply_to_another_question_does_not_answer_whatever_its_id() {
+    let (a, txt) = (pairs("dns-dnsmasq").swap_remove(0), pairs("dns-dnsmasq").swap_remove(2));
+    let mut other = txt.1.clone();
+    other[..2].copy_from_slice(&a.0[..2]);
+    assert!(transaction_id(0..2).judge(&a.0, &other) == Match::Reply, "the id alone cannot tell");
+    assert!(!dns_lookup::answers(&a.0, &other));
+
+    // Every bit of the question, but those that make a letter large or small.
+    let question = 12..a.0.len();
+    for (at, bit) in question.flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let mut damaged = a.1.clone();
+        damaged[at] ^= 1 << bit;
+        let same = bit == 5 && a.1[at].is_ascii_alphabetic();
+        assert_eq!(dns_lookup::answers(&a.0, &damaged), same, "bit {bit} of byte {at}");
+    }
+}
+
+#[test]
+fn strays_before_the_captured_reply_change_nothing() {
+    each_request(|rule, request, reply| {
+        let mut transaction = Transaction::new(RetryPolicy::LAN, rule.matcher);
+        let now = Timestamp::ZERO;
+        transaction.start(request, now, Seed::new(1));
+        assert_eq!(transaction.next(now), Next::Transmit);
+        transaction.on_transmitted(now);
+        let mut damaged = reply.to_vec();
+        damaged[rule.id.start] ^= 1;
+        for stray in [&[][..], &damaged, &reply[..rule.id.end - 1]] {
+            assert_eq!(transaction.on_datagram(now, stray, stray.len()), Match::Foreign);
+            assert_eq!(transaction.next(now), Next::WaitUntil(now.after(Duration::from_millis(100))));
+        }
+        assert_eq!(transaction.on_datagram(now, reply, reply.len()), Match::Reply);
+        assert_eq!(transaction.next(now), Next::Done);
+    });
+}
+
+#[test]
+fn the_examples_read_what_the_servers_said() {
+    let (_, reply) = pairs("dns-dnsmasq").swap_remove(0);
+    let answer = format!("{:?}", dns_lookup::decode(&reply).unwrap());
+    for fact in ["rcode: 0", "truncated: false", "owner: \"a.example.test.\"", "Address(192.0.2.7)"] {
+        assert!(answer.contains(fact), "{answer}");
+    }
+    for (_, reply) in pairs("stun-coturn") {
+        // Coturn says it both ways; the plain one is the second attribute.
+        let port = u16::from_be_bytes([reply[38], reply[39]]);
+        let answer = stun_address::decode(&reply).unwrap();
+        assert_eq!(format!("{answer:?}"), format!("Address(127.0.0.1:{port})"));
+    }
+    for (request, reply) in pairs("ntp-chrony") {
+        let answer = format!("{:?}", ntp_time::decode(&reply).unwrap());
+        assert!(answer.contains("Usable") && answer.contains("stratum: 5"), "{answer}");
+        assert!(answer.contains(&format!("origin: {:?}", &request[40..48])), "{answer}");
+    }
+}
+
+/// Day after day, as a calendar is read.
+#[test]
+fn the_time_is_told_right_on_every_day_from_1970_to_2106() {
+    let mut time = 2_208_988_800_u64 << 32 | 1 << 31;
+    for year in 1970..2106_u32 {
+        let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        for (month, days) in (1..).zip([31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+            for day in 1..=days {
+                assert_eq!(ntp_time::utc(time), format!("{year}-{month:02}-{day:02}T00:00:00.500000Z"));
+                let evening = time.wrapping_add((86_399 << 32) + 12_885); // 3 µs later, too
+                assert_eq!(ntp_time::utc(evening), format!("{year}-{month:02}-{day:02}T23:59:59.500003Z"));
+                // Seconds since 1900 begin anew in 2036.
+                time = time.wrapping_add(86_400 << 32);
+            }
+        }
+    }
+}
+
+/// Every reply that the examples could get, to be damaged.
+fn replies() -> Vec<Vec<u8>> {
+    ["dns-dnsmasq", "stun-coturn", "ntp-chrony"].into_iter().flat_map(pairs).map(|(_, reply)| reply).collect()
+}
+
+#[test]
+fn no_byte_of_any_reply_makes_a_decoder_panic() {
+    for reply in replies() {
+        for at in 0..reply.len() {
+            for byte in 0..=255 {
+                let mut damaged = reply.clone();
+                damaged[at] = byte;
+                decode(&damaged);
+            }
+        }
+    }
+}
+
+/// Every pair of bytes of the answer section as a pointer, to every place there is.
+#[test]
+fn every_compression_pointer_ends() {
+    let (_, reply) = pairs("dns-dnsmasq").swap_remove(0);
+    for at in 12..reply.len() - 1 {
+        for target in 0..reply.len() as u16 + 2 {
+            let mut damaged = reply.clone();
+            damaged[at..at + 2].copy_from_slice(&(0xc000 | target).to_be_bytes());
+            if let Some(answer) = dns_lookup::decode(&damaged) {
+                assert!(format!("{answer:?}").len() < 4_000, "{answer:?}");
+            }
+        }
+    }
+}
+
+/// Pointers into pointers, each to the one before it: as long as a chain can be.
+#[test]
+fn a_name_is_never_longer_than_255_bytes_however_it_is_pieced_together() {
+    let header = [0, 7, 0x80, 0, 0, 1, 0, 1, 0, 0, 0, 0];
+    // A first label, then labels of 9 letters of which each points to the one before.
+    let chain = |links: usize| {
+        let mut datagram = [&header[..], b"\x09question0\0", &[0, 1, 0, 1]].concat();
+        let mut target = 12_u16;
+        let record = |owner: &[u8], data: &[u8]| {
+            [owner, &[0, 16, 0, 1, 0, 0, 0, 9], &(data.len() as u16).to_be_bytes(), data].concat()
+        };
+        let mut data = Vec::new();
+        // Behind the question and the head of the record whose owner is the root.
+        let start = datagram.len() + 11;
+        for _ in 0..links {
+            let here = (start + data.len()) as u16;
+            data.extend(b"\x09ninebytes");
+            data.extend((0xc000 | target).to_be_bytes());
+            target = here;
+        }
+        datagram.extend(record(&[0], &data));
+        datagram.extend(record(&(0xc000 | target).to_be_bytes(), &[]));
+        datagram[7] = 2;
+        datagram
+    };
+    // 10 bytes for each label and 1 for the end.
+    assert!(dns_lookup::decode(&chain(24)).is_some());
+    assert!(dns_lookup::decode(&chain(25)).is_none());
+    assert!(dns_lookup::decode(&chain(700)).is_none());
+}
+
+fn decode(datagram: &[u8]) -> [bool; 3] {
+    [
+        dns_lookup::decode(datagram).is_some(),
+        stun_address::decode(datagram).is_some(),
+        ntp_time::decode(datagram).is_some(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_datagram_makes_a_decoder_or_a_matcher_panic(
+        datagram in proptest::collection::vec(any::<u8>(), 0..200),
+        request in proptest::collection::vec(any::<u8>(), 0..60),
+        starts in any::<prop::sample::Index>(),
+        keep in any::<prop::sample::Index>(),
+    ) {
+        let replies = replies();
+        let reply = starts.get(&replies);
+        // The beginning of a real one, then anything.
+        let mixed = [&reply[..keep.index(reply.len())], &datagram[..]].concat();
+        for datagram in [&datagram, &mixed] {
+            decode(datagram);
+            for rule in [DNS, STUN, NTP] {
+                rule.matcher.judge(&request, datagram);
+                rule.matcher.judge(datagram, &request);
+            }
+        }
+    }
+}
+
+/// Calls with every request of every example, and says which one failed.
+fn each_request(mut test: impl FnMut(&Rule, &[u8], &[u8])) {
+    for rule in [DNS, STUN, NTP] {
+        for (number, (request, reply)) in pairs(rule.peer).iter().enumerate() {
+            // Shown only if the test fails.
+            println!("{}, exchange {number}", rule.name);
+            test(&rule, request, reply);
+        }
+    }
+}
+
+/// Requests with their replies.
+fn pairs(peer: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let captures: Value = serde_json::from_str(include_str!("vectors/wire-captures.json")).unwrap();
+    let group = captures["groups"].as_array().unwrap().iter().find(|group| group["peer"] == peer).unwrap();
+    let captured = group["exchanges"].as_array().unwrap().iter();
+    let pair = |captured: &Value| match captured["datagrams"].as_array().map(Vec::as_slice) {
+        Some([request, reply]) if request["dir"] == "c2s" && reply["dir"] != "c2s" => {
+            [&request["hex"], &reply["hex"]].map(hex)
+        }
+        Some(others) => panic!("{others:?}"),
+        None => ["request", "reply"].map(|which| hex(&captured[which])),
+    };
+    captured.map(|captured| pair(captured).into()).collect()
+}
+
+fn hex(digits: &Value) -> Vec<u8> {
+    let digits = digits.as_str().unwrap().as_bytes();
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}

@@ -1,0 +1,15 @@
+//! The proxy over real sockets on loopback: whom it forwards to, what it survives, what it costs, and that its links
+//! are those of a sink.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "real sockets, threads and clocks are the point"
+)]
+
+mod cost;
+mod forwarding;
+mod links;
+mod sessions;
+mod survival;
+mod tools;
+mod watchdog;

@@ -1,0 +1,10 @@
+//! The tool `udp-retry` as people run it: what each command prints, draws and writes, and how it ends.
+
+mod faults;
+mod outage;
+mod program;
+mod proxy;
+mod real_programs;
+mod request;
+mod schedule;
+mod tool;

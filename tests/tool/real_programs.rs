@@ -1,0 +1,166 @@
+//! Programs of others, in other languages, through `udp-retry proxy`: a DNS client and server, a CoAP client and
+//! server. They come through a bad network as often as their own retransmissions let them.
+//!
+//! `tests/install-programs.sh` installs them; where they are not, the tests are skipped and say so, and with
+//! `UDP_RETRY_REQUIRE_ALL` set that is a failure.
+#![cfg(unix)]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "processes take real time and free ports")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::process::{ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::{Running, tool};
+
+/// A good number of clients, all at once.
+const CLIENTS: u32 = 200;
+
+#[test]
+fn dns_lookups_come_through_as_often_as_three_attempts_do() {
+    if !installed("dns_lookups", &["dnsmasq", "dig"]) {
+        return;
+    }
+    let port = free_port();
+    let mut server = Command::new("dnsmasq");
+    server.args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces"]);
+    server.args(["--address=/example.test/192.0.2.7", "--listen-address=127.0.0.1", &format!("--port={port}")]);
+    let _server = Running::start(server.stderr(Stdio::null()), PATIENCE);
+    let lookup = |port: u16, seconds: u32| {
+        let mut dig = Command::new("dig");
+        dig.args(["@127.0.0.1", "-p", &port.to_string(), "+short", "+tries=3"]);
+        dig.args([&format!("+time={seconds}"), "example.test"]);
+        dig
+    };
+    let answered = |stdout: &str| stdout.lines().last() == Some("192.0.2.7");
+    until_it_serves(|| answered(&stdout_of(lookup(port, 1))));
+    come_through(port, 3, &|port| lookup(port, 2), &answered);
+}
+
+#[test]
+fn coap_requests_come_through_as_often_as_their_three_transmissions_do() {
+    if !installed("coap_requests", &["coap-server-notls", "coap-client-notls"]) {
+        return;
+    }
+    let port = free_port();
+    let mut server = Command::new("coap-server-notls");
+    server.args(["-A", "127.0.0.1", "-p", &port.to_string()]);
+    let _server = Running::start(server.stderr(Stdio::null()), PATIENCE);
+    // RFC 7252: the first wait is from 2 to 3 s, then it doubles. So three transmissions leave within 9 s, and the
+    // fourth not before 14 s.
+    let get = |port: u16, seconds: u32| {
+        let mut client = Command::new("coap-client-notls");
+        client.args(["-B", &seconds.to_string(), "-m", "get", &format!("coap://127.0.0.1:{port}/time")]);
+        client
+    };
+    let answered = |stdout: &str| !stdout.trim().is_empty();
+    until_it_serves(|| answered(&stdout_of(get(port, 1))));
+    come_through(port, 3, &|port| get(port, 12), &answered);
+}
+
+/// At 30 % and 50 % loss each way, with so many attempts a client, the rate of success is 1-(1-(1-p)²)ⁿ.
+#[track_caller]
+fn come_through(
+    port: u16,
+    attempts: i32,
+    client: &(impl Fn(u16) -> Command + Sync),
+    answered: &(impl Fn(&str) -> bool + Sync),
+) {
+    thread::scope(|scope| {
+        for (loss, p) in [("0.3", 0.3_f64), ("50%", 0.5)] {
+            scope.spawn(move || {
+                let proxy = Proxy::start(port, loss);
+                let clients: Vec<_> = (0..CLIENTS).map(|_| piped(client(proxy.port))).collect();
+                let successes =
+                    clients.into_iter().map(|client| client.end().stdout).filter(|out| answered(out)).count();
+                let (rate, n) = (successes as f64 / f64::from(CLIENTS), f64::from(CLIENTS));
+                let expected = 1.0 - (1.0 - (1.0 - p) * (1.0 - p)).powi(attempts);
+                let sigma = (expected * (1.0 - expected) / n).sqrt();
+                println!("loss {loss} each way: {successes} of {CLIENTS} came through, {:.0} expected", expected * n);
+                assert!((rate - expected).abs() < 6.0 * sigma, "loss {loss}: {rate}, not {expected}");
+
+                let report = proxy.end();
+                for way in ["to_server", "to_client"] {
+                    let knob = &report[way]["knobs"][0];
+                    assert_eq!((knob["knob"].as_str(), knob["asked"].as_f64()), (Some("loss"), Some(p)), "{report}");
+                    assert_eq!(knob["ok"], true, "{report}");
+                    assert!(report[way]["received"].as_u64() >= Some(u64::from(CLIENTS) / 2), "{report}");
+                }
+            });
+        }
+    });
+}
+
+/// The tool, between clients and a service.
+struct Proxy {
+    running: Running,
+    stdout: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Proxy {
+    fn start(upstream: u16, loss: &str) -> Self {
+        let mut command = tool("proxy");
+        command.args(["--listen", "127.0.0.1:0", "--upstream", &format!("127.0.0.1:{upstream}"), "--loss", loss]);
+        let mut running = Running::start(&mut command, PATIENCE);
+        let mut stdout = BufReader::new(running.stdout());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let port = line.trim().strip_prefix("listening on 127.0.0.1:").and_then(|port| port.parse().ok());
+        Self { running, stdout, port: port.unwrap_or_else(|| panic!("{line:?}")) }
+    }
+
+    /// By a signal, within a second; with its report.
+    fn end(mut self) -> Value {
+        let asked = Instant::now();
+        let told = Command::new("kill").arg(self.running.id().to_string()).status().unwrap();
+        assert!(told.success());
+        let mut report = String::new();
+        self.stdout.read_to_string(&mut report).unwrap();
+        let ended = self.running.end();
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        assert_eq!(ended.code, Some(0));
+        serde_json::from_str(&report).unwrap()
+    }
+}
+
+fn installed(test: &str, programs: &[&str]) -> bool {
+    let missing = |program: &&&str| {
+        let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+        !found.unwrap().success()
+    };
+    let Some(missing) = programs.iter().find(missing) else { return true };
+    assert!(
+        std::env::var_os("UDP_RETRY_REQUIRE_ALL").is_none(),
+        "{missing} is not installed: tests/install-programs.sh"
+    );
+    println!("SKIPPED {test}: {missing} is not installed: tests/install-programs.sh");
+    false
+}
+
+#[track_caller]
+fn until_it_serves(serves: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !serves() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the server does not answer");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn piped(mut client: Command) -> Running {
+    Running::start(client.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()), PATIENCE)
+}
+
+fn stdout_of(client: Command) -> String {
+    piped(client).end().stdout
+}
+
+fn free_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// No client takes nearly as long, and no test.
+const PATIENCE: Duration = Duration::from_secs(120);
