@@ -9,7 +9,7 @@ impl Control {
         Self
     }
 
-    pub(crate) fn news(&self, _: &mut u64) -> Option<Profile> {
+    pub(crate) fn changed(&self, _: &mut u64) -> Option<Profile> {
         None
     }
 }
