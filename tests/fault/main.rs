@@ -13,4 +13,5 @@ mod markov;
 mod profiles;
 mod seeds;
 mod specifications;
+#[cfg(feature = "trace")]
 mod trace;
