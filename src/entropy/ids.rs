@@ -46,7 +46,7 @@ enum Bytes {
 
 impl IdSource {
     /// The source with this key, which has to come from the operating system, as
-    /// [`net::system_entropy`](crate::net::system_entropy) has it, or from as good a generator. Two sources with one
+    /// `net::system_entropy` has it, or from as good a generator. Two sources with one
     /// key give the same ids.
     #[must_use]
     pub fn from_key(key: &[u8; 32]) -> Self {

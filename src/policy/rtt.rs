@@ -43,12 +43,12 @@ use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 /// and the first one ends the doubling. [`RetryPolicy::starting_within`](super::RetryPolicy::starting_within) leaves
 /// time for three transmissions before a deadline whatever is carried over: with it, and this deadline, as many requests
 /// are answered as without an estimator, in every row. That has a price of its own: a doubling that may not outgrow a short
-/// deadline no longer calms a [storm](crate::guide::storms). There the row `rtt-estimator` recovers after 3 s, and never if
+/// deadline no longer calms a storm (`guide::storms`). There the row `rtt-estimator` recovers after 3 s, and never if
 /// its wait is capped so; `recommended`, with a budget, after 3 s either way. So set a [budget](super::RetryBudget), too.
 ///
 /// # Moments
 ///
-/// All that share one have to count time from one origin. The transports of [`net`](crate::net) do, in one process, so a
+/// All that share one have to count time from one origin. The transports of `net` do, in one process, so a
 /// clone may follow the peer to another socket; those of one simulated network do, too.
 ///
 /// # Threads

@@ -16,7 +16,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self
     }
 
-    /// Fails a request at once, as [`TimedOut(OverBudget)`](Failure::TimedOut), when the budget has no token for its
+    /// Fails a request at once, as [`TimedOut(OverBudget)`](super::Failure::TimedOut), when the budget has no token for its
     /// next retransmission. By default it listens on until its last wait or its deadline ends.
     #[must_use]
     pub fn failing_over_budget(mut self) -> Self {
@@ -56,7 +56,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     /// Stamps requests with ids from this source, if the matcher [stamps](ReplyMatcher::stamps). Without a source no
-    /// such request can be sent: it ends as [`Failure::Unmatchable`]. A clone of the transaction has none, as it would
+    /// such request can be sent: it ends as [`Failure::Unmatchable`](super::Failure::Unmatchable). A clone of the transaction has none, as it would
     /// repeat the ids.
     #[must_use]
     pub fn with_ids(mut self, ids: IdSource) -> Self {

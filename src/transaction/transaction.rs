@@ -15,7 +15,7 @@ use crate::time::{Ns, Timestamp};
 use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
 
 /// One request after the other to one peer, without a socket or a clock: a [`RetryTimer`](super::RetryTimer), a
-/// [`ReplyMatcher`], the requests that were sent, a [`RetryBudget`] and the [`Timeline`] of what happened.
+/// [`ReplyMatcher`], the requests that were sent, a [`RetryBudget`](crate::policy::RetryBudget) and the [`Timeline`] of what happened.
 ///
 /// Every front drives it the same way: ask [`next`](Self::next), do that, report through `on_…`; nothing else needs to
 /// be known. It can be started again and again; after the first time that allocates nothing.
@@ -227,7 +227,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     /// Records an error that the path returned for a datagram sent earlier (on a connected socket: a pending ICMP
-    /// error). It ends the request only if [`OnUnreachable`] says so.
+    /// error). It ends the request only if [`OnUnreachable`](super::OnUnreachable) says so.
     #[cold]
     pub fn on_path_error(&mut self, now: Timestamp, error: PathError) {
         if self.active.is_open() {
