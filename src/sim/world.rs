@@ -238,9 +238,8 @@ impl<A> World<A> {
             return Ok(());
         }
         let fate = way.link.transmit(now, datagram);
-        let plain = Fate::plain(now, way.link.impairments(), datagram.len());
         let fate = match &mut way.dose {
-            Some(dose) => dose.moderate(fate, plain),
+            Some(dose) => dose.moderate(fate, Fate::plain(now, way.link.impairments(), datagram.len())),
             None => fate,
         };
         let n = way.link.stats().received;
