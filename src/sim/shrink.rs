@@ -76,6 +76,7 @@ impl Plan {
     }
 
     /// What becomes of the datagram that was sent `ordinal`-th, from 1.
+    #[inline]
     pub(super) fn choose(&self, ordinal: u64, fate: Fate) -> Fate {
         let Self::Choices(choices) = self else { return fate };
         let place = usize::try_from(ordinal.saturating_sub(1)).unwrap_or(usize::MAX);

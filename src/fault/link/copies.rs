@@ -4,6 +4,7 @@ use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::script::Rule;
 
 /// The datagram itself and its duplicates, each damaged independently.
+#[inline]
 pub(super) fn of(
     impairments: &Impairments,
     seeds: &Seeds,

@@ -88,7 +88,10 @@ impl Link {
 
     /// Like [`transmit`](Self::transmit), for a datagram known by length only: contents decide nothing.
     pub(in crate::fault) fn transmit_len(&mut self, now: Timestamp, mut len: usize) -> Fate {
-        let fate = self.decide(now, &mut len).map_or_else(Fate::from, Fate::Delivered);
+        let fate = match self.decide(now, &mut len) {
+            Ok(deliveries) => Fate::Delivered(deliveries),
+            Err(taken) => Fate::from(taken),
+        };
         self.stats.count(&fate, len);
         fate
     }
