@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Next, Transaction, TransactionId};
-use udp_retry::transport::PathError;
+use udp_retry::transport::{PathError, Renewed};
 use udp_retry::{RequestError, RetryBudget, RetryPolicy, Seed, transaction_id};
 
 /// What a stack for microcontrollers offers.
@@ -16,6 +16,8 @@ pub trait Stack {
     fn send(&mut self, datagram: &[u8]) -> Result<(), PathError>;
     /// A datagram, or nothing until then.
     fn receive(&mut self, until: Timestamp) -> Option<Vec<u8>>;
+    /// Leaves from another port from now on, with nothing queued.
+    fn fresh_port(&mut self) -> Result<(), PathError>;
     fn random(&mut self) -> u64;
 }
 
@@ -28,18 +30,26 @@ pub fn ask(stack: &mut impl Stack, budget: &RetryBudget, request: &[u8]) -> Resu
     loop {
         let now = stack.now();
         match transaction.next(now) {
-            Next::Transmit => match stack.send(transaction.datagram()) {
-                Ok(()) => transaction.on_transmitted(now),
-                Err(error) => transaction.on_not_transmitted(now, error),
-            },
-            Next::WaitUntil(until) => {
-                if let Some(datagram) = stack.receive(until) {
+            // For a request that is built anew for each transmission; the bytes of this one were given.
+            Next::Build(..) => transaction.build(|_, _| {}),
+            Next::Renew(path) => {
+                let renewed = stack.fresh_port().map(|()| Renewed::FreshPort);
+                transaction.on_renewed(stack.now(), path, renewed);
+            }
+            Next::Transmit(_) => {
+                let sent = stack.send(transaction.datagram());
+                transaction.on_sent(now, sent);
+            }
+            Next::WaitUntil(until) => match stack.receive(until) {
+                Some(datagram) => {
                     transaction.on_datagram(stack.now(), &datagram, datagram.len());
                     reply = datagram;
                 }
-            }
+                None => transaction.on_time_up(stack.now()),
+            },
             Next::Done => return Ok(reply),
-            Next::Failed(failure) => return Err(RequestError::new(failure, &transaction, now)),
+            Next::Failed(failure) => return Err(transaction.error(failure, now)),
+            Next::Idle => unreachable!("it was started"),
         }
     }
 }
