@@ -46,10 +46,7 @@ struct Report {
 }
 
 impl RequestError {
-    /// The error of a transaction for which [`Transaction::next`] has returned [`Failed`](super::Next::Failed) at `now`:
-    /// for a front of the caller's own.
-    #[must_use]
-    pub fn new(failure: Failure, transaction: &Transaction<impl ReplyMatcher>, now: Timestamp) -> Self {
+    pub(super) fn new(failure: Failure, transaction: &Transaction<impl ReplyMatcher>, now: Timestamp) -> Self {
         let report = Report {
             peer: transaction.peer(),
             failure,
