@@ -2,7 +2,7 @@
 //!
 //! | type | decides |
 //! |---|---|
-//! | [`RetryTimer`] | *when* to transmit, until when to listen |
+//! | [`RetryTimer`] | *when* to transmit, until when to listen, what a provisional answer ([`Hold`]) changes in that |
 //! | [`ReplyMatcher`] | which datagram answers which request |
 //! | [`Transaction`] | *what* to do: a timer, a matcher and the requests it sent |
 //! | [`Timeline`] | nothing; it remembers what happened |
