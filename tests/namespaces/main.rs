@@ -7,6 +7,7 @@ mod full_buffer;
 mod inside;
 mod lost_way;
 mod netns;
+mod no_entropy;
 mod system_calls;
 mod system_errors;
 mod waits;

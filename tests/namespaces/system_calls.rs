@@ -124,7 +124,7 @@ fn difference(many: &BTreeMap<String, i64>, few: &BTreeMap<String, i64>) -> BTre
     more.filter(|&(_, calls)| calls != 0).collect()
 }
 
-fn untraceable() -> Option<String> {
+pub(crate) fn untraceable() -> Option<String> {
     match Command::new("strace").args(STRACE).arg("true").output() {
         Err(_) => Some("strace is not installed: tests/install-programs.sh".into()),
         Ok(traced) if traced.status.success() => None,

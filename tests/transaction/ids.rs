@@ -11,7 +11,7 @@ use udp_retry::requester::Builder;
 use udp_retry::sim::{Outbox, SimNet, SimTransport, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, Next, Transaction};
-use udp_retry::transport::{PathIndex, Transport};
+use udp_retry::transport::{NoEntropy, PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use crate::scripted::Scripted;
@@ -112,6 +112,14 @@ fn where_the_port_cannot_change_the_failure_says_when_the_first_id_is_free_and_t
     requester.transport_mut().advance(Duration::from_nanos(1));
     assert_eq!(failure(&mut requester), Ok(()));
     assert_eq!(requester.transport().port(), 0);
+}
+
+#[test]
+fn without_entropy_only_a_matcher_that_stamps_is_refused_unless_a_seed_is_given() {
+    let transport = || Scripted::echo(Duration::from_millis(1)).without_entropy();
+    assert_eq!(builder(8).over(transport()).map(drop), Err(NoEntropy::new()));
+    builder(8).seed(Seed::new(1)).over(transport()).unwrap().request(b"........").unwrap();
+    ReliableRequester::builder(transaction_id(0..8)).over(transport()).unwrap().request(b"........").unwrap();
 }
 
 #[test]

@@ -66,6 +66,7 @@ pub(crate) struct Scripted {
     cancel: Option<Timestamp>,
     /// Keys that were handed out.
     keys: u8,
+    has_entropy: bool,
     /// Receives in a row that failed.
     failures: u32,
     /// Everything that left, unless `forgetful`.
@@ -100,6 +101,7 @@ impl Scripted {
             broken: None,
             cancel: None,
             keys: 0,
+            has_entropy: true,
             failures: 0,
             sent: Vec::new(),
             forgetful: false,
@@ -141,6 +143,11 @@ impl Scripted {
     /// Every receive returns a stray at once, and takes so long.
     pub(crate) fn flooded(self, each: Duration) -> Self {
         Self { flood: Some(each), ..self }
+    }
+
+    /// The system gives no entropy.
+    pub(crate) fn without_entropy(self) -> Self {
+        Self { has_entropy: false, ..self }
     }
 
     pub(crate) fn not_renewable(self) -> Self {
@@ -326,7 +333,7 @@ impl Transport for Scripted {
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         self.keys += 1;
         key.fill(self.keys);
-        Ok(())
+        if self.has_entropy { Ok(()) } else { Err(NoEntropy::new()) }
     }
 }
 
