@@ -7,6 +7,8 @@ use crate::time::Timestamp;
 /// The ids of one request after the other: where they come from, which one the present request has, which rest.
 #[derive(Debug, Default)]
 pub(super) struct Stamping {
+    /// Whether the matcher stamps; it is asked once.
+    pub(super) is_asked_for: bool,
     ids: Option<IdSource>,
     resting: RestingIds,
     /// The id of the present request.
@@ -16,6 +18,16 @@ pub(super) struct Stamping {
 }
 
 impl Stamping {
+    pub(super) fn asked_for(is_asked_for: bool) -> Self {
+        Self { is_asked_for, ..Self::default() }
+    }
+
+    /// Whether the present request has an id of ours.
+    #[inline]
+    pub(super) fn is_stamped(&self) -> bool {
+        self.stamp.is_some()
+    }
+
     pub(super) fn from(&mut self, ids: IdSource) {
         self.ids = Some(ids);
     }
@@ -63,8 +75,14 @@ impl Stamping {
 impl Clone for Stamping {
     /// A clone has no source: it would repeat the ids of the original.
     fn clone(&self) -> Self {
-        let Self { ids: _, resting, stamp, all_resting } = self;
-        Self { ids: None, resting: resting.clone(), stamp: *stamp, all_resting: *all_resting }
+        let Self { is_asked_for, ids: _, resting, stamp, all_resting } = self;
+        Self {
+            is_asked_for: *is_asked_for,
+            ids: None,
+            resting: resting.clone(),
+            stamp: *stamp,
+            all_resting: *all_resting,
+        }
     }
 }
 

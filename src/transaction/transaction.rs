@@ -71,6 +71,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// An idle transaction; [`start`](Self::start) begins it.
     #[must_use]
     pub fn new(policy: RetryPolicy, matcher: M) -> Self {
+        let stamping = Stamping::asked_for(matcher.stamps());
         Self {
             destination: Destination::new(policy, matcher),
             path: PathState::default(),
@@ -81,7 +82,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             round_trip: None,
             reply_len: 0,
             peer: None,
-            stamping: Stamping::default(),
+            stamping,
         }
     }
 
@@ -103,11 +104,16 @@ impl<M: ReplyMatcher> Transaction<M> {
     fn begin(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed, bytes: Bytes) {
         self.active.abandon(&mut self.path);
         let policy = request.own_policy().map_or(PolicyIndex::default(), |own| self.destination.adopt(own));
-        let deadlines = [request.own_deadline(), self.destination.deadline];
-        let deadline = deadlines.into_iter().flatten().min().map_or(Timestamp::MAX, |deadline| now.after(deadline));
+        let deadline = match (request.own_deadline(), self.destination.deadline) {
+            (None, None) => Timestamp::MAX,
+            (Some(only), None) | (None, Some(only)) => now.after(only),
+            (Some(own), Some(given)) => now.after(own.min(given)),
+        };
         self.active = ActiveRequest::start(&self.destination, &mut self.path, policy, now, deadline, seed, bytes);
-        let sent = self.requests.newest_has_left().then(|| self.requests.newest());
-        self.stamping.retire(&self.destination.matcher, sent, now);
+        if self.stamping.is_stamped() {
+            let sent = self.requests.newest_has_left().then(|| self.requests.newest());
+            self.stamping.retire(&self.destination.matcher, sent, now);
+        }
         self.requests.forget();
         self.book.timeline.restart(now);
         self.strays = Strays::default();
@@ -140,7 +146,8 @@ impl<M: ReplyMatcher> Transaction<M> {
         let Self { active, path, requests, destination, stamping, book, .. } = self;
         build(active.transmissions().saturating_add(1), requests.fresh());
         let matcher = &destination.matcher;
-        let stamped = if matcher.stamps() { stamping.stamp(matcher, requests, book.timeline.start()) } else { None };
+        let stamped =
+            if stamping.is_asked_for { stamping.stamp(matcher, requests, book.timeline.start()) } else { None };
         let identity = stamped.unwrap_or_else(|| matcher.identity(requests.newest()));
         requests.on_built();
         active.on_built(identity);

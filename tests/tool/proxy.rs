@@ -124,7 +124,7 @@ fn each_direction_has_its_own_specification_and_loss_replaces_what_it_says_of_lo
 fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     let (service, first, second) = (Service::echo(), Scratch::new("first"), Scratch::new("second"));
     let spec = "loss 30% burst 2; duplicate 20%; corrupt 10%; truncate 10%";
-    let mut proxy = Proxy::start(&service, &["--both", spec, "--seed", "9", "--record", first.path(), "--for", "1.2"]);
+    let mut proxy = Proxy::start(&service, &["--both", spec, "--seed", "9", "--record", first.path(), "--for", "3"]);
     let heard = proxy.ask_often(60);
     proxy.report();
 
@@ -146,7 +146,7 @@ fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     }
 
     // By another seed, and without anything of chance.
-    let arguments = ["--replay", first.path(), "--seed", "10", "--record", second.path(), "--for", "1.2"];
+    let arguments = ["--replay", first.path(), "--seed", "10", "--record", second.path(), "--for", "3"];
     let mut again = Proxy::start(&service, &arguments);
     assert_eq!(again.ask_often(60), heard);
     again.report();
