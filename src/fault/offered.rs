@@ -25,7 +25,13 @@ impl<P: Copy + PartialEq> LastOffered<P> {
         Self { kept: None, spare: Vec::new() }
     }
 
+    #[inline]
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// The fate of this datagram and the copy to go on with, if it is the one that was kept; it is kept no longer.
+    #[cold]
     pub(super) fn take(&mut self, to: P, datagram: &[u8]) -> Option<(Fate, usize)> {
         let Offered { to: kept_for, bytes, fate, next } = self.kept.take()?;
         let again = kept_for == to && bytes == datagram;
@@ -43,6 +49,7 @@ impl<P: Copy + PartialEq> LastOffered<P> {
     }
 
     /// What is sent from now on is another datagram, even if it has the same bytes.
+    #[cold]
     pub(super) fn forget(&mut self) {
         if let Some(Offered { bytes, .. }) = self.kept.take() {
             self.spare = bytes;

@@ -202,15 +202,12 @@ impl<T: Transport> LossySink<T> {
         }
     }
 
-    /// The fate of a datagram that is sent at `now`: the one that it has been dealt already, if it is offered again.
-    fn fate_of(&mut self, to: T::Peer, now: Timestamp, datagram: &[u8]) -> (Fate, usize) {
-        match self.offered.take(to, datagram) {
-            Some((fate, next)) => {
-                self.outgoing.failed -= fate.copies_from(next);
-                (fate, next)
-            }
-            None => (self.links.decide(self.sending, to, now, datagram.len()), 0),
-        }
+    /// The fate that a datagram has been dealt already, if it is the one that was offered last, and its next copy.
+    #[cold]
+    fn offered_before(&mut self, to: T::Peer, datagram: &[u8]) -> Option<(Fate, usize)> {
+        let (fate, next) = self.offered.take(to, datagram)?;
+        self.outgoing.failed -= fate.copies_from(next);
+        Some((fate, next))
     }
 
     /// Nothing of it has left.
@@ -273,7 +270,11 @@ impl<T: Transport> Transport for LossySink<T> {
         }
         self.release();
         let now = self.inner.now();
-        let (fate, next) = self.fate_of(to, now, datagram);
+        let known = if self.offered.is_kept() { self.offered_before(to, datagram) } else { None };
+        let (fate, next) = match known {
+            Some(known) => known,
+            None => (self.links.decide(self.sending, to, now, datagram.len()), 0),
+        };
         let deliveries = match fate {
             Fate::Delivered(deliveries) => deliveries,
             Fate::Dropped(_) => return Ok(()),
@@ -317,7 +318,9 @@ impl<T: Transport> Transport for LossySink<T> {
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<T::Peer> {
         // What is sent after a wait is another datagram, even if it has the same bytes.
-        self.offered.forget();
+        if self.offered.is_kept() {
+            self.offered.forget();
+        }
         if core::mem::take(&mut self.cancelled) {
             return Incoming::Cancelled;
         }

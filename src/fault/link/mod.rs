@@ -8,7 +8,7 @@ mod seeds;
 pub(super) mod stats;
 pub(super) mod transit;
 
-use self::fate::{Deliveries, Delivery, DropCause, Fate};
+use self::fate::{Delivery, DropCause, Fate};
 use self::seeds::Seeds;
 use self::stats::LinkStats;
 use crate::entropy::Seed;
@@ -88,10 +88,7 @@ impl Link {
 
     /// Like [`transmit`](Self::transmit), for a datagram known by length only: contents decide nothing.
     pub(in crate::fault) fn transmit_len(&mut self, now: Timestamp, mut len: usize) -> Fate {
-        let fate = match self.decide(now, &mut len) {
-            Ok(deliveries) => Fate::Delivered(deliveries),
-            Err(taken) => Fate::from(taken),
-        };
+        let fate = self.decide(now, &mut len);
         self.stats.count(&fate, len);
         fate
     }
@@ -115,7 +112,7 @@ impl Link {
     }
 
     /// One stage a line, in the order of the drawing. `len` shrinks to what the MTU leaves.
-    fn decide(&mut self, now: Timestamp, len: &mut usize) -> Result<Deliveries, Taken> {
+    fn decide(&mut self, now: Timestamp, len: &mut usize) -> Fate {
         let Self { impairments, seeds, bottleneck, loss, delay, in_order, stats } = self;
         let sequence = stats.received;
         let rules = impairments.script().of(sequence.saturating_add(1));
@@ -124,18 +121,24 @@ impl Link {
         let lost = loss.loses(impairments.loss_model(), seeds.loss, sequence);
         let delayed = impairments.delay().map_or(0, |model| delay.draw(model, seeds.delay, sequence));
 
-        script(rules)?;
-        outage(impairments, now)?;
-        *len = mtu(impairments, *len, stats)?;
-        let sent = queue(impairments, bottleneck, now, *len)?;
-        if lost {
-            return Err(Taken::Dropped(DropCause::Loss));
+        // Only the datagram itself passes through the results: a fate is ten times as large.
+        let mut arrive = || {
+            script(rules)?;
+            outage(impairments, now)?;
+            *len = mtu(impairments, *len, stats)?;
+            let sent = queue(impairments, bottleneck, now, *len)?;
+            if lost {
+                return Err(Taken::Dropped(DropCause::Loss));
+            }
+            let arrived = keep_order(impairments, in_order, sent.after_ns(delayed));
+            let released = hold_back(impairments, seeds, sequence, stats, arrived);
+            let at = script_delay(rules, released);
+            Ok(Delivery { at, len: *len, flips: Flips::default() })
+        };
+        match arrive() {
+            Ok(first) => Fate::Delivered(copies::of(impairments, seeds, first, sequence, rules)),
+            Err(taken) => Fate::from(taken),
         }
-        let arrived = keep_order(impairments, in_order, sent.after_ns(delayed));
-        let released = hold_back(impairments, seeds, sequence, stats, arrived);
-        let at = script_delay(rules, released);
-        let first = Delivery { at, len: *len, flips: Flips::default() };
-        Ok(copies::of(impairments, seeds, first, sequence, rules))
     }
 }
 
