@@ -91,8 +91,8 @@ fn without_descriptors_the_session_idle_for_the_longest_time_makes_room() {
     });
 }
 
-#[cfg(target_os = "linux")]
 /// As short as it may be on a quiet machine, as long as it must be on a busy one.
+#[cfg(target_os = "linux")]
 fn run_until(proxy: &mut Proxy, is_done: impl Fn(&Proxy) -> bool) {
     for _ in 0..500 {
         proxy.run_for(10 * MS).unwrap();
