@@ -49,8 +49,15 @@ impl<P: Copy + PartialEq> LastOffered<P> {
     }
 
     /// What is sent from now on is another datagram, even if it has the same bytes.
-    #[cold]
+    #[inline]
     pub(super) fn forget(&mut self) {
+        if self.is_kept() {
+            self.drop_kept();
+        }
+    }
+
+    #[cold]
+    fn drop_kept(&mut self) {
         if let Some(Offered { bytes, .. }) = self.kept.take() {
             self.spare = bytes;
         }

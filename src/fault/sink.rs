@@ -52,7 +52,7 @@ pub struct LossySink<T: Transport> {
     incoming: Transit<Arrived<T::Peer>>,
     /// The latest error of a datagram that left late, until a call reports it.
     pending: Option<PathError>,
-    /// The datagram whose send failed last.
+    /// The datagram whose send failed last, until something else is done.
     offered: LastOffered<T::Peer>,
     /// `flush` met a cancellation, which belongs to the next `recv`.
     cancelled: bool,
@@ -146,6 +146,7 @@ impl<T: Transport> LossySink<T> {
     /// What the system reported of a datagram that left, the rest having left too. An error of the inner transport's
     /// receiving ends the wait at once.
     pub fn flush(&mut self) -> Result<(), PathError> {
+        self.offered.forget();
         let mut buffer = core::mem::take(&mut self.scratch);
         buffer.resize(LARGEST_DATAGRAM, 0);
         let flushed = self.flush_into(&mut buffer);
@@ -317,10 +318,7 @@ impl<T: Transport> Transport for LossySink<T> {
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<T::Peer> {
-        // What is sent after a wait is another datagram, even if it has the same bytes.
-        if self.offered.is_kept() {
-            self.offered.forget();
-        }
+        self.offered.forget();
         if core::mem::take(&mut self.cancelled) {
             return Incoming::Cancelled;
         }
@@ -367,6 +365,7 @@ impl<T: Transport> Transport for LossySink<T> {
         let renewed = self.inner.renew(path)?;
         self.outgoing.discarded += self.outgoing.line.clear() as u64;
         self.incoming.discarded += self.incoming.line.clear() as u64;
+        self.offered.forget();
         self.pending = None;
         Ok(renewed)
     }

@@ -58,7 +58,7 @@ fn one_datagram_meets_one_fate_however_often_it_is_offered() {
 }
 
 #[test]
-fn the_same_bytes_are_another_datagram_after_a_wait_after_other_bytes_and_after_another_peer() {
+fn the_same_bytes_are_another_datagram_after_a_wait_a_flush_a_renewal_other_bytes_and_another_peer() {
     let offered_in_vain = |sink: &mut LossySink<Faulty>| {
         sink.get_mut().fail(1, PathError::Denied);
         assert_eq!(sink.send(1, b"x"), Err(PathError::Denied));
@@ -83,8 +83,18 @@ fn the_same_bytes_are_another_datagram_after_a_wait_after_other_bytes_and_after_
     sink.send(1, b"x").unwrap();
     assert_eq!((sent(&sink).fates.received, sent(&sink).failed), (9, 3), "after other bytes");
 
+    offered_in_vain(&mut sink);
+    sink.flush().unwrap();
     sink.send(1, b"x").unwrap();
-    assert_eq!(sent(&sink).fates.received, 10, "and one that left is done with");
+    assert_eq!((sent(&sink).fates.received, sent(&sink).failed), (11, 4), "after a flush");
+
+    offered_in_vain(&mut sink);
+    sink.renew(1).unwrap();
+    sink.send(1, b"x").unwrap();
+    assert_eq!((sent(&sink).fates.received, sent(&sink).failed), (13, 5), "from a fresh port");
+
+    sink.send(1, b"x").unwrap();
+    assert_eq!(sent(&sink).fates.received, 14, "and one that left is done with");
     assert_balanced(&sent(&sink));
 }
 
