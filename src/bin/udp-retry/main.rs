@@ -12,6 +12,7 @@ mod outage;
 mod proxy;
 mod request;
 mod schedule;
+mod svg;
 mod terminal;
 mod values;
 

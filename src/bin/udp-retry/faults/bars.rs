@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::histogram::{Bin, Histogram};
+use crate::svg::{escaped, head, line, paper, text};
 
 /// A picture, legible 700 pixels wide, by day and by night.
 pub(crate) struct Picture<'h> {
@@ -15,14 +16,9 @@ pub(crate) struct Picture<'h> {
 impl fmt::Display for Picture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let height = TOP + self.panels.len() as f64 * PANEL;
-        writeln!(
-            f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"faults-picture\" width=\"{WIDTH}\" \
-             height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"faults-title\">"
-        )?;
+        head(f, "faults", WIDTH, height, "faults-title")?;
         writeln!(f, "<title id=\"faults-title\">{}</title>", escaped(&self.title))?;
-        writeln!(f, "<style>{STYLE}</style>")?;
-        writeln!(f, "<rect class=\"faults-paper\" width=\"{WIDTH}\" height=\"{height}\"/>")?;
+        paper(f, "faults", WIDTH, height, STYLE)?;
         for (n, (spec, histogram)) in self.panels.iter().enumerate() {
             panel(f, TOP + n as f64 * PANEL, spec, histogram)?;
         }
@@ -65,14 +61,6 @@ fn panel(f: &mut fmt::Formatter<'_>, top: f64, spec: &str, histogram: &Histogram
     line(f, "faults-grid", (LEFT, high), (LEFT, bottom))
 }
 
-fn text(f: &mut fmt::Formatter<'_>, class: &str, x: f64, y: f64, text: &str) -> fmt::Result {
-    writeln!(f, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(text))
-}
-
-fn line(f: &mut fmt::Formatter<'_>, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> fmt::Result {
-    writeln!(f, "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>")
-}
-
 /// As much as fits into a line.
 fn shortened(spec: &str) -> String {
     if spec.chars().count() <= LINE {
@@ -81,11 +69,6 @@ fn shortened(spec: &str) -> String {
     spec.chars().take(LINE - 1).chain(['…']).collect()
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// Classes have a prefix, because a page that holds the picture shares its style.
 const STYLE: &str = "
 .faults-picture { color: #1f2328; font: 12px system-ui, -apple-system, 'DejaVu Sans', sans-serif; }
 .faults-paper { fill: #fbfcfd; }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::study::{BEGIN, Figures, Study};
+use crate::svg::{head, line, paper, text};
 
 /// Legible 700 pixels wide, by day and by night.
 pub(crate) struct Picture<'f> {
@@ -25,18 +26,12 @@ impl<'f> Picture<'f> {
 impl fmt::Display for Picture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let height = self.bottom() + 54.0;
-        writeln!(
-            f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"outage-picture\" width=\"{WIDTH}\" \
-             height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-             aria-labelledby=\"outage-title outage-desc\">"
-        )?;
+        head(f, "outage", WIDTH, height, "outage-title outage-desc")?;
         let title = format!("{}: {}", self.study.title(), self.point());
         writeln!(f, "<title id=\"outage-title\">{title}</title>")?;
         let told: Vec<_> = self.shown.iter().map(|row| self.told(row)).collect();
         writeln!(f, "<desc id=\"outage-desc\">Requests answered over time. {}.</desc>", told.join("; "))?;
-        writeln!(f, "<style>{STYLE}</style>")?;
-        writeln!(f, "<rect class=\"outage-paper\" width=\"{WIDTH}\" height=\"{height}\"/>")?;
+        paper(f, "outage", WIDTH, height, STYLE)?;
         text(f, "outage-name", MARGIN, 30.0, &self.point())?;
         text(
             f,
@@ -152,18 +147,9 @@ impl Picture<'_> {
     }
 }
 
-fn text(f: &mut fmt::Formatter<'_>, class: &str, x: f64, y: f64, text: &str) -> fmt::Result {
-    writeln!(f, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>")
-}
-
-fn line(f: &mut fmt::Formatter<'_>, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> fmt::Result {
-    writeln!(f, "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>")
-}
-
 /// Without a guard, with the most widespread one, with ours.
 const TELLING: [&str; 3] = ["exponential", "aws-500", "recommended"];
 
-/// Classes have a prefix, because a page that holds the picture shares its style.
 const STYLE: &str = "
 .outage-picture { color: #1f2328; font: 12px system-ui, -apple-system, 'DejaVu Sans', sans-serif; }
 .outage-paper { fill: #fbfcfd; }

@@ -7,6 +7,7 @@ use udp_retry::RetryPolicy;
 use udp_retry::policy::{PolicyError, Window};
 
 use super::outlook::{Outlook, between, brief};
+use crate::svg::{escaped, head, line, paper, text};
 
 /// The picture of an outlook; legible 700 pixels wide, by day and by night.
 pub(crate) struct Picture<'o> {
@@ -26,16 +27,10 @@ impl fmt::Display for Picture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Outlook { name, source, policy, .. } = self.outlook;
         let height = self.curves_bottom() + 56.0;
-        writeln!(
-            f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"schedule-picture\" width=\"{WIDTH}\" \
-             height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-             aria-labelledby=\"schedule-title schedule-desc\">"
-        )?;
+        head(f, "schedule", WIDTH, height, "schedule-title schedule-desc")?;
         writeln!(f, "<title id=\"schedule-title\">Retransmission schedule {}</title>", escaped(name))?;
         writeln!(f, "<desc id=\"schedule-desc\">{}</desc>", escaped(&policy.explain().to_string()))?;
-        writeln!(f, "<style>{STYLE}</style>")?;
-        writeln!(f, "<rect class=\"schedule-paper\" width=\"{WIDTH}\" height=\"{height}\"/>")?;
+        paper(f, "schedule", WIDTH, height, STYLE)?;
         text(f, "schedule-name", MARGIN, 30.0, name)?;
         text(f, "schedule-text", MARGIN, 50.0, source)?;
         self.timeline(f)?;
@@ -164,19 +159,6 @@ fn loss_of(policy: &RetryPolicy, chance: f64) -> f64 {
     low
 }
 
-fn text(f: &mut fmt::Formatter<'_>, class: &str, x: f64, y: f64, text: &str) -> fmt::Result {
-    writeln!(f, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(text))
-}
-
-fn line(f: &mut fmt::Formatter<'_>, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> fmt::Result {
-    writeln!(f, "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// Classes have a prefix, because a page that holds the picture shares its style.
 const STYLE: &str = "
 .schedule-picture { color: #1f2328; font: 12px system-ui, -apple-system, 'DejaVu Sans', sans-serif; }
 .schedule-paper { fill: #fbfcfd; }
