@@ -2,7 +2,8 @@
 #![expect(unsafe_code, reason = "an allocator cannot be written without")]
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "one request goes over real sockets")]
 
-mod common;
+#[path = "common/watchdog.rs"]
+mod watchdog;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,7 +14,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use common::{MINUTE, within};
 use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::requester::Builder;
@@ -22,6 +22,7 @@ use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
+use watchdog::{MINUTE, within};
 
 #[test]
 fn the_counter_counts() {

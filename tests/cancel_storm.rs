@@ -6,20 +6,21 @@
     reason = "real sockets, threads and clocks are the point"
 )]
 
-mod common;
+#[path = "common/watchdog.rs"]
+mod watchdog;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use common::{MINUTE, within};
 use rustix::time::{ClockId, clock_gettime};
 use udp_retry::net::CancelHandle;
 use udp_retry::policy::Backoff;
 use udp_retry::requester::Builder;
 use udp_retry::transaction::{Execution, Failure, GiveUp};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
+use watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
 const US: Duration = Duration::from_micros(1);

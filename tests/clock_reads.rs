@@ -2,18 +2,19 @@
 //! once when the reply arrives. A build and a fresh port cost one reading more each; all else brings its time with it.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the clock that is read is the system's")]
 
-mod common;
+#[path = "common/watchdog.rs"]
+mod watchdog;
 
 use std::cell::Cell;
 use std::net::UdpSocket;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use common::{MINUTE, within};
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryBudget, RetryPolicy, any_reply, transaction_id};
+use watchdog::{MINUTE, within};
 
 const REQUESTS: u32 = 300;
 

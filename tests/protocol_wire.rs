@@ -4,6 +4,8 @@
 //! All nine protocols of the captures, with matchers written for them: `tests/transaction/wire_captures.rs`.
 #![expect(clippy::duplicate_mod, reason = "each example brings what the examples share")]
 
+#[path = "common/captures.rs"]
+mod captures;
 #[expect(dead_code, reason = "an example's `main` is for people")]
 #[path = "../examples/dns_lookup.rs"]
 mod dns_lookup;
@@ -17,8 +19,8 @@ mod stun_address;
 use std::ops::Range;
 use std::time::Duration;
 
+use captures::pairs;
 use proptest::prelude::*;
-use serde_json::Value;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Identity, Match, Matching, Next, ReplyMatcher, Transaction, matching};
 use udp_retry::transport::PathIndex;
@@ -287,24 +289,4 @@ fn each_request(mut test: impl FnMut(&Rule, &[u8], &[u8])) {
             test(&rule, request, reply);
         }
     }
-}
-
-/// Requests with their replies.
-fn pairs(peer: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let captures: Value = serde_json::from_str(include_str!("vectors/wire-captures.json")).unwrap();
-    let group = captures["groups"].as_array().unwrap().iter().find(|group| group["peer"] == peer).unwrap();
-    let captured = group["exchanges"].as_array().unwrap().iter();
-    let pair = |captured: &Value| match captured["datagrams"].as_array().map(Vec::as_slice) {
-        Some([request, reply]) if request["dir"] == "c2s" && reply["dir"] != "c2s" => {
-            [&request["hex"], &reply["hex"]].map(hex)
-        }
-        Some(others) => panic!("{others:?}"),
-        None => ["request", "reply"].map(|which| hex(&captured[which])),
-    };
-    captured.map(|captured| pair(captured).into()).collect()
-}
-
-fn hex(digits: &Value) -> Vec<u8> {
-    let digits = digits.as_str().unwrap().as_bytes();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }

@@ -8,12 +8,12 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::built::built;
+use crate::program::{piped, reader};
 
 const EXAMPLES: [&str; 4] = ["loopback_echo", "lossy_backoff", "big_datagram", "broadcast"];
 
@@ -431,20 +431,9 @@ impl Running {
     }
 
     fn start_unread(example: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(built(example))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = piped(example, arguments);
         let started = Instant::now();
-        let mut stderr = child.stderr.take().unwrap();
-        let stderr = thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
+        let stderr = reader(child.stderr.take().unwrap());
         Self { child, started, lines: None, stderr }
     }
 

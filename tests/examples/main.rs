@@ -1,5 +1,6 @@
 //! The examples as people run them.
 
+#[path = "../common/built.rs"]
 mod built;
 mod listings;
 mod program;

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "processes take real time")]
 
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,7 @@ pub(crate) struct Ended {
 
 /// Fails if it takes longer than `patience`.
 pub(crate) fn run(example: &str, arguments: &[&str], patience: Duration) -> Ended {
-    let mut child = Command::new(built(example))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = piped(example, arguments);
     let (stdout, stderr) = (reader(child.stdout.take().unwrap()), reader(child.stderr.take().unwrap()));
     let started = Instant::now();
     let status = loop {
@@ -41,8 +35,19 @@ pub(crate) fn run(example: &str, arguments: &[&str], patience: Duration) -> Ende
     Ended { code: status.code(), stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
 }
 
+/// Started, without input.
+pub(crate) fn piped(example: &str, arguments: &[&str]) -> Child {
+    Command::new(built(example))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 /// In a thread of its own, because a pipe that is full would stop the example.
-fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+pub(crate) fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut text = Vec::new();
         pipe.read_to_end(&mut text).unwrap();

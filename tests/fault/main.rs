@@ -15,3 +15,5 @@ mod seeds;
 mod specifications;
 #[cfg(feature = "trace")]
 mod trace;
+#[path = "../common/unmixed.rs"]
+mod unmixed;

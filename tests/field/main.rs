@@ -6,5 +6,7 @@ mod complaints_of_many;
 mod naive;
 mod naive_client;
 mod naive_sockets;
+#[path = "../common/waits.rs"]
 mod waits;
+#[path = "../common/watchdog.rs"]
 mod watchdog;

@@ -8,6 +8,7 @@
 )]
 
 mod asker;
+#[path = "../common/watchdog.rs"]
 mod watchdog;
 
 use std::net::UdpSocket;

@@ -2,6 +2,7 @@
 //! buffers and path MTU, and system calls counted by strace. Left out of the package.
 
 mod again;
+#[path = "../common/built.rs"]
 mod built;
 mod full_buffer;
 mod inside;
@@ -10,5 +11,7 @@ mod netns;
 mod no_entropy;
 mod system_calls;
 mod system_errors;
+#[path = "../common/waits.rs"]
 mod waits;
+#[path = "../common/watchdog.rs"]
 mod watchdog;

@@ -11,4 +11,7 @@ mod schedules;
 mod shared_estimator;
 mod statistics;
 mod text;
+#[path = "../common/unmixed.rs"]
+mod unmixed;
+#[path = "../common/watchdog.rs"]
 mod watchdog;

@@ -12,5 +12,7 @@ mod links;
 mod sessions;
 mod survival;
 mod tools;
+#[path = "../common/waits.rs"]
 mod waits;
+#[path = "../common/watchdog.rs"]
 mod watchdog;

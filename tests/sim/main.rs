@@ -8,6 +8,8 @@ mod sim_network;
 mod simulation;
 mod small_worlds;
 mod two_fronts;
+#[path = "../common/waits.rs"]
 mod waits;
+#[path = "../common/watchdog.rs"]
 mod watchdog;
 mod world;

@@ -5,5 +5,7 @@ mod cancel;
 mod cancel_settings;
 mod loopback;
 mod socket_options;
+#[path = "../common/waits.rs"]
 mod waits;
+#[path = "../common/watchdog.rs"]
 mod watchdog;

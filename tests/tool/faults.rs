@@ -2,9 +2,6 @@
 //! made.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,6 +9,7 @@ use udp_retry::Seed;
 use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::time::Timestamp;
 
+use crate::files::{Scratch, well_formed};
 use crate::program::{Ended, Running, run, tool};
 
 #[test]
@@ -246,7 +244,7 @@ fn the_drawing_is_complete_and_legible_by_day_and_by_night() {
         ("evil", 6, 2 * (20 + 20 + 13)),
     ] {
         let svg = drawing(spec);
-        well_formed(&svg);
+        well_formed(&svg, &["&amp;", "&lt;"]);
         let count = |what: &str| svg.matches(what).count();
         assert_eq!(count("class=\"faults-heading\""), panels, "{spec}");
         assert_eq!(count("<rect class=\"faults-bar\""), bars, "{spec}");
@@ -261,27 +259,9 @@ fn the_drawing_is_complete_and_legible_by_day_and_by_night() {
     }
 }
 
-/// As far as tags, quotes and entities go.
-fn well_formed(svg: &str) {
-    let (mut open, mut rest) = (Vec::new(), svg);
-    while let Some((text, after)) = rest.split_once('<') {
-        assert!(!text.contains('>') && !text.replace("&amp;", "").replace("&lt;", "").contains('&'));
-        let (tag, after) = after.split_once('>').unwrap();
-        assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "<{tag}>");
-        match tag.strip_prefix('/') {
-            Some(name) => assert_eq!(open.pop(), Some(name)),
-            None if tag.ends_with('/') => {}
-            None => open.push(tag.split_whitespace().next().unwrap()),
-        }
-        assert!(!open.is_empty() || after.trim().is_empty(), "something follows the root");
-        rest = after;
-    }
-    assert!(open.is_empty() && !svg.contains("NaN") && !svg.contains("inf\""));
-}
-
 #[test]
 fn a_drawing_that_cannot_be_written_is_a_failure() {
-    let file = scratch("missing").join("faults.svg");
+    let file = Scratch::new("missing").0.join("faults.svg");
     let ended = faults(&["verify", "none", "--svg", file.to_str().unwrap()]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.starts_with("error: cannot write") && ended.stderr.contains("faults.svg"), "{ended:?}");
@@ -312,19 +292,10 @@ fn keys_of(object: &Value) -> BTreeSet<&str> {
 }
 
 fn drawing(spec: &str) -> String {
-    let file = scratch("faults.svg");
-    let ended = faults(&["verify", spec, "--datagrams", "20000", "--svg", file.to_str().unwrap()]);
+    let file = Scratch::new("faults.svg");
+    let ended = faults(&["verify", spec, "--datagrams", "20000", "--svg", file.path()]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let svg = fs::read_to_string(&file).unwrap();
-    fs::remove_file(file).unwrap();
-    svg
-}
-
-/// A path that no other test uses: they run at the same time.
-fn scratch(name: &str) -> PathBuf {
-    static USED: AtomicU32 = AtomicU32::new(0);
-    let number = USED.fetch_add(1, Ordering::Relaxed);
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}-{name}", std::process::id()))
+    file.text()
 }
 
 /// For a build without optimisation on a machine that has more to do.

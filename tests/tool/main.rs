@@ -1,6 +1,7 @@
 //! The tool `udp-retry` as people run it: what each command prints, draws and writes, and how it ends.
 
 mod faults;
+mod files;
 mod outage;
 mod program;
 mod proxy;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::files::{Scratch, well_formed};
 use crate::program::{Ended, Running, run, tool};
 
 #[test]
@@ -153,13 +153,12 @@ fn the_drawing_names_every_row_it_shows() {
         ("exponential,aws-500,recommended,no-retry", &["exponential", "aws-500", "recommended"][..]),
         ("no-retry", &["no-retry"]),
     ] {
-        let file = scratch("outage.svg");
-        let svg = ["--svg", file.to_str().unwrap()];
+        let file = Scratch::new("outage.svg");
+        let svg = ["--svg", file.path()];
         let ended = outage(&[&["--quick", "--stall", "4s", "--clients", "20", "--rows", rows], &svg[..]].concat());
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let svg = fs::read_to_string(&file).unwrap();
-        fs::remove_file(file).unwrap();
-        well_formed(&svg);
+        let svg = file.text();
+        well_formed(&svg, &[]);
         assert!(svg.contains("width=\"700\"") && svg.contains("prefers-color-scheme: dark"));
         assert_eq!((svg.matches("<title ").count(), svg.matches("<desc ").count()), (1, 1));
         assert_eq!(svg.matches("<polyline ").count(), shown.len(), "{rows}");
@@ -174,7 +173,7 @@ fn the_drawing_names_every_row_it_shows() {
 
 #[test]
 fn a_drawing_that_cannot_be_written_is_told_before_the_work() {
-    let file = scratch("missing").join("outage.svg");
+    let file = Scratch::new("missing").0.join("outage.svg");
     // Without --quick: the work would take many times as long.
     let ended = outage(&["--svg", file.to_str().unwrap()]);
     assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{ended:?}");
@@ -244,24 +243,6 @@ fn is_rounded(value: f64, to: f64) -> bool {
     (value * to).round() / to == value
 }
 
-/// As far as tags, quotes and numbers go.
-fn well_formed(svg: &str) {
-    let (mut open, mut rest) = (Vec::new(), svg);
-    while let Some((text, after)) = rest.split_once('<') {
-        assert!(!text.contains(['>', '&']), "{text}");
-        let (tag, after) = after.split_once('>').unwrap();
-        assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "<{tag}>");
-        match tag.strip_prefix('/') {
-            Some(name) => assert_eq!(open.pop(), Some(name)),
-            None if tag.ends_with('/') => {}
-            None => open.push(tag.split_whitespace().next().unwrap()),
-        }
-        assert!(!open.is_empty() || after.trim().is_empty(), "something follows the root");
-        rest = after;
-    }
-    assert!(open.is_empty() && !svg.contains("NaN") && !svg.contains("inf\""));
-}
-
 /// Of curves, lines and labels.
 fn coordinates(svg: &str) -> impl Iterator<Item = f64> {
     let values = svg.split([' ', '\n']).filter_map(|part| {
@@ -271,13 +252,6 @@ fn coordinates(svg: &str) -> impl Iterator<Item = f64> {
     let points = svg.split("points=\"").skip(1).filter_map(|points| points.split('"').next());
     let numbers = values.chain(points).flat_map(|value| value.split(['"', ' ', ',']));
     numbers.filter_map(|number| number.parse().ok())
-}
-
-/// A path that no other test uses: they run at the same time.
-fn scratch(name: &str) -> PathBuf {
-    static USED: AtomicU32 = AtomicU32::new(0);
-    let number = USED.fetch_add(1, Ordering::Relaxed);
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}-{name}", std::process::id()))
 }
 
 /// What `tests/vectors/outage.json` holds the figures of: in a fleet of many, what a budget begins with counts.

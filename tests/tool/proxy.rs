@@ -5,7 +5,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::process::{ChildStdout, Command};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use udp_retry::Seed;
 use udp_retry::fault::{Direction, Fate, Link, Profile, Trace};
 use udp_retry::time::Timestamp;
 
+use crate::files::Scratch;
 use crate::program::{Running, run, tool};
 
 #[test]
@@ -100,7 +100,7 @@ fn it_ends_when_its_time_is_over_and_leaves_its_report_in_a_file_too() {
     assert_eq!(proxy.ask(b"lost"), None);
     let report = proxy.report();
     assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(2));
-    assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(&file.0).unwrap()).unwrap(), report);
+    assert_eq!(serde_json::from_str::<Value>(&file.text()).unwrap(), report);
     assert_eq!(report["to_server"]["dropped"]["loss"], 1);
     let knob = &report["to_server"]["knobs"][0];
     assert_eq!((&knob["knob"], &knob["asked"], &knob["observed"]), (&"loss".into(), &1.0.into(), &1.0.into()));
@@ -128,7 +128,7 @@ fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     let heard = proxy.ask_often(60);
     proxy.report();
 
-    let recorded = fs::read_to_string(&first.0).unwrap();
+    let recorded = first.text();
     let lines: Vec<Value> = recorded.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let profile = Profile::both(spec.parse().unwrap());
     let mut link = Link::new(profile.to_server, Direction::ToServer.link_seed(Seed::new(9), 0));
@@ -150,7 +150,7 @@ fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     let mut again = Proxy::start(&service, &arguments);
     assert_eq!(again.ask_often(60), heard);
     again.report();
-    let repeated = fs::read_to_string(&second.0).unwrap();
+    let repeated = second.text();
     assert_eq!(recorded.parse::<Trace>().unwrap(), repeated.parse::<Trace>().unwrap());
 }
 
@@ -232,25 +232,6 @@ impl Proxy {
         self.stdout.read_to_string(&mut report).unwrap();
         assert_eq!(self.running.end().code, Some(0));
         serde_json::from_str(&report).unwrap()
-    }
-}
-
-/// A file that is gone after the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("udp-retry-{}-{name}", std::process::id())))
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

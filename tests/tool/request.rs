@@ -8,7 +8,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -18,6 +17,7 @@ use serde_json::Value;
 use udp_retry::Seed;
 use udp_retry::policy::Preset;
 
+use crate::files::Scratch;
 use crate::program::{Ended, Running, run, tool};
 
 #[test]
@@ -107,7 +107,7 @@ fn a_file_and_standard_input_are_sent_byte_for_byte() {
     let bytes: Vec<u8> = (0..=255).rev().chain([b'\n', b'\r', 0]).collect();
     let file = Scratch::new("binary");
     fs::write(&file.0, &bytes).unwrap();
-    let ended = server.ask(&["--file", file.0.to_str().unwrap()]);
+    let ended = server.ask(&["--file", file.path()]);
     assert_eq!((ended.code, ended.stdout.lines().last()), (Some(0), Some(&*hex(&bytes))));
 
     let mut request = Running::start(server.command(&["--file", "-"]).stdin(Stdio::piped()), PATIENCE);
@@ -222,7 +222,7 @@ fn failures_are_told_by_kind_and_end_with_1() {
     let file = Scratch::new("too-large");
     fs::write(&file.0, vec![0; 65_508]).unwrap();
     let nobody = ["--text", "x", "--policy", "book", "--deadline", "150ms"];
-    let too_large = ["--file", file.0.to_str().unwrap(), "--repeat", "2"];
+    let too_large = ["--file", file.path(), "--repeat", "2"];
     for (arguments, kind, execution, transmissions, lines) in
         [(&nobody[..], "refused", "refused", 2, 1), (&too_large, "too_large", "not_sent", 0, 2)]
     {
@@ -506,21 +506,6 @@ impl Server {
         let mut command = tool("request");
         command.arg(self.address.to_string()).args(arguments);
         command
-    }
-}
-
-/// A file that is gone after the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("udp-retry-request-{}-{name}", std::process::id())))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

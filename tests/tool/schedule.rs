@@ -1,14 +1,12 @@
 //! `udp-retry schedule` as people run it: its pictures, its JSON against published vectors, its refusals.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use udp_retry::policy::Preset;
 
+use crate::files::{Scratch, well_formed};
 use crate::program::{Ended, Running, run, tool};
 
 #[test]
@@ -258,7 +256,7 @@ fn bad_values_are_refused_with_the_rule_and_the_values() {
 
 #[test]
 fn extremes_neither_hang_nor_print_without_end() {
-    let file = scratch("extremes.svg");
+    let file = Scratch::new("extremes.svg");
     for usage in [
         "--transmissions 4294967295",
         "--transmissions 4294967294",
@@ -273,14 +271,13 @@ fn extremes_neither_hang_nor_print_without_end() {
         "--multiplier 1.000000001 --transmissions 4294967295",
         "--multiplier 1.000000001 --transmissions 4294967294 --deadline 5000000h --jitter 0..1",
     ] {
-        for form in [&["--json"][..], &["--svg", file.to_str().unwrap()]] {
+        for form in [&["--json"][..], &["--svg", file.path()]] {
             let ended = schedule(&[&usage.split(' ').collect::<Vec<_>>(), form].concat());
             assert_eq!(ended.code, Some(0), "{usage}: {ended:?}");
             assert!(ended.stdout.len() < 20_000, "{usage} prints {} bytes", ended.stdout.len());
         }
-        well_formed(&fs::read_to_string(&file).unwrap());
+        well_formed(&file.text(), &["&amp;", "&lt;", "&gt;"]);
     }
-    fs::remove_file(file).unwrap();
 }
 
 #[test]
@@ -303,7 +300,7 @@ fn of_very_many_transmissions_the_first_sixteen_are_shown_and_it_says_so() {
 fn the_drawing_is_complete_and_legible_by_day_and_by_night() {
     for preset in Preset::ALL {
         let svg = drawing(&[preset.name]);
-        well_formed(&svg);
+        well_formed(&svg, &["&amp;", "&lt;", "&gt;"]);
         let sent = json(&[preset.name]);
         let (windows, fails) = (sent["transmissions"].as_array().unwrap(), !sent["fails_ms"].is_null());
         let count = |what: &str| svg.matches(what).count();
@@ -339,28 +336,6 @@ fn night_has_its_own_colours(svg: &str) {
     }
 }
 
-/// As far as tags, quotes and entities go.
-fn well_formed(svg: &str) {
-    let mut open = Vec::new();
-    let mut rest = svg;
-    while let Some((text, after)) = rest.split_once('<') {
-        assert!(
-            !text.contains('>') && !text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "").contains('&')
-        );
-        let (tag, after) = after.split_once('>').unwrap();
-        assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "<{tag}>");
-        match tag.strip_prefix('/') {
-            Some(name) => assert_eq!(open.pop(), Some(name)),
-            None if tag.ends_with('/') => {}
-            None => open.push(tag.split_whitespace().next().unwrap()),
-        }
-        assert!(!open.is_empty() || after.trim().is_empty(), "something follows the root");
-        rest = after;
-    }
-    assert!(open.is_empty() && rest.trim().is_empty(), "{open:?} stay open");
-    assert!(!svg.contains("NaN") && !svg.contains("inf\""));
-}
-
 #[test]
 fn the_same_arguments_give_the_same_output() {
     for arguments in [&["dhcpv6-solicit"][..], &["coap", "--json"], &["--list"], &["--jitter", "0.5..1.5"]] {
@@ -371,7 +346,7 @@ fn the_same_arguments_give_the_same_output() {
 
 #[test]
 fn a_drawing_that_cannot_be_written_is_a_failure() {
-    let file = scratch("missing").join("schedule.svg");
+    let file = Scratch::new("missing").0.join("schedule.svg");
     let ended = schedule(&["coap", "--svg", file.to_str().unwrap()]);
     assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{ended:?}");
     assert!(ended.stderr.starts_with("error: cannot write") && ended.stderr.contains("schedule.svg"), "{ended:?}");
@@ -411,18 +386,9 @@ fn keys(object: &Value) -> BTreeSet<&str> {
 }
 
 fn drawing(arguments: &[&str]) -> String {
-    let file = scratch("schedule.svg");
-    text(&[arguments, &["--svg", file.to_str().unwrap()]].concat());
-    let svg = fs::read_to_string(&file).unwrap();
-    fs::remove_file(file).unwrap();
-    svg
-}
-
-/// A path that no other test uses: they run at the same time.
-fn scratch(name: &str) -> PathBuf {
-    static USED: AtomicU32 = AtomicU32::new(0);
-    let number = USED.fetch_add(1, Ordering::Relaxed);
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}-{name}", std::process::id()))
+    let file = Scratch::new("schedule.svg");
+    text(&[arguments, &["--svg", file.path()]].concat());
+    file.text()
 }
 
 fn published() -> Vec<Value> {

@@ -15,6 +15,7 @@ use udp_retry::transport::{NoEntropy, PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use crate::scripted::Scripted;
+use crate::unmixed::{GAMMA, unfinalized};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 1);
@@ -182,29 +183,10 @@ fn watched(builder: Builder, seed: u64) -> (ReliableRequester<SimTransport>, See
     (builder.over(transport).unwrap(), seen)
 }
 
-// The mixer of `Seed`, backwards.
-
 /// The seed of which this is the value at `counter`.
 fn unkeyed(value: u64, counter: u64, purpose: u64) -> u64 {
     unfinalized(unfinalized(value).wrapping_sub(counter.wrapping_mul(GAMMA))).wrapping_sub(purpose)
 }
 
-fn unfinalized(x: u64) -> u64 {
-    let x = unshifted(x, 31).wrapping_mul(inverse(0x94d0_49bb_1331_11eb));
-    let x = unshifted(x, 27).wrapping_mul(inverse(0xbf58_476d_1ce4_e5b9));
-    unshifted(x, 30)
-}
-
-/// Undoes x ^ (x >> by).
-fn unshifted(x: u64, by: u32) -> u64 {
-    (1..64 / by + 1).fold(x, |undone, _| x ^ (undone >> by))
-}
-
-/// Modulo 2⁶⁴, by Newton's method.
-fn inverse(odd: u64) -> u64 {
-    (0..6).fold(1, |inverse: u64, _| inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse))))
-}
-
-const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 const DERIVE: u64 = 0xd1b5_4a32_d192_ed03;
 const DRAW: u64 = GAMMA;

@@ -3,6 +3,8 @@
 
 mod adaptive;
 mod by_hand;
+#[path = "../common/captures.rs"]
+mod captures;
 mod facts;
 mod front;
 mod grants;
@@ -23,8 +25,12 @@ mod sink;
 mod spans;
 mod timer_properties;
 mod transaction_properties;
+#[path = "../common/unmixed.rs"]
+mod unmixed;
 mod verdicts_stay;
+#[path = "../common/waits.rs"]
 mod waits;
+#[path = "../common/watchdog.rs"]
 mod watchdog;
 mod wire_captures;
 mod wrapping;

@@ -25,6 +25,7 @@ use udp_retry::transaction::{Action, GiveUp, RetryTimer};
 use udp_retry::{RetryPolicy, Seed};
 
 use crate::exact::{self, Settings, fraction, ns, whole};
+use crate::unmixed::{GAMMA, unfinalized};
 
 const MS: u64 = 1_000_000;
 
@@ -101,23 +102,10 @@ fn assert_compounded_bounds(settings: &Settings, n: u32) {
 
 /// The one seed whose draw for `slot` is `draw`: keyed draws are a bijection of the seed.
 fn seed_that_draws(draw: u64, slot: u32) -> u64 {
-    const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
     let key = unfinalized(draw).wrapping_sub(GAMMA.wrapping_mul(slot.into()));
     let seed = unfinalized(key).wrapping_sub(GAMMA);
     assert_eq!(Seed::new(seed).draw(slot.into()), draw);
     seed
-}
-
-/// The finalizer of the draws, backwards: its constants' inverses modulo 2⁶⁴.
-fn unfinalized(mut x: u64) -> u64 {
-    x = (x ^ (x >> 31) ^ (x >> 62)).wrapping_mul(inverse(0x94d0_49bb_1331_11eb));
-    x = (x ^ (x >> 27) ^ (x >> 54)).wrapping_mul(inverse(0xbf58_476d_1ce4_e5b9));
-    x ^ (x >> 30) ^ (x >> 60)
-}
-
-/// Newton's iteration doubles the correct bits, from three of an odd number.
-fn inverse(odd: u64) -> u64 {
-    (0..5).fold(odd, |x, _| x.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(x))))
 }
 
 fn cases() -> ProptestConfig {

@@ -149,7 +149,7 @@ impl World {
     /// Somebody else's reply, a forgery, half a datagram, or none at all.
     pub(super) fn stranger(&mut self, kind: usize) -> Match {
         let forged = [b'R', 0xff, 0xff, 0xff, 0xff];
-        let datagram: &[u8] = [&forged[..], b"", b"R", b"\0\0\0\x01", b"XXXXXXXXXXXXXXXXXXXX"][kind % 5];
+        let datagram: &[u8] = [&forged[..], b"", b"R", b"\0\0\0\x01", &[b'x'; 20]][kind % 5];
         self.transaction.on_datagram(self.now, datagram, datagram.len())
     }
 

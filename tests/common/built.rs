@@ -1,5 +1,4 @@
 //! An example as a program that tests can run.
-#![cfg(target_os = "linux")]
 
 use std::env::{self, consts::EXE_SUFFIX};
 use std::fs;
@@ -7,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds it if it is not, or is older than what it is made of: `cargo test` builds all examples, but
-/// `cargo test --test system` alone does not. That may take minutes, so it comes before a test's time is measured.
+/// `cargo test --test NAME` alone does not. That may take minutes, so it comes before a test's time is measured.
 pub(crate) fn built(example: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
