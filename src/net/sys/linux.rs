@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -32,13 +33,14 @@ pub(super) fn monotonic() -> Ns {
 /// Receives into the caller's buffer; the kernel tells the true length.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    /// The timeout of the socket itself; 0 until one is set. Having one costs nothing, setting one 0.2 µs.
-    timeout: Ns,
+    /// The waits that the timeout of the socket itself suits; none until one is set. Having one costs nothing, setting
+    /// one 0.2 µs.
+    suited: Range<Ns>,
 }
 
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self { timeout: 0 }
+        Self { suited: 0..0 }
     }
 
     /// The beginning of a long wait blocks in `recv` itself: a reply that comes in the first half of it, as most do,
@@ -51,14 +53,19 @@ impl Receiver {
         connected: bool,
         wait: Ns,
     ) -> io::Result<Option<Arrival>> {
-        let Some(most) = blockable(wait) else { return Ok(None) };
-        if self.timeout > most || self.timeout < most / 4 {
-            // In between, so that it also suits waits with other jitter.
-            let timeout = most / 8 * 5;
-            socket.set_read_timeout(Some(Duration::from_nanos(timeout)))?;
-            self.timeout = timeout;
+        if !self.suited.contains(&wait) && !self.suit(socket, wait)? {
+            return Ok(None);
         }
         arrival(socket, buffer, connected, RecvFlags::TRUNC)
+    }
+
+    /// Sets a timeout for waits like this one; `false` if it is too short for any.
+    #[cold]
+    fn suit(&mut self, socket: &UdpSocket, wait: Ns) -> io::Result<bool> {
+        let Some(timeout) = timeout_within(wait) else { return Ok(false) };
+        socket.set_read_timeout(Some(Duration::from_nanos(timeout)))?;
+        self.suited = waits_around(timeout);
+        Ok(true)
     }
 
     /// Takes a datagram that is there, or the first one within `wait`. `None` does not mean that the time is up: a
@@ -95,14 +102,22 @@ fn arrival(socket: &UdpSocket, buffer: &mut [u8], connected: bool, flags: RecvFl
     }
 }
 
-/// How long a socket's own timeout may be within a wait. It ends late, by up to an eighth and three ticks of 4 ms;
-/// what is left is for `ppoll`. In a short wait there is no room for that.
-#[inline]
-fn blockable(wait: Ns) -> Option<Ns> {
-    const SHORTEST: Ns = 25_000_000;
-    const TICKS: Ns = 12_000_000;
-    (wait >= SHORTEST).then(|| (wait - wait / 8).saturating_sub(TICKS))
+/// How long a socket's own timeout should be within a wait: as long as it may be, less what also suits shorter ones. It
+/// ends late, by up to an eighth and three ticks of 4 ms, and what is left is for `ppoll`; in a short wait there is no
+/// room for that.
+fn timeout_within(wait: Ns) -> Option<Ns> {
+    (wait >= SHORTEST).then(|| (wait - wait / 8).saturating_sub(TICKS) / 8 * 5)
 }
+
+/// The waits that a timeout suits: from those that it just ends within to those of which it leaves most to `ppoll`.
+fn waits_around(timeout: Ns) -> Range<Ns> {
+    let ending_within = |most: Ns| most.saturating_add(TICKS).div_ceil(7).saturating_mul(8);
+    ending_within(timeout).max(SHORTEST)..ending_within(timeout.saturating_mul(4))
+}
+
+/// The shortest wait that is worth a timeout.
+const SHORTEST: Ns = 25_000_000;
+const TICKS: Ns = 12_000_000;
 
 /// The kernel may end a `ppoll` late by 0.1 % of what was asked. So a long wait first asks for a little less, and
 /// then for the remainder, whose 0.1 % is nothing.
@@ -227,5 +242,29 @@ fn v6(mode: Fragmentation) -> Ipv6PathMtuDiscovery {
         Fragmentation::Allowed => Ipv6PathMtuDiscovery::DONT,
         Fragmentation::Forbidden => Ipv6PathMtuDiscovery::DO,
         Fragmentation::Probing => Ipv6PathMtuDiscovery::PROBE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_suits_the_wait_it_is_for_and_ends_within_all_it_suits() {
+        assert_eq!(timeout_within(SHORTEST - 1), None);
+        for wait in [SHORTEST, 40_000_000, 100_000_000, 1_000_000_000, 5_000_000_000, 3_600_000_000_000, 1 << 62] {
+            let timeout = timeout_within(wait).unwrap();
+            let suited = waits_around(timeout);
+            assert!(suited.contains(&wait), "{wait} within {suited:?}");
+            // Jitter of a fifth either way sets no other timeout.
+            assert!(
+                wait < 100_000_000 || suited.contains(&(wait / 5 * 4)) && suited.contains(&(wait / 5 * 6)),
+                "{wait}"
+            );
+            let late = timeout + timeout / 8 + TICKS;
+            assert!(late <= suited.start, "{timeout} ends by {late}, within {suited:?}");
+            assert!(timeout >= suited.end / 8, "{timeout} is most of what is left of {suited:?}");
+        }
+        assert!(waits_around(u64::MAX).is_empty());
     }
 }
