@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::fmt;
@@ -32,7 +33,7 @@ use crate::transport::{NoEntropy, PathIndex, Transport};
 #[must_use]
 #[derive(Clone)]
 pub struct Builder {
-    matcher: Arc<dyn ReplyMatcher + Send + Sync>,
+    matcher: SharedMatcher,
     policy: RetryPolicy,
     budget: RetryBudget,
     fails_over_budget: bool,
@@ -49,7 +50,7 @@ pub struct Builder {
 impl Builder {
     pub(super) fn new(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Self {
         Self {
-            matcher: Arc::new(matcher),
+            matcher: Arc::new(Box::new(matcher)),
             policy: RetryPolicy::default(),
             budget: RetryBudget::unlimited(),
             fails_over_budget: false,
@@ -191,7 +192,7 @@ impl Builder {
         Ok((Seed::new(seed), ids))
     }
 
-    fn transaction(self) -> Transaction<Arc<dyn ReplyMatcher + Send + Sync>> {
+    fn transaction(self) -> Transaction<SharedMatcher> {
         let mut transaction = Transaction::new(self.policy, self.matcher)
             .with_budget(self.budget)
             .with_on_unreachable(self.on_unreachable);
@@ -224,6 +225,10 @@ impl Builder {
         })
     }
 }
+
+/// The caller's matcher, whatever its type. In a box, because an `Arc` does not know where a value of unknown alignment
+/// begins and works it out at every call.
+pub(super) type SharedMatcher = Arc<Box<dyn ReplyMatcher + Send + Sync>>;
 
 /// Nothing is half done after a panic of a matcher or an observer.
 impl UnwindSafe for Builder {}

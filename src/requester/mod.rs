@@ -6,7 +6,6 @@ mod reply;
 #[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]
 mod span;
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -14,6 +13,7 @@ use std::io;
 use std::net::ToSocketAddrs;
 
 pub use self::builder::Builder;
+use self::builder::SharedMatcher;
 pub use self::reply::{OwnedReply, Reply};
 use crate::entropy::{Draws, Seed};
 use crate::net::{CancelHandle, ConnectedUdp};
@@ -58,7 +58,7 @@ use crate::transport::{PathIndex, Transport};
 /// ```
 pub struct ReliableRequester<T = ConnectedUdp> {
     transport: T,
-    transaction: Transaction<Arc<dyn ReplyMatcher + Send + Sync>>,
+    transaction: Transaction<SharedMatcher>,
     /// Each request draws from a seed of its own, by its number.
     draws: Draws,
     requests: u64,
