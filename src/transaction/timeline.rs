@@ -110,12 +110,14 @@ impl Timeline {
             self.omitted = self.omitted.saturating_add(1);
             return;
         }
-        if self.len < CAPACITY {
+        if let Some(free) = self.events.get_mut(self.len) {
+            *free = (at, event);
             self.len += 1;
-        } else {
-            self.omitted = self.omitted.saturating_add(1);
+            return;
         }
-        if let Some(newest) = self.events.get_mut(self.len - 1) {
+        // The newest event says how it ended.
+        self.omitted = self.omitted.saturating_add(1);
+        if let Some(newest) = self.events.last_mut() {
             *newest = (at, event);
         }
     }
