@@ -44,18 +44,17 @@ impl Kinds {
 }
 
 impl Conclusion {
-    pub(super) const fn new() -> Self {
-        Self {
-            failure: None,
-            state: State::Open,
-            last_error: None,
-            refusals: 0,
-            unsent: 0,
-            received: Kinds(0),
-            answered: false,
-            execution: None,
-        }
-    }
+    /// Nothing is known yet. A constant, which a new request copies in fewer steps than it would take to build.
+    pub(super) const OPEN: Self = Self {
+        failure: None,
+        state: State::Open,
+        last_error: None,
+        refusals: 0,
+        unsent: 0,
+        received: Kinds(0),
+        answered: false,
+        execution: None,
+    };
 
     /// The failure that holds by now, if the queue was looked at since it became likely.
     #[inline]

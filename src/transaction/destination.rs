@@ -2,13 +2,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::OnUnreachable;
+use super::grant::Grants;
 use crate::policy::{RetryBudget, RetryPolicy};
 
 /// What all requests to one destination share: the rules they follow and the budget they spend.
 #[derive(Clone, Debug)]
 pub(super) struct Destination<M> {
     pub(super) matcher: M,
-    pub(super) budget: RetryBudget,
+    pub(super) budget: Grants,
     pub(super) on_unreachable: OnUnreachable,
     /// A request that finds the budget empty fails at once instead of listening on.
     pub(super) fails_over_budget: bool,
@@ -29,7 +30,7 @@ impl<M> Destination<M> {
     pub(super) const fn new(policy: RetryPolicy, matcher: M) -> Self {
         Self {
             matcher,
-            budget: RetryBudget::unlimited(),
+            budget: Grants::of(RetryBudget::unlimited()),
             on_unreachable: OnUnreachable::KeepTrying,
             fails_over_budget: false,
             deadline: None,

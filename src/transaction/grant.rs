@@ -1,8 +1,63 @@
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use crate::policy::RetryBudget;
 
-/// Whether the transmission that is due has the budget's leave.
+/// A budget, and how much of what it gave was neither spent nor given back: that returns to it when this is dropped.
 ///
-/// Apart from its [`Token`], because the two then take nine bytes instead of sixteen.
+/// Here and not in the request, which then has nothing to drop and nothing to copy.
+#[derive(Debug)]
+pub(super) struct Grants {
+    budget: RetryBudget,
+    open: AtomicU32,
+}
+
+impl Grants {
+    pub(super) const fn of(budget: RetryBudget) -> Self {
+        Self { budget, open: AtomicU32::new(0) }
+    }
+
+    /// Grants a retransmission, if the budget has a token left.
+    pub(super) fn take(&self) -> bool {
+        let granted = self.budget.try_withdraw();
+        self.open.fetch_add(u32::from(granted), Ordering::Relaxed);
+        granted
+    }
+
+    /// The transmission has left.
+    pub(super) fn spend(&self) -> bool {
+        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| open.checked_sub(1)).is_ok()
+    }
+
+    /// The transmission does not leave.
+    pub(super) fn give_back(&self) {
+        if self.spend() {
+            self.budget.refund();
+        }
+    }
+
+    /// A reply came.
+    #[inline]
+    pub(super) fn deposit(&self) {
+        self.budget.deposit();
+    }
+}
+
+impl Clone for Grants {
+    /// What was granted stays with the original: else one token would return twice.
+    fn clone(&self) -> Self {
+        Self::of(self.budget.clone())
+    }
+}
+
+impl Drop for Grants {
+    fn drop(&mut self) {
+        for _ in 0..*self.open.get_mut() {
+            self.budget.refund();
+        }
+    }
+}
+
+/// Whether the transmission that is due has the budget's leave.
 #[derive(Debug)]
 pub(super) struct Granted(pub(super) bool);
 
@@ -10,45 +65,5 @@ impl Clone for Granted {
     /// A clone is not granted what the original was: else two could spend one token.
     fn clone(&self) -> Self {
         Self(false)
-    }
-}
-
-/// What the budget gave for the transmission that is due: returns to it when it is dropped unspent, whether by a failed
-/// send, a panic, a cancellation or the end of the request.
-#[derive(Debug)]
-pub(super) struct Token {
-    /// Where it goes back to; an unlimited budget has nothing to get back.
-    budget: RetryBudget,
-}
-
-impl Token {
-    /// For a first transmission, which costs nothing; or none at all.
-    pub(super) const fn free() -> Self {
-        Self { budget: RetryBudget::unlimited() }
-    }
-
-    /// For a retransmission, if the budget has one left.
-    pub(super) fn of(budget: &RetryBudget) -> Option<Self> {
-        budget.try_withdraw().then(|| Self { budget: budget.clone() })
-    }
-
-    /// The transmission has left.
-    #[inline]
-    pub(super) fn spend(&mut self) {
-        self.budget = RetryBudget::unlimited();
-    }
-}
-
-impl Clone for Token {
-    /// A clone holds none: else one token would return twice.
-    fn clone(&self) -> Self {
-        Self::free()
-    }
-}
-
-impl Drop for Token {
-    #[inline]
-    fn drop(&mut self) {
-        self.budget.refund();
     }
 }

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::grant::Grants;
 use super::observer::Observer;
 use super::{Event, OnUnreachable, ReplyMatcher, Transaction};
 use crate::entropy::IdSource;
@@ -12,7 +13,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Spends retransmissions from this budget, which others may share; unlimited by default.
     #[must_use]
     pub fn with_budget(mut self, budget: RetryBudget) -> Self {
-        self.destination.budget = budget;
+        self.destination.budget = Grants::of(budget);
         self
     }
 

@@ -102,7 +102,7 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     #[inline]
     fn begin(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed, bytes: Bytes) {
-        self.active.abandon(&mut self.path);
+        self.active.abandon(&self.destination, &mut self.path);
         let policy = request.own_policy().map_or(PolicyIndex::default(), |own| self.destination.adopt(own));
         let deadline = match (request.own_deadline(), self.destination.deadline) {
             (None, None) => Timestamp::MAX,
@@ -305,7 +305,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// The caller no longer wants the reply.
     pub fn on_cancelled(&mut self) {
         if self.active.is_open() {
-            self.active.on_cancelled();
+            self.active.on_cancelled(&self.destination);
         }
     }
 

@@ -80,7 +80,7 @@ impl ActiveRequest {
         let mut own = None;
         self.timer.on_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now);
         if self.granted.0 {
-            self.token.spend();
+            destination.budget.spend();
         }
         path.on_transmitted(now);
         self.use_slot();
@@ -246,10 +246,10 @@ impl ActiveRequest {
         self.conclusion.on_looked();
     }
 
-    pub(in crate::transaction) fn on_cancelled(&mut self) {
+    pub(in crate::transaction) fn on_cancelled<M>(&mut self, destination: &Destination<M>) {
         self.timer.on_cancelled();
         // A front that drops its handle to the request may never ask again.
-        self.release();
+        self.release(destination);
     }
 
     /// A flood must not put off the next transmission, or the end, indefinitely.
@@ -273,7 +273,7 @@ impl ActiveRequest {
         self.end_wait(destination, path, now);
         let mut own = None;
         self.timer.on_not_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now, why);
-        self.release();
+        self.release(destination);
         self.use_slot();
     }
 

@@ -3,7 +3,7 @@ mod facts;
 pub(super) use self::facts::Unsent;
 use super::conclusion::Conclusion;
 use super::destination::{Destination, PolicyIndex};
-use super::grant::{Granted, Token};
+use super::grant::Granted;
 use super::path_state::{PathState, Remains};
 use super::record::Record;
 use super::{Action, Event, Execution, Failure, GiveUp, Identity, Next, RetryTimer};
@@ -26,7 +26,6 @@ pub(super) struct ActiveRequest {
     looked: Timestamp,
     /// What the latest send of this slot failed with, kept back: it may concern an earlier datagram.
     swallowed: Option<PathError>,
-    token: Token,
     /// How many transmissions the budget withheld.
     withheld: u32,
     policy: PolicyIndex,
@@ -101,11 +100,10 @@ impl ActiveRequest {
     fn new(timer: RetryTimer, policy: PolicyIndex, first_wait: Ns, now: Timestamp, bytes: Bytes) -> Self {
         Self {
             timer,
-            conclusion: Conclusion::new(),
+            conclusion: Conclusion::OPEN,
             first_wait,
             looked: now,
             swallowed: None,
-            token: Token::free(),
             withheld: 0,
             policy,
             identity: Identity::Missing,
@@ -138,12 +136,12 @@ impl ActiveRequest {
         loop {
             if self.conclusion.is_settled() {
                 return match self.conclusion.is_replied() {
-                    true => self.reply(path),
+                    true => self.reply(destination, path),
                     false => self.settled(destination, path, now, record),
                 };
             }
             match self.timer.poll(now) {
-                Action::Done => return self.reply(path),
+                Action::Done => return self.reply(destination, path),
                 Action::GiveUp(GiveUp::Cancelled) => {
                     return self.fail(destination, path, now, Failure::Cancelled, record);
                 }
@@ -172,8 +170,8 @@ impl ActiveRequest {
 
     /// The peer had the request.
     #[inline]
-    fn reply(&mut self, path: &mut PathState) -> Next {
-        self.close(path, None, Execution::Unknown, false);
+    fn reply<M>(&mut self, destination: &Destination<M>, path: &mut PathState) -> Next {
+        self.close(destination, path, None, Execution::Unknown, false);
         Next::Done
     }
 
@@ -199,8 +197,10 @@ impl ActiveRequest {
     fn due<M>(&mut self, destination: &Destination<M>, path: &PathState) -> Option<Next> {
         // The first transmission costs nothing.
         if self.timer.transmissions() > 0 && !self.granted.0 {
-            self.token = Token::of(&destination.budget)?;
-            self.granted = Granted(true);
+            self.granted = Granted(destination.budget.take());
+            if !self.granted.0 {
+                return None;
+            }
         }
         if self.stage == Stage::Unbuilt {
             return Some(Next::Build(PathIndex::FIRST, self.timer.transmissions().saturating_add(1)));
@@ -286,37 +286,44 @@ impl ActiveRequest {
             Failure::TimedOut(reason) => reason != GiveUp::OverBudget,
             failure => failure == Failure::Cancelled,
         };
-        self.close(path, Some(failure), self.execution(path), unanswered);
+        self.close(destination, path, Some(failure), self.execution(path), unanswered);
         Next::Failed(failure)
     }
 
     /// A request that was dropped before its end was as good as cancelled.
     #[inline]
-    pub(super) fn abandon(&mut self, path: &mut PathState) {
+    pub(super) fn abandon<M>(&mut self, destination: &Destination<M>, path: &mut PathState) {
         if self.is_open() {
-            self.cut_off(path);
+            self.cut_off(destination, path);
         }
     }
 
     #[cold]
-    fn cut_off(&mut self, path: &mut PathState) {
-        self.close(path, Some(Failure::Cancelled), self.execution(path), true);
+    fn cut_off<M>(&mut self, destination: &Destination<M>, path: &mut PathState) {
+        self.close(destination, path, Some(Failure::Cancelled), self.execution(path), true);
     }
 
     /// The end, and what the path has to know of it.
     #[inline]
-    fn close(&mut self, path: &mut PathState, failure: Option<Failure>, execution: Execution, unanswered: bool) {
+    fn close<M>(
+        &mut self,
+        destination: &Destination<M>,
+        path: &mut PathState,
+        failure: Option<Failure>,
+        execution: Execution,
+        unanswered: bool,
+    ) {
         self.conclusion.give(failure, execution);
         let (transmissions, settled) = (self.timer.transmissions(), self.conclusion.settled());
         path.on_end(&Remains { transmissions, settled, unanswered });
-        self.release();
+        self.release(destination);
     }
 
     /// Gives back what the budget gave for a transmission that does not leave.
     #[inline]
-    fn release(&mut self) {
+    fn release<M>(&mut self, destination: &Destination<M>) {
         if self.granted.0 {
-            self.token = Token::free();
+            destination.budget.give_back();
             self.granted = Granted(false);
         }
     }
