@@ -19,7 +19,7 @@ use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 
 use crate::again::this_test;
 use crate::inside::{Inside, PORT, run, run_at};
-use crate::waits::Waits;
+use crate::offers::Offers;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);

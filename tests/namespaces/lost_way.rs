@@ -11,6 +11,7 @@ use udp_retry::transport::{PathError, PathIndex, Renewed, Transport};
 
 use crate::again::this_test;
 use crate::inside::{Inside, PORT, run};
+use crate::offers::Offers;
 use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 

@@ -9,6 +9,8 @@ mod inside;
 mod lost_way;
 mod netns;
 mod no_entropy;
+#[path = "../common/offers.rs"]
+mod offers;
 mod system_calls;
 mod system_errors;
 #[path = "../common/waits.rs"]

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::again::this_test;
 use crate::inside::{Inside, PORT, run, run_at};
+use crate::offers::Offers;
 use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 use socket2::SockRef;

@@ -15,6 +15,7 @@ use udp_retry::size::Pmtu;
 use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ConnectedUdp, Impairments, Probability, Seed};
 
+use crate::offers::Offers;
 use crate::tools::{
     LARGEST, MS, PATIENCE, Running, Service, ask, balanced, client, delayed, hear, hear_from, is_silent, loss, p,
     socket, to_server,

@@ -9,6 +9,8 @@
 mod cost;
 mod forwarding;
 mod links;
+#[path = "../common/offers.rs"]
+mod offers;
 mod sessions;
 mod survival;
 mod tools;

@@ -4,6 +4,8 @@ mod entropy;
 mod explore;
 mod fleets;
 mod loss_table;
+#[path = "../common/offers.rs"]
+mod offers;
 mod sim_network;
 mod simulation;
 mod small_worlds;

@@ -18,6 +18,7 @@ use udp_retry::transaction::{Execution, Failure};
 use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
+use crate::offers::Offers;
 use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 

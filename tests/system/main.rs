@@ -4,6 +4,8 @@ mod apart;
 mod cancel;
 mod cancel_settings;
 mod loopback;
+#[path = "../common/offers.rs"]
+mod offers;
 mod socket_options;
 #[path = "../common/waits.rs"]
 mod waits;

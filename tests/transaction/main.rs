@@ -10,6 +10,8 @@ mod front;
 mod grants;
 mod ids;
 mod observing;
+#[path = "../common/offers.rs"]
+mod offers;
 mod own_rules;
 mod preparation;
 mod refusals;

@@ -11,6 +11,7 @@ use udp_retry::size::Plpmtu;
 use udp_retry::transport::{PathError, PathIndex, Transport};
 
 use super::{Every, SERVER, at, balanced, hear, ip, ms, recording, spec, two};
+use crate::offers::Offers;
 use crate::waits::Waits;
 
 #[test]

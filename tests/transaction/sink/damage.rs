@@ -7,6 +7,7 @@ use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{Impairments, LossySink, Seed};
 
 use super::{delay, echo, heard, replies, requests, script, sent};
+use crate::offers::Offers;
 use crate::scripted::{Back, START, Scripted, at_ms, ms};
 use crate::waits::Waits;
 

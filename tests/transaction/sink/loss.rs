@@ -7,6 +7,7 @@ use udp_retry::transport::{PathError, PathIndex, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, Probability, Seed};
 
 use super::{always, echo, heard, probability, replies, requests, sent};
+use crate::offers::Offers;
 use crate::scripted::{Back, Scripted, at_ms, ms, refused};
 use crate::waits::Waits;
 
