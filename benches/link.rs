@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use udp_retry::fault::{Direction, Fate, Link};
 use udp_retry::proxy::Proxy;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, Seed};
 
 fn main() {
@@ -260,7 +260,7 @@ impl Transport for Nowhere {
         Incoming::TimeUp(self.now)
     }
 
-    fn renew(&mut self, _: PathIndex) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _: PathIndex, _: Renewal) -> Result<Renewed, PathError> {
         Ok(Renewed::FreshPort)
     }
 

@@ -121,7 +121,7 @@ impl Asking {
             match transaction.next(now) {
                 // For a request that is built anew for each transmission; the bytes of these were given.
                 Next::Build(..) => transaction.build(|_, _| {}),
-                Next::Renew(path) => {
+                Next::Renew(path, _) => {
                     let renewed = connected(self.server, self.token, poll).map(|fresh| *socket = fresh);
                     let renewed = renewed.map(|()| Renewed::FreshPort).map_err(|error| classify(&error));
                     transaction.on_renewed(clock.now(), path, renewed);

@@ -37,12 +37,13 @@ pub trait Transport {
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Self::Peer>;
 
     /// Moves a path to a fresh source port with nothing queued in either direction, so that no reply to anything sent
-    /// before can arrive any more.
+    /// before can arrive any more. An end whose port is its owner's choice stays, and empties its queue; one that others
+    /// use too moves only if that is [`Required`](Renewal::Required).
     ///
     /// # Errors
     ///
     /// [`PathError::Unsupported`] where this kind of end has one port for good, else what the system says.
-    fn renew(&mut self, path: Self::Peer) -> Result<Renewed, PathError>;
+    fn renew(&mut self, path: Self::Peer, need: Renewal) -> Result<Renewed, PathError>;
 
     /// Fills `key` with bytes that no one else can know, for the ids of requests. Each call gives others.
     ///
@@ -134,6 +135,17 @@ impl<P> Received<P> {
     pub const fn new(from: P, len: usize, actual: usize, at: Timestamp) -> Self {
         Self { from, len, actual, at }
     }
+}
+
+/// How much depends on a fresh port.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a transport must know both")]
+pub enum Renewal {
+    /// The request before got no answer: a fresh port leaves a source address that is gone, and a NAT mapping that is
+    /// stale. Ids tell late replies from others.
+    Advised,
+    /// Nothing but the port tells replies to this request from those to earlier ones.
+    Required,
 }
 
 /// What [`Transport::renew`] came to.

@@ -20,7 +20,7 @@ use udp_retry::requester::Builder;
 use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 use watchdog::{MINUTE, within};
 
@@ -253,7 +253,7 @@ impl Transport for Mirror {
         Incoming::TimeUp(self.now)
     }
 
-    fn renew(&mut self, _: PathIndex) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _: PathIndex, _: Renewal) -> Result<Renewed, PathError> {
         Ok(Renewed::FreshPort)
     }
 
@@ -295,7 +295,7 @@ fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     transaction.start(&id.to_be_bytes(), now, Seed::new(7));
     loop {
         match transaction.next(now) {
-            Next::Renew(path) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
+            Next::Renew(path, _) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
             Next::Transmit(_) => transaction.on_transmitted(now),
             Next::WaitUntil(until) => {
                 transaction.on_datagram(now, b"a stray", 7);
@@ -311,7 +311,7 @@ fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
 fn answered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     let (now, message) = (Timestamp::ZERO, id.to_be_bytes());
     transaction.start(&message, now, Seed::new(7));
-    if let Next::Renew(path) = transaction.next(now) {
+    if let Next::Renew(path, _) = transaction.next(now) {
         transaction.on_renewed(now, path, Ok(Renewed::FreshPort));
     }
     assert_eq!(transaction.next(now), Next::Transmit(PathIndex::FIRST));

@@ -18,7 +18,7 @@ use udp_retry::transaction::{
     Action, AnyReply, Event, Execution, Failure, GiveUp, Identity, Match, Next, NotTransmitted, ReplyMatcher,
     RetryTimer, Timeline, Transaction, TransactionId, matching,
 };
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 use udp_retry::{
     ConnectedUdp, Impairments, LossySink, Probability, ReliableRequester, Reply, RequestError, RetryPolicy, Seed,
     any_reply, transaction_id,
@@ -119,7 +119,7 @@ fn matchers_can_be_chosen_at_run_time() {
         transaction.start(b"a", Timestamp::ZERO, Seed::new(0));
         let now = Timestamp::ZERO;
         if transaction.identity() == Identity::Port {
-            assert_eq!(transaction.next(now), Next::Renew(PathIndex::FIRST));
+            assert_eq!(transaction.next(now), Next::Renew(PathIndex::FIRST, Renewal::Required));
             transaction.on_renewed(now, PathIndex::FIRST, Ok(Renewed::FreshPort));
         }
         assert_eq!(transaction.next(now), Next::Transmit(PathIndex::FIRST));
@@ -211,7 +211,7 @@ impl Transport for Refusing {
         Incoming::TimeUp(self.now)
     }
 
-    fn renew(&mut self, _: PathIndex) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _: PathIndex, _: Renewal) -> Result<Renewed, PathError> {
         Ok(Renewed::FreshPort)
     }
 

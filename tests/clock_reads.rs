@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryBudget, RetryPolicy, any_reply, transaction_id};
 use watchdog::{MINUTE, within};
 
@@ -155,9 +155,9 @@ impl Transport for Counted {
         self.inner.recv(buffer, now, until)
     }
 
-    fn renew(&mut self, path: PathIndex) -> Result<Renewed, PathError> {
+    fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
         self.count(|calls| calls.renew += 1);
-        self.inner.renew(path)
+        self.inner.renew(path, need)
     }
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {

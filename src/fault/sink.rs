@@ -16,7 +16,7 @@ use crate::fault::peer_links::PeerLinks;
 use crate::fault::record::Record;
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
 
 /// A bad network around any transport, and a transport itself, so it stacks.
 ///
@@ -361,8 +361,8 @@ impl<T: Transport> Transport for LossySink<T> {
     }
 
     /// What is still on its way is dropped and counted, in both directions: it could leave only from the new port.
-    fn renew(&mut self, path: T::Peer) -> Result<Renewed, PathError> {
-        let renewed = self.inner.renew(path)?;
+    fn renew(&mut self, path: T::Peer, need: Renewal) -> Result<Renewed, PathError> {
+        let renewed = self.inner.renew(path, need)?;
         self.outgoing.discarded += self.outgoing.line.clear() as u64;
         self.incoming.discarded += self.incoming.line.clear() as u64;
         self.offered.forget();

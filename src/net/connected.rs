@@ -12,7 +12,7 @@ use super::sys::Receiver;
 use super::wait::{Arrival, Clock, Wait, Waited, drain, receive_until, uninterrupted};
 use super::{UNKNOWN, classify, options, pmtu, sys};
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 
 /// A client's end: a UDP socket connected to one peer, on a port of its own.
 ///
@@ -244,7 +244,7 @@ impl Transport for ConnectedUdp {
         }
     }
 
-    fn renew(&mut self, _path: PathIndex) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
         if !self.cancellable.is_sound() {
             self.repair()?;
         }

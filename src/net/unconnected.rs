@@ -8,7 +8,7 @@ use super::sys::Receiver;
 use super::wait::{Arrival, Clock, Wait, Waited, receive_until, uninterrupted};
 use super::{UNKNOWN, classify, options, sys};
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
 
 /// A server's end: a UDP socket that hears and answers anybody.
 ///
@@ -123,7 +123,7 @@ impl Transport for UnconnectedUdp {
     }
 
     /// A server's clients know it by its port.
-    fn renew(&mut self, _path: Route) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _path: Route, _need: Renewal) -> Result<Renewed, PathError> {
         Err(PathError::Unsupported)
     }
 

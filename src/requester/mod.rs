@@ -169,8 +169,8 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
                     transaction.build(&mut build);
                     now = transport.now();
                 }
-                Next::Renew(path) => {
-                    let renewed = transport.renew(path);
+                Next::Renew(path, need) => {
+                    let renewed = transport.renew(path, need);
                     now = transport.now();
                     transaction.on_renewed(now, path, renewed);
                 }

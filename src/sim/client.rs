@@ -72,7 +72,7 @@ where
             let outcome = match self.transaction.next(now) {
                 // Its bytes are given, so there is nothing to build.
                 Next::Idle | Next::Build(..) => return,
-                Next::Renew(path) => {
+                Next::Renew(path, _) => {
                     out.renew();
                     self.transaction.on_renewed(now, path, Ok(Renewed::FreshPort));
                     continue;

@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use super::SimNet;
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 
 /// A client's connected socket in a [`SimNet`]: the time of the whole network moves while it waits.
 ///
@@ -98,7 +98,7 @@ impl Transport for SimTransport {
         }
     }
 
-    fn renew(&mut self, _path: PathIndex) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
         self.catch_up();
         let moved = self.net.world.borrow_mut().renew(self.socket);
         if moved { Ok(Renewed::FreshPort) } else { Err(PathError::Unsupported) }

@@ -2,7 +2,7 @@ use super::Failure;
 #[cfg(doc)]
 use super::Transaction;
 use crate::time::Timestamp;
-use crate::transport::PathIndex;
+use crate::transport::{PathIndex, Renewal};
 
 /// What a front does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,7 +11,7 @@ pub enum Next {
     /// Nothing was started yet.
     Idle,
     /// Move the path to a fresh port, and report [`Transaction::on_renewed`].
-    Renew(PathIndex),
+    Renew(PathIndex, Renewal),
     /// Build the bytes of the transmission of this number, from 1: [`Transaction::build`]; then read the clock.
     Build(PathIndex, u32),
     /// Send [`Transaction::datagram`] on this path now, and report [`Transaction::on_sent`].

@@ -50,6 +50,11 @@ impl PathState {
         self.renewal_due = false;
     }
 
+    /// The port stays, whoever asks for another.
+    pub(super) fn on_same_port(&mut self) {
+        self.renewal_due = false;
+    }
+
     #[inline]
     pub(super) fn open(&self) -> u32 {
         self.open

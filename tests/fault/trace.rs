@@ -18,7 +18,7 @@ use udp_retry::fault::{
 };
 use udp_retry::size::Pmtu;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, Probability, Seed};
 
 // What a line says.
@@ -427,7 +427,7 @@ impl Transport for World {
         }
     }
 
-    fn renew(&mut self, _: u8) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _: u8, _: Renewal) -> Result<Renewed, PathError> {
         Err(PathError::Unsupported)
     }
 

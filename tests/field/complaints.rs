@@ -18,7 +18,7 @@ use udp_retry::policy::{Preset, RttEstimator};
 use udp_retry::sim::{Outbox, SimTransport, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Event, Execution, Failure, OnUnreachable};
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 use crate::naive::{Pair, SERVER, at, connect, ms, path, requester, sent_to_server, world, worlds};
@@ -342,8 +342,8 @@ impl Transport for Dozing {
         incoming
     }
 
-    fn renew(&mut self, path: PathIndex) -> Result<Renewed, PathError> {
-        self.inner.renew(path)
+    fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
+        self.inner.renew(path, need)
     }
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {

@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use udp_retry::ConnectedUdp;
-use udp_retry::transport::{PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{PathError, PathIndex, Renewal, Renewed, Transport};
 
 use crate::again::this_test;
 use crate::inside::{Inside, PORT, run};
@@ -22,13 +22,13 @@ fn a_transport_that_lost_its_way_while_it_renewed_is_connected_again_once_there_
         let _server = network.echo(&network.server4);
         let mut client = ConnectedUdp::connect((network.server4.as_str(), PORT)).unwrap();
         block(&network);
-        assert_eq!(client.renew(PathIndex::FIRST), Err(PathError::Unreachable));
+        assert_eq!(client.renew(PathIndex::FIRST, Renewal::Required), Err(PathError::Unreachable));
         assert_eq!(client.offer(PathIndex::FIRST, b"0001"), Err(PathError::Unreachable));
         open(&network);
         assert_eq!(client.offer(PathIndex::FIRST, b"0001"), Ok(None));
         let until = client.now().after(Duration::from_secs(5));
         assert_eq!(client.wait(&mut [0; 9], until).unwrap().map(|heard| heard.len), Some(4));
-        assert_eq!(client.renew(PathIndex::FIRST), Ok(Renewed::FreshPort));
+        assert_eq!(client.renew(PathIndex::FIRST, Renewal::Required), Ok(Renewed::FreshPort));
     });
 }
 
@@ -41,7 +41,7 @@ fn without_its_way_it_hears_from_nobody_else() {
         socket.connect((network.server4.as_str(), PORT)).unwrap();
         let mut client = ConnectedUdp::from_socket(socket).unwrap();
         block(&network);
-        assert_eq!(client.renew(PathIndex::FIRST), Err(PathError::Unreachable));
+        assert_eq!(client.renew(PathIndex::FIRST, Renewal::Required), Err(PathError::Unreachable));
         let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
         stranger.send_to(b"forged", ("127.0.0.1", port)).unwrap();
         let soon = client.now().after(Duration::from_millis(50));

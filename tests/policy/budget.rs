@@ -249,7 +249,7 @@ fn sent_at<M: ReplyMatcher>(transaction: &mut Transaction<M>, end: u64) -> Vec<u
                 now = until.min(at(end));
                 transaction.on_time_up(now);
             }
-            Next::Renew(path) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
+            Next::Renew(path, _) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
             Next::Idle | Next::Build(..) | Next::Done | Next::Failed(_) => break,
         }
     }
@@ -283,7 +283,7 @@ fn drive<M: ReplyMatcher>(
                     transaction.on_time_up(now);
                 }
             },
-            Next::Renew(path) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
+            Next::Renew(path, _) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
             Next::Idle | Next::Build(..) => unreachable!("it was started, with its bytes"),
             Next::Done | Next::Failed(_) => return sent,
         }

@@ -15,7 +15,7 @@ use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::Backoff;
 use udp_retry::size::Plpmtu;
 use udp_retry::transaction::{Execution, Failure};
-use udp_retry::transport::{PathError, PathIndex, Transport};
+use udp_retry::transport::{PathError, PathIndex, Renewal, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 use crate::offers::Offers;
@@ -150,7 +150,7 @@ fn every_renewal_leaves_from_another_port_with_nothing_queued() {
         let mut ports = vec![client.local_addr().port()];
         for _ in 0..200 {
             server.send_to(b"to the old port", client.local_addr()).unwrap();
-            client.renew(PathIndex::FIRST).unwrap();
+            client.renew(PathIndex::FIRST, Renewal::Required).unwrap();
             let port = client.local_addr().port();
             assert!(!ports.contains(&port), "port {port} again");
             assert_eq!(queued(&mut client), Ok(None));
@@ -328,7 +328,7 @@ fn a_server_hears_who_asked_and_answers_there() {
             assert_eq!(client.wait(&mut buffer, until).unwrap().map(|answer| answer.len), Some(6));
         }
         let route = server.route_to(clients[0].local_addr());
-        assert_eq!(server.renew(route), Err(PathError::Unsupported));
+        assert_eq!(server.renew(route, Renewal::Required), Err(PathError::Unsupported));
     });
 }
 

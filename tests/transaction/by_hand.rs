@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Next, ReplyMatcher, Transaction};
-use udp_retry::transport::{PathError, PathIndex, Renewed};
+use udp_retry::transport::{PathError, PathIndex, Renewal, Renewed};
 
 use crate::scripted::START;
 
@@ -32,7 +32,7 @@ pub(crate) fn in_silence<M: ReplyMatcher>(transaction: &mut Transaction<M>, take
                 transaction.build(|_, bytes| bytes.extend_from_slice(format!("id 1 attempt {number}").as_bytes()));
                 now = now.after(takes.build);
             }
-            Next::Renew(path) => {
+            Next::Renew(path, _) => {
                 now = now.after(takes.renewal);
                 transaction.on_renewed(now, path, Ok(Renewed::FreshPort));
             }
@@ -61,4 +61,7 @@ fn since_start(now: Timestamp) -> u64 {
 }
 
 pub(crate) const TRANSMIT: Next = Next::Transmit(PathIndex::FIRST);
-pub(crate) const RENEW: Next = Next::Renew(PathIndex::FIRST);
+/// Nothing but the port tells its replies from others.
+pub(crate) const RENEW: Next = Next::Renew(PathIndex::FIRST, Renewal::Required);
+/// The request before got no answer.
+pub(crate) const RENEW_IF_FREE: Next = Next::Renew(PathIndex::FIRST, Renewal::Advised);

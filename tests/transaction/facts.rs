@@ -153,7 +153,7 @@ impl World {
             Step::Obey { late } => match self.transaction.next(self.now) {
                 Next::Idle | Next::Done | Next::Failed(_) => self.start(None, false, false),
                 Next::Build(..) => self.report(Fact::Built { missing: false }),
-                Next::Renew(_) => self.report(Fact::Renewed(Ok(Renewed::FreshPort))),
+                Next::Renew(_, _) => self.report(Fact::Renewed(Ok(Renewed::FreshPort))),
                 Next::Transmit(_) => {
                     self.may_transmit()?;
                     self.report(Fact::Transmitted);

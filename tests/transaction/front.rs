@@ -7,7 +7,7 @@ use udp_retry::fault::{Profile, Rule, Script};
 use udp_retry::sim::{SimNet, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, Next, ReplyMatcher, Transaction};
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, RetryPolicy, Seed, any_reply, transaction_id};
 
 /// Drives a transaction that was started over any transport; gives back how long the reply in the buffer is.
@@ -22,7 +22,7 @@ pub(crate) fn drive<T: Transport<Peer = PathIndex>>(
         match transaction.next(now) {
             Next::Idle => panic!("start it first"),
             Next::Build(..) => transaction.build(&mut build),
-            Next::Renew(path) => transaction.on_renewed(now, path, transport.renew(path)),
+            Next::Renew(path, need) => transaction.on_renewed(now, path, transport.renew(path, need)),
             Next::Transmit(path) => transaction.on_sent(now, transport.send(path, transaction.datagram())),
             Next::WaitUntil(until) => {
                 let incoming = transport.recv(buffer, now, until);
@@ -119,7 +119,7 @@ impl Transport for Swallowing {
         Incoming::TimeUp(self.now)
     }
 
-    fn renew(&mut self, _path: PathIndex) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
         Ok(Renewed::FreshPort)
     }
 

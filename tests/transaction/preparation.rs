@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Execution, Failure, GiveUp, Next, ReplyMatcher, Transaction, any_reply, transaction_id};
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, Seed};
 
-use crate::by_hand::{RENEW, TRANSMIT, Takes, in_silence, looked};
+use crate::by_hand::{RENEW, RENEW_IF_FREE, TRANSMIT, Takes, in_silence, looked};
 use crate::scripted::{Scripted, at_ms, ms, reply};
 
 #[test]
@@ -42,7 +42,7 @@ fn a_slot_is_granted_built_renewed_and_transmitted_in_this_order() {
     transaction.start_building(at_ms(0), Seed::new(0));
     assert_eq!(transaction.next(at_ms(0)), Next::Build(PathIndex::FIRST, 1));
     transaction.build(|_, bytes| bytes.extend_from_slice(b"id 2"));
-    assert_eq!(transaction.next(at_ms(0)), RENEW);
+    assert_eq!(transaction.next(at_ms(0)), RENEW_IF_FREE);
 }
 
 #[test]
@@ -187,8 +187,8 @@ impl Transport for Shared {
         self.0.borrow_mut().recv(buffer, now, until)
     }
 
-    fn renew(&mut self, path: PathIndex) -> Result<Renewed, PathError> {
-        self.0.borrow_mut().renew(path)
+    fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
+        self.0.borrow_mut().renew(path, need)
     }
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {

@@ -6,7 +6,7 @@ use udp_retry::transaction::{
 use udp_retry::transport::{PathError, PathIndex, Renewed};
 use udp_retry::{ReliableRequester, RequestError, RetryBudget, RetryPolicy, Seed};
 
-use crate::by_hand::{RENEW, TRANSMIT, looked};
+use crate::by_hand::{RENEW, RENEW_IF_FREE, TRANSMIT, looked};
 use crate::scripted::{Back, Heard, START, Scripted, at_ms, ms, refused, reply};
 
 #[test]
@@ -86,7 +86,7 @@ fn not_if_it_repeats_the_same_bytes() {
 
 #[test]
 fn a_request_that_was_left_for_the_next_one_was_as_good_as_cancelled() {
-    for (sent, next) in [(true, RENEW), (false, TRANSMIT)] {
+    for (sent, next) in [(true, RENEW_IF_FREE), (false, TRANSMIT)] {
         let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
         transaction.start(b"id 1", START, Seed::new(0));
         if sent {
@@ -122,7 +122,7 @@ fn a_port_that_stays_will_do_for_requests_with_ids_and_for_no_others() {
         let mut by_id = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
         time_out(&mut by_id);
         by_id.start(b"id 2", at_ms(5000), Seed::new(0));
-        assert_eq!(by_id.next(at_ms(5000)), RENEW);
+        assert_eq!(by_id.next(at_ms(5000)), RENEW_IF_FREE);
         by_id.on_renewed(at_ms(5000), PathIndex::FIRST, renewed);
         assert_eq!(by_id.next(at_ms(5000)), TRANSMIT, "{renewed:?}");
         by_id.on_transmitted(at_ms(5000));
@@ -157,7 +157,7 @@ fn on_a_fresh_port_every_refusal_is_this_requests_own() {
     transaction = transaction.with_on_unreachable(OnUnreachable::FailFast);
     time_out(&mut transaction);
     transaction.start(b"id 2", at_ms(3100), Seed::new(0));
-    assert_eq!(transaction.next(at_ms(3100)), RENEW);
+    assert_eq!(transaction.next(at_ms(3100)), RENEW_IF_FREE);
     transaction.on_renewed(at_ms(3100), PathIndex::FIRST, Ok(Renewed::FreshPort));
     transaction.on_transmitted(at_ms(3100));
     transaction.on_path_error(at_ms(3101), PathError::Refused);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 
 /// What the server is shown of a datagram.
 #[derive(Clone, Copy, Debug)]
@@ -318,7 +318,7 @@ impl Transport for Scripted {
         }
     }
 
-    fn renew(&mut self, path: PathIndex) -> Result<Renewed, PathError> {
+    fn renew(&mut self, path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
         assert_eq!(path, PathIndex::FIRST, "a client has one path");
         let renewed = self.renewed?;
         self.advance(self.renewal);

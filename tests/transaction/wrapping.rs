@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::Failure;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{
     ConnectedUdp, Impairments, LossySink, ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id,
 };
@@ -127,8 +127,8 @@ impl<T: Transport> Transport for Forwarding<T> {
         self.inner.recv(buffer, now, until)
     }
 
-    fn renew(&mut self, path: T::Peer) -> Result<Renewed, PathError> {
-        self.inner.renew(path)
+    fn renew(&mut self, path: T::Peer, need: Renewal) -> Result<Renewed, PathError> {
+        self.inner.renew(path, need)
     }
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {

@@ -32,7 +32,7 @@ pub fn ask(stack: &mut impl Stack, budget: &RetryBudget, request: &[u8]) -> Resu
         match transaction.next(now) {
             // For a request that is built anew for each transmission; the bytes of this one were given.
             Next::Build(..) => transaction.build(|_, _| {}),
-            Next::Renew(path) => {
+            Next::Renew(path, _) => {
                 let renewed = stack.fresh_port().map(|()| Renewed::FreshPort);
                 transaction.on_renewed(stack.now(), path, renewed);
             }

@@ -56,8 +56,13 @@ impl ActiveRequest {
             Err(error) if self.identity == Identity::Port => {
                 self.not_transmitted(destination, path, now, error, record);
             }
-            // Ids make up for it; what is wrong with the path, the send will report.
-            _ => self.renewed = true,
+            // Ids make up for it.
+            Ok(Renewed::SamePort) => {
+                path.on_same_port();
+                self.renewed = true;
+            }
+            // What is wrong with the path, the send will report.
+            Err(_) => self.renewed = true,
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Action, Event, Execution, Failure, GiveUp, Identity, Next, RetryTime
 use crate::entropy::Seed;
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp, saturating_ns};
-use crate::transport::{PathError, PathIndex};
+use crate::transport::{PathError, PathIndex, Renewal};
 
 /// One request under way, without its bytes: its schedule, how far the slot that is due has got, and how it ends.
 ///
@@ -205,17 +205,23 @@ impl ActiveRequest {
         if self.stage == Stage::Unbuilt {
             return Some(Next::Build(PathIndex::FIRST, self.timer.transmissions().saturating_add(1)));
         }
-        if self.needs_renewal(destination, path) {
-            return Some(Next::Renew(PathIndex::FIRST));
+        if let Some(renewal) = self.renewal(destination, path) {
+            return Some(Next::Renew(PathIndex::FIRST, renewal));
         }
         Some(Next::Transmit(PathIndex::FIRST))
     }
 
+    /// Whether the port is to be seen to first.
     #[inline]
-    fn needs_renewal<M>(&self, destination: &Destination<M>, path: &PathState) -> bool {
-        !self.renewed
-            && (self.identity == Identity::Port
-                || path.is_renewal_due() && !destination.keeps_port && self.timer.transmissions() == 0)
+    fn renewal<M>(&self, destination: &Destination<M>, path: &PathState) -> Option<Renewal> {
+        if self.renewed {
+            return None;
+        }
+        if self.identity == Identity::Port {
+            return Some(Renewal::Required);
+        }
+        let is_advised = path.is_renewal_due() && !destination.keeps_port && self.timer.transmissions() == 0;
+        is_advised.then_some(Renewal::Advised)
     }
 
     /// Whether a reply that arrived at `at` would still count.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use udp_retry::fault::Profile;
 use udp_retry::sim::{Happened, Outbox, SimNet, echo};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathIndex, Renewed, Transport};
+use udp_retry::transport::{PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply};
 
 use super::{SERVER, balanced, hear, ms, recording, spec, two};
@@ -24,7 +24,7 @@ fn a_fresh_port_hears_nothing_of_the_old_one() {
     transport.send(PathIndex::FIRST, b"queued").unwrap();
     net.run_until(ms(10));
     transport.send(PathIndex::FIRST, b"on its way").unwrap();
-    assert_eq!(transport.renew(PathIndex::FIRST), Ok(Renewed::FreshPort));
+    assert_eq!(transport.renew(PathIndex::FIRST, Renewal::Required), Ok(Renewed::FreshPort));
     assert_ne!(transport.local_addr(), old);
     assert_eq!(hear(&mut transport, ms(100)), None);
     transport.send(PathIndex::FIRST, b"new").unwrap();
@@ -33,9 +33,11 @@ fn a_fresh_port_hears_nothing_of_the_old_one() {
     net.stop(SERVER);
     transport.send(PathIndex::FIRST, b"refused").unwrap();
     net.run_until(ms(300));
-    transport.renew(PathIndex::FIRST).unwrap();
+    transport.renew(PathIndex::FIRST, Renewal::Required).unwrap();
     assert_eq!(transport.send(PathIndex::FIRST, b"x"), Ok(()));
-    let ports: Vec<_> = (0..500).map(|_| transport.renew(PathIndex::FIRST).map(|_| transport.local_addr())).collect();
+    let ports: Vec<_> = (0..500)
+        .map(|_| transport.renew(PathIndex::FIRST, Renewal::Required).map(|_| transport.local_addr()))
+        .collect();
     let mut distinct = ports.clone();
     distinct.sort_by_key(|port| port.unwrap());
     distinct.dedup();

@@ -7,7 +7,7 @@ use udp_retry::policy::LastWait;
 use udp_retry::sim::SimTransport;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Event, Execution, Failure, GiveUp, Hold, ReplyMatcher};
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{ReliableRequester, RequestError, RetryBudget, RetryPolicy};
 
 use super::{Verdict, World, answer, ensure};
@@ -226,8 +226,8 @@ impl Transport for Watched {
         incoming
     }
 
-    fn renew(&mut self, path: PathIndex) -> Result<Renewed, PathError> {
-        self.socket.renew(path)
+    fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
+        self.socket.renew(path, need)
     }
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {

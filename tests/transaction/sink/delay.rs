@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use udp_retry::fault::{Profile, Rule};
-use udp_retry::transport::{PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{LossySink, Seed};
 
 use super::{Room, assert_balanced, delay, echo, heard, replies, requests, script, sent};
@@ -161,7 +161,7 @@ fn a_fresh_port_drops_what_is_on_its_way_in_both_directions_and_counts_it() {
     assert_eq!(sink.wait(&mut [0; 8], at_ms(15)), Ok(None));
     sink.send(PathIndex::FIRST, b"b").unwrap();
     assert_eq!((sent(&sink).in_flight, heard(&sink).in_flight), (1, 1));
-    assert_eq!(sink.renew(PathIndex::FIRST), Ok(Renewed::FreshPort));
+    assert_eq!(sink.renew(PathIndex::FIRST, Renewal::Required), Ok(Renewed::FreshPort));
     assert_eq!((sent(&sink).discarded, heard(&sink).discarded), (1, 1));
     assert_eq!(sink.wait(&mut [0; 8], at_ms(100)), Ok(None));
     assert_balanced(&sent(&sink));
@@ -173,6 +173,6 @@ fn a_fresh_port_drops_what_is_on_its_way_in_both_directions_and_counts_it() {
     sink.get_mut().fail_sends(2, PathError::Denied);
     sink.send(PathIndex::FIRST, b"d").unwrap();
     assert_eq!(sent(&sink).failed, 1);
-    assert_eq!(sink.renew(PathIndex::FIRST), Ok(Renewed::FreshPort));
+    assert_eq!(sink.renew(PathIndex::FIRST, Renewal::Required), Ok(Renewed::FreshPort));
     assert_eq!(sink.wait(&mut [0; 8], at_ms(200)), Ok(None));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use udp_retry::fault::DirectionStats;
-use udp_retry::transport::{PathError, PathIndex, Renewed, Transport};
+use udp_retry::transport::{PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, Probability, Seed};
 
 use super::{always, echo, heard, probability, replies, requests, sent};
@@ -159,11 +159,11 @@ fn a_datagram_that_passes_is_found_behind_those_that_do_not_even_when_the_time_h
 fn a_fresh_port_is_the_inner_transports_business() {
     let mut sink = LossySink::new(echo(), Impairments::NONE, Seed::new(1));
     sink.send(PathIndex::FIRST, b"x").unwrap();
-    assert_eq!(sink.renew(PathIndex::FIRST), Ok(Renewed::FreshPort));
+    assert_eq!(sink.renew(PathIndex::FIRST, Renewal::Required), Ok(Renewed::FreshPort));
     assert_eq!(sink.get_ref().port(), 1);
     assert_eq!(sink.wait(&mut [0; 8], at_ms(10)), Ok(None), "the reply went to the old port");
     let mut fixed = LossySink::new(echo().not_renewable(), Impairments::NONE, Seed::new(1));
-    assert_eq!(fixed.renew(PathIndex::FIRST), Err(PathError::Unsupported));
+    assert_eq!(fixed.renew(PathIndex::FIRST, Renewal::Required), Err(PathError::Unsupported));
     assert_eq!(fixed.into_inner().port(), 0);
 }
 

@@ -16,7 +16,7 @@ use udp_retry::fault::{
 };
 use udp_retry::size::Pmtu;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, Probability};
 
 use crate::scripted::{START, Scripted, ms, reply};
@@ -62,7 +62,7 @@ impl Transport for Room {
         Incoming::Datagram(Received::new(from, len, datagram.len(), at))
     }
 
-    fn renew(&mut self, _path: u32) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _path: u32, _need: Renewal) -> Result<Renewed, PathError> {
         Err(PathError::Unsupported)
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use udp_retry::fault::{Duplicate, Link, Record};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, LossySink, Seed};
 
 use super::{assert_balanced, delay, heard, probability, replies, requests, sent};
@@ -89,7 +89,7 @@ fn the_same_bytes_are_another_datagram_after_a_wait_a_flush_a_renewal_other_byte
     assert_eq!((sent(&sink).fates.received, sent(&sink).failed), (11, 4), "after a flush");
 
     offered_in_vain(&mut sink);
-    sink.renew(1).unwrap();
+    sink.renew(1, Renewal::Required).unwrap();
     sink.send(1, b"x").unwrap();
     assert_eq!((sent(&sink).fates.received, sent(&sink).failed), (13, 5), "from a fresh port");
 
@@ -157,7 +157,7 @@ fn every_copy_is_accounted_for_after_every_step() {
                     let now = sink.now();
                     sink.recv(&mut [0; 8], now, until);
                 }
-                8 => drop(sink.renew(1)),
+                8 => drop(sink.renew(1, Renewal::Required)),
                 _ => drop(sink.flush()),
             }
             assert_balanced(&sent(&sink));
@@ -266,7 +266,7 @@ impl Transport for Faulty {
         }
     }
 
-    fn renew(&mut self, _path: u32) -> Result<Renewed, PathError> {
+    fn renew(&mut self, _path: u32, _need: Renewal) -> Result<Renewed, PathError> {
         Ok(Renewed::FreshPort)
     }
 

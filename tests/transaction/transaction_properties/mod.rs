@@ -16,7 +16,7 @@ use udp_retry::policy::Backoff;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Hold, Match, Matching, ReplyMatcher, Transaction, TransactionId, transaction_id};
 
-use crate::by_hand::{RENEW, TRANSMIT, fail_twice, looked};
+use crate::by_hand::{RENEW, RENEW_IF_FREE, TRANSMIT, fail_twice, looked};
 use crate::scripted::START;
 
 type Matcher = Matching<fn(&[u8], &[u8]) -> Match>;

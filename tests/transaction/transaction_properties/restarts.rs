@@ -7,7 +7,7 @@ use udp_retry::Seed;
 use udp_retry::transaction::{Failure, GiveUp, Next, Transaction, any_reply, transaction_id};
 use udp_retry::transport::{PathError, PathIndex, Renewed};
 
-use super::{MS, RENEW, TRANSMIT, at, fail_twice, looked, sent_once};
+use super::{MS, RENEW, RENEW_IF_FREE, TRANSMIT, at, fail_twice, looked, sent_once};
 
 #[test]
 fn a_renewal_moves_the_whole_schedule_but_no_deadline() {
@@ -54,7 +54,7 @@ fn local_errors_neither_end_a_request_nor_outlive_a_restart() {
     for error in 0..1000 {
         transaction.on_path_error(at(2), PathError::Other(error));
     }
-    assert_eq!(transaction.next(at(2)), RENEW, "the one before was given up");
+    assert_eq!(transaction.next(at(2)), RENEW_IF_FREE, "the one before was given up");
     transaction.on_renewed(at(2), PathIndex::FIRST, Ok(Renewed::FreshPort));
     assert_eq!(transaction.next(at(2)), TRANSMIT);
 }

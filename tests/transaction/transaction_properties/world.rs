@@ -106,7 +106,7 @@ impl World {
                     Next::Build(..) => self.build_again(),
                     _ => {}
                 }
-                if self.next() == Next::Renew(PathIndex::FIRST) {
+                if matches!(self.next(), Next::Renew(..)) {
                     self.renew();
                 }
                 if self.next() == Next::Transmit(PathIndex::FIRST) {

@@ -151,7 +151,7 @@ impl Client {
                     transaction.on_sent(now, Ok(()));
                     self.ledger.borrow_mut().on_sent(now, is_repeat);
                 }
-                Next::Renew(path) => transaction.on_renewed(now, path, Ok(Renewed::SamePort)),
+                Next::Renew(path, _) => transaction.on_renewed(now, path, Ok(Renewed::SamePort)),
                 Next::WaitUntil(until) => {
                     flight.wait = until;
                     self.waits.insert((until, number));
