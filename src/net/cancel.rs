@@ -1,20 +1,23 @@
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::sys;
+use super::sys::Bell;
+#[cfg(feature = "fault")]
+use crate::fault::LossySink;
+#[cfg(feature = "fault")]
+use crate::transport::Transport;
 
 /// Ends the wait of a requester from any thread: made by
 /// [`ReliableRequester::cancel_handle`](crate::ReliableRequester::cancel_handle), or by
-/// [`ConnectedUdp::cancel_handle`](super::ConnectedUdp::cancel_handle) before the transport goes into one.
+/// [`Cancel::cancel_handle`] of the transport before that goes into one.
 ///
 /// - The request under way fails as cancelled; if none is, or if its reply was quicker, the next one does, without
 ///   being sent. So no call is missed; calls that come before one has taken effect count as one.
-/// - On Linux a wait ends within some 0.05 ms. The socket is shut for that, and another one with its settings takes its
-///   place before the next request, on a new port unless the caller had chosen one. Elsewhere a wait that can be
-///   cancelled proceeds in steps of 10 ms.
-/// - Having a handle costs no system call per request. Clones cancel the same requester; one that is gone does nothing.
+/// - A wait ends within some 0.05 ms, on every platform: a descriptor of its own is waited for beside the socket, which is
+///   neither shut nor replaced nor disconnected.
+/// - Having a handle costs a system call per request, as the wait can then no longer begin in `recv` itself. Clones cancel
+///   the same requester; one that outlives it does nothing.
 #[derive(Clone, Debug)]
 pub struct CancelHandle {
     shared: Arc<Shared>,
@@ -23,63 +26,49 @@ pub struct CancelHandle {
 #[derive(Debug)]
 struct Shared {
     cancelled: AtomicBool,
-    /// The transport's socket, under a descriptor of its own.
-    socket: Mutex<Option<UdpSocket>>,
+    bell: Bell,
 }
 
 impl CancelHandle {
     /// Cancels the request under way, or the next one.
     pub fn cancel(&self) {
-        // Under the lock, so that whoever takes the flag knows that the socket is shut by then.
-        let socket = self.shared.lock();
+        // In this order: the one who is woken looks for the flag.
         self.shared.cancelled.store(true, Ordering::SeqCst);
-        if let Some(socket) = &*socket {
-            sys::wake(socket);
-        }
+        self.shared.bell.ring();
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<UdpSocket>> {
-        // Nothing that could panic runs under the lock.
-        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+/// A transport whose waits can be ended from outside.
+pub trait Cancel {
+    /// A handle that ends a wait from any thread.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the first handle needs a descriptor.
+    fn cancel_handle(&mut self) -> io::Result<CancelHandle>;
+}
+
+#[cfg(feature = "fault")]
+impl<T: Transport + Cancel> Cancel for LossySink<T> {
+    fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
+        self.get_mut().cancel_handle()
     }
 }
 
 /// The transport's end of its handles.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Cancellable {
     shared: Option<Arc<Shared>>,
-    socket: State,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Sound,
-    /// Nothing will be received any more.
-    Shut,
-    /// Closed, and not replaced yet: this is where it was bound.
-    Gone(SocketAddr),
 }
 
 impl Cancellable {
-    pub(super) fn new() -> Self {
-        Self { shared: None, socket: State::Sound }
-    }
-
-    pub(super) fn handle(&mut self, socket: &UdpSocket) -> io::Result<CancelHandle> {
+    pub(super) fn handle(&mut self) -> io::Result<CancelHandle> {
         if let Some(shared) = &self.shared {
             return Ok(CancelHandle { shared: Arc::clone(shared) });
         }
-        let socket = Mutex::new(Some(socket.try_clone()?));
-        let shared = Arc::new(Shared { cancelled: AtomicBool::new(false), socket });
+        let shared = Arc::new(Shared { cancelled: AtomicBool::new(false), bell: Bell::new()? });
         self.shared = Some(Arc::clone(&shared));
         Ok(CancelHandle { shared })
-    }
-
-    #[inline]
-    pub(super) fn is_sound(&self) -> bool {
-        matches!(self.socket, State::Sound)
     }
 
     #[inline]
@@ -93,44 +82,16 @@ impl Cancellable {
     }
 
     /// Whether it was cancelled; forgets it.
-    pub(super) fn take(&mut self) -> bool {
-        let Some(shared) = self.shared.as_ref().filter(|_| self.is_cancelled()) else { return false };
-        let _shut_by_now = shared.lock();
-        shared.cancelled.store(false, Ordering::SeqCst);
-        if sys::WAKING_SHUTS && self.is_sound() {
-            self.socket = State::Shut;
-        }
-        true
+    pub(super) fn take(&self) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        let was = shared.cancelled.swap(false, Ordering::SeqCst);
+        // A call between the two leaves its flag, which the next wait looks for before it begins.
+        shared.bell.silence();
+        was
     }
 
-    /// Replaces a socket that was shut; returns whether it did.
-    pub(super) fn replace(&mut self, socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<bool> {
-        let home = match self.socket {
-            State::Sound => return Ok(false),
-            State::Shut => sys::home(socket)?,
-            State::Gone(home) => home,
-        };
-        // A chosen port is free again once every descriptor is closed.
-        self.forget();
-        self.socket = State::Gone(home);
-        sys::replace(socket, home, peer)?;
-        if let Some(shared) = &self.shared {
-            *shared.lock() = Some(socket.try_clone()?);
-        }
-        self.socket = State::Sound;
-        Ok(true)
-    }
-
-    fn forget(&self) {
-        if let Some(shared) = &self.shared {
-            *shared.lock() = None;
-        }
-    }
-}
-
-impl Drop for Cancellable {
-    /// A handle that outlives the transport keeps no socket open.
-    fn drop(&mut self) {
-        self.forget();
+    /// What a wait watches beside its socket.
+    pub(super) fn bell(&self) -> Option<&Bell> {
+        self.shared.as_ref().map(|shared| &shared.bell)
     }
 }

@@ -10,20 +10,25 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+mod calls;
 mod cancel;
 mod classify;
+mod clock;
 mod connected;
+mod endpoint;
 mod options;
+mod peer;
 mod pmtu;
 mod ports;
 mod seed;
-#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "sys/linux.rs")]
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "sys/portable.rs")]
+mod swallowed;
+#[cfg_attr(all(any(target_os = "linux", target_os = "android"), not(udp_retry_portable)), path = "sys/linux.rs")]
+#[cfg_attr(any(udp_retry_portable, not(any(target_os = "linux", target_os = "android"))), path = "sys/portable.rs")]
 mod sys;
+mod trouble;
 mod unconnected;
-mod wait;
 
-pub use cancel::CancelHandle;
+pub use cancel::{Cancel, CancelHandle};
 pub use classify::classify;
 pub use connected::ConnectedUdp;
 pub use options::set_receive_buffer;
@@ -32,9 +37,9 @@ pub use seed::{system_entropy, system_seed};
 pub use unconnected::{Route, UnconnectedUdp};
 #[cfg(feature = "proxy")]
 pub(crate) use {
+    calls::{drain, uninterrupted},
     options::{allow_large_sends, any_address},
     ports::RecentPorts,
-    wait::{drain, uninterrupted},
 };
 
 /// Stands for an address that the system does not give.

@@ -2,8 +2,6 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::SockRef;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use socket2::Socket;
 
 use crate::size::LARGEST_DATAGRAM;
 
@@ -38,25 +36,15 @@ pub(crate) fn any_address(peer: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Gives a socket the settings of another one, as far as it takes them.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn carry_over(from: &Socket, to: &Socket) {
-    fn carry<V>(value: io::Result<V>, set: impl FnOnce(V) -> io::Result<()>) {
-        // What one family lacks, or what takes a right that is gone by now, the other settings do without.
+/// Gives a socket of our own what our methods may have set on the one that it replaces.
+#[cfg(any(udp_retry_portable, not(any(target_os = "linux", target_os = "android"))))]
+pub(super) fn carry_over(from: SockRef<'_>, to: SockRef<'_>) {
+    fn carry<V>(value: std::io::Result<V>, set: impl FnOnce(V) -> std::io::Result<()>) {
+        // What one family lacks, the other settings do without.
         let _ = value.and_then(set);
     }
-    carry(from.reuse_address(), |on| to.set_reuse_address(on));
-    carry(from.reuse_port(), |on| to.set_reuse_port(on));
-    carry(from.only_v6(), |on| to.set_only_v6(on));
-    carry(from.freebind_v4(), |on| to.set_freebind_v4(on));
-    carry(from.device(), |name| to.bind_device(name.as_deref()));
-    carry(from.mark(), |mark| if mark == 0 { Ok(()) } else { to.set_mark(mark) });
-    carry(from.broadcast(), |on| to.set_broadcast(on));
+    carry(from.recv_buffer_size(), |bytes| to.set_recv_buffer_size(bytes));
+    carry(from.send_buffer_size(), |bytes| to.set_send_buffer_size(bytes));
     carry(from.ttl_v4(), |hops| to.set_ttl_v4(hops));
-    carry(from.tos_v4(), |class| to.set_tos_v4(class));
     carry(from.unicast_hops_v6(), |hops| to.set_unicast_hops_v6(hops));
-    carry(from.tclass_v6(), |class| to.set_tclass_v6(class));
-    // Linux tells twice what was asked for.
-    carry(from.recv_buffer_size(), |bytes| to.set_recv_buffer_size(bytes / 2));
-    carry(from.send_buffer_size(), |bytes| to.set_send_buffer_size(bytes / 2));
 }

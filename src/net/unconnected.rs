@@ -3,10 +3,12 @@ use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 
 use socket2::SockRef;
 
+use super::calls::uninterrupted;
+use super::cancel::{Cancel, CancelHandle};
+use super::endpoint::{Arrival, Endpoint, Waited};
 use super::seed::system_key;
-use super::sys::Receiver;
-use super::wait::{Arrival, Clock, Wait, Waited, receive_until, uninterrupted};
 use super::{UNKNOWN, classify, options, sys};
+use crate::size::IpFamily;
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
 
@@ -16,10 +18,8 @@ use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewe
 /// socket.
 #[derive(Debug)]
 pub struct UnconnectedUdp {
-    socket: UdpSocket,
+    endpoint: Endpoint,
     local: SocketAddr,
-    clock: Clock,
-    receiver: Receiver,
 }
 
 /// Who sent a datagram, and to which of the own addresses.
@@ -39,7 +39,7 @@ impl UnconnectedUdp {
     ///
     /// That of the last address, or of the name resolution.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::from_socket(UdpSocket::bind(address)?)
+        Self::around(Endpoint::own(UdpSocket::bind(address)?)?)
     }
 
     /// As [`bind`](Self::bind), and allowed to send to broadcast addresses (`SO_BROADCAST`).
@@ -51,20 +51,23 @@ impl UnconnectedUdp {
     /// As [`bind`](Self::bind).
     pub fn bind_broadcast(address: impl ToSocketAddrs) -> io::Result<Self> {
         let server = Self::bind(address)?;
-        server.socket.set_broadcast(true)?;
+        server.endpoint.socket().set_broadcast(true)?;
         Ok(server)
     }
 
-    /// Takes over a bound socket with all its settings.
+    /// Takes over a bound socket with all its settings, which stay the caller's, as does the blocking mode.
     ///
     /// # Errors
     ///
     /// What the system says.
     pub fn from_socket(socket: UdpSocket) -> io::Result<Self> {
-        socket.set_nonblocking(false)?;
-        options::allow_large_sends(SockRef::from(&socket))?;
-        let local = socket.local_addr()?;
-        Ok(Self { socket, local, clock: Clock::new(), receiver: Receiver::new() })
+        Self::around(Endpoint::given(socket)?)
+    }
+
+    fn around(endpoint: Endpoint) -> io::Result<Self> {
+        options::allow_large_sends(SockRef::from(endpoint.socket()))?;
+        let local = endpoint.socket().local_addr()?;
+        Ok(Self { endpoint, local })
     }
 
     /// The own address, with the port that the system picked.
@@ -79,17 +82,32 @@ impl UnconnectedUdp {
         Route { remote, local: self.local }
     }
 
-    /// The socket, for options of the caller's.
+    /// Lends the socket, for options of the caller's; a datagram then costs a system call more, as no wait may depend on a
+    /// timeout that others can change.
     #[must_use]
     pub fn as_socket(&self) -> &UdpSocket {
-        &self.socket
+        self.endpoint.lend()
+    }
+
+    /// A handle that ends a wait from any thread, so that a server can be stopped.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the first handle needs a descriptor.
+    pub fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
+        self.endpoint.cancel_handle()
     }
 
     /// Gives the socket back, without a timeout.
     #[must_use]
     pub fn into_socket(self) -> UdpSocket {
-        sys::forget_timeout(&self.socket);
-        self.socket
+        self.endpoint.into_socket()
+    }
+}
+
+impl Cancel for UnconnectedUdp {
+    fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
+        self.cancel_handle()
     }
 }
 
@@ -98,27 +116,33 @@ impl Transport for UnconnectedUdp {
 
     #[inline]
     fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.endpoint.now()
     }
 
     fn send(&mut self, to: Route, datagram: &[u8]) -> Result<(), PathError> {
-        uninterrupted(|| self.socket.send_to(datagram, to.remote)).map(drop).map_err(|error| match classify(&error) {
-            PathError::TooBig { .. } => PathError::TooBig { limit: None },
-            error => error,
-        })
+        if self.endpoint.is_cancelled() {
+            return Err(PathError::Cancelled);
+        }
+        let sent = uninterrupted(|| sys::transmit_to(self.endpoint.socket(), to.remote, datagram));
+        match sent.map_err(|error| classify(&error)) {
+            Ok(_) => {
+                self.endpoint.on_sent();
+                Ok(())
+            }
+            Err(PathError::TooBig { .. }) => Err(PathError::too_big(Some(IpFamily::of(to.remote.ip()).max_plpmtu()))),
+            Err(error) => Err(error),
+        }
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {
-        let Self { socket, local, clock, receiver } = self;
-        let wait = Wait { now, until, cancellable: None };
-        match receive_until(socket, receiver, clock, buffer, &wait) {
+        match self.endpoint.receive_until(buffer, false, now, until) {
             Waited::Arrival(Arrival { len, actual, from }, at) => {
-                let from = Route { remote: from.unwrap_or(UNKNOWN), local: *local };
+                let from = Route { remote: from.unwrap_or(UNKNOWN), local: self.local };
                 Incoming::Datagram(Received::new(from, len, actual, at.min(until)))
             }
             Waited::TimeUp(at) => Incoming::TimeUp(at),
             Waited::Cancelled => Incoming::Cancelled,
-            Waited::Failed(error) => Incoming::PathError { path: None, error, quoted: 0 },
+            Waited::Failed(error, quoted) => Incoming::PathError { path: None, error, quoted },
         }
     }
 

@@ -16,7 +16,7 @@ pub use self::builder::Builder;
 use self::builder::SharedMatcher;
 pub use self::reply::{OwnedReply, Reply};
 use crate::entropy::{Draws, Seed};
-use crate::net::{CancelHandle, ConnectedUdp};
+use crate::net::{Cancel, CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
 use crate::time::Timestamp;
 use crate::transaction::{Failure, Next, ReplyMatcher, Request, RequestError, Transaction};
@@ -79,7 +79,9 @@ impl ReliableRequester<ConnectedUdp> {
     pub fn builder(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Builder {
         Builder::new(matcher)
     }
+}
 
+impl<T: Cancel> ReliableRequester<T> {
     /// A handle that ends the wait of a request from any thread.
     ///
     /// # Errors

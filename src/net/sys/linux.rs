@@ -1,22 +1,25 @@
 //! Linux and Android, by safe system calls.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::time::{ClockId, clock_gettime};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
+use rustix::io::Errno;
+use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu, ip_mtu_discover, ipv6_mtu, ipv6_mtu_discover,
     set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
-use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, recvfrom, send};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, recvfrom, send, sendto};
+use socket2::SockRef;
 
-use super::options;
+use super::endpoint::{Arrival, Endpoint};
 use super::pmtu::Fragmentation;
-use super::wait::Arrival;
 use crate::size::IpFamily;
 use crate::time::Ns;
 
@@ -30,7 +33,7 @@ pub(super) fn monotonic() -> Ns {
     seconds.wrapping_mul(1_000_000_000).wrapping_add(rest)
 }
 
-/// Receives into the caller's buffer; the kernel tells the true length.
+/// Receives into the caller's buffer; the kernel reports the true length.
 #[derive(Debug)]
 pub(super) struct Receiver {
     /// The waits that the timeout of the socket itself suits; none until one is set. Having one costs nothing, setting
@@ -46,7 +49,7 @@ impl Receiver {
     /// The beginning of a long wait blocks in `recv` itself: a reply that comes in the first half of it, as most do,
     /// costs no other system call. `None` does not mean that the time is up, nor that there was a wait.
     #[inline]
-    pub(super) fn receive_first(
+    pub(super) fn block(
         &mut self,
         socket: &UdpSocket,
         buffer: &mut [u8],
@@ -68,18 +71,13 @@ impl Receiver {
         Ok(true)
     }
 
-    /// Takes a datagram that is there, or the first one within `wait`. `None` does not mean that the time is up: a
-    /// signal, a datagram with a bad checksum or the coarse part of a long wait end it early.
-    pub(super) fn receive(
+    /// Takes a datagram that is there, without a wait.
+    pub(super) fn look(
         &mut self,
         socket: &UdpSocket,
         buffer: &mut [u8],
         connected: bool,
-        wait: Duration,
     ) -> io::Result<Option<Arrival>> {
-        if !wait.is_zero() && !readable(socket, coarse(wait))? {
-            return Ok(None);
-        }
         arrival(socket, buffer, connected, RecvFlags::TRUNC | RecvFlags::DONTWAIT)
     }
 }
@@ -97,8 +95,91 @@ fn arrival(socket: &UdpSocket, buffer: &mut [u8], connected: bool, flags: RecvFl
     };
     match received {
         Ok(arrival) => Ok(Some(arrival)),
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes an entry off the queue of errors, which else wakes every wait, and fills the receive buffer. Returns how many
+/// bytes of the datagram that met the error it quotes; `None` if there is no entry.
+#[cold]
+pub(super) fn queued_error(socket: &UdpSocket, buffer: &mut [u8]) -> Option<usize> {
+    recv(socket, buffer, RecvFlags::ERRQUEUE | RecvFlags::DONTWAIT).ok().map(|(quoted, _)| quoted)
+}
+
+/// What ended a poll; nothing, if the time did, or a signal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Woken {
+    pub(super) socket: bool,
+    pub(super) bell: bool,
+}
+
+impl Woken {
+    /// The time is up: what is queued counts all the same.
+    pub(super) const LAST_LOOK: Self = Self { socket: true, bell: false };
+}
+
+/// Waits for a datagram, an error or the bell.
+pub(super) fn poll(socket: &UdpSocket, bell: Option<&Bell>, wait: Duration) -> io::Result<Woken> {
+    let socket = PollFd::new(socket, PollFlags::IN);
+    let Some(bell) = bell else {
+        let mut one = [socket];
+        ready(&mut one, wait)?;
+        let [socket] = one;
+        return Ok(Woken { socket: !socket.revents().is_empty(), bell: false });
+    };
+    let mut both = [socket, PollFd::new(&bell.event, PollFlags::IN)];
+    ready(&mut both, wait)?;
+    let [socket, bell] = both;
+    Ok(Woken { socket: !socket.revents().is_empty(), bell: !bell.revents().is_empty() })
+}
+
+/// Waits for the bell alone, and returns whether it rang.
+pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> io::Result<bool> {
+    let Some(bell) = bell else {
+        ready(&mut [], wait)?;
+        return Ok(false);
+    };
+    let mut bell = [PollFd::new(&bell.event, PollFlags::IN)];
+    ready(&mut bell, wait)?;
+    let [bell] = bell;
+    Ok(!bell.revents().is_empty())
+}
+
+fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
+    let wait = coarse(wait);
+    let timeout =
+        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
+    match rustix::event::poll(fds, Some(&timeout)) {
+        Ok(_) => Ok(()),
+        Err(Errno::INTR) => {
+            // What is set then says nothing.
+            fds.iter_mut().for_each(PollFd::clear_revents);
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Wakes a wait from another thread.
+#[derive(Debug)]
+pub(super) struct Bell {
+    event: OwnedFd,
+}
+
+impl Bell {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+    }
+
+    pub(super) fn ring(&self) {
+        // It fails only where it has been rung 2⁶⁴ times, and rings all the same.
+        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn silence(&self) {
+        // It fails if it has not been rung.
+        let _ = rustix::io::read(&self.event, &mut [0; 8]);
     }
 }
 
@@ -126,65 +207,58 @@ fn coarse(wait: Duration) -> Duration {
     if wait > PRECISE { wait - wait / 256 } else { wait }
 }
 
-fn readable(socket: &UdpSocket, wait: Duration) -> io::Result<bool> {
-    let timeout =
-        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
-    match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Sends without waiting: a full buffer is an error like any other, as a wait for room could outlast the deadline.
 #[inline]
 pub(super) fn transmit(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
     Ok(send(socket, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
 }
 
-/// A wait that can be cancelled is one wait.
-pub(super) const LONGEST_DEAF: Duration = Duration::MAX;
-/// What ends a wait also ends all receiving.
-pub(super) const WAKING_SHUTS: bool = true;
-
-/// Ends a blocked `recv` or `ppoll` on this socket. From then on a blocking `recv` returns 0 bytes, a non-blocking one
-/// says `EAGAIN`, and `ppoll` says "readable" at once; nothing undoes that.
-pub(super) fn wake(socket: &UdpSocket) {
-    // A socket that is not connected reports so, and wakes all the same.
-    let _ = SockRef::from(socket).shutdown(Shutdown::Read);
+/// As [`transmit`], to any address.
+pub(super) fn transmit_to(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
+    Ok(sendto(socket, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &to)?)
 }
 
-/// Where the caller bound the socket: unspecified and 0 where he left it to the system. Disconnects it.
-pub(super) fn home(socket: &UdpSocket) -> io::Result<SocketAddr> {
-    connect_unspec(socket)?;
-    socket.local_addr()
+/// What a socket needs before it is used: nothing here.
+pub(super) fn prepare(_socket: &UdpSocket) -> io::Result<()> {
+    Ok(())
 }
 
-/// Replaces the socket by one with the same settings, bound to `home` and connected to `peer`.
-pub(super) fn replace(socket: &mut UdpSocket, home: SocketAddr, peer: SocketAddr) -> io::Result<()> {
-    let fresh = Socket::new(Domain::for_address(peer), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
-    options::carry_over(&SockRef::from(&*socket), &fresh);
-    let family = IpFamily::of(peer.ip());
-    let mode = fragmentation(socket, family);
-    *socket = fresh.into();
-    if let Ok(mode) = mode {
-        set_fragmentation(socket, family, mode)?;
-    }
-    SockRef::from(&*socket).bind(&home.into())?;
-    socket.connect(peer)
+/// Leaves the peer, and the port too if the system picked it. Linux also takes the socket off the device that it is
+/// bound to, and says nothing; all other settings stay.
+pub(super) fn disconnect(endpoint: &mut Endpoint) -> io::Result<()> {
+    Ok(connect_unspec(endpoint.socket())?)
 }
 
-/// Gives the connected socket another port, or the same one if it was bound to a port of its choice. The queue and
-/// all other settings stay.
-pub(super) fn reconnect(socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<()> {
-    connect_unspec(&*socket)?;
-    socket.connect(peer)
+/// The device that a connected socket is bound to.
+pub(super) fn device(socket: &UdpSocket) -> io::Result<Option<Vec<u8>>> {
+    SockRef::from(socket).device()
 }
 
-/// Undoes what the waits of a [`Receiver`] left behind.
-pub(super) fn forget_timeout(socket: &UdpSocket) {
-    // Whoever takes the socket over will see if this failed: his reads end early.
+pub(super) fn bind_device(socket: &UdpSocket, device: &[u8]) -> io::Result<()> {
+    SockRef::from(socket).bind_device(Some(device))
+}
+
+pub(super) fn interface_name(socket: &UdpSocket, number: u32) -> Option<String> {
+    index_to_name(socket, number).ok()
+}
+
+pub(super) fn interface_number(socket: &UdpSocket, name: &str) -> Option<u32> {
+    name_to_index(socket, name).ok()
+}
+
+/// Has the kernel report every ICMP error, also those that it keeps to itself by default (network and host unreachable),
+/// and quote the datagram that met it.
+pub(super) fn report_all_errors(socket: &UdpSocket, report: bool) {
+    // A kernel that refuses reports fewer.
+    let _ = setsockopt(socket, sockopt::Ipv4RecvErr, &report);
+    let _ = setsockopt(socket, sockopt::Ipv6RecvErr, &report);
+}
+
+/// Undoes the settings that only a socket of our own has.
+pub(super) fn forget_settings(socket: &UdpSocket) {
+    // Who takes the socket over will see if this failed: his reads end early.
     let _ = socket.set_read_timeout(None);
+    report_all_errors(socket, false);
 }
 
 /// Whether the mode took hold for this family.
@@ -198,7 +272,7 @@ pub(super) fn set_fragmentation(socket: &UdpSocket, family: IpFamily, mode: Frag
         }
     };
     match applied {
-        Err(rustix::io::Errno::NOPROTOOPT | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Ok(false),
+        Err(Errno::NOPROTOOPT | Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
         applied => Ok(applied?),
     }
 }

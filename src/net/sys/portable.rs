@@ -1,15 +1,16 @@
-//! Every other platform, by the standard library alone.
+//! Every other platform, by what all have in common: `poll`, and receiving without a wait.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::SockRef;
 
+use super::endpoint::{Arrival, Endpoint};
 use super::options;
 use super::pmtu::Fragmentation;
-use super::wait::Arrival;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::{Ns, saturating_ns};
 
@@ -19,7 +20,7 @@ pub(super) fn monotonic() -> Ns {
     saturating_ns(START.get_or_init(Instant::now).elapsed())
 }
 
-/// Receives into a buffer that no datagram exceeds, because a cut one is reported differently everywhere, and its
+/// Receives into a buffer that no datagram exceeds, because a truncated one is reported differently everywhere, and its
 /// true length nowhere.
 #[derive(Debug)]
 pub(super) struct Receiver {
@@ -31,8 +32,8 @@ impl Receiver {
         Self { whole: vec![0; LARGEST_DATAGRAM] }
     }
 
-    /// The beginning of a wait is like the rest of it.
-    pub(super) fn receive_first(
+    /// No wait begins in `recv` here: the timeouts of sockets are too coarse, 500 ms at least on some versions of Windows.
+    pub(super) fn block(
         &mut self,
         _socket: &UdpSocket,
         _buffer: &mut [u8],
@@ -42,72 +43,163 @@ impl Receiver {
         Ok(None)
     }
 
-    /// Takes a datagram that is there, or the first one within `wait`. `None` does not mean that the time is up.
-    pub(super) fn receive(
+    /// Takes a datagram that is there, without a wait.
+    pub(super) fn look(
         &mut self,
         socket: &UdpSocket,
         buffer: &mut [u8],
         _connected: bool,
-        wait: Duration,
     ) -> io::Result<Option<Arrival>> {
-        // A timeout of zero would be refused, and one below the clock's step might mean "for ever".
-        const SHORTEST: Duration = Duration::from_millis(1);
-        socket.set_nonblocking(wait.is_zero())?;
-        if !wait.is_zero() {
-            socket.set_read_timeout(Some(wait.max(SHORTEST)))?;
-        }
-        let received = socket.recv_from(&mut self.whole);
-        socket.set_nonblocking(false)?;
-        match received {
+        match calls::receive(socket, &mut self.whole) {
             Ok((actual, from)) => {
                 let len = actual.min(buffer.len());
                 let (kept, whole) = (buffer.get_mut(..len), self.whole.get(..len));
                 if let (Some(kept), Some(whole)) = (kept, whole) {
                     kept.copy_from_slice(whole);
                 }
-                Ok(Some(Arrival { len, actual, from: Some(from) }))
+                Ok(Some(Arrival { len, actual, from }))
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => Ok(None),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
                 _ => Err(error),
             },
         }
     }
 }
 
-/// Sends, and waits for room if there is none.
+/// No queue of errors can be read here.
+pub(super) fn queued_error(_socket: &UdpSocket, _buffer: &mut [u8]) -> Option<usize> {
+    None
+}
+
+/// What ended a poll; nothing, if the time did, or a signal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Woken {
+    pub(super) socket: bool,
+    pub(super) bell: bool,
+}
+
+impl Woken {
+    /// The time is up: what is queued counts all the same.
+    pub(super) const LAST_LOOK: Self = Self { socket: true, bell: false };
+}
+
+/// Waits for a datagram, an error or the bell.
+pub(super) fn poll(socket: &UdpSocket, bell: Option<&Bell>, wait: Duration) -> io::Result<Woken> {
+    // A bell that does not exist is looked for at the socket itself.
+    let bell_socket = bell.map_or(socket, |bell| &bell.socket);
+    let mut both = [PollFd::new(socket, PollFlags::IN), PollFd::new(bell_socket, PollFlags::IN)];
+    let watched = if bell.is_some() { &mut both[..] } else { &mut both[..1] };
+    ready(watched, wait)?;
+    let [socket, rung] = both;
+    Ok(Woken { socket: !socket.revents().is_empty(), bell: bell.is_some() && !rung.revents().is_empty() })
+}
+
+/// Waits for the bell alone, and returns whether it rang.
+pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> io::Result<bool> {
+    let Some(bell) = bell else {
+        std::thread::sleep(wait);
+        return Ok(false);
+    };
+    let mut bell = [PollFd::new(&bell.socket, PollFlags::IN)];
+    ready(&mut bell, wait)?;
+    let [bell] = bell;
+    Ok(!bell.revents().is_empty())
+}
+
+fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
+    // Some systems refuse a wait of more than 2³¹ ms.
+    const LONGEST: Duration = Duration::from_secs(1 << 20);
+    let wait = wait.min(LONGEST);
+    let timeout =
+        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
+    match rustix::event::poll(fds, Some(&timeout)) {
+        Ok(_) => Ok(()),
+        Err(rustix::io::Errno::INTR) => {
+            // What is set then says nothing.
+            fds.iter_mut().for_each(PollFd::clear_revents);
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Wakes a wait from another thread: a socket that hears itself alone, because nothing else can be polled everywhere.
+#[derive(Debug)]
+pub(super) struct Bell {
+    socket: UdpSocket,
+}
+
+impl Bell {
+    pub(super) fn new() -> io::Result<Self> {
+        let socket =
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).or_else(|_| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)))?;
+        socket.connect(socket.local_addr()?)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket })
+    }
+
+    pub(super) fn ring(&self) {
+        // It fails only where the queue is full, which rings all the same.
+        let _ = self.socket.send(&[]);
+    }
+
+    pub(super) fn silence(&self) {
+        while self.socket.recv(&mut []).is_ok() {}
+    }
+}
+
+/// Sends without waiting: a full buffer is an error like any other, as a wait for room could outlast the deadline.
 pub(super) fn transmit(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
-    socket.send(datagram)
+    calls::send(socket, datagram)
 }
 
-/// A wait that can be cancelled proceeds in steps, as nothing wakes it.
-pub(super) const LONGEST_DEAF: Duration = Duration::from_millis(10);
-pub(super) const WAKING_SHUTS: bool = false;
-
-pub(super) fn wake(_socket: &UdpSocket) {}
-
-pub(super) fn home(socket: &UdpSocket) -> io::Result<SocketAddr> {
-    Ok(SocketAddr::new(socket.local_addr()?.ip(), 0))
+/// As [`transmit`], to any address.
+pub(super) fn transmit_to(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
+    calls::send_to(socket, to, datagram)
 }
 
-pub(super) fn replace(socket: &mut UdpSocket, _home: SocketAddr, peer: SocketAddr) -> io::Result<()> {
-    reconnect(socket, peer)
+/// What a socket needs before it is used.
+pub(super) fn prepare(socket: &UdpSocket) -> io::Result<()> {
+    calls::prepare(socket)
 }
 
-/// Replaces the socket by a new one to the same peer.
-pub(super) fn reconnect(socket: &mut UdpSocket, peer: SocketAddr) -> io::Result<()> {
-    let fresh = UdpSocket::bind(home(socket)?)?;
-    options::allow_large_sends(SockRef::from(&fresh))?;
-    fresh.connect(peer)?;
-    *socket = fresh;
+/// Leaves the peer. Most systems keep the port then, so a socket of our own is replaced by another one; one of the
+/// caller's keeps all that it has, its port too.
+pub(super) fn disconnect(endpoint: &mut Endpoint) -> io::Result<()> {
+    if endpoint.is_lent() {
+        return calls::disconnect(endpoint.socket());
+    }
+    let left = endpoint.socket();
+    let fresh = UdpSocket::bind(options::any_address(left.local_addr()?))?;
+    options::carry_over(SockRef::from(left), SockRef::from(&fresh));
+    prepare(&fresh)?;
+    endpoint.replace(fresh);
     Ok(())
 }
 
-/// Undoes what the waits of a [`Receiver`] left behind.
-pub(super) fn forget_timeout(socket: &UdpSocket) {
-    // Whoever takes the socket over will see if this failed: his reads end early.
-    let _ = socket.set_read_timeout(None);
+/// A device that a socket is bound to stays so, whatever is done here.
+pub(super) fn device(_socket: &UdpSocket) -> io::Result<Option<Vec<u8>>> {
+    Ok(None)
 }
+
+pub(super) fn bind_device(_socket: &UdpSocket, _device: &[u8]) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn interface_name(_socket: &UdpSocket, _number: u32) -> Option<String> {
+    None
+}
+
+pub(super) fn interface_number(_socket: &UdpSocket, _name: &str) -> Option<u32> {
+    None
+}
+
+/// Which errors are reported is the system's choice.
+pub(super) fn report_all_errors(_socket: &UdpSocket, _report: bool) {}
+
+/// Nothing is set that would have to be undone.
+pub(super) fn forget_settings(_socket: &UdpSocket) {}
 
 pub(super) fn set_fragmentation(_socket: &UdpSocket, _family: IpFamily, _mode: Fragmentation) -> io::Result<bool> {
     Ok(false)
@@ -119,4 +211,68 @@ pub(super) fn fragmentation(_socket: &UdpSocket, _family: IpFamily) -> io::Resul
 
 pub(super) fn kernel_pmtu(_socket: &UdpSocket, _family: IpFamily) -> io::Result<u32> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Single calls that do not wait, whatever the blocking mode is, and leave it alone.
+#[cfg(unix)]
+mod calls {
+    use std::io;
+    use std::net::{SocketAddr, UdpSocket};
+
+    use rustix::net::{RecvFlags, SendFlags, connect_unspec};
+
+    pub(super) fn prepare(_socket: &UdpSocket) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
+        let (len, _, from) = rustix::net::recvfrom(socket, buffer, RecvFlags::DONTWAIT)?;
+        Ok((len, from.and_then(|from| SocketAddr::try_from(from).ok())))
+    }
+
+    pub(super) fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(socket, datagram, SendFlags::DONTWAIT)?)
+    }
+
+    pub(super) fn send_to(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::sendto(socket, datagram, SendFlags::DONTWAIT, &to)?)
+    }
+
+    pub(super) fn disconnect(socket: &UdpSocket) -> io::Result<()> {
+        let disconnected = connect_unspec(socket);
+        // macOS and the BSDs report an error of the address, and disconnect all the same.
+        if socket.peer_addr().is_ok() { Ok(disconnected?) } else { Ok(()) }
+    }
+}
+
+/// Single calls that do not wait: the system has no flag for that, so the socket's blocking mode changes.
+#[cfg(windows)]
+mod calls {
+    use std::io;
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+    pub(super) fn prepare(socket: &UdpSocket) -> io::Result<()> {
+        socket.set_nonblocking(true)
+    }
+
+    pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddr>)> {
+        socket.recv_from(buffer).map(|(len, from)| (len, Some(from)))
+    }
+
+    pub(super) fn send(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
+        socket.send(datagram)
+    }
+
+    pub(super) fn send_to(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
+        socket.send_to(datagram, to)
+    }
+
+    /// To connect to no address is to disconnect.
+    pub(super) fn disconnect(socket: &UdpSocket) -> io::Result<()> {
+        let disconnected = match socket.local_addr()? {
+            SocketAddr::V4(_) => socket.connect((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => socket.connect((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        if socket.peer_addr().is_ok() { disconnected } else { Ok(()) }
+    }
 }

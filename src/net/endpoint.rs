@@ -1,0 +1,229 @@
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::calls::drain;
+use super::cancel::{CancelHandle, Cancellable};
+use super::classify;
+use super::clock::Clock;
+use super::sys::{self, Receiver, Woken};
+use super::trouble::Trouble;
+use crate::time::Timestamp;
+use crate::transport::PathError;
+
+/// A socket, and what waiting on it takes.
+///
+/// One that is ours alone waits in `recv` by its own timeout. One that others may use as well waits in `poll`, which no
+/// option and no clone can stretch; so does one whose waits can be cancelled.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    socket: UdpSocket,
+    clock: Clock,
+    receiver: Receiver,
+    cancellable: Cancellable,
+    trouble: Trouble,
+    /// Others may use it as well.
+    lent: AtomicBool,
+}
+
+/// What a wait came to.
+#[derive(Debug)]
+pub(super) enum Waited {
+    /// And when it was read.
+    Arrival(Arrival, Timestamp),
+    TimeUp(Timestamp),
+    Cancelled,
+    /// An error, and how many bytes in the buffer quote the datagram that met it.
+    Failed(PathError, usize),
+}
+
+/// A datagram in the caller's buffer.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) len: usize,
+    /// Bytes on the wire.
+    pub(super) actual: usize,
+    /// `None` where the socket is connected and the system need not be asked.
+    pub(super) from: Option<SocketAddr>,
+}
+
+impl Endpoint {
+    /// A socket that no one else has.
+    pub(super) fn own(socket: UdpSocket) -> io::Result<Self> {
+        sys::prepare(&socket)?;
+        Ok(Self {
+            socket,
+            clock: Clock::new(),
+            receiver: Receiver::new(),
+            cancellable: Cancellable::default(),
+            trouble: Trouble::default(),
+            lent: AtomicBool::new(false),
+        })
+    }
+
+    /// A socket of the caller's, with settings and perhaps clones that stay his.
+    pub(super) fn given(socket: UdpSocket) -> io::Result<Self> {
+        Ok(Self { lent: AtomicBool::new(true), ..Self::own(socket)? })
+    }
+
+    /// The socket, for calls of ours.
+    #[inline]
+    pub(super) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    /// The socket, for others: from now on it may be cloned, and its options changed.
+    pub(super) fn lend(&self) -> &UdpSocket {
+        if !self.lent.swap(true, Ordering::SeqCst) {
+            sys::forget_settings(&self.socket);
+        }
+        &self.socket
+    }
+
+    #[inline]
+    pub(super) fn is_lent(&mut self) -> bool {
+        *self.lent.get_mut()
+    }
+
+    pub(super) fn into_socket(self) -> UdpSocket {
+        self.lend();
+        self.socket
+    }
+
+    /// Takes another socket in its place.
+    #[cfg(any(udp_retry_portable, not(any(target_os = "linux", target_os = "android"))))]
+    pub(super) fn replace(&mut self, socket: UdpSocket) {
+        self.socket = socket;
+        self.receiver = Receiver::new();
+    }
+
+    pub(super) fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
+        self.cancellable.handle()
+    }
+
+    #[inline]
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancellable.is_cancelled()
+    }
+
+    /// A datagram has left, so the socket is sound.
+    #[inline]
+    pub(super) fn on_sent(&mut self) {
+        self.trouble.is_over();
+    }
+
+    #[inline]
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Waits for a datagram; the queue is looked at once more when the time is up.
+    #[inline]
+    pub(super) fn receive_until(
+        &mut self,
+        buffer: &mut [u8],
+        connected: bool,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Waited {
+        if self.is_lent() || self.cancellable.is_possible() {
+            return self.poll_until(buffer, connected, now, until);
+        }
+        match self.receiver.block(&self.socket, buffer, connected, until.since_ns(now)) {
+            Ok(Some(arrival)) => {
+                self.trouble.is_over();
+                Waited::Arrival(arrival, self.clock.now())
+            }
+            Ok(None) => self.poll_until(buffer, connected, self.clock.now(), until),
+            Err(error) => self.failed(&error, buffer, until),
+        }
+    }
+
+    /// The loop that every wait needs: the remaining time is computed anew each turn, so neither signals nor spurious
+    /// wake-ups nor coarse timers shorten or stretch it.
+    fn poll_until(&mut self, buffer: &mut [u8], connected: bool, now: Timestamp, until: Timestamp) -> Waited {
+        if self.cancellable.is_cancelled() {
+            self.cancellable.take();
+            return Waited::Cancelled;
+        }
+        let mut time = now;
+        loop {
+            let remaining = until.since(time);
+            let woken = if remaining.is_zero() {
+                Woken::LAST_LOOK
+            } else {
+                match sys::poll(&self.socket, self.cancellable.bell(), remaining) {
+                    Ok(woken) => woken,
+                    Err(error) => return self.failed(&error, buffer, until),
+                }
+            };
+            if woken.bell && self.cancellable.take() {
+                return Waited::Cancelled;
+            }
+            if woken.socket {
+                match self.receiver.look(&self.socket, buffer, connected) {
+                    Ok(Some(arrival)) => {
+                        self.trouble.is_over();
+                        return Waited::Arrival(arrival, self.clock.now());
+                    }
+                    Err(error) => return self.failed(&error, buffer, until),
+                    Ok(None) if remaining.is_zero() => return Waited::TimeUp(time),
+                    // Woken for an entry of the error queue, for a datagram with a bad checksum, or for one that a clone
+                    // of the socket has taken.
+                    Ok(None) if sys::queued_error(&self.socket, buffer).is_some() => {}
+                    Ok(None) => self.pause(until),
+                }
+            }
+            time = self.clock.now();
+        }
+    }
+
+    /// An error that the queue of errors explains was met by a datagram; any other may be the socket's own, and last.
+    #[cold]
+    fn failed(&mut self, error: &io::Error, buffer: &mut [u8], until: Timestamp) -> Waited {
+        let quoted = sys::queued_error(&self.socket, buffer);
+        if quoted.is_none() {
+            self.pause(until);
+        }
+        Waited::Failed(classify(error), quoted.unwrap_or(0))
+    }
+
+    /// Lets a socket rest that has reported nothing but errors, or woken this thread for nothing, too often in a row.
+    #[cold]
+    fn pause(&mut self, until: Timestamp) {
+        if let Some(pause) = self.trouble.again() {
+            let left = until.since(self.clock.now());
+            // Where even this fails, such as without memory, there is nothing left to wait with.
+            let _ = sys::rest(self.cancellable.bell(), pause.min(left));
+        }
+    }
+
+    /// Waits without the socket, which has no peer.
+    #[cold]
+    pub(super) fn wait_apart(&mut self, until: Timestamp) -> Waited {
+        loop {
+            if self.cancellable.is_cancelled() {
+                self.cancellable.take();
+                return Waited::Cancelled;
+            }
+            let now = self.clock.now();
+            let remaining = until.since(now);
+            if remaining.is_zero() {
+                return Waited::TimeUp(now);
+            }
+            if !matches!(sys::rest(self.cancellable.bell(), remaining), Ok(true)) {
+                continue;
+            }
+            if self.cancellable.take() {
+                return Waited::Cancelled;
+            }
+        }
+    }
+
+    /// Empties the receive queue, errors included.
+    pub(super) fn drain(&mut self) {
+        let Self { socket, receiver, .. } = self;
+        drain(|| matches!(receiver.look(socket, &mut [], true), Ok(None)));
+        drain(|| sys::queued_error(socket, &mut []).is_none());
+    }
+}

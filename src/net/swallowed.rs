@@ -1,0 +1,61 @@
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use std::io;
+use std::net::UdpSocket;
+
+use super::calls::drain;
+use super::{classify, sys};
+use crate::transport::PathError;
+
+/// What sends met that was an earlier datagram's: kept for the next `recv`, with the bytes of the datagram that met it.
+#[derive(Debug, Default)]
+pub(super) struct Swallowed {
+    kept: VecDeque<(PathError, Vec<u8>)>,
+}
+
+impl Swallowed {
+    /// Whether `error`, of a send, is an earlier datagram's, as an entry in the queue of errors says: then to send again is
+    /// no repetition.
+    pub(super) fn takes(&mut self, socket: &UdpSocket, error: &io::Error) -> bool {
+        let error = classify(error);
+        if matches!(error, PathError::TooBig { .. }) {
+            // This host itself leaves an entry for a datagram that is too big for it.
+            drain(|| sys::queued_error(socket, &mut []).is_none());
+            return false;
+        }
+        let mut quoted = vec![0; QUOTED];
+        let Some(len) = sys::queued_error(socket, &mut quoted) else { return false };
+        quoted.truncate(len);
+        if self.kept.len() < MOST {
+            self.kept.push_back((error, quoted));
+            return true;
+        }
+        false
+    }
+
+    /// The next one, with its bytes in the buffer.
+    #[inline]
+    pub(super) fn next(&mut self, buffer: &mut [u8]) -> Option<(PathError, usize)> {
+        if self.kept.is_empty() { None } else { self.hand_out(buffer) }
+    }
+
+    #[cold]
+    fn hand_out(&mut self, buffer: &mut [u8]) -> Option<(PathError, usize)> {
+        let (error, quoted) = self.kept.pop_front()?;
+        let len = quoted.len().min(buffer.len());
+        if let (Some(to), Some(quoted)) = (buffer.get_mut(..len), quoted.get(..len)) {
+            to.copy_from_slice(quoted);
+        }
+        Some((error, len))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+    }
+}
+
+/// What Linux quotes at most: of an ICMP message of 576 bytes (RFC 1812 §4.3.2.3).
+const QUOTED: usize = 576;
+/// Errors that are kept from one wait to the next.
+const MOST: usize = 32;
