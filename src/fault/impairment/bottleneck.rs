@@ -134,13 +134,23 @@ struct Moment {
 
 impl Moment {
     fn plus(self, bytes: usize, rate: u64) -> Self {
-        let (bits, rate) = (bytes as u128 * 8, u128::from(rate));
-        let steps = bits * 1_000_000_000 + u128::from(self.fraction);
-        let ns = Ns::try_from(steps / rate).unwrap_or(Ns::MAX);
-        #[expect(clippy::cast_possible_truncation, reason = "below the rate")]
-        let fraction = (steps % rate) as u64;
+        let steps = bytes as u128 * BIT_NANOS + u128::from(self.fraction);
+        // Those of a datagram fit; dividing 128 bits takes several times as long.
+        let (ns, fraction) = match u64::try_from(steps) {
+            Ok(steps) => (steps / rate, steps % rate),
+            Err(_) => divided(steps, rate),
+        };
         Self { ns: self.ns.saturating_add(ns), fraction }
     }
+}
+
+#[cold]
+fn divided(steps: u128, rate: u64) -> (Ns, u64) {
+    let rate = u128::from(rate);
+    let ns = Ns::try_from(steps / rate).unwrap_or(Ns::MAX);
+    #[expect(clippy::cast_possible_truncation, reason = "below the rate")]
+    let fraction = (steps % rate) as u64;
+    (ns, fraction)
 }
 
 /// The steps of 1/rate ns that one byte takes.
