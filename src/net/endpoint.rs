@@ -1,6 +1,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::calls::drain;
 use super::cancel::{CancelHandle, Cancellable};
@@ -126,7 +127,7 @@ impl Endpoint {
         now: Timestamp,
         until: Timestamp,
     ) -> Waited {
-        if self.is_lent() || self.cancellable.is_possible() {
+        if self.is_lent() || self.cancellable.is_possible() || self.clock.counts_sleep() {
             return self.poll_until(buffer, connected, now, until);
         }
         match self.receiver.block(&self.socket, buffer, connected, until.since_ns(now)) {
@@ -152,7 +153,7 @@ impl Endpoint {
             let woken = if remaining.is_zero() {
                 Woken::LAST_LOOK
             } else {
-                match sys::poll(&self.socket, self.cancellable.bell(), remaining) {
+                match sys::poll(&self.socket, self.cancellable.bell(), self.step(remaining)) {
                     Ok(woken) => woken,
                     Err(error) => return self.failed(&error, buffer, until),
                 }
@@ -178,6 +179,12 @@ impl Endpoint {
         }
     }
 
+    /// How long to wait at once: a wait goes on after the system slept as if it had not.
+    fn step(&self, remaining: Duration) -> Duration {
+        const UNASLEEP: Duration = Duration::from_secs(1);
+        if self.clock.counts_sleep() { remaining.min(UNASLEEP) } else { remaining }
+    }
+
     /// An error that the queue of errors explains was met by a datagram; any other may be the socket's own, and last.
     #[cold]
     fn failed(&mut self, error: &io::Error, buffer: &mut [u8], until: Timestamp) -> Waited {
@@ -193,8 +200,7 @@ impl Endpoint {
     fn pause(&mut self, until: Timestamp) {
         if let Some(pause) = self.trouble.again() {
             let left = until.since(self.clock.now());
-            // Where even this fails, such as without memory, there is nothing left to wait with.
-            let _ = sys::rest(self.cancellable.bell(), pause.min(left));
+            sys::rest(self.cancellable.bell(), pause.min(left));
         }
     }
 
@@ -211,10 +217,7 @@ impl Endpoint {
             if remaining.is_zero() {
                 return Waited::TimeUp(now);
             }
-            if !matches!(sys::rest(self.cancellable.bell(), remaining), Ok(true)) {
-                continue;
-            }
-            if self.cancellable.take() {
+            if sys::rest(self.cancellable.bell(), self.step(remaining)) && self.cancellable.take() {
                 return Waited::Cancelled;
             }
         }

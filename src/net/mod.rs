@@ -30,6 +30,7 @@ mod unconnected;
 
 pub use cancel::{Cancel, CancelHandle};
 pub use classify::classify;
+pub use clock::count_time_asleep;
 pub use connected::ConnectedUdp;
 pub use options::set_receive_buffer;
 pub use pmtu::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -23,11 +24,29 @@ use super::pmtu::Fragmentation;
 use crate::size::IpFamily;
 use crate::time::Ns;
 
+/// A clock of the system's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum System {
+    /// Stands still while the system sleeps.
+    Monotonic,
+    Boottime,
+}
+
+impl System {
+    pub(super) const fn counting_sleep() -> Option<Self> {
+        Some(Self::Boottime)
+    }
+}
+
 /// The system's own nanoseconds: what an `Instant` adds to them costs more than reading them, twice an exchange.
 #[inline]
-pub(super) fn monotonic() -> Ns {
-    // No Linux lacks this clock.
-    let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };
+pub(super) fn nanoseconds(clock: System) -> Ns {
+    let clock = match clock {
+        System::Monotonic => ClockId::CLOCK_MONOTONIC,
+        System::Boottime => ClockId::CLOCK_BOOTTIME,
+    };
+    // No Linux lacks these clocks.
+    let Ok(now) = clock_gettime(clock) else { return 0 };
     #[expect(clippy::cast_sign_loss, reason = "neither is negative")]
     let (seconds, rest) = (now.tv_sec() as Ns, now.tv_nsec() as Ns);
     seconds.wrapping_mul(1_000_000_000).wrapping_add(rest)
@@ -135,15 +154,19 @@ pub(super) fn poll(socket: &UdpSocket, bell: Option<&Bell>, wait: Duration) -> i
 }
 
 /// Waits for the bell alone, and returns whether it rang.
-pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> io::Result<bool> {
+pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> bool {
     let Some(bell) = bell else {
-        ready(&mut [], wait)?;
-        return Ok(false);
+        thread::sleep(wait);
+        return false;
     };
     let mut bell = [PollFd::new(&bell.event, PollFlags::IN)];
-    ready(&mut bell, wait)?;
+    if ready(&mut bell, wait).is_err() {
+        // Without memory for a poll; the bell is looked for again after it.
+        thread::sleep(wait.min(UNPOLLED));
+        return false;
+    }
     let [bell] = bell;
-    Ok(!bell.revents().is_empty())
+    !bell.revents().is_empty()
 }
 
 fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
@@ -196,6 +219,8 @@ fn waits_around(timeout: Ns) -> Range<Ns> {
     ending_within(timeout).max(SHORTEST)..ending_within(timeout.saturating_mul(4))
 }
 
+/// How long nothing is looked for where the system cannot even wait.
+const UNPOLLED: Duration = Duration::from_millis(10);
 /// The shortest wait that is worth a timeout.
 const SHORTEST: Ns = 25_000_000;
 const TICKS: Ns = 12_000_000;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -14,8 +15,21 @@ use super::pmtu::Fragmentation;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::{Ns, saturating_ns};
 
+/// A clock of the system's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum System {
+    /// Whether it goes on while the system sleeps differs.
+    Monotonic,
+}
+
+impl System {
+    pub(super) const fn counting_sleep() -> Option<Self> {
+        None
+    }
+}
+
 /// Nanoseconds since this was first asked for.
-pub(super) fn monotonic() -> Ns {
+pub(super) fn nanoseconds(_clock: System) -> Ns {
     static START: OnceLock<Instant> = OnceLock::new();
     saturating_ns(START.get_or_init(Instant::now).elapsed())
 }
@@ -96,16 +110,23 @@ pub(super) fn poll(socket: &UdpSocket, bell: Option<&Bell>, wait: Duration) -> i
 }
 
 /// Waits for the bell alone, and returns whether it rang.
-pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> io::Result<bool> {
+pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> bool {
     let Some(bell) = bell else {
-        std::thread::sleep(wait);
-        return Ok(false);
+        thread::sleep(wait);
+        return false;
     };
     let mut bell = [PollFd::new(&bell.socket, PollFlags::IN)];
-    ready(&mut bell, wait)?;
+    if ready(&mut bell, wait).is_err() {
+        // Without memory for a poll; the bell is looked for again after it.
+        thread::sleep(wait.min(UNPOLLED));
+        return false;
+    }
     let [bell] = bell;
-    Ok(!bell.revents().is_empty())
+    !bell.revents().is_empty()
 }
+
+/// How long nothing is looked for where the system cannot even wait.
+const UNPOLLED: Duration = Duration::from_millis(10);
 
 fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
     // Some systems refuse a wait of more than 2³¹ ms.
