@@ -1,11 +1,11 @@
 //! The operating system, and every one of its traps: sockets, waits, error codes, path-MTU options, seeds.
 //!
-//! | platform | waits | cancelled | true length of a cut datagram | fresh port | path MTU |
+//! | platform | waits | true length of a truncated datagram | fresh port | given sockets | path MTU |
 //! |---|---|---|---|---|---|
-//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | at once | from the kernel | same socket, some 2 µs | read and steered |
-//! | elsewhere | socket timeout, late by milliseconds | within 10 ms | by a buffer of full size | new socket | `Unsupported` |
+//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | from the kernel | same socket, some 2 µs | keep all settings; a port that the system picked can change | read and steered |
+//! | elsewhere | `poll`, late by up to 1 ms where it counts in milliseconds | by a buffer of full size | new socket | keep all settings and the port | `Unsupported` |
 //!
-//! No wait ends early on any of them.
+//! No wait ends early on any of them, and a cancellation ends one at once.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where sockets and clocks live")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
