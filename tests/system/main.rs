@@ -6,6 +6,8 @@ mod cancel_settings;
 mod loopback;
 #[path = "../common/offers.rs"]
 mod offers;
+// What is known of a path is not known elsewhere.
+#[cfg(not(udp_retry_portable))]
 mod socket_options;
 #[path = "../common/waits.rs"]
 mod waits;
