@@ -1,6 +1,8 @@
 //! The front that programs hold: a requester that blocks until the reply is there.
 
 mod builder;
+#[cfg(feature = "fault")]
+mod cancel;
 mod error;
 mod reply;
 #[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]
