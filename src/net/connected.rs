@@ -81,7 +81,8 @@ impl ConnectedUdp {
         Err(last)
     }
 
-    /// Takes over a connected socket with all its settings, which stay the caller's, as does the blocking mode.
+    /// Takes over a connected socket with all its settings, which stay the caller's, as does the blocking mode (on Windows
+    /// it becomes non-blocking: single calls have no flag for that).
     ///
     /// A port of the caller's choice does not change, and matchers without an id
     /// ([`any_reply`](crate::any_reply)) will not work. A port that the system picked changes only where they do.

@@ -55,7 +55,7 @@ impl UnconnectedUdp {
         Ok(server)
     }
 
-    /// Takes over a bound socket with all its settings, which stay the caller's, as does the blocking mode.
+    /// Takes over a bound socket with all its settings, which stay the caller's, as does the blocking mode (but on Windows).
     ///
     /// # Errors
     ///

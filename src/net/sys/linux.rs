@@ -171,9 +171,9 @@ pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> bool {
 
 fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
     let wait = coarse(wait);
-    let timeout =
-        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
-    match rustix::event::poll(fds, Some(&timeout)) {
+    // No wait is too long for it.
+    let timeout = Timespec::try_from(wait).ok();
+    match rustix::event::poll(fds, timeout.as_ref()) {
         Ok(_) => Ok(()),
         Err(Errno::INTR) => {
             // What is set then says nothing.

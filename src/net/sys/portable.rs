@@ -132,9 +132,9 @@ fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
     // Some systems refuse a wait of more than 2³¹ ms.
     const LONGEST: Duration = Duration::from_secs(1 << 20);
     let wait = wait.min(LONGEST);
-    let timeout =
-        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
-    match rustix::event::poll(fds, Some(&timeout)) {
+    // No wait is too long for it.
+    let timeout = Timespec::try_from(wait).ok();
+    match rustix::event::poll(fds, timeout.as_ref()) {
         Ok(_) => Ok(()),
         Err(rustix::io::Errno::INTR) => {
             // What is set then says nothing.
