@@ -6,10 +6,12 @@
 mod watchdog;
 
 use std::cell::Cell;
+use std::io;
 use std::net::UdpSocket;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use udp_retry::net::count_time_asleep;
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
@@ -51,6 +53,15 @@ fn neither_a_deadline_nor_a_budget_nor_an_estimator_nor_an_observer_reads_the_cl
         drop(requester);
         server.join().unwrap();
     });
+}
+
+#[test]
+fn the_clock_cannot_be_chosen_once_a_transport_has_one() {
+    let nowhere = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let _made = ConnectedUdp::connect(nowhere.local_addr().unwrap()).unwrap();
+    let refused = count_time_asleep().unwrap_err().kind();
+    let supported = cfg!(all(target_os = "linux", not(udp_retry_portable)));
+    assert_eq!(refused, if supported { io::ErrorKind::ResourceBusy } else { io::ErrorKind::Unsupported });
 }
 
 #[test]
