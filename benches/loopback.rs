@@ -51,6 +51,8 @@ fn costs(server: SocketAddr) {
     let mut ways = [
         Way::bare("bare send and recv, waiting for ever", server),
         Way::requester("request by id", ReliableRequester::connect(server, transaction_id(0..4)).unwrap()),
+        Way::requester("request by id, with a cancel handle", cancellable(server)),
+        Way::requester("request by id, over a lent socket", lent(server)),
         Way::requester("request without id", ReliableRequester::connect(server, any_reply()).unwrap()),
         Way::read_timeout(server),
         Way::polling(server),
@@ -74,6 +76,20 @@ fn costs(server: SocketAddr) {
             of(|(bare, way)| way.time / bare.time),
         );
     }
+}
+
+#[cfg(target_os = "linux")]
+fn cancellable(server: SocketAddr) -> ReliableRequester {
+    let mut requester = ReliableRequester::connect(server, transaction_id(0..4)).unwrap();
+    requester.cancel_handle().unwrap();
+    requester
+}
+
+#[cfg(target_os = "linux")]
+fn lent(server: SocketAddr) -> ReliableRequester {
+    let requester = ReliableRequester::connect(server, transaction_id(0..4)).unwrap();
+    let _ = requester.transport().as_socket();
+    requester
 }
 
 #[cfg(not(target_os = "linux"))]

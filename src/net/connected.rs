@@ -54,6 +54,8 @@ use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Rene
 pub struct ConnectedUdp {
     endpoint: Endpoint,
     peer: Peer,
+    /// As it was when the socket was connected; others may have changed that of a lent one.
+    local: SocketAddr,
     used_ports: RecentPorts,
     /// It was disconnected, and could not be connected again yet.
     apart: bool,
@@ -114,6 +116,7 @@ impl ConnectedUdp {
         Self {
             endpoint,
             peer,
+            local: UNKNOWN,
             used_ports: RecentPorts::remembering(PORTS_AVOIDED),
             apart: false,
             stuck: false,
@@ -228,7 +231,8 @@ impl ConnectedUdp {
             self.apart = true;
             self.peer.connect(self.endpoint.socket())?;
             // The system picks any port for it, also the very one that it is to be connected to.
-            if self.endpoint.socket().local_addr()? != self.peer.address() {
+            self.local = self.endpoint.socket().local_addr()?;
+            if self.local != self.peer.address() {
                 self.apart = false;
                 self.endpoint.drain();
                 self.swallowed.clear();
@@ -351,12 +355,12 @@ impl Transport for ConnectedUdp {
             self.endpoint.drain();
             return Ok(Renewed::SamePort);
         }
-        let left = self.local_addr().port();
+        let left = if self.endpoint.is_lent() { self.local_addr() } else { self.local }.port();
         self.used_ports.insert(left);
         let mut search = self.used_ports.search();
         loop {
             self.reconnect().map_err(|error| classify(&error))?;
-            let port = self.local_addr().port();
+            let port = self.local.port();
             if port == left && self.has_chosen_port().map_err(|error| classify(&error))? {
                 return Ok(Renewed::SamePort);
             }

@@ -226,7 +226,12 @@ impl Endpoint {
     /// Empties the receive queue, errors included.
     pub(super) fn drain(&mut self) {
         let Self { socket, receiver, .. } = self;
-        drain(|| matches!(receiver.look(socket, &mut [], true), Ok(None)));
-        drain(|| sys::queued_error(socket, &mut []).is_none());
+        drain(|| match receiver.look(socket, &mut [], true) {
+            Ok(taken) => taken.is_none(),
+            Err(_) => {
+                sys::queued_error(socket, &mut []);
+                false
+            }
+        });
     }
 }
