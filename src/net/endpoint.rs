@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::calls::drain;
 use super::cancel::{CancelHandle, Cancellable};
-use super::classify;
+use super::classify::classify_received;
 use super::clock::Clock;
 use super::sys::{self, Receiver, Woken};
 use super::trouble::Trouble;
@@ -185,7 +185,7 @@ impl Endpoint {
         if quoted.is_none() {
             self.pause(until);
         }
-        Waited::Failed(classify(error), quoted.unwrap_or(0))
+        Waited::Failed(classify_received(error), quoted.unwrap_or(0))
     }
 
     /// Lets a socket rest that has reported nothing but errors, or woken this thread for nothing, too often in a row.
