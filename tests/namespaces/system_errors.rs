@@ -140,7 +140,11 @@ fn a_router_that_prohibits_the_way_is_heard_on_the_receive_or_on_the_next_send()
             assert_eq!(heard(&mut client, 2000 * MS), Err(error), "on the receive");
             client.send(PathIndex::FIRST, b"0002").unwrap();
             thread::sleep(100 * MS);
-            assert_eq!(client.offer(PathIndex::FIRST, b"0003"), Ok(None), "the next send meets it, and is issued again");
+            assert_eq!(
+                client.offer(PathIndex::FIRST, b"0003"),
+                Ok(None),
+                "the next send meets it, and is issued again"
+            );
             assert_eq!(heard(&mut client, Duration::ZERO), Err(error), "after that send");
 
             let builder = |on_unreachable, policy| {

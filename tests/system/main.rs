@@ -6,7 +6,9 @@ mod cancel_settings;
 mod loopback;
 #[path = "../common/offers.rs"]
 mod offers;
+mod own_address;
 mod socket_options;
+mod unconnected;
 #[path = "../common/waits.rs"]
 mod waits;
 #[path = "../common/watchdog.rs"]
