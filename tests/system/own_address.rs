@@ -116,6 +116,21 @@ fn a_socket_of_the_callers_answers_from_the_address_asked_only_if_he_asks_for_it
 }
 
 #[test]
+fn a_socket_of_both_families_answers_ipv4_clients_by_either_option() {
+    within(MINUTE, || {
+        let mut server = UnconnectedUdp::from_socket(UdpSocket::bind("[::]:0").unwrap()).unwrap();
+        setsockopt(server.as_socket(), sockopt::Ipv4PacketInfo, &true).unwrap();
+        for _ in 0..2 {
+            let (mut client, received) = ask(&mut server, "127.0.0.2");
+            assert_eq!(received.from.local, seen_by_v6(client.peer_addr()));
+            server.send(received.from, b"answer").unwrap();
+            answered(&mut client);
+            setsockopt(server.as_socket(), sockopt::Ipv6RecvPacketInfo, &true).unwrap();
+        }
+    });
+}
+
+#[test]
 fn what_is_too_long_says_how_much_a_datagram_to_that_family_holds() {
     within(MINUTE, || {
         let mut v4 = UnconnectedUdp::bind("0.0.0.0:0").unwrap();
