@@ -1,10 +1,12 @@
 //! A server that has every address of its host, of which some come and go, and some mean nothing without an interface.
 #![cfg(all(target_os = "linux", not(udp_retry_portable)))]
-#![expect(clippy::disallowed_types, reason = "real sockets are used")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and time are used")]
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::num::NonZeroU32;
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use udp_retry::ConnectedUdp;
@@ -23,9 +25,9 @@ fn a_client_over_ipv6_gets_its_answer_from_the_very_address_it_asked() {
     within(MINUTE, || {
         let Some(network) = Inside::of(this_test!(), "direct") else { return };
         for address in ["fd77::1", "fd77::2"] {
-            run(&format!("ip addr add {address}/128 dev lo nodad"));
+            add(address, "lo");
         }
-        run(&format!("ip addr add fd78::1/64 dev {} nodad", network.device));
+        add("fd78::1", &network.device);
         let mut server = UnconnectedUdp::bind("[::]:0").unwrap();
         for asked in ["fd77::1", "fd77::2", "::1", "fd78::1", "fd77::1"] {
             let asked: IpAddr = asked.parse().unwrap();
@@ -44,8 +46,8 @@ fn a_client_over_ipv6_gets_its_answer_from_the_very_address_it_asked() {
 fn a_link_local_address_is_answered_from_over_its_interface() {
     within(MINUTE, || {
         let Some(network) = Inside::of(this_test!(), "direct") else { return };
-        for address in ["fe80::77/64", "fd78::1/64"] {
-            run(&format!("ip addr add {address} dev {} nodad", network.device));
+        for address in ["fe80::77", "fd78::1"] {
+            add(address, &network.device);
         }
         let link = number(&network.device);
         let mut server = UnconnectedUdp::bind("[::]:0").unwrap();
@@ -87,7 +89,7 @@ fn an_address_that_is_gone_before_the_answer_is_an_error_and_the_server_goes_on(
         let Some(_network) = Inside::of(this_test!(), "direct") else { return };
         let mut server = UnconnectedUdp::bind("[::]:0").unwrap();
         for (address, bits) in [("10.77.0.1", 32), ("fd77::1", 128)] {
-            run(&format!("ip addr add {address}/{bits} dev lo nodad"));
+            add(address, "lo");
             let asked: IpAddr = address.parse().unwrap();
             // Its own address stays.
             let own = if asked.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
@@ -96,7 +98,7 @@ fn an_address_that_is_gone_before_the_answer_is_an_error_and_the_server_goes_on(
             let received = receive(&mut server);
             run(&format!("ip addr del {address}/{bits} dev lo"));
             assert_eq!(server.send(received.from, b"answer"), Err(PathError::Unreachable), "{address}");
-            run(&format!("ip addr add {address}/{bits} dev lo nodad"));
+            add(address, "lo");
             server.send(received.from, b"answer").unwrap();
             client.set_read_timeout(Some(LONG)).unwrap();
             let answered_from = SocketAddr::new(asked, server.local_addr().port());
@@ -115,6 +117,18 @@ fn answered(client: &mut ConnectedUdp) {
     let until = client.now().after(Duration::from_secs(5));
     let answer = client.wait(&mut [0; 9], until).unwrap();
     assert_eq!(answer.map(|answer| answer.len), Some(6), "no answer from {}", client.peer_addr());
+}
+
+/// Gives the host an address. One of IPv6 is there a moment later.
+fn add(address: &str, device: &str) {
+    run(&format!("ip addr add {address} dev {device}{}", if address.contains(':') { " nodad" } else { "" }));
+    let is_there = || {
+        let asked = Command::new("ip").args(["route", "get", address, "oif", device]).output().unwrap();
+        asked.stdout.starts_with(b"local ")
+    };
+    while !is_there() {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn number(device: &str) -> u32 {
