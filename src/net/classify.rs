@@ -4,8 +4,8 @@ use rustix::io::Errno;
 
 use crate::transport::PathError;
 
-/// What a system error means for a datagram, by the names that the platform itself gives its numbers, which differ even
-/// between processors. The limit of [`PathError::TooBig`] is unknown here; a transport asks its socket.
+/// What a system error means for a datagram that is being sent, by the names that the platform itself gives its numbers,
+/// which differ even between processors. The limit of [`PathError::TooBig`] is unknown here; a transport asks its socket.
 ///
 /// ```
 /// use std::io;

@@ -1,11 +1,17 @@
 //! The operating system, and every one of its traps: sockets, waits, error codes, path-MTU options, seeds.
 //!
-//! | platform | waits | cancelled | true length of a cut datagram | fresh port | path MTU |
-//! |---|---|---|---|---|---|
-//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | at once | from the kernel | same socket, some 2 µs | read and steered |
-//! | elsewhere | socket timeout, late by milliseconds | within 10 ms | by a buffer of full size | new socket | `Unsupported` |
+//! | platform | waits | cancelled | true length of a cut datagram | a server with every address answers from | fresh port | path MTU |
+//! |---|---|---|---|---|---|---|
+//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | at once | from the kernel | the one that was asked | same socket, some 2 µs | read and steered |
+//! | elsewhere | socket timeout, late by milliseconds | within 10 ms | by a buffer of full size | the one that the system picks | new socket | `Unsupported` |
 //!
 //! No wait ends early on any of them.
+//!
+//! What an error means goes by the names that the platform gives its numbers ([`classify`]), and by where it was met: what
+//! forbids a send may be a rule of this host, [`PathError::Denied`](crate::transport::PathError::Denied); what a receive
+//! reports is the path's word on something sent earlier, and forbidden there means
+//! [`Unreachable`](crate::transport::PathError::Unreachable). A number without a name here is kept, as
+//! [`Other`](crate::transport::PathError::Other).
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where sockets and clocks live")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

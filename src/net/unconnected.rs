@@ -17,10 +17,13 @@ use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewe
 /// What it receives comes with a [`Route`]; to send to that route is to answer. Linux reports no refusals on such a
 /// socket.
 ///
-/// Bound to a wildcard (`0.0.0.0`, `[::]`) it has every address of the host. On Linux and Android an answer then leaves from
-/// the very address that was asked, without which a client that connected its socket never sees it: it sets `IP_PKTINFO`, or
-/// `IPV6_RECVPKTINFO`, which also covers IPv4 clients of an IPv6 socket. Elsewhere the system picks the source of an answer by
-/// its routes: on a host with several addresses, bind a socket to each.
+/// Bound to a wildcard (`0.0.0.0`, `[::]`), it has every address of the host, and where it answers from matters: a client
+/// that connected its socket sees nothing that comes from another address than it asked.
+///
+/// - On Linux and Android an answer leaves from the very address that was asked, also to IPv4 clients of an IPv6 socket
+///   ([`bind`](Self::bind) sets `IP_PKTINFO` or `IPV6_RECVPKTINFO`).
+/// - Elsewhere the system picks the source of an answer by its routes, and [`Route::local`] is the wildcard: on a host with
+///   several addresses, bind a socket to each.
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,12 +59,11 @@ pub struct UnconnectedUdp {
 pub struct Route {
     /// The other end.
     pub remote: SocketAddr,
-    /// The own end: the address that was asked, from which an answer leaves; a wildcard where the system picks it. Of a
-    /// broadcast or multicast datagram, from which no answer can leave, it is the interface's own address, or with IPv6 the
-    /// wildcard.
+    /// The own end: the address that was asked, from which an answer leaves; a wildcard where the system picks it. No answer
+    /// can leave from the address of a broadcast or of a group: there it is the interface's own, with IPv6 the wildcard.
     pub local: SocketAddr,
-    /// The interface that the datagram came in on, by its number; `None` where it is not known. An answer need not leave by
-    /// it: that is for the host's routes to decide.
+    /// The interface that the datagram came in on, by its number; `None` where it is not known. An answer may leave by
+    /// another one, as the host's routes say.
     pub interface: Option<NonZeroU32>,
 }
 

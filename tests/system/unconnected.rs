@@ -1,5 +1,4 @@
-//! A server's end: what it reports of a datagram, what it says of one that is too long, and how its waits end. From which
-//! address it answers: `own_address.rs`.
+//! A server's end: what it reports of a datagram, and how its waits end. From which address it answers: `own_address.rs`.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets, threads and clocks are used")]
 
 use std::net::UdpSocket;

@@ -1,6 +1,6 @@
 //! Which of a host's addresses a datagram came to, and an answer leaves from.
 
-use core::cell::RefCell;
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::num::NonZeroU32;
@@ -48,7 +48,7 @@ pub(in crate::net) fn transmit_from(
     datagram: &[u8],
 ) -> io::Result<()> {
     match send_from(socket, from, to, datagram) {
-        // It means the source here.
+        // So Linux says that the source is no address of this host, or not any more.
         Err(Errno::INVAL) => Err(Errno::ADDRNOTAVAIL.into()),
         sent => Ok(sent?),
     }
@@ -57,13 +57,12 @@ pub(in crate::net) fn transmit_from(
 fn send_from(socket: &UdpSocket, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> Result<(), Errno> {
     match from {
         SocketAddr::V4(from) => {
-            // Another place than the source's would be that of a router on the way.
             let ipi_spec_dst = in_addr { s_addr: u32::from_ne_bytes(from.ip().octets()) };
             let info = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr: in_addr { s_addr: 0 } };
             V4.try_with(|header| send_with(header, socket, to, datagram, ControlMessage::Ipv4PacketInfo(&info)))
         }
         SocketAddr::V6(from) => {
-            // The interface only where the address means nothing without it: by which one to answer, routes decide.
+            // It has an interface only where it means nothing without: else routes decide by which one to answer.
             let ipi6_ifindex = number(from.scope_id());
             let info = in6_pktinfo { ipi6_addr: in6_addr { s6_addr: from.ip().octets() }, ipi6_ifindex };
             V6.try_with(|header| send_with(header, socket, to, datagram, ControlMessage::Ipv6PacketInfo(&info)))
@@ -86,7 +85,8 @@ fn send_with(
     sendmmsg(socket.as_raw_fd(), header, [&payload], to, [source], flags).map(drop).map_err(named)
 }
 
-/// The header of one message, with space for its source: made once per thread, because `sendmsg` of nix allocates each time.
+/// The header of one message, with space for its source: made once per thread, because nix's `sendmsg` allocates one for
+/// each datagram.
 type Header = RefCell<MultiHeaders<SockaddrStorage>>;
 
 thread_local! {
