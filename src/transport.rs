@@ -180,7 +180,7 @@ pub enum PathError {
     /// No program listens at that port (ICMP port unreachable).
     #[error("connection refused: nobody listens there")]
     Refused,
-    /// No route, or a router or the last hop gave up.
+    /// No route, a router or the last hop gave up or forbids it, or the source address or its device is gone.
     #[error("destination unreachable")]
     Unreachable,
     /// The datagram exceeds what the path, the interface or a datagram at all can be.
@@ -190,7 +190,7 @@ pub enum PathError {
         /// The largest payload that would fit, where it is known: a hint, not a proof.
         limit: Option<Plpmtu>,
     },
-    /// A local rule forbids it: a firewall, or a broadcast without permission.
+    /// A local rule forbids the send: a firewall, or a broadcast without permission.
     #[error("permission denied")]
     Denied,
     /// A local queue is full; sending later may work.

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use udp_retry::fault::{Direction, Fate, Link, Profile};
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::requester::Builder;
 use udp_retry::sim::SimNet;
@@ -110,6 +111,35 @@ fn neither_what_watches_nor_what_paces_nor_what_cancels_a_request_allocates() {
             assert_eq!(count, 0, "in 100 requests");
             assert!(seen.load(Relaxed) >= 220, "transmitted and replied");
             assert!(requester.estimator().unwrap().srtt(requester.transport().now()).is_some());
+        }
+    });
+}
+
+#[test]
+fn a_server_allocates_nothing_for_a_datagram_wherever_it_listens() {
+    within(MINUTE, || {
+        for (bound, asked) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.2"),
+            ("[::]:0", "127.0.0.1"),
+            ("[::]:0", "::1"),
+        ] {
+            let mut server = UnconnectedUdp::bind(bound).unwrap();
+            let client = UdpSocket::bind((asked, 0)).unwrap();
+            client.connect((asked, server.local_addr().port())).unwrap();
+            let mut buffer = [0; 64];
+            let mut answer = |datagrams: u32| {
+                for _ in 0..datagrams {
+                    client.send(b"question").unwrap();
+                    let now = server.now();
+                    let Incoming::Datagram(received) = server.recv(&mut buffer, now, now.after(LONG)) else { panic!() };
+                    server.send(received.from, &buffer[..received.len]).unwrap();
+                    assert_eq!(client.recv(&mut buffer).unwrap(), 8);
+                }
+            };
+            answer(10);
+            assert_eq!(allocations(|| answer(100)), 0, "at {bound}, asked at {asked}");
         }
     });
 }
@@ -213,6 +243,8 @@ fn a_lossy_sink_that_delays_allocates_nothing_once_its_lines_have_been_full() {
     carry(100_000, Duration::from_millis(1));
     assert_eq!(allocations(|| carry(100_000, Duration::from_millis(2))), 0);
 }
+
+const LONG: Duration = Duration::from_secs(20);
 
 /// Every stage, each often enough to be met.
 fn bad_network(queue: &str) -> Impairments {

@@ -5,7 +5,7 @@ use socket2::SockRef;
 
 use super::calls::uninterrupted;
 use super::cancel::{Cancel, CancelHandle};
-use super::endpoint::{Arrival, Endpoint, Waited};
+use super::endpoint::{Arrival, Ask, Endpoint, Waited};
 use super::peer::Peer;
 use super::pmtu::{self, Applied, Fragmentation};
 use super::ports::RecentPorts;
@@ -345,7 +345,7 @@ impl Transport for ConnectedUdp {
         if let Some((error, quoted)) = self.swallowed.next(buffer) {
             return self.failed(error, quoted);
         }
-        let waited = self.endpoint.receive_until(buffer, true, now, until);
+        let waited = self.endpoint.receive_until(buffer, Ask::Nothing, now, until);
         self.incoming(waited, until)
     }
 

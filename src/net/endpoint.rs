@@ -1,11 +1,12 @@
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::calls::drain;
 use super::cancel::{CancelHandle, Cancellable};
-use super::classify;
+use super::classify::classify_received;
 use super::clock::Clock;
 use super::sys::{self, Receiver, Woken};
 use super::trouble::Trouble;
@@ -44,8 +45,28 @@ pub(super) struct Arrival {
     pub(super) len: usize,
     /// Bytes on the wire.
     pub(super) actual: usize,
-    /// `None` where the socket is connected and the system need not be asked.
-    pub(super) from: Option<SocketAddr>,
+    /// `None` where it was not [asked for](Ask).
+    pub(super) from: Option<Origin>,
+}
+
+/// Where a datagram came from, and to.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) remote: SocketAddr,
+    /// The own address that an answer has to leave from, if the system reports it.
+    pub(super) local: Option<IpAddr>,
+    pub(super) interface: Option<NonZeroU32>,
+}
+
+/// What the system is asked for beside a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ask {
+    /// Nothing: the socket is connected.
+    Nothing,
+    /// The sender: the socket has one address.
+    Sender,
+    /// The sender and the own address: the socket has every address of the host.
+    Route,
 }
 
 impl Endpoint {
@@ -120,29 +141,23 @@ impl Endpoint {
 
     /// Waits for a datagram; the queue is looked at once more when the time is up.
     #[inline]
-    pub(super) fn receive_until(
-        &mut self,
-        buffer: &mut [u8],
-        connected: bool,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Waited {
+    pub(super) fn receive_until(&mut self, buffer: &mut [u8], ask: Ask, now: Timestamp, until: Timestamp) -> Waited {
         if self.is_lent() || self.cancellable.is_possible() || self.clock.counts_sleep() {
-            return self.poll_until(buffer, connected, now, until);
+            return self.poll_until(buffer, ask, now, until);
         }
-        match self.receiver.block(&self.socket, buffer, connected, until.since_ns(now)) {
+        match self.receiver.block(&self.socket, buffer, ask, until.since_ns(now)) {
             Ok(Some(arrival)) => {
                 self.trouble.is_over();
                 Waited::Arrival(arrival, self.clock.now())
             }
-            Ok(None) => self.poll_until(buffer, connected, self.clock.now(), until),
+            Ok(None) => self.poll_until(buffer, ask, self.clock.now(), until),
             Err(error) => self.failed(&error, buffer, until),
         }
     }
 
     /// The loop that every wait needs: the remaining time is computed anew each turn, so neither signals nor spurious
     /// wake-ups nor coarse timers shorten or stretch it.
-    fn poll_until(&mut self, buffer: &mut [u8], connected: bool, now: Timestamp, until: Timestamp) -> Waited {
+    fn poll_until(&mut self, buffer: &mut [u8], ask: Ask, now: Timestamp, until: Timestamp) -> Waited {
         if self.cancellable.is_cancelled() {
             self.cancellable.take();
             return Waited::Cancelled;
@@ -162,7 +177,7 @@ impl Endpoint {
                 return Waited::Cancelled;
             }
             if woken.socket {
-                match self.receiver.look(&self.socket, buffer, connected) {
+                match self.receiver.look(&self.socket, buffer, ask) {
                     Ok(Some(arrival)) => {
                         self.trouble.is_over();
                         return Waited::Arrival(arrival, self.clock.now());
@@ -192,7 +207,7 @@ impl Endpoint {
         if quoted.is_none() {
             self.pause(until);
         }
-        Waited::Failed(classify(error), quoted.unwrap_or(0))
+        Waited::Failed(classify_received(error), quoted.unwrap_or(0))
     }
 
     /// Lets a socket rest that has reported nothing but errors, or woken this thread for nothing, too often in a row.
@@ -226,7 +241,7 @@ impl Endpoint {
     /// Empties the receive queue, errors included.
     pub(super) fn drain(&mut self) {
         let Self { socket, receiver, .. } = self;
-        drain(|| match receiver.look(socket, &mut [], true) {
+        drain(|| match receiver.look(socket, &mut [], Ask::Nothing) {
             Ok(taken) => taken.is_none(),
             Err(_) => {
                 sys::queued_error(socket, &mut []);

@@ -1,11 +1,17 @@
 //! The operating system, and every one of its traps: sockets, waits, error codes, path-MTU options, seeds.
 //!
-//! | platform | waits | true length of a truncated datagram | fresh port | given sockets | path MTU |
-//! |---|---|---|---|---|---|
-//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | from the kernel | same socket, some 2 µs | keep all settings; a port that the system picked can change | read and steered |
-//! | elsewhere | `poll`, late by up to 1 ms where it counts in milliseconds | by a buffer of full size | new socket | keep all settings and the port | `Unsupported` |
+//! | platform | waits | true length of a truncated datagram | a server with every address answers from | fresh port | given sockets | path MTU |
+//! |---|---|---|---|---|---|---|
+//! | Linux, Android | a socket timeout for the first half, then `ppoll`, late by some 0.05 ms | from the kernel | the one that was asked | same socket, some 2 µs | keep all settings; a port that the system picked can change | read and steered |
+//! | elsewhere | `poll`, late by up to 1 ms where it counts in milliseconds | by a buffer of full size | the one that the system picks | new socket | keep all settings and the port | `Unsupported` |
 //!
 //! No wait ends early on any of them, and a cancellation ends one at once.
+//!
+//! What an error means goes by the names that the platform gives its numbers ([`classify`]), and by where it was met: what
+//! forbids a send may be a rule of this host, [`PathError::Denied`](crate::transport::PathError::Denied); what a receive
+//! reports is the path's word on something sent earlier, and forbidden there means
+//! [`Unreachable`](crate::transport::PathError::Unreachable). A number without a name here is kept, as
+//! [`Other`](crate::transport::PathError::Other).
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where sockets and clocks live")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

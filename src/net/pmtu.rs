@@ -1,5 +1,5 @@
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 
 use super::sys;
 use crate::size::{IpFamily, Plpmtu, Pmtu};
@@ -79,6 +79,16 @@ pub(super) fn sendable(socket: &UdpSocket) -> Option<Plpmtu> {
     match fragmentation(socket) {
         Ok(Fragmentation::Forbidden | Fragmentation::Probing) => deliverable(socket),
         _ => family(socket).ok().map(IpFamily::max_plpmtu),
+    }
+}
+
+/// What a send to this address that was refused as too long could have carried: the path is unknown where the socket has
+/// no peer.
+pub(super) fn sendable_to(socket: &UdpSocket, to: SocketAddr) -> Option<Plpmtu> {
+    let family = IpFamily::of(to.ip());
+    match sys::fragmentation(socket, family) {
+        Ok(Fragmentation::Forbidden | Fragmentation::Probing) => None,
+        _ => Some(family.max_plpmtu()),
     }
 }
 

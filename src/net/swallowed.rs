@@ -5,7 +5,8 @@ use std::io;
 use std::net::UdpSocket;
 
 use super::calls::drain;
-use super::{classify, sys};
+use super::classify::classify_received;
+use super::sys;
 use crate::transport::PathError;
 
 /// What sends met that was an earlier datagram's: kept for the next `recv`, with the bytes of the datagram that met it.
@@ -18,7 +19,7 @@ impl Swallowed {
     /// Whether `error`, of a send, is an earlier datagram's, as an entry in the queue of errors says: then to send again is
     /// no repetition.
     pub(super) fn takes(&mut self, socket: &UdpSocket, error: &io::Error) -> bool {
-        let error = classify(error);
+        let error = classify_received(error);
         if matches!(error, PathError::TooBig { .. }) {
             // This host itself leaves an entry for a datagram that is too big for it.
             drain(|| sys::queued_error(socket, &mut []).is_none());

@@ -1,35 +1,78 @@
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs, UdpSocket};
+use std::num::NonZeroU32;
 
 use socket2::SockRef;
 
 use super::calls::uninterrupted;
 use super::cancel::{Cancel, CancelHandle};
-use super::endpoint::{Arrival, Endpoint, Waited};
+use super::endpoint::{Arrival, Ask, Endpoint, Origin, Waited};
 use super::seed::system_key;
-use super::{UNKNOWN, classify, options, sys};
-use crate::size::IpFamily;
+use super::{UNKNOWN, classify, options, pmtu, sys};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
 
-/// A server's end: a UDP socket that hears and answers anybody.
+/// A server's end: a UDP socket that receives from any sender, and answers.
 ///
-/// What it hears comes with a [`Route`]; sending to that route answers. Linux reports no refusals on such a
+/// What it receives comes with a [`Route`]; to send to that route is to answer. Linux reports no refusals on such a
 /// socket.
+///
+/// Bound to a wildcard (`0.0.0.0`, `[::]`), it has every address of the host, and where it answers from matters: a client
+/// that connected its socket sees nothing that comes from another address than it asked.
+///
+/// - On Linux and Android an answer leaves from the very address that was asked, also to IPv4 clients of an IPv6 socket
+///   ([`bind`](Self::bind) sets `IP_PKTINFO` or `IPV6_RECVPKTINFO`).
+/// - Elsewhere the system picks the source of an answer by its routes, and [`Route::local`] is the wildcard: on a host with
+///   several addresses, bind a socket to each.
+///
+/// ```
+/// use std::time::Duration;
+/// use udp_retry::net::UnconnectedUdp;
+/// use udp_retry::transport::{Incoming, Transport};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut server = UnconnectedUdp::bind("0.0.0.0:0")?;
+/// let client = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// client.connect(("127.0.0.1", server.local_addr().port()))?;
+/// client.send(b"ping")?;
+///
+/// let (mut buffer, now) = ([0; 512], server.now());
+/// let soon = now.after(Duration::from_secs(2));
+/// let Incoming::Datagram(received) = server.recv(&mut buffer, now, soon) else { panic!() };
+/// assert_eq!(received.from.remote, client.local_addr()?);
+/// server.send(received.from, &buffer[..received.len])?;
+/// # client.set_read_timeout(Some(Duration::from_secs(2)))?;
+/// assert_eq!(client.recv(&mut [0; 512])?, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct UnconnectedUdp {
     endpoint: Endpoint,
     local: SocketAddr,
+    ask: Ask,
 }
 
-/// Who sent a datagram, and to which of the own addresses.
+/// Who sent a datagram, and to which of the own addresses: an answer goes back along it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "a plain pair")]
+#[non_exhaustive]
 pub struct Route {
     /// The other end.
     pub remote: SocketAddr,
-    /// The own end; a wildcard address if the server listens on every interface.
+    /// The own end: the address that was asked, from which an answer leaves; a wildcard where the system picks it. No answer
+    /// can leave from the address of a broadcast or of a group: there it is the interface's own, with IPv6 the wildcard.
     pub local: SocketAddr,
+    /// The interface that the datagram came in on, by its number; `None` where it is not known. An answer may leave by
+    /// another one, as the host's routes say.
+    pub interface: Option<NonZeroU32>,
+}
+
+impl Route {
+    /// The route between these two ends, over any interface.
+    #[must_use]
+    pub const fn new(remote: SocketAddr, local: SocketAddr) -> Self {
+        Self { remote, local, interface: None }
+    }
 }
 
 impl UnconnectedUdp {
@@ -39,7 +82,11 @@ impl UnconnectedUdp {
     ///
     /// That of the last address, or of the name resolution.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::around(Endpoint::own(UdpSocket::bind(address)?)?)
+        let server = Self::around(Endpoint::own(UdpSocket::bind(address)?)?)?;
+        if server.ask == Ask::Route {
+            sys::report_own_address(server.endpoint.socket())?;
+        }
+        Ok(server)
     }
 
     /// As [`bind`](Self::bind), and allowed to send to broadcast addresses (`SO_BROADCAST`).
@@ -57,6 +104,9 @@ impl UnconnectedUdp {
 
     /// Takes over a bound socket with all its settings, which stay the caller's, as does the blocking mode (but on Windows).
     ///
+    /// So no option is set: bound to a wildcard, it answers from the address that was asked only if the caller has set
+    /// `IP_PKTINFO` (IPv4) or `IPV6_RECVPKTINFO`, before or after; otherwise [`Route::local`] is the wildcard.
+    ///
     /// # Errors
     ///
     /// What the system says.
@@ -67,7 +117,8 @@ impl UnconnectedUdp {
     fn around(endpoint: Endpoint) -> io::Result<Self> {
         options::allow_large_sends(SockRef::from(endpoint.socket()))?;
         let local = endpoint.socket().local_addr()?;
-        Ok(Self { endpoint, local })
+        let ask = if local.ip().is_unspecified() { Ask::Route } else { Ask::Sender };
+        Ok(Self { endpoint, local, ask })
     }
 
     /// The own address, with the port that the system picked.
@@ -76,10 +127,39 @@ impl UnconnectedUdp {
         self.local
     }
 
-    /// The route to an address that was not heard of before.
+    /// The route to an address that has not asked before; if the socket has every address, the system picks the source.
     #[must_use]
     pub fn route_to(&self, remote: SocketAddr) -> Route {
-        Route { remote, local: self.local }
+        Route::new(remote, self.local)
+    }
+
+    /// The route of the answer to a datagram.
+    fn route_of(&self, origin: Option<Origin>) -> Route {
+        let Some(Origin { remote, local, interface }) = origin else { return self.route_to(UNKNOWN) };
+        Route { remote, local: local.map_or(self.local, |local| self.own(local, interface)), interface }
+    }
+
+    /// This address of the host, as the socket knows it.
+    fn own(&self, address: IpAddr, interface: Option<NonZeroU32>) -> SocketAddr {
+        let port = self.local.port();
+        match address {
+            IpAddr::V4(address) if self.local.is_ipv6() => (address.to_ipv6_mapped(), port).into(),
+            // Each interface may have the same one.
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                SocketAddrV6::new(address, port, 0, interface.map_or(0, NonZeroU32::get)).into()
+            }
+            address => (address, port).into(),
+        }
+    }
+
+    fn transmit(&self, to: Route, datagram: &[u8]) -> io::Result<()> {
+        let socket = self.endpoint.socket();
+        uninterrupted(|| match to.local.ip() {
+            ip if ip.is_unspecified() || ip == self.local.ip() => {
+                sys::transmit_to(socket, to.remote, datagram).map(drop)
+            }
+            _ => sys::transmit_from(socket, to.local, to.remote, datagram),
+        })
     }
 
     /// Lends the socket, for options of the caller's; a datagram then costs a system call more, as no wait may depend on a
@@ -123,22 +203,22 @@ impl Transport for UnconnectedUdp {
         if self.endpoint.is_cancelled() {
             return Err(PathError::Cancelled);
         }
-        let sent = uninterrupted(|| sys::transmit_to(self.endpoint.socket(), to.remote, datagram));
-        match sent.map_err(|error| classify(&error)) {
-            Ok(_) => {
+        match self.transmit(to, datagram).map_err(|error| classify(&error)) {
+            Ok(()) => {
                 self.endpoint.on_sent();
                 Ok(())
             }
-            Err(PathError::TooBig { .. }) => Err(PathError::too_big(Some(IpFamily::of(to.remote.ip()).max_plpmtu()))),
+            Err(PathError::TooBig { .. }) => {
+                Err(PathError::TooBig { limit: pmtu::sendable_to(self.endpoint.socket(), to.remote) })
+            }
             Err(error) => Err(error),
         }
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {
-        match self.endpoint.receive_until(buffer, false, now, until) {
+        match self.endpoint.receive_until(buffer, self.ask, now, until) {
             Waited::Arrival(Arrival { len, actual, from }, at) => {
-                let from = Route { remote: from.unwrap_or(UNKNOWN), local: self.local };
-                Incoming::Datagram(Received::new(from, len, actual, at.min(until)))
+                Incoming::Datagram(Received::new(self.route_of(from), len, actual, at.min(until)))
             }
             Waited::TimeUp(at) => Incoming::TimeUp(at),
             Waited::Cancelled => Incoming::Cancelled,

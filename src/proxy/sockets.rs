@@ -84,7 +84,8 @@ pub(super) fn send(mut attempt: impl FnMut() -> io::Result<usize>) -> Sent {
 /// Whether a socket more might be had if there were one less: the system has run out of descriptors, memory or
 /// ports. Not if the service cannot be reached at all.
 pub(super) fn exhausted(error: &io::Error) -> bool {
-    matches!(classify(error), PathError::NoBuffers | PathError::Other(_))
+    let no_port = error.kind() == io::ErrorKind::AddrNotAvailable; // as macOS and the BSDs say it
+    no_port || matches!(classify(error), PathError::NoBuffers | PathError::Other(_))
 }
 
 fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {

@@ -11,6 +11,7 @@ mod netns;
 mod no_entropy;
 #[path = "../common/offers.rs"]
 mod offers;
+mod own_address;
 mod system_calls;
 mod system_errors;
 #[path = "../common/waits.rs"]

@@ -34,7 +34,9 @@ const WAIT: Duration = Duration::from_millis(5);
 
 fn late(transport: &mut ConnectedUdp) -> Duration {
     let now = transport.now();
-    let Incoming::TimeUp(at) = transport.recv(&mut [0; 16], now, now.after(WAIT)) else { panic!("no one sent anything") };
+    let Incoming::TimeUp(at) = transport.recv(&mut [0; 16], now, now.after(WAIT)) else {
+        panic!("no one sent anything")
+    };
     let waited = at.since(now);
     waited.checked_sub(WAIT).unwrap_or_else(|| panic!("{WAIT:?} ended after {waited:?}"))
 }

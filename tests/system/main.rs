@@ -7,9 +7,11 @@ mod lateness;
 mod loopback;
 #[path = "../common/offers.rs"]
 mod offers;
+mod own_address;
 // What is known of a path is not known elsewhere.
 #[cfg(not(udp_retry_portable))]
 mod socket_options;
+mod unconnected;
 #[path = "../common/waits.rs"]
 mod waits;
 #[path = "../common/watchdog.rs"]

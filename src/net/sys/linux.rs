@@ -19,10 +19,14 @@ use rustix::net::sockopt::{
 use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, recvfrom, send, sendto};
 use socket2::SockRef;
 
-use super::endpoint::{Arrival, Endpoint};
+use super::endpoint::{Arrival, Ask, Endpoint, Origin};
 use super::pmtu::Fragmentation;
 use crate::size::IpFamily;
 use crate::time::Ns;
+
+mod own_address;
+
+pub(super) use own_address::{report_own_address, transmit_from};
 
 /// A clock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,13 +76,13 @@ impl Receiver {
         &mut self,
         socket: &UdpSocket,
         buffer: &mut [u8],
-        connected: bool,
+        ask: Ask,
         wait: Ns,
     ) -> io::Result<Option<Arrival>> {
         if !self.suited.contains(&wait) && !self.suit(socket, wait)? {
             return Ok(None);
         }
-        arrival(socket, buffer, connected, RecvFlags::TRUNC)
+        arrival(socket, buffer, ask, RecvFlags::TRUNC)
     }
 
     /// Sets a timeout for waits like this one; `false` if it is too short for any.
@@ -91,26 +95,21 @@ impl Receiver {
     }
 
     /// Takes a datagram that is there, without a wait.
-    pub(super) fn look(
-        &mut self,
-        socket: &UdpSocket,
-        buffer: &mut [u8],
-        connected: bool,
-    ) -> io::Result<Option<Arrival>> {
-        arrival(socket, buffer, connected, RecvFlags::TRUNC | RecvFlags::DONTWAIT)
+    pub(super) fn look(&mut self, socket: &UdpSocket, buffer: &mut [u8], ask: Ask) -> io::Result<Option<Arrival>> {
+        arrival(socket, buffer, ask, RecvFlags::TRUNC | RecvFlags::DONTWAIT)
     }
 }
 
 /// `None` if there was nothing, or a signal came first.
 #[inline]
-fn arrival(socket: &UdpSocket, buffer: &mut [u8], connected: bool, flags: RecvFlags) -> io::Result<Option<Arrival>> {
-    let received = if connected {
-        recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None })
-    } else {
-        recvfrom(socket, buffer, flags).map(|(len, actual, from)| {
-            let from = from.and_then(|from| SocketAddr::try_from(from).ok());
-            Arrival { len, actual, from }
-        })
+fn arrival(socket: &UdpSocket, buffer: &mut [u8], ask: Ask, flags: RecvFlags) -> io::Result<Option<Arrival>> {
+    let received = match ask {
+        Ask::Nothing => recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None }),
+        Ask::Sender => recvfrom(socket, buffer, flags).map(|(len, actual, from)| {
+            let remote = from.and_then(|from| SocketAddr::try_from(from).ok());
+            Arrival { len, actual, from: remote.map(|remote| Origin { remote, local: None, interface: None }) }
+        }),
+        Ask::Route => own_address::receive(socket, buffer, flags),
     };
     match received {
         Ok(arrival) => Ok(Some(arrival)),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::SockRef;
 
-use super::endpoint::{Arrival, Endpoint};
+use super::endpoint::{Arrival, Ask, Endpoint, Origin};
 use super::options;
 use super::pmtu::Fragmentation;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
@@ -51,21 +51,17 @@ impl Receiver {
         &mut self,
         _socket: &UdpSocket,
         _buffer: &mut [u8],
-        _connected: bool,
+        _ask: Ask,
         _wait: Ns,
     ) -> io::Result<Option<Arrival>> {
         Ok(None)
     }
 
     /// Takes a datagram that is there, without a wait.
-    pub(super) fn look(
-        &mut self,
-        socket: &UdpSocket,
-        buffer: &mut [u8],
-        _connected: bool,
-    ) -> io::Result<Option<Arrival>> {
+    pub(super) fn look(&mut self, socket: &UdpSocket, buffer: &mut [u8], _ask: Ask) -> io::Result<Option<Arrival>> {
         match calls::receive(socket, &mut self.whole) {
             Ok((actual, from)) => {
+                let from = from.map(|remote| Origin { remote, local: None, interface: None });
                 let len = actual.min(buffer.len());
                 let (kept, whole) = (buffer.get_mut(..len), self.whole.get(..len));
                 if let (Some(kept), Some(whole)) = (kept, whole) {
@@ -178,6 +174,16 @@ pub(super) fn transmit(socket: &UdpSocket, datagram: &[u8]) -> io::Result<usize>
 /// As [`transmit`], to any address.
 pub(super) fn transmit_to(socket: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
     calls::send_to(socket, to, datagram)
+}
+
+/// As [`transmit_to`]: from which address, the system decides.
+pub(super) fn transmit_from(socket: &UdpSocket, _from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+    transmit_to(socket, to, datagram).map(drop)
+}
+
+/// Which of its own addresses a datagram came to, the system does not report here.
+pub(super) fn report_own_address(_socket: &UdpSocket) -> io::Result<()> {
+    Ok(())
 }
 
 /// What a socket needs before it is used.

@@ -1,0 +1,127 @@
+//! A server's end: what it reports of a datagram, and how its waits end. From which address it answers: `own_address.rs`.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets, threads and clocks are used")]
+
+use std::net::UdpSocket;
+use std::thread;
+use std::time::Duration;
+
+use udp_retry::net::{Cancel, Route, UnconnectedUdp};
+use udp_retry::transport::{Incoming, PathError, Transport};
+use udp_retry::{Impairments, LossySink, Seed};
+
+use crate::waits::Waits;
+use crate::watchdog::{MINUTE, within};
+
+const MS: Duration = Duration::from_millis(1);
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_datagram_is_reported_with_its_true_length_wherever_the_server_listens() {
+    within(MINUTE, || {
+        for (bound, asked) in [("127.0.0.1:0", "127.0.0.1"), ("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "::1")] {
+            let mut server = UnconnectedUdp::bind(bound).unwrap();
+            let client = UdpSocket::bind((asked, 0)).unwrap();
+            for (sent, space) in [(10, 3), (10, 10), (10, 20), (0, 5), (7, 0), (60_000, 1000)] {
+                client.send_to(&vec![b'x'; sent], (asked, server.local_addr().port())).unwrap();
+                let mut buffer = vec![0; space];
+                let received = server.wait(&mut buffer, server.now().after(LONG)).unwrap().unwrap();
+                assert_eq!((received.len, received.actual), (sent.min(space), sent), "{bound}");
+                assert_eq!(received.from.remote, client.local_addr().unwrap());
+                assert!(buffer[..received.len].iter().all(|&byte| byte == b'x'));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_server_at_one_address_has_that_address_in_every_route() {
+    within(MINUTE, || {
+        let mut server = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"ping", server.local_addr()).unwrap();
+        let received = server.wait(&mut [0; 9], server.now().after(LONG)).unwrap().unwrap();
+        assert_eq!(received.from, Route::new(client.local_addr().unwrap(), server.local_addr()));
+        assert_eq!(received.from, server.route_to(client.local_addr().unwrap()));
+    });
+}
+
+#[test]
+fn a_wait_is_ended_from_another_thread_and_so_is_the_next() {
+    within(MINUTE, || {
+        for bound in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
+            let mut server = UnconnectedUdp::bind(bound).unwrap();
+            let handle = server.cancel_handle().unwrap();
+            for _ in 0..2 {
+                let start = server.now();
+                let canceller = thread::spawn({
+                    let handle = handle.clone();
+                    move || {
+                        thread::sleep(30 * MS);
+                        handle.cancel();
+                    }
+                });
+                assert_eq!(server.recv(&mut [0; 9], start, start.after(LONG)), Incoming::Cancelled);
+                assert!(server.now().since(start) < LONG / 2);
+                canceller.join().unwrap();
+            }
+            still_answers(server);
+        }
+    });
+}
+
+#[test]
+fn a_cancelled_server_sends_nothing_until_a_wait_has_taken_it() {
+    within(MINUTE, || {
+        for bound in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let mut server = UnconnectedUdp::bind(bound).unwrap();
+            let handle = server.cancel_handle().unwrap();
+            let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+            silent.set_nonblocking(true).unwrap();
+            let route = server.route_to(silent.local_addr().unwrap());
+            for wait in [Duration::ZERO, LONG] {
+                handle.cancel();
+                handle.clone().cancel();
+                for _ in 0..3 {
+                    assert_eq!(server.send(route, b"not to be sent"), Err(PathError::Cancelled));
+                }
+                let now = server.now();
+                assert_eq!(server.recv(&mut [0; 9], now, now.after(wait)), Incoming::Cancelled);
+                let now = server.now();
+                assert!(matches!(server.recv(&mut [0; 9], now, now), Incoming::TimeUp(_)), "they count as one");
+            }
+            assert_eq!(silent.recv(&mut [0; 9]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+            still_answers(server);
+        }
+    });
+}
+
+#[test]
+fn a_cancel_reaches_a_server_behind_a_bad_network() {
+    within(MINUTE, || {
+        let server = UnconnectedUdp::bind("0.0.0.0:0").unwrap();
+        let mut server = LossySink::new(server, "delay 10s".parse::<Impairments>().unwrap(), Seed::new(7));
+        let handle = Cancel::cancel_handle(&mut server).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"ping", ("127.0.0.1", server.get_ref().local_addr().port())).unwrap();
+        let start = server.now();
+        let canceller = thread::spawn(move || {
+            thread::sleep(30 * MS);
+            handle.cancel();
+        });
+        assert_eq!(server.recv(&mut [0; 9], start, start.after(LONG)), Incoming::Cancelled);
+        assert!(server.now().since(start) < Duration::from_secs(5), "while it holds a datagram back");
+        canceller.join().unwrap();
+    });
+}
+
+#[track_caller]
+fn still_answers(mut server: UnconnectedUdp) {
+    let host = if server.local_addr().is_ipv4() { "127.0.0.1" } else { "::1" };
+    let client = UdpSocket::bind((host, 0)).unwrap();
+    client.set_read_timeout(Some(LONG)).unwrap();
+    client.connect((host, server.local_addr().port())).unwrap();
+    client.send(b"ping").unwrap();
+    let received = server.wait(&mut [0; 9], server.now().after(LONG)).unwrap().unwrap();
+    server.send(received.from, b"pong").unwrap();
+    assert_eq!(client.recv(&mut [0; 9]).unwrap(), 4);
+}
