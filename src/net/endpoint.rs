@@ -10,7 +10,7 @@ use super::classify::classify_received;
 use super::clock::Clock;
 use super::sys::{self, Receiver, Woken};
 use super::trouble::Trouble;
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
 use crate::transport::PathError;
 
 /// A socket, and what waiting on it takes.
@@ -47,6 +47,8 @@ pub(super) struct Arrival {
     pub(super) actual: usize,
     /// `None` where it was not [asked for](Ask).
     pub(super) from: Option<Origin>,
+    /// How long it lay in the queue; 0 where that was not asked for.
+    pub(super) waited: Ns,
 }
 
 /// Where a datagram came from, and to.
@@ -67,6 +69,8 @@ pub(super) enum Ask {
     Sender,
     /// The sender and the own address: the socket has every address of the host.
     Route,
+    /// When it arrived: the socket is connected.
+    Time,
 }
 
 impl Endpoint {

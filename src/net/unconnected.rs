@@ -217,7 +217,7 @@ impl Transport for UnconnectedUdp {
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {
         match self.endpoint.receive_until(buffer, self.ask, now, until) {
-            Waited::Arrival(Arrival { len, actual, from }, at) => {
+            Waited::Arrival(Arrival { len, actual, from, .. }, at) => {
                 Incoming::Datagram(Received::new(self.route_of(from), len, actual, at.min(until)))
             }
             Waited::TimeUp(at) => Incoming::TimeUp(at),

@@ -148,7 +148,10 @@ impl Builder {
     ///
     /// What the system reports of the name or the address; that it has no entropy, if the matcher stamps ids.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
-        let transport = ConnectedUdp::connect(server)?;
+        let mut transport = ConnectedUdp::connect(server)?;
+        if self.estimator.is_some() {
+            transport = transport.with_arrival_times();
+        }
         let peer = self.peer.unwrap_or(transport.peer_addr());
         self.peer(peer).over(transport).map_err(io::Error::other)
     }

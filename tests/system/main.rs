@@ -1,6 +1,7 @@
 //! The operating system, for real, as any user: sockets, their options, waits and cancellation.
 
 mod apart;
+mod arrival;
 mod cancel;
 mod cancel_settings;
 mod lateness;

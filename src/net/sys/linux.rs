@@ -24,8 +24,10 @@ use super::pmtu::Fragmentation;
 use crate::size::IpFamily;
 use crate::time::Ns;
 
+mod arrival_time;
 mod own_address;
 
+pub(super) use arrival_time::report_arrival_time;
 pub(super) use own_address::{report_own_address, transmit_from};
 
 /// A clock of the system's.
@@ -104,12 +106,14 @@ impl Receiver {
 #[inline]
 fn arrival(socket: &UdpSocket, buffer: &mut [u8], ask: Ask, flags: RecvFlags) -> io::Result<Option<Arrival>> {
     let received = match ask {
-        Ask::Nothing => recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None }),
+        Ask::Nothing => recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None, waited: 0 }),
         Ask::Sender => recvfrom(socket, buffer, flags).map(|(len, actual, from)| {
             let remote = from.and_then(|from| SocketAddr::try_from(from).ok());
-            Arrival { len, actual, from: remote.map(|remote| Origin { remote, local: None, interface: None }) }
+            let from = remote.map(|remote| Origin { remote, local: None, interface: None });
+            Arrival { len, actual, from, waited: 0 }
         }),
         Ask::Route => own_address::receive(socket, buffer, flags),
+        Ask::Time => arrival_time::receive(socket, buffer, flags),
     };
     match received {
         Ok(arrival) => Ok(Some(arrival)),

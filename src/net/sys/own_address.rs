@@ -30,14 +30,14 @@ pub(in crate::net) fn report_own_address(socket: &UdpSocket) -> io::Result<()> {
 /// Takes a datagram, with what the socket's options have the system report. Allocates nothing.
 pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8], flags: RecvFlags) -> Result<Arrival, Errno> {
     let flags = MsgFlags::from_bits_truncate(number(flags.bits()));
-    let (len, mut control) = (buffer.len(), Control([0; CONTROL]));
+    let (len, mut control) = (buffer.len(), Control::new());
     let mut payload = [IoSliceMut::new(buffer)];
     let message: RecvMsg<'_, '_, SockaddrStorage> =
         recvmsg(socket.as_raw_fd(), &mut payload, Some(&mut control.0), flags).map_err(named)?;
     let (local, interface) = reported(&message);
     let remote = message.address.and_then(|address| address_of(&address));
     let from = remote.map(|remote| Origin { remote, local, interface });
-    Ok(Arrival { len: message.bytes.min(len), actual: message.bytes, from })
+    Ok(Arrival { len: message.bytes.min(len), actual: message.bytes, from, waited: 0 })
 }
 
 /// Sends without waiting, from this address of the host.
@@ -121,17 +121,20 @@ fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
 }
 
 /// The system's types of the same number differ in their signs.
-fn number<N: TryInto<M>, M: Default>(number: N) -> M {
+pub(super) fn number<N: TryInto<M>, M: Default>(number: N) -> M {
     number.try_into().unwrap_or_default()
 }
 
-fn named(error: nix::Error) -> Errno {
+pub(super) fn named(error: nix::Error) -> Errno {
     Errno::from_raw_os_error(error as i32)
 }
 
-/// More than all options together ask for.
-const CONTROL: usize = 512;
-
-/// As the system aligns what it writes there.
+/// Space for what the system reports with a datagram, as it aligns it: more than all options together ask for.
 #[repr(C, align(8))]
-struct Control([u8; CONTROL]);
+pub(super) struct Control(pub(super) [u8; 512]);
+
+impl Control {
+    pub(super) const fn new() -> Self {
+        Self([0; 512])
+    }
+}

@@ -67,7 +67,7 @@ impl Receiver {
                 if let (Some(kept), Some(whole)) = (kept, whole) {
                     kept.copy_from_slice(whole);
                 }
-                Ok(Some(Arrival { len, actual, from }))
+                Ok(Some(Arrival { len, actual, from, waited: 0 }))
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
@@ -220,6 +220,11 @@ pub(super) fn interface_name(_socket: &UdpSocket, _number: u32) -> Option<String
 
 pub(super) fn interface_number(_socket: &UdpSocket, _name: &str) -> Option<u32> {
     None
+}
+
+/// No arrival is noted here.
+pub(super) fn report_arrival_time(_socket: &UdpSocket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Which errors are reported is the system's choice.
