@@ -61,7 +61,7 @@ pub(super) struct Origin {
 }
 
 /// What the system is asked for beside a datagram.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Ask {
     /// Nothing: the socket is connected.
     Nothing,
@@ -69,7 +69,7 @@ pub(super) enum Ask {
     Sender,
     /// The sender and the own address: the socket has every address of the host.
     Route,
-    /// When it arrived: the socket is connected.
+    /// The sender, and when it arrived.
     Time,
 }
 

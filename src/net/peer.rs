@@ -1,5 +1,7 @@
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use socket2::{Domain, Socket, Type};
 
 use super::sys;
 
@@ -54,5 +56,27 @@ impl Peer {
             }
         }
         socket.connect(self.address)
+    }
+
+    /// Whether a datagram came from the peer, which has two addresses where the system replaces the one that is given, as
+    /// it does 0.0.0.0.
+    pub(super) fn is(&self, socket: &UdpSocket, from: SocketAddr) -> bool {
+        let same = |peer: SocketAddr| (peer.ip(), peer.port()) == (from.ip(), from.port());
+        same(self.address) || socket.peer_addr().is_ok_and(same)
+    }
+
+    /// Whether a socket must leave its address, which is another now and on no device that is up. Loopback does not move.
+    pub(super) fn is_lost(&self, own: IpAddr) -> bool {
+        !own.is_loopback() && self.present_address().is_ok_and(|present| present != own) && !sys::has_address(own)
+    }
+
+    /// The address that a new socket would leave from.
+    fn present_address(&self) -> io::Result<IpAddr> {
+        let socket = UdpSocket::from(Socket::new(Domain::for_address(self.address), Type::DGRAM, None)?);
+        if let Some(device) = &self.device {
+            sys::bind_device(&socket, device)?;
+        }
+        socket.connect(self.address)?;
+        Ok(socket.local_addr()?.ip())
     }
 }

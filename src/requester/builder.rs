@@ -87,7 +87,8 @@ impl Builder {
 
     /// Leaves from the same port although the request before was not answered. By default the next one leaves from a
     /// fresh port then, where nothing late reaches it and a NAT makes a new mapping; protocols that bind a session to
-    /// the port, and firewalls that admit one, want this.
+    /// the port, and firewalls that admit one, want this. A port that the system picked changes all the same where this host
+    /// lost the address that it leaves from.
     pub fn keep_port(self) -> Self {
         Self { keeps_port: true, ..self }
     }

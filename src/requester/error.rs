@@ -13,7 +13,7 @@ impl From<RequestError> for io::Error {
             Failure::TooLarge { .. } | Failure::Unmatchable => io::ErrorKind::InvalidInput,
             Failure::Truncated { .. } => io::ErrorKind::InvalidData,
             Failure::Local(PathError::Denied) => io::ErrorKind::PermissionDenied,
-            Failure::Local(PathError::Unsupported) => io::ErrorKind::Unsupported,
+            Failure::Local(PathError::Unsupported) | Failure::NoFreshPort => io::ErrorKind::Unsupported,
             Failure::Local(_) => io::ErrorKind::Other,
             // Not `Interrupted`: callers of the standard library take that as "try again".
             Failure::IdsResting { .. } => io::ErrorKind::ResourceBusy,

@@ -34,6 +34,9 @@ pub enum Failure {
     },
     /// Nothing could be sent, or nothing received, for a reason of this host.
     Local(PathError),
+    /// The matcher tells no ids, so only a fresh source port would keep late replies to earlier requests away; but the port
+    /// is the caller's choice, or all that this kind of transport has.
+    NoFreshPort,
     /// The request lacks the id that the matcher looks for, so no reply could be told.
     Unmatchable,
     /// Every id of one or two bytes was used within the last two minutes, and the port cannot change: a late reply to
@@ -63,6 +66,7 @@ impl fmt::Display for Failure {
                 write!(f, "the reply of {actual} bytes exceeds the buffer of {received}")
             }
             Self::Local(error) => write!(f, "{error}"),
+            Self::NoFreshPort => write!(f, "requests without ids need fresh source ports, and this one cannot change"),
             Self::Unmatchable => write!(f, "the request lacks the id that its reply would repeat"),
             Self::IdsResting { until } => {
                 write!(f, "every id was used less than two minutes ago: the first is free at {until:?}")

@@ -206,7 +206,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
         let without_port = match self.stamping.all_resting() {
             Some(until) => Failure::IdsResting { until },
-            None => Failure::Local(PathError::Unsupported),
+            None => Failure::NoFreshPort,
         };
         self.active.on_renewed(&self.destination, &mut self.path, now, renewed, without_port, &mut self.book);
     }

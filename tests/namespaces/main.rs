@@ -4,14 +4,21 @@
 mod again;
 #[path = "../common/built.rs"]
 mod built;
+mod device_kept;
 mod full_buffer;
+mod host_moves;
+mod hosts;
 mod inside;
+mod local_ports;
 mod lost_way;
 mod netns;
 mod no_entropy;
 #[path = "../common/offers.rs"]
 mod offers;
 mod own_address;
+mod renewal_rules;
+mod settings;
+mod settings_survive;
 mod system_calls;
 mod system_errors;
 #[path = "../common/waits.rs"]

@@ -172,7 +172,7 @@ fn a_port_of_the_callers_choice_cannot_be_renewed_and_the_requester_says_so() {
         let transport = ConnectedUdp::from_socket(fixed).unwrap();
         let mut requester = ReliableRequester::builder(any_reply()).over(transport).unwrap();
         let error = requester.request(b"time?").unwrap_err();
-        assert_eq!(error.failure(), Failure::Local(PathError::Unsupported));
+        assert_eq!(error.failure(), Failure::NoFreshPort);
         assert_eq!((error.transmissions(), error.execution()), (0, Execution::NotSent));
     });
 }

@@ -70,7 +70,7 @@ fn what_prevents_a_transmission_is_seen_instead_of_it() {
     assert_eq!(failing(unmatchable, Scripted::silent()), with_end(&[], 0, Failure::Unmatchable));
 
     let by_port = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN);
-    let expected = with_end(&[], 0, Failure::Local(PathError::Unsupported));
+    let expected = with_end(&[], 0, Failure::NoFreshPort);
     assert_eq!(failing(by_port, Scripted::silent().not_renewable()), expected);
 
     let mut broken = Scripted::silent();

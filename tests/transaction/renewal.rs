@@ -115,7 +115,7 @@ fn a_port_that_stays_will_do_for_requests_with_ids_and_for_no_others() {
         by_port.start(b"time?", START, Seed::new(0));
         assert_eq!(by_port.next(START), RENEW);
         by_port.on_renewed(START, PathIndex::FIRST, renewed);
-        let unsupported = Next::Failed(Failure::Local(PathError::Unsupported));
+        let unsupported = Next::Failed(Failure::NoFreshPort);
         assert_eq!((by_port.next(START), by_port.execution()), (unsupported, Execution::NotSent), "{renewed:?}");
     }
     for renewed in [Ok(Renewed::SamePort), Err(PathError::Unsupported), Err(PathError::Unreachable)] {

@@ -1,12 +1,14 @@
 //! Linux and Android, by safe system calls.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::time::{ClockId, clock_gettime};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
@@ -272,6 +274,20 @@ pub(super) fn interface_name(socket: &UdpSocket, number: u32) -> Option<String> 
 
 pub(super) fn interface_number(socket: &UdpSocket, name: &str) -> Option<u32> {
     name_to_index(socket, name).ok()
+}
+
+/// Whether a device that is up has an address.
+pub(super) fn has_address(address: IpAddr) -> bool {
+    const UP: InterfaceFlags = InterfaceFlags::IFF_UP.union(InterfaceFlags::IFF_RUNNING);
+    // Who cannot ask stays where he is.
+    let Ok(mut all) = getifaddrs() else { return true };
+    all.any(|of| {
+        let ip = of.address.and_then(|of| match address.to_canonical() {
+            IpAddr::V4(_) => of.as_sockaddr_in().map(|of| IpAddr::V4(of.ip())),
+            IpAddr::V6(_) => of.as_sockaddr_in6().map(|of| IpAddr::V6(of.ip())),
+        });
+        ip == Some(address.to_canonical()) && of.flags.contains(UP)
+    })
 }
 
 /// Has the kernel report every ICMP error, also those that it keeps to itself by default (network and host unreachable),

@@ -115,7 +115,7 @@ fn reported(message: &RecvMsg<'_, '_, SockaddrStorage>) -> (Option<IpAddr>, Opti
     (Some(address).filter(|address: &IpAddr| !address.is_multicast()), NonZeroU32::new(interface))
 }
 
-fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+pub(super) fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|&v4| SocketAddrV4::from(v4).into());
     v4.or_else(|| address.as_sockaddr_in6().map(|&v6| SocketAddrV6::from(v6).into()))
 }

@@ -1,7 +1,7 @@
 //! Every other platform, by what all have in common: `poll`, and receiving without a wait.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -225,6 +225,11 @@ pub(super) fn interface_number(_socket: &UdpSocket, _name: &str) -> Option<u32> 
 /// No arrival is noted here.
 pub(super) fn report_arrival_time(_socket: &UdpSocket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether this host has an address: then a socket can be bound to it.
+pub(super) fn has_address(address: IpAddr) -> bool {
+    !UdpSocket::bind((address, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// Which errors are reported is the system's choice.

@@ -72,9 +72,12 @@ fn a_transport_that_cannot_change_its_port_cannot_serve_requests_without_ids() {
     let network = Scripted::echo(ms(1)).not_renewable();
     let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(network).unwrap();
     let error = requester.request(b"time?").unwrap_err();
-    assert_eq!((error.failure(), error.execution()), (Failure::Local(PathError::Unsupported), Execution::NotSent));
+    assert_eq!((error.failure(), error.execution()), (Failure::NoFreshPort, Execution::NotSent));
     assert_eq!((requester.transport().left, error.elapsed()), (0, ms(0)));
-    assert_eq!(error.to_string(), "not supported (0 transmissions, 0.0 ms)");
+    assert_eq!(
+        error.to_string(),
+        "requests without ids need fresh source ports, and this one cannot change (0 transmissions, 0.0 ms)"
+    );
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::Unsupported);
 }
 

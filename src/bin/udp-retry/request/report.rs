@@ -72,6 +72,7 @@ fn kind(failure: Failure) -> &'static str {
         Failure::Unreachable => "unreachable",
         Failure::Cancelled => "cancelled",
         Failure::Unmatchable => "unmatchable",
+        Failure::NoFreshPort => "no_fresh_port",
         Failure::IdsResting { .. } => "ids_resting",
         _ => "io",
     }

@@ -1,11 +1,14 @@
+mod attaching;
+
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::SockRef;
 
 use super::calls::uninterrupted;
 use super::cancel::{Cancel, CancelHandle};
-use super::endpoint::{Arrival, Ask, Endpoint, Waited};
+use super::endpoint::{Arrival, Ask, Endpoint, Origin, Waited};
 use super::peer::Peer;
 use super::pmtu::{self, Applied, Fragmentation};
 use super::ports::RecentPorts;
@@ -26,8 +29,9 @@ use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Rene
 ///   gets longer by it.
 /// - All settings of a given socket outlive a fresh port, a cancellation and a repair, the device that it is bound to
 ///   included.
-/// - After a send and its repetition have failed for a reason of this host (no route, an address that is gone, a device
-///   that was made anew), the socket is connected again, from the address that is right then.
+/// - After a send and its repetition have failed for a reason of this host (no route, a device that was made anew), and
+///   before the send after a wait in vain if this host no longer has the address that it leaves from, the socket is
+///   connected again, from the address that is right then; its port changes, unless the caller chose it.
 /// - On Linux a socket that is ours alone also reports the ICMP errors that the kernel keeps to itself elsewhere (network
 ///   and host unreachable), and [whose datagram met them](Incoming::PathError).
 ///
@@ -61,6 +65,15 @@ pub struct ConnectedUdp {
     apart: bool,
     /// The latest send failed for a reason of this host.
     stuck: bool,
+    /// Nothing came since the latest send.
+    in_vain: bool,
+    /// An address that no device here has and that is the socket's all the same, such as a transparent one's.
+    foreign: Option<IpAddr>,
+    /// Whether the port is the caller's choice, once that is known: from a disconnection, before or after which anybody may
+    /// have sent to that port.
+    has_chosen_port: Option<bool>,
+    /// Since it was asked for its device, the socket was lent.
+    lent_again: AtomicBool,
     /// What sends met that was an earlier datagram's.
     swallowed: Swallowed,
     ask: Ask,
@@ -87,8 +100,9 @@ impl ConnectedUdp {
     /// Takes over a connected socket with all its settings, which stay the caller's, as does the blocking mode (on Windows
     /// it becomes non-blocking: single calls have no flag for that).
     ///
-    /// A port of the caller's choice does not change, and matchers without an id
-    /// ([`any_reply`](crate::any_reply)) will not work. A port that the system picked changes only where they do.
+    /// A port of the caller's choice does not change, so requests without ids ([`any_reply`](crate::any_reply)) fail
+    /// [at once](crate::transaction::Failure::NoFreshPort). A port that the system picked changes for these alone, and where
+    /// the socket has to be connected again.
     ///
     /// # Errors
     ///
@@ -109,6 +123,7 @@ impl ConnectedUdp {
         sys::report_all_errors(&socket, true);
         let peer = Peer::of(&socket, address);
         let mut transport = Self::around(Endpoint::own(socket)?, peer);
+        transport.has_chosen_port = Some(false);
         transport.attach()?;
         Ok(transport)
     }
@@ -121,6 +136,10 @@ impl ConnectedUdp {
             used_ports: RecentPorts::remembering(PORTS_AVOIDED),
             apart: false,
             stuck: false,
+            in_vain: false,
+            foreign: None,
+            has_chosen_port: None,
+            lent_again: AtomicBool::new(false),
             swallowed: Swallowed::default(),
             ask: Ask::Nothing,
         }
@@ -154,6 +173,7 @@ impl ConnectedUdp {
     /// a fresh one. For buffers and the path MTU there are methods that lend nothing.
     #[must_use]
     pub fn as_socket(&self) -> &UdpSocket {
+        self.lent_again.store(true, Ordering::Relaxed);
         self.endpoint.lend()
     }
 
@@ -162,7 +182,7 @@ impl ConnectedUdp {
     pub fn into_socket(mut self) -> UdpSocket {
         if self.apart {
             // If that fails, its first use tells why.
-            let _ = self.attach();
+            let _ = self.reconnect();
         }
         self.endpoint.into_socket()
     }
@@ -225,47 +245,6 @@ impl ConnectedUdp {
         }
     }
 
-    /// Gives the socket another source address and port, as far as they are not the caller's choice.
-    fn reconnect(&mut self) -> io::Result<()> {
-        let Self { endpoint, peer, apart, .. } = self;
-        // Once it is apart it has no device any more that could be asked for.
-        if !*apart && endpoint.is_lent() {
-            peer.remember_device(endpoint.socket())?;
-        }
-        self.apart = true;
-        sys::disconnect(&mut self.endpoint)?;
-        self.attach()
-    }
-
-    /// Connects a socket without a peer; its queue is empty then, whoever sent to it meanwhile.
-    fn attach(&mut self) -> io::Result<()> {
-        const TRIES: u32 = 8;
-        for _ in 0..TRIES {
-            self.apart = true;
-            self.peer.connect(self.endpoint.socket())?;
-            // The system picks any port for it, also the very one that it is to be connected to.
-            self.local = self.endpoint.socket().local_addr()?;
-            if self.local != self.peer.address() {
-                self.apart = false;
-                self.endpoint.drain();
-                self.swallowed.clear();
-                return Ok(());
-            }
-            sys::disconnect(&mut self.endpoint)?;
-        }
-        Err(io::Error::new(io::ErrorKind::AddrInUse, "the peer's address is the socket's own"))
-    }
-
-    /// Whether the port is the caller's choice: without a peer, a socket keeps no other.
-    #[cold]
-    fn has_chosen_port(&mut self) -> io::Result<bool> {
-        self.apart = true;
-        sys::disconnect(&mut self.endpoint)?;
-        let chosen = self.local_addr().port() != 0;
-        self.attach()?;
-        Ok(chosen)
-    }
-
     /// Nothing has left: because of what an earlier datagram met, which then is kept for the next `recv`, or for a reason
     /// of this datagram or this host.
     #[cold]
@@ -310,6 +289,7 @@ impl ConnectedUdp {
 
     #[inline]
     fn incoming(&mut self, waited: Waited, now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+        self.in_vain = matches!(waited, Waited::TimeUp(_) | Waited::Cancelled);
         match waited {
             // It may have waited in the queue for a reader that was late.
             Waited::Arrival(Arrival { len, actual, waited, .. }, read) => {
@@ -343,8 +323,14 @@ impl Transport for ConnectedUdp {
         if self.endpoint.is_cancelled() {
             return Err(PathError::Cancelled);
         }
+        if *self.lent_again.get_mut() {
+            self.ask_for_device();
+        }
+        if self.in_vain {
+            self.leave_lost_address();
+        }
         if self.apart {
-            self.attach().map_err(|error| classify(&error))?;
+            self.reconnect().map_err(|error| classify(&error))?;
         }
         self.transmit(datagram).or_else(|error| self.not_sent(error, datagram))
     }
@@ -359,13 +345,24 @@ impl Transport for ConnectedUdp {
         if let Some((error, quoted)) = self.swallowed.next(buffer) {
             return self.failed(error, quoted);
         }
-        let waited = self.endpoint.receive_until(buffer, self.ask, now, until);
-        self.incoming(waited, now, until)
+        let ask = if self.has_chosen_port == Some(true) { self.ask.max(Ask::Sender) } else { self.ask };
+        let mut began = now;
+        loop {
+            match self.endpoint.receive_until(buffer, ask, began, until) {
+                // The system was about to queue it when the socket was connected and its queue emptied.
+                Waited::Arrival(Arrival { from: Some(Origin { remote, .. }), .. }, at)
+                    if !self.peer.is(self.endpoint.socket(), remote) =>
+                {
+                    began = at;
+                }
+                waited => return self.incoming(waited, now, until),
+            }
+        }
     }
 
     fn renew(&mut self, _path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
-        // Who shares the socket may count on its port.
-        if need == Renewal::Advised && self.endpoint.is_lent() {
+        // Who shares the socket may count on its port. One that stays anyway is left connected, so that no one else is heard.
+        if need == Renewal::Advised && self.endpoint.is_lent() || self.has_chosen_port == Some(true) {
             self.endpoint.drain();
             return Ok(Renewed::SamePort);
         }
@@ -374,11 +371,10 @@ impl Transport for ConnectedUdp {
         let mut search = self.used_ports.search();
         loop {
             self.reconnect().map_err(|error| classify(&error))?;
-            let port = self.local.port();
-            if port == left && self.has_chosen_port().map_err(|error| classify(&error))? {
+            if self.has_chosen_port == Some(true) {
                 return Ok(Renewed::SamePort);
             }
-            if search.takes(&self.used_ports, port) {
+            if search.takes(&self.used_ports, self.local.port()) {
                 return Ok(Renewed::FreshPort);
             }
         }
