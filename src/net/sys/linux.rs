@@ -147,8 +147,7 @@ pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> io::Result<bool> {
 
 fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
     let wait = coarse(wait);
-    let timeout =
-        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
+    let timeout = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
     match rustix::event::poll(fds, Some(&timeout)) {
         Ok(_) => Ok(()),
         Err(Errno::INTR) => {

@@ -108,8 +108,7 @@ fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
     // Some systems refuse a wait of more than 2³¹ ms.
     const LONGEST: Duration = Duration::from_secs(1 << 20);
     let wait = wait.min(LONGEST);
-    let timeout =
-        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
+    let timeout = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
     match rustix::event::poll(fds, Some(&timeout)) {
         Ok(_) => Ok(()),
         Err(rustix::io::Errno::INTR) => {
