@@ -12,7 +12,7 @@
 //! reports is the path's word on something sent earlier, and forbidden there means
 //! [`Unreachable`](crate::transport::PathError::Unreachable). A number without a name here is kept, as
 //! [`Other`](crate::transport::PathError::Other).
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where sockets and clocks live")]
+#![expect(clippy::disallowed_types, reason = "this is where sockets live")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
