@@ -84,10 +84,9 @@ impl Cancellable {
     /// Whether it was cancelled; forgets it.
     pub(super) fn take(&self) -> bool {
         let Some(shared) = &self.shared else { return false };
-        let was = shared.cancelled.swap(false, Ordering::SeqCst);
-        // A call between the two leaves its flag, which the next wait looks for before it begins.
+        // In this order: what is called after the flag was looked at rings again.
         shared.bell.silence();
-        was
+        shared.cancelled.swap(false, Ordering::SeqCst)
     }
 
     /// What a wait watches beside its socket.

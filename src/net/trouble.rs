@@ -26,7 +26,7 @@ impl Trouble {
 const BORNE: u32 = 16;
 const SHORTEST: Duration = Duration::from_micros(250);
 /// A reply is found this late at most.
-const LONGEST: Duration = Duration::from_millis(50);
+pub(super) const LONGEST: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

@@ -82,6 +82,8 @@ pub(super) struct Woken {
 impl Woken {
     /// The time is up: what is queued counts all the same.
     pub(super) const LAST_LOOK: Self = Self { socket: true, bell: false };
+    /// What did cannot be known.
+    pub(super) const BY_ALL: Self = Self { socket: true, bell: true };
 }
 
 /// Waits for a datagram, an error or the bell.
