@@ -301,7 +301,7 @@ const MOST_ERRORS: u64 = 16;
 /// Datagrams of all sessions in one turn.
 const SESSIONS_SLICE: usize = 4 * SLICE;
 const PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -341,7 +341,7 @@ mod tests {
         let spent = spent() - before;
         let errors = proxy.stats().path_errors;
         println!("{errors} errors, {spent:?} of processor time");
-        assert!(errors > 800, "nothing was proved: {errors}");
+        assert!(errors > 400, "nothing was proved: {errors}");
         assert!(spent <= Duration::from_millis(5), "{spent:?}, {errors} errors");
 
         proxy.receive = SOUND;
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_while_nothing_else_happens() {
-        assert_eq!([0, 1, 3, 4, u32::MAX].map(|turns| pause(turns).as_millis()), [5, 10, 40, 50, 50]);
+        assert_eq!([0, 1, 3, 4, u32::MAX].map(|turns| pause(turns).as_millis()), [5, 10, 40, 80, 100]);
     }
 
     // The call is made all the same, and costs what it costs.
