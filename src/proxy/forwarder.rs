@@ -267,9 +267,11 @@ impl Forwarder {
 
 /// How sockets are read, as no real one fails for good when a test needs it.
 struct Receive {
-    from_client: fn(&UdpSocket, &mut [u8]) -> io::Result<(usize, SocketAddr)>,
-    from_service: fn(&UdpSocket, &mut [u8]) -> io::Result<usize>,
+    from_client: Call<(usize, SocketAddr)>,
+    from_service: Call<usize>,
 }
+
+type Call<T> = fn(&UdpSocket, &mut [u8]) -> io::Result<T>;
 
 const SOUND: Receive = Receive { from_client: UdpSocket::recv_from, from_service: UdpSocket::recv };
 

@@ -11,6 +11,8 @@ mod netns;
 mod no_entropy;
 #[path = "../common/offers.rs"]
 mod offers;
+mod offline;
+mod reserved;
 mod system_calls;
 mod system_errors;
 #[path = "../common/waits.rs"]
