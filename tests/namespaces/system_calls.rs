@@ -35,6 +35,9 @@ fn a_request_costs_two_system_calls_and_three_where_others_could_touch_the_socke
     within(3 * MINUTE, move || compare(test));
 }
 
+/// What it is called, whether it polls, and the command for so many requests.
+type Asking<'a> = (&'a str, bool, &'a dyn Fn(u64) -> Command);
+
 fn compare(test: &str) {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let over = AtomicBool::new(false);
@@ -43,7 +46,7 @@ fn compare(test: &str) {
         // Also when the test fails: the scope waits for the server.
         let _over = Over(&over);
         let address = server.local_addr().unwrap().to_string();
-        let ways: &[(&str, bool, &dyn Fn(u64) -> Command)] = &[
+        let ways: &[Asking<'_>] = &[
             #[cfg(feature = "cli")]
             ("request --json", false, &|repeat| {
                 let [first, rest @ ..] = STRACE_FIRST else { unreachable!("it has a name") };

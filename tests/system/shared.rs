@@ -1,7 +1,11 @@
 //! Whoever else has the socket, or changes its timeouts, moves no deadline and no transmission; and whatever a transport
 //! does with a socket that came from the caller, its blocking mode stays.
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_types, reason = "real sockets and threads are the point")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "real sockets, threads and clocks are the point"
+)]
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
