@@ -3,10 +3,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::sys::Bell;
-#[cfg(feature = "fault")]
-use crate::fault::LossySink;
-#[cfg(feature = "fault")]
-use crate::transport::Transport;
 
 /// Ends the wait of a requester from any thread: made by
 /// [`ReliableRequester::cancel_handle`](crate::ReliableRequester::cancel_handle), or by
@@ -46,13 +42,6 @@ pub trait Cancel {
     ///
     /// What the system says; the first handle needs a descriptor.
     fn cancel_handle(&mut self) -> io::Result<CancelHandle>;
-}
-
-#[cfg(feature = "fault")]
-impl<T: Transport + Cancel> Cancel for LossySink<T> {
-    fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
-        self.get_mut().cancel_handle()
-    }
 }
 
 /// The transport's end of its handles.

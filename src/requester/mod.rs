@@ -16,6 +16,8 @@ pub use self::builder::Builder;
 use self::builder::SharedMatcher;
 pub use self::reply::{OwnedReply, Reply};
 use crate::entropy::{Draws, Seed};
+#[cfg(feature = "fault")]
+use crate::fault::LossySink;
 use crate::net::{Cancel, CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
 use crate::time::Timestamp;
@@ -89,6 +91,14 @@ impl<T: Cancel> ReliableRequester<T> {
     /// What the system says; the first handle needs a descriptor.
     pub fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
         self.transport.cancel_handle()
+    }
+}
+
+/// Here, because neither knows of the other.
+#[cfg(feature = "fault")]
+impl<T: Transport + Cancel> Cancel for LossySink<T> {
+    fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
+        self.get_mut().cancel_handle()
     }
 }
 

@@ -1,11 +1,16 @@
 //! A reserved port that was taken with privileges is not lost without them, whatever is cancelled or renewed.
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_types, reason = "real sockets are the point")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "real sockets, threads and clocks are the point"
+)]
 
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use udp_retry::transaction::Failure;
@@ -67,7 +72,16 @@ fn ask() {
                 handle.cancel();
                 assert_eq!(requester.request(b"0000 never sent").unwrap_err().failure(), Failure::Cancelled);
             }
-            1 => assert!(requester.request(b"0000silence").unwrap_err().is_timeout()),
+            1 => {
+                let handle = handle.clone();
+                let canceller = thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(30));
+                    handle.cancel();
+                });
+                assert_eq!(requester.request(b"0000silence").unwrap_err().failure(), Failure::Cancelled);
+                canceller.join().unwrap();
+                assert!(requester.request(b"0000silence").unwrap_err().is_timeout());
+            }
             _ => {
                 let renewed = requester.transport_mut().renew(PathIndex::FIRST, Renewal::Required);
                 assert_eq!(renewed, Ok(Renewed::SamePort));
