@@ -74,7 +74,7 @@ fn a_datagram_arrived_when_it_was_read_or_at_the_end_of_the_wait_if_that_was_ear
 fn a_socket_that_reports_nothing_but_errors_is_read_ever_more_rarely_until_the_wait_ends() {
     let (mut client, flood) = flooded();
     let (before, start) = (thread_cpu(), client.now());
-    let until = start.after(3000 * MS);
+    let until = start.after(1000 * MS);
     let mut errors = Vec::new();
     let looked = loop {
         let now = client.now();
@@ -92,7 +92,7 @@ fn a_socket_that_reports_nothing_but_errors_is_read_ever_more_rarely_until_the_w
     assert!(looked >= until && looked.since(until) < 200 * MS, "{:?}", looked.since(until));
     // 16 at once, 9 after rests that double, and then one each 100 ms.
     assert!(
-        (25..=16 + 9 + 30).contains(&errors.len()),
+        (20..=16 + 9 + 10).contains(&errors.len()),
         "more, and it spins; fewer, and nothing was proved: {errors:?}"
     );
     assert!(spent <= 5 * MS, "{spent:?}");
@@ -105,7 +105,7 @@ fn a_socket_that_rests_can_be_cancelled_at_once() {
     let (mut client, flood) = flooded();
     let handle = client.cancel_handle().unwrap();
     let until = client.now().after(10_000 * MS);
-    let mut took: Vec<Duration> = (0..9)
+    let mut took: Vec<Duration> = (0..5)
         .map(|_| {
             let handle = handle.clone();
             let canceller = thread::spawn(move || {
@@ -120,8 +120,8 @@ fn a_socket_that_rests_can_be_cancelled_at_once() {
         })
         .collect();
     took.sort_unstable();
-    assert!(took[4] < 10 * MS, "a rest of 100 ms is ended, not sat out: {took:?}");
-    assert!(took[8] < 2000 * MS, "{took:?}");
+    assert!(took[2] < 10 * MS, "a rest of 100 ms is ended, not sat out: {took:?}");
+    assert!(took[4] < 2000 * MS, "{took:?}");
     drop(flood);
 }
 

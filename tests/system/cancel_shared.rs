@@ -253,4 +253,4 @@ fn patient() -> udp_retry::requester::Builder {
 }
 
 const CALLERS: u32 = 4;
-const CALLS: u32 = 10_000;
+const CALLS: u32 = 2000;
