@@ -139,12 +139,12 @@ fn a_flush_ends_by_a_cancel_and_leaves_it_for_the_next_wait() {
         let transport = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
         let mut lossy = LossySink::new(transport, "delay 400ms".parse().unwrap(), Seed::new(7));
         let handle = lossy.cancel_handle().unwrap();
+        let start = lossy.now();
         lossy.send(PathIndex::FIRST, b"late").unwrap();
         let canceller = thread::spawn(move || {
             thread::sleep(30 * MS);
             handle.cancel();
         });
-        let start = lossy.now();
         lossy.flush().unwrap();
         assert!(lossy.now().since(start) < 300 * MS, "{:?}", lossy.now().since(start));
         canceller.join().unwrap();
