@@ -172,10 +172,8 @@ impl Endpoint {
             let woken = if remaining.is_zero() {
                 Woken::LAST_LOOK
             } else {
-                match sys::poll(&self.socket, self.cancellable.bell(), self.step(remaining)) {
-                    Ok(woken) => woken,
-                    Err(error) => return self.failed(&error, buffer, until),
-                }
+                // Where it fails, such as under a limit of no descriptors, all there is is to look, and to rest.
+                sys::poll(&self.socket, self.cancellable.bell(), self.step(remaining)).unwrap_or(Woken::BY_ALL)
             };
             if woken.bell && self.cancellable.take() {
                 return Waited::Cancelled;
@@ -252,5 +250,90 @@ impl Endpoint {
                 false
             }
         });
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::thread;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    use super::*;
+    use crate::transaction::Failure;
+    use crate::transport::{Incoming, NoEntropy, PathIndex, Renewal, Renewed, Transport};
+    use crate::{ReliableRequester, RetryPolicy, transaction_id};
+
+    /// A receive that fails for good, as under a security module or a filter of system calls.
+    struct Failing {
+        endpoint: Endpoint,
+        code: i32,
+        errors: u32,
+    }
+
+    impl Transport for Failing {
+        type Peer = PathIndex;
+
+        fn now(&self) -> Timestamp {
+            self.endpoint.now()
+        }
+
+        fn send(&mut self, _to: PathIndex, _datagram: &[u8]) -> Result<(), PathError> {
+            Ok(())
+        }
+
+        fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+            if until.since(now).is_zero() {
+                return Incoming::TimeUp(now);
+            }
+            let error = io::Error::from_raw_os_error(self.code);
+            let Waited::Failed(error, quoted) = self.endpoint.failed(&error, buffer, until) else { unreachable!() };
+            self.errors += 1;
+            Incoming::PathError { path: None, error, quoted }
+        }
+
+        fn renew(&mut self, _path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
+            Ok(Renewed::SamePort)
+        }
+
+        fn entropy(&mut self, _key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+            Err(NoEntropy::new())
+        }
+    }
+
+    #[test]
+    fn a_receive_that_fails_for_good_with_any_number_spins_no_request_and_ends_none() {
+        const LAST_ERRNO: i32 = 133;
+        let complete = thread::scope(|scope| {
+            let asking: Vec<_> = (1..=LAST_ERRNO).map(|code| scope.spawn(move || request_over_failing(code))).collect();
+            asking.into_iter().map(|asks| asks.join().unwrap()).filter(|&sent| sent == 5).count()
+        });
+        // A machine that stalls delays some of them.
+        assert!(complete >= 20, "{complete} of {LAST_ERRNO} requests were sent in all their slots");
+    }
+
+    /// Returns how often it was sent.
+    fn request_over_failing(code: i32) -> u32 {
+        let endpoint = Endpoint::own(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+        let failing = Failing { endpoint, code, errors: 0 };
+        let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
+        let mut requester = builder.deadline(Duration::from_secs(3)).over(failing).unwrap();
+        let before = spent();
+        let error = requester.request(b"0001 anyone?").unwrap_err();
+        let spent = spent() - before;
+        let errors = requester.transport().errors;
+        assert!(spent <= Duration::from_millis(5), "errno {code}: {spent:?}, {errors} errors");
+        assert!((30..100).contains(&errors), "errno {code}: {errors} errors");
+        assert!(matches!(error.failure(), Failure::TimedOut(_) | Failure::Refused | Failure::Unreachable), "{error}");
+        assert!((2..=5).contains(&error.transmissions()), "errno {code}: {}", error.timeline());
+        let dues = [0, 100, 300, 700, 1500].map(Duration::from_millis);
+        assert!(error.timeline().transmissions().zip(dues).all(|(sent, due)| sent >= due), "{}", error.timeline());
+        assert!(error.elapsed() >= Duration::from_secs(3), "{error}");
+        error.transmissions()
+    }
+
+    fn spent() -> Duration {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
     }
 }

@@ -72,7 +72,14 @@ impl Search {
         let Some(age) = used.age(port) else { return true };
         self.tries += 1;
         self.oldest = self.oldest.max(age);
-        self.tries > LEARNT && age >= self.oldest - self.oldest / 4 || self.tries >= MOST_TRIES
+        self.tries > LEARNT && age >= self.enough() || self.tries >= MOST_TRIES
+    }
+
+    /// Of those that were offered, the oldest at first: the longer it is not offered again, the younger ones too, down to
+    /// the oldest quarter.
+    fn enough(&self) -> usize {
+        let waited = self.tries.saturating_sub(LEARNT) as usize;
+        self.oldest - self.oldest * waited / (4 * (MOST_TRIES - LEARNT) as usize)
     }
 }
 
@@ -110,13 +117,13 @@ mod tests {
 
     #[test]
     fn of_few_ports_one_that_was_used_long_ago_is_taken() {
-        for few in [1_u16, 2, 3, 5, 20, 100, 200, 1000] {
+        for few in (1..=100_u16).chain([200, 1000]) {
             let mut recent = RecentPorts::remembering(8192);
             let draws = Seed::new(u64::from(few));
-            let mut drawn = 0;
+            let (mut drawn, mut most) = (0, 0);
             let mut youngest = usize::MAX;
-            for round in 0..5000 {
-                let mut search = recent.search();
+            for round in 0..5 * usize::from(few).max(100) {
+                let (mut search, before) = (recent.search(), drawn);
                 let port = loop {
                     drawn += 1;
                     let port = (draws.draw(drawn) % u64::from(few)) as u16;
@@ -124,6 +131,7 @@ mod tests {
                         break port;
                     }
                 };
+                most = most.max(drawn - before);
                 if round > 2 * usize::from(few) {
                     youngest = youngest.min(recent.age(port).unwrap_or(usize::MAX));
                 }
@@ -131,6 +139,7 @@ mod tests {
             }
             // Half of all at least: chance alone would give one of the youngest.
             assert!(youngest >= usize::from(few) / 2, "{few} ports: one after {youngest} others");
+            assert!(most <= u64::from(MOST_TRIES), "{few} ports: {most} tries");
         }
     }
 }

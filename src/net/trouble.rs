@@ -26,7 +26,7 @@ impl Trouble {
 const BORNE: u32 = 16;
 const SHORTEST: Duration = Duration::from_micros(250);
 /// A reply is found this late at most.
-const LONGEST: Duration = Duration::from_millis(50);
+pub(super) const LONGEST: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -38,8 +38,8 @@ mod tests {
         let mut rests = |times| (0..times).map(|_| trouble.again()).collect::<Vec<_>>();
         assert_eq!(rests(16), [None; 16]);
         let micros = |rest: Option<Duration>| rest.unwrap().as_micros();
-        let grown: Vec<_> = rests(10).into_iter().map(micros).collect();
-        assert_eq!(grown, [250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 50_000, 50_000]);
+        let grown: Vec<_> = rests(11).into_iter().map(micros).collect();
+        assert_eq!(grown, [250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 100_000, 100_000]);
         trouble.is_over();
         assert_eq!(trouble.again(), None);
     }

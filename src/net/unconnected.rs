@@ -178,7 +178,7 @@ impl UnconnectedUdp {
         self.endpoint.cancel_handle()
     }
 
-    /// Gives the socket back, without a timeout.
+    /// Gives the socket back, without a timeout of ours.
     #[must_use]
     pub fn into_socket(self) -> UdpSocket {
         self.endpoint.into_socket()

@@ -28,8 +28,9 @@ pub(super) struct Forwarder {
     pub(super) local: SocketAddr,
     /// Whether the listening socket may have something to read.
     listener_ready: bool,
-    /// Whether the sockets had nothing but errors in the last turn, although there was something to read.
-    only_errors: bool,
+    receive: Receive,
+    /// Turns in a row in which the sockets had nothing but errors, although there was something to read.
+    only_errors: u32,
     pub(super) sessions: Sessions,
     lanes: Lanes,
     pub(super) control: Control,
@@ -58,7 +59,8 @@ impl Forwarder {
             local: listener.local_addr()?,
             listener,
             listener_ready: false,
-            only_errors: false,
+            receive: SOUND,
+            only_errors: 0,
             lanes: Lanes { to_server: Lane::new(), to_client: Lane::new() },
             control: Control::new(rules.profile.clone()),
             control_seen: 0,
@@ -117,7 +119,7 @@ impl Forwarder {
         self.release(now);
         // Not `||`: both have their turn.
         let read = self.read_clients(buffer) | self.read_service(buffer, end);
-        self.only_errors = self.is_any_ready() && !read;
+        self.only_errors = if self.is_any_ready() && !read { self.only_errors.saturating_add(1) } else { 0 };
         // As long as there is something to read, no session is known to be idle.
         if !self.is_any_ready() {
             let Self { poll, sessions, lanes, .. } = self;
@@ -130,13 +132,14 @@ impl Forwarder {
     fn wait(&mut self, end: Timestamp) -> io::Result<Duration> {
         let (ready, now) = (self.is_any_ready(), self.now());
         // Events are edges: what was left unread has none coming, so it must not be waited for.
-        if ready && !self.only_errors {
+        let pause = self.only_errors.checked_sub(1).map(pause);
+        if ready && pause.is_none() {
             return Ok(Duration::ZERO);
         }
         let Self { sessions, lanes, .. } = self;
         let due = [lanes.to_server.next_due(), lanes.to_client.next_due()].into_iter().flatten().min();
         // No session expires before all is read.
-        let next = if ready { Some(now.after(PAUSE)) } else { sessions.next_expiry() };
+        let next = if ready { pause.map(|pause| now.after(pause)) } else { sessions.next_expiry() };
         let rough = next.map_or(end, |next| next.min(end));
         self.timer.wait(now, due, rough)
     }
@@ -150,12 +153,12 @@ impl Forwarder {
 
     /// Reads a slice of what clients have sent. Returns `false` if there were only errors.
     fn read_clients(&mut self, buffer: &mut [u8]) -> bool {
-        let mut read = false;
+        let (mut read, mut errors) = (false, 0);
         for _ in 0..SLICE {
-            if !self.listener_ready {
+            if !self.listener_ready || errors == MOST_ERRORS {
                 break;
             }
-            match sockets::read(|| self.listener.recv_from(buffer)) {
+            match sockets::read(|| (self.receive.from_client)(&self.listener, buffer)) {
                 Read::Datagram((len, client)) => {
                     read = true;
                     self.on_request(client, buffer.get(..len).unwrap_or_default());
@@ -164,22 +167,26 @@ impl Forwarder {
                     read = true;
                     self.listener_ready = false;
                 }
-                Read::Error => self.path_errors += 1,
+                Read::Error => errors += 1,
             }
         }
+        self.path_errors += errors;
         read
     }
 
     /// Reads a slice of each session's replies, until a few slices are used up. Returns `false` if there were only
     /// errors.
     fn read_service(&mut self, buffer: &mut [u8], end: Timestamp) -> bool {
-        let (mut read, mut left) = (false, SESSIONS_SLICE);
+        let (mut read, mut left, mut errors) = (false, SESSIONS_SLICE, 0);
         while let Some(place) = self.sessions.next_ready() {
             let (slice, mut drained) = (left.min(SLICE), false);
             for _ in 0..slice {
+                if errors == MOST_ERRORS {
+                    break;
+                }
                 let Some(socket) = self.sessions.socket_at(place) else { break };
                 left -= 1;
-                match sockets::read(|| socket.recv(buffer)) {
+                match sockets::read(|| (self.receive.from_service)(socket, buffer)) {
                     Read::Datagram(len) => {
                         read = true;
                         self.on_reply(place, buffer.get(..len).unwrap_or_default());
@@ -188,17 +195,18 @@ impl Forwarder {
                         (read, drained) = (true, true);
                         break;
                     }
-                    Read::Error => self.path_errors += 1,
+                    Read::Error => errors += 1,
                 }
             }
             // Back to the end of the queue, so that a flood of replies to one client does not hold up the others.
             if !drained {
                 self.sessions.on_event(place);
             }
-            if left == 0 || self.now() >= end {
+            if left == 0 || errors == MOST_ERRORS || self.now() >= end {
                 break;
             }
         }
+        self.path_errors += errors;
         read
     }
 
@@ -257,6 +265,22 @@ impl Forwarder {
     }
 }
 
+/// How sockets are read, as no real one fails for good when a test needs it.
+struct Receive {
+    from_client: Call<(usize, SocketAddr)>,
+    from_service: Call<usize>,
+}
+
+type Call<T> = fn(&UdpSocket, &mut [u8]) -> io::Result<T>;
+
+const SOUND: Receive = Receive { from_client: UdpSocket::recv_from, from_service: UdpSocket::recv };
+
+/// Sockets that had nothing but errors are asked again after this time, unless others have something; else
+/// they could take all time. It grows with the turns in a row, so that what does not end costs next to nothing.
+fn pause(turns: u32) -> Duration {
+    PAUSE.saturating_mul(1 << turns.min(5)).min(LONGEST_PAUSE)
+}
+
 fn send_to_server(sessions: &mut Sessions, ticket: Ticket, datagram: &[u8]) -> Sent {
     match sessions.socket(ticket) {
         Some(socket) => sockets::send(|| socket.send(datagram)),
@@ -274,7 +298,99 @@ const TIMER: Token = Token(usize::MAX - 2);
 const EVENTS: usize = 1024;
 /// Datagrams of one socket, or of those that were kept, before something else has its turn.
 const SLICE: usize = 64;
+/// Errors in one turn, in each direction: more say nothing more.
+const MOST_ERRORS: u64 = 16;
 /// Datagrams of all sessions in one turn.
 const SESSIONS_SLICE: usize = 4 * SLICE;
-/// A socket that had nothing but errors for a slice is asked again after this time; else it could take all time.
 const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::thread;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    use super::*;
+    use crate::fault::Profile;
+    use crate::{Impairments, Seed};
+
+    #[test]
+    fn sockets_that_report_nothing_but_errors_cost_no_processor_time_and_are_asked_again() {
+        let listener_fails = Receive { from_client: fails_to_hear_clients, from_service: UdpSocket::recv };
+        let sessions_fail = Receive { from_client: UdpSocket::recv_from, from_service: fails_to_hear_the_service };
+        let all_fail = Receive { from_client: fails_to_hear_clients, from_service: fails_to_hear_the_service };
+        thread::scope(|scope| {
+            for failing in [listener_fails, sessions_fail, all_fail] {
+                scope.spawn(move || proxy_that_fails(failing));
+            }
+        });
+    }
+
+    fn proxy_that_fails(failing: Receive) {
+        let (client, service) = (bound(), bound());
+        let mut proxy = forwarder(service.local_addr().unwrap());
+        let turn = Duration::from_millis(20);
+        client.send_to(b"first", proxy.local).unwrap();
+        proxy.run_for(turn).unwrap();
+        let (_, session) = service.recv_from(&mut [0; 8]).unwrap();
+
+        proxy.receive = failing;
+        service.send_to(b"reply", session).unwrap();
+        client.send_to(b"request", proxy.local).unwrap();
+        let before = spent();
+        proxy.run_for(Duration::from_secs(3)).unwrap();
+        let spent = spent() - before;
+        let errors = proxy.stats().path_errors;
+        println!("{errors} errors, {spent:?} of processor time");
+        assert!(errors > 400, "nothing was proved: {errors}");
+        assert!(spent <= Duration::from_millis(5), "{spent:?}, {errors} errors");
+
+        proxy.receive = SOUND;
+        client.send_to(b"last", proxy.local).unwrap();
+        proxy.run_for(2 * LONGEST_PAUSE).unwrap();
+        let stats = proxy.stats();
+        assert_eq!((stats.to_server.passed, stats.to_client.passed), (3, 1), "what waited meanwhile is passed on");
+    }
+
+    #[test]
+    fn pauses_grow_while_nothing_else_happens() {
+        assert_eq!([0, 1, 3, 4, u32::MAX].map(|turns| pause(turns).as_millis()), [5, 10, 40, 80, 100]);
+    }
+
+    // The call is made all the same, and costs what it costs.
+    fn fails_to_hear_clients(socket: &UdpSocket, _buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let _ = socket.peek_from(&mut []);
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    fn fails_to_hear_the_service(socket: &UdpSocket, _buffer: &mut [u8]) -> io::Result<usize> {
+        let _ = socket.peek(&mut []);
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn forwarder(upstream: SocketAddr) -> Forwarder {
+        let rules = Rules {
+            upstream,
+            profile: Profile::both(Impairments::NONE),
+            replay: None,
+            seed: Seed::new(7),
+            idle: Duration::from_secs(60),
+            max_sessions: core::num::NonZeroUsize::MIN,
+            receive_buffer: None,
+        };
+        Forwarder::new(sockets::listening("127.0.0.1:0".parse().unwrap()).unwrap(), rules, None).unwrap()
+    }
+
+    #[expect(clippy::disallowed_types, reason = "the ends of a proxy block")]
+    fn bound() -> std::net::UdpSocket {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket
+    }
+
+    fn spent() -> Duration {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    }
+}

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use udp_retry::policy::Backoff;
-use udp_retry::transaction::Event;
+use udp_retry::transaction::{Event, Failure};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -43,6 +43,8 @@ pub(crate) struct Report {
     pub(crate) payload: Option<Vec<u8>>,
     pub(crate) path_error: bool,
     pub(crate) strays: u64,
+    /// Processor time of the thread.
+    pub(crate) cpu: Duration,
     /// How late a bare wait of 1 s was meanwhile.
     pub(crate) bare: Duration,
     /// kB of memory.
@@ -117,6 +119,7 @@ impl Asker {
                 payload: serde_json::from_value(told["payload"].clone()).unwrap(),
                 path_error: told["path_error"].as_bool().unwrap(),
                 strays: told["strays"].as_u64().unwrap(),
+                cpu: nanos(&told["cpu"]),
                 bare: nanos(&told["bare"]),
                 resident_before: told["resident_before"].as_u64().unwrap(),
                 resident: told["resident"].as_u64().unwrap(),
@@ -185,12 +188,23 @@ fn ask_all(ask: &Value) {
         builder = builder.deadline(Duration::from_millis(deadline));
     }
     let mut requester = builder.connect(ask["server"].as_str().unwrap()).unwrap();
+    let handle = (ask["handle"] == true).then(|| requester.cancel_handle().unwrap());
+    if let Some(most) = ask["descriptors"].as_u64() {
+        limit_descriptors(most);
+    }
+    if let (Some(handle), true) = (handle, ask["cancelled"] == true) {
+        handle.cancel();
+        assert_eq!(requester.request(b"cancelled").unwrap_err().failure(), Failure::Cancelled);
+    }
     for number in 0..ask["requests"].as_u64().unwrap_or(1) {
+        let compare = ask["compare"] == true;
+        // That takes a descriptor.
+        let resident = || if compare { resident() } else { 0 };
         let resident_before = resident();
-        let compared = (ask["compare"] == true).then(|| thread::spawn(|| bare_wait(1000 * MS)));
-        let started = monotonic();
+        let compared = compare.then(|| thread::spawn(|| bare_wait(1000 * MS)));
+        let (started, cpu) = (monotonic(), thread_cpu());
         let outcome = requester.request(format!("{number:04} anyone?").as_bytes());
-        let ended = monotonic();
+        let (ended, cpu) = (monotonic(), thread_cpu() - cpu);
         let timeline = *outcome.as_ref().map_or_else(|error| error.timeline(), |reply| reply.timeline());
         let events = || timeline.events();
         let sent = events().filter(|(_, event)| matches!(event, Event::Transmitted { .. }));
@@ -204,12 +218,19 @@ fn ask_all(ask: &Value) {
             "payload": outcome.as_ref().ok().map(|reply| reply.payload()),
             "path_error": events().any(|(_, event)| matches!(event, Event::PathError { .. } | Event::NotTransmitted { .. })),
             "strays": strays.total(),
+            "cpu": cpu.as_nanos() as u64,
             "bare": compared.map_or(0, |wait| wait.join().unwrap().as_nanos() as u64),
             "resident_before": resident_before,
             "resident": resident(),
         });
         println!("\n{REPORT}{report}");
     }
+}
+
+/// From now on this process can open no more, and with less than 2 not even wait for two.
+fn limit_descriptors(most: u64) {
+    let (pid, limit) = (std::process::id().to_string(), format!("--nofile={most}:{most}"));
+    assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
 }
 
 /// Thousands of signals a second for the thread that calls: a thread's id is as good as a process's.

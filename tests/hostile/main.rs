@@ -166,6 +166,48 @@ fn a_suspension_costs_one_transmission_at_most() {
 }
 
 #[test]
+fn a_reply_that_came_in_time_counts_however_late_it_is_read() {
+    within(3 * MINUTE, || {
+        if asker::plays_its_part() {
+            return;
+        }
+        let test = this_test!();
+        thread::scope(|scope| {
+            for handle in [false, true] {
+                // In the suspension the deadline passes; without one, the end of the schedule.
+                for (deadline, asleep) in [(Some(1000), 1200 * MS), (None, 3400 * MS)] {
+                    let ask = json!({ "policy": "lan", "deadline": deadline, "handle": handle });
+                    scope.spawn(move || {
+                        let (arrivals, woken, report) = suspended_for(asleep, test, &ask, true);
+                        let why = format!("{ask}: {:?}", report.failure);
+                        assert_eq!((arrivals.len(), report.failure.as_deref()), (2, None), "{why}");
+                        assert_eq!(report.payload.as_deref(), Some(&b"0000 anyone?"[..]));
+                        assert!(report.ended >= woken && report.ended < woken + 1000 * MS, "{why}");
+                    });
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn without_descriptors_a_request_keeps_its_schedule_finds_its_reply_and_burns_no_time() {
+    within(3 * MINUTE, || {
+        if asker::plays_its_part() {
+            return;
+        }
+        let test = this_test!();
+        thread::scope(|scope| {
+            for descriptors in [0, 1, 3] {
+                for handle in [false, true] {
+                    scope.spawn(move || asks_without_descriptors(test, descriptors, handle));
+                }
+            }
+        });
+    });
+}
+
+#[test]
 fn an_idle_wait_costs_no_cpu_time() {
     within(3 * MINUTE, || {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -265,9 +307,39 @@ fn a_reply_that_came_in_a_suspension_is_taken_before_anything_is_sent(test: &str
     assert!(report.ended >= woken && report.ended < woken + 1000 * MS, "{:?} late", report.ended - woken);
 }
 
+fn asks_without_descriptors(test: &str, descriptors: u32, handle: bool) {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let ask = json!({ "policy": "lan", "deadline": 3000, "requests": 2,
+        "descriptors": descriptors, "handle": handle, "cancelled": handle });
+    let mut asker = Asker::start(test, &server, ask);
+    asker.serve(&server, |_, request, from| {
+        if request.starts_with(b"0001") {
+            thread::sleep(30 * MS);
+            server.send_to(request, from).unwrap();
+        }
+    });
+    let [silence, reply] = &asker.reports()[..] else { panic!("two requests") };
+    println!("{descriptors} descriptors, handle {handle}: {:?} of processor time, {:?}", silence.cpu, silence.sent);
+    assert_eq!((silence.failure.as_deref(), silence.path_error), (Some("no reply within the deadline"), false));
+    assert!(silence.cpu <= 5 * MS, "{:?}", silence.cpu);
+    assert!(
+        silence.sent.len() == 5 && silence.sent.iter().zip(LAN).all(|(&sent, due)| sent >= due),
+        "{:?}",
+        silence.sent
+    );
+    assert!(timely(&silence.sent) >= 3, "{:?}", silence.sent);
+    assert!((3000 * MS..3500 * MS).contains(&(silence.ended - silence.started)));
+    assert_eq!((reply.failure.as_deref(), reply.path_error), (None, false));
+    assert!(reply.ended - reply.started < 1000 * MS, "{:?}", reply.ended - reply.started);
+}
+
 /// Stops an asker for 1.2 s once its second transmission is here; returns when each arrived, when it went on, and what
 /// it reports.
 fn suspended(test: &str, ask: &Value, answer: bool) -> (Vec<Duration>, Duration, Report) {
+    suspended_for(1200 * MS, test, ask, answer)
+}
+
+fn suspended_for(asleep: Duration, test: &str, ask: &Value, answer: bool) -> (Vec<Duration>, Duration, Report) {
     for _ in 0..20 {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut asker = Asker::start(test, &server, ask.clone());
@@ -280,7 +352,7 @@ fn suspended(test: &str, ask: &Value, answer: bool) -> (Vec<Duration>, Duration,
                 if answer {
                     server.send_to(request, from).unwrap();
                 }
-                thread::sleep(1200 * MS);
+                thread::sleep(asleep);
                 woken = monotonic();
                 signal(pid, "-CONT");
             }

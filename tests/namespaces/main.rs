@@ -15,8 +15,10 @@ mod netns;
 mod no_entropy;
 #[path = "../common/offers.rs"]
 mod offers;
+mod offline;
 mod own_address;
 mod renewal_rules;
+mod reserved;
 mod settings;
 mod settings_survive;
 mod system_calls;

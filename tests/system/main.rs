@@ -4,14 +4,17 @@ mod apart;
 mod arrival;
 mod cancel;
 mod cancel_settings;
+mod cancel_shared;
 mod lateness;
 mod loopback;
 #[path = "../common/offers.rs"]
 mod offers;
 mod own_address;
+mod shared;
 // What is known of a path is not known elsewhere.
 #[cfg(not(udp_retry_portable))]
 mod socket_options;
+mod spin;
 mod unconnected;
 #[path = "../common/waits.rs"]
 mod waits;

@@ -1,14 +1,23 @@
-//! Path-MTU options of real sockets on loopback: what was asked for is what holds.
+//! Options of real sockets on loopback, of the path MTU and of broadcasts: what was asked for is what holds.
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_types, reason = "real sockets are the point")]
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
-use udp_retry::ConnectedUdp;
+use socket2::SockRef;
 use udp_retry::net::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
+use udp_retry::policy::Backoff;
 use udp_retry::size::Plpmtu;
+use udp_retry::transaction::{Execution, Failure, OnUnreachable};
 use udp_retry::transport::{PathError, PathIndex, Transport};
+use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
+
+use crate::offers::Offers;
+use crate::watchdog::{MINUTE, within};
+
+const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn every_fragmentation_mode_holds_as_it_was_set() {
@@ -34,6 +43,35 @@ fn a_dual_stack_socket_obeys_for_mapped_peers_too() {
     assert_eq!(fragmentation(&socket).unwrap(), Fragmentation::Forbidden);
     let mut transport = ConnectedUdp::from_socket(socket).unwrap();
     assert_eq!(transport.send(PathIndex::FIRST, &[0; 65_508]), Err(too_big(65_507)), "the packets are IPv4");
+}
+
+#[test]
+fn a_broadcast_without_permission_is_denied_until_it_is_given() {
+    within(MINUTE, || {
+        let listener = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let everybody = SocketAddr::from(([127, 255, 255, 255], listener.local_addr().unwrap().port()));
+        assert_eq!(ConnectedUdp::connect(everybody).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_broadcast(true).unwrap();
+        socket.connect(everybody).unwrap();
+        socket.set_broadcast(false).unwrap();
+        // The permission is asked for with the route, which another type of service looks up anew.
+        SockRef::from(&socket).set_tos_v4(0x10).unwrap();
+        let mut client = ConnectedUdp::from_socket(socket).unwrap();
+        assert_eq!(client.offer(PathIndex::FIRST, b"0001"), Err(PathError::Denied));
+
+        let policy = RetryPolicy::new(Backoff::constant(200 * MS).unwrap()).with_max_transmissions(3).unwrap();
+        let mut requester = ReliableRequester::builder(transaction_id(0..4))
+            .policy(policy)
+            .on_unreachable(OnUnreachable::FailFast)
+            .over(client)
+            .unwrap();
+        let error = requester.request(b"0002").unwrap_err();
+        assert_eq!((error.failure(), error.execution()), (Failure::Local(PathError::Denied), Execution::NotSent));
+        assert!(error.elapsed() >= 600 * MS, "no news of the peer");
+        requester.transport().as_socket().set_broadcast(true).unwrap();
+        assert_eq!(requester.request(b"0003").unwrap_err().transmissions(), 3);
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::io;
 
-use super::super::sys;
 use super::ConnectedUdp;
+use crate::net::sys;
 
 /// How a socket comes by its peer, and leaves what this host no longer has.
 impl ConnectedUdp {

@@ -177,7 +177,7 @@ impl ConnectedUdp {
         self.endpoint.lend()
     }
 
-    /// Gives the socket back, without a timeout. Its handles cancel nothing any more.
+    /// Gives the socket back, without a timeout of ours. Its handles cancel nothing any more.
     #[must_use]
     pub fn into_socket(mut self) -> UdpSocket {
         if self.apart {

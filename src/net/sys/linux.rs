@@ -141,6 +141,8 @@ pub(super) struct Woken {
 impl Woken {
     /// The time is up: what is queued counts all the same.
     pub(super) const LAST_LOOK: Self = Self { socket: true, bell: false };
+    /// What did cannot be known.
+    pub(super) const BY_ALL: Self = Self { socket: true, bell: true };
 }
 
 /// Waits for a datagram, an error or the bell.
@@ -225,7 +227,7 @@ fn waits_around(timeout: Ns) -> Range<Ns> {
 }
 
 /// How long nothing is looked for where the system cannot even wait.
-const UNPOLLED: Duration = Duration::from_millis(10);
+const UNPOLLED: Duration = Duration::from_millis(100);
 /// The shortest wait that is worth a timeout.
 const SHORTEST: Ns = 25_000_000;
 const TICKS: Ns = 12_000_000;

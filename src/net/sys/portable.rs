@@ -93,6 +93,8 @@ pub(super) struct Woken {
 impl Woken {
     /// The time is up: what is queued counts all the same.
     pub(super) const LAST_LOOK: Self = Self { socket: true, bell: false };
+    /// What did cannot be known.
+    pub(super) const BY_ALL: Self = Self { socket: true, bell: true };
 }
 
 /// Waits for a datagram, an error or the bell.
@@ -123,7 +125,7 @@ pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> bool {
 }
 
 /// How long nothing is looked for where the system cannot even wait.
-const UNPOLLED: Duration = Duration::from_millis(10);
+const UNPOLLED: Duration = Duration::from_millis(100);
 
 fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
     // Some systems refuse a wait of more than 2³¹ ms.
