@@ -1,4 +1,5 @@
 //! Linux and Android, by safe system calls.
+#![expect(clippy::disallowed_methods, reason = "this is where waits live")]
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
