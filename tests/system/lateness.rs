@@ -1,4 +1,5 @@
 //! How late waits end, beside bare ones of the same length in the same thread: the machine is as busy for both.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and clocks are used")]
 
 use std::net::UdpSocket;
 use std::thread;
