@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::pmtu::{self, Applied, Fragmentation};
 use super::ports::RecentPorts;
 use super::seed::system_key;
-use super::swallowed::Swallowed;
+use super::swallowed::{Swallowed, is_too_big};
 use super::{UNKNOWN, classify, options, sys};
 use crate::size::Pmtu;
 use crate::time::Timestamp;
@@ -57,7 +57,7 @@ pub struct ConnectedUdp {
     used_ports: RecentPorts,
     /// It was disconnected, and could not be connected again yet.
     apart: bool,
-    /// The latest send failed for a reason of this host.
+    /// The latest send failed.
     stuck: bool,
     /// What sends met that was an earlier datagram's.
     swallowed: Swallowed,
@@ -252,25 +252,48 @@ impl ConnectedUdp {
     /// of this datagram or this host.
     #[cold]
     fn not_sent(&mut self, mut error: io::Error, datagram: &[u8]) -> Result<(), PathError> {
-        while self.swallowed.takes(self.endpoint.socket(), &error) {
+        let mut left = MOST_SWALLOWED;
+        while left > 0 && self.swallowed.takes(self.endpoint.socket(), &error, datagram.len()) {
+            left -= 1;
             match self.transmit(datagram) {
                 Ok(()) => return Ok(()),
                 Err(next) => error = next,
             }
         }
-        if is_of_this_host(classify(&error)) {
-            if self.stuck && self.reconnect().is_ok() {
-                match self.transmit(datagram) {
-                    Ok(()) => return Ok(()),
-                    Err(next) => error = next,
-                }
+        if self.stuck {
+            match self.insist(error, datagram) {
+                Ok(()) => return Ok(()),
+                Err(last) => error = last,
             }
-            self.stuck = true;
         }
+        self.stuck = true;
         Err(match classify(&error) {
             PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::sendable(self.endpoint.socket()) },
             error => error,
         })
+    }
+
+    /// Sends what has failed to leave twice. Either this host will not have it, or the errors of earlier datagrams come
+    /// faster than they are read; where they have no queue, trying tells the two apart.
+    #[cold]
+    fn insist(&mut self, mut error: io::Error, datagram: &[u8]) -> io::Result<()> {
+        const TRIES: u32 = 16;
+        if is_too_big(self.endpoint.socket(), &error, datagram.len()) {
+            return Err(error);
+        }
+        for _ in 0..TRIES {
+            match self.transmit(datagram) {
+                Ok(()) => {
+                    self.swallowed.took(&error);
+                    return Ok(());
+                }
+                Err(next) => error = next,
+            }
+        }
+        if is_of_this_host(classify(&error)) && self.reconnect().is_ok() {
+            return self.transmit(datagram);
+        }
+        Err(error)
     }
 
     #[inline]
@@ -285,6 +308,8 @@ impl ConnectedUdp {
     fn failed(&mut self, error: PathError, quoted: usize) -> Incoming<PathIndex> {
         let error = match error {
             PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::deliverable(self.endpoint.socket()) },
+            // This host has let it out: so it was a router that would not (ICMPv6 "administratively prohibited").
+            PathError::Denied => PathError::Unreachable,
             error => error,
         };
         Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted }
@@ -375,5 +400,7 @@ fn is_of_this_host(error: PathError) -> bool {
     matches!(error, PathError::Unreachable | PathError::Other(_))
 }
 
+/// Errors of earlier datagrams that a send gets past; no error queue holds as many.
+const MOST_SWALLOWED: u32 = 4096;
 /// The ports that a renewal avoids: a reply to a request that is late by this many requests meets none of them.
 const PORTS_AVOIDED: usize = 8192;

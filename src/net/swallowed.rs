@@ -5,7 +5,7 @@ use std::io;
 use std::net::UdpSocket;
 
 use super::calls::drain;
-use super::{classify, sys};
+use super::{classify, pmtu, sys};
 use crate::transport::PathError;
 
 /// What sends met that was an earlier datagram's: kept for the next `recv`, with the bytes of the datagram that met it.
@@ -15,11 +15,10 @@ pub(super) struct Swallowed {
 }
 
 impl Swallowed {
-    /// Whether `error`, of a send, is an earlier datagram's, as an entry in the queue of errors says: then to send again is
-    /// no repetition.
-    pub(super) fn takes(&mut self, socket: &UdpSocket, error: &io::Error) -> bool {
-        let error = classify(error);
-        if matches!(error, PathError::TooBig { .. }) {
+    /// Whether `error`, of a send of `len` bytes, is an earlier datagram's, as an entry in the queue of errors says: then to
+    /// send again is no repetition.
+    pub(super) fn takes(&mut self, socket: &UdpSocket, error: &io::Error, len: usize) -> bool {
+        if is_too_big(socket, error, len) {
             // This host itself leaves an entry for a datagram that is too big for it.
             drain(|| sys::queued_error(socket, &mut []).is_none());
             return false;
@@ -27,11 +26,20 @@ impl Swallowed {
         let mut quoted = vec![0; QUOTED];
         let Some(len) = sys::queued_error(socket, &mut quoted) else { return false };
         quoted.truncate(len);
+        self.keep(classify(error), quoted);
+        true
+    }
+
+    /// As [`takes`](Self::takes), where the system has no queue of errors: the send succeeded when it was repeated.
+    pub(super) fn took(&mut self, error: &io::Error) {
+        self.keep(classify(error), Vec::new());
+    }
+
+    /// A flood of them must not fill the memory, and its beginning says what there is to say.
+    fn keep(&mut self, error: PathError, quoted: Vec<u8>) {
         if self.kept.len() < MOST {
             self.kept.push_back((error, quoted));
-            return true;
         }
-        false
     }
 
     /// The next one, with its bytes in the buffer.
@@ -53,6 +61,12 @@ impl Swallowed {
     pub(super) fn clear(&mut self) {
         self.kept.clear();
     }
+}
+
+/// Whether a datagram of `len` bytes exceeds what this host lets out; an earlier one may have met a narrower link.
+pub(super) fn is_too_big(socket: &UdpSocket, error: &io::Error, len: usize) -> bool {
+    let is_too_big = matches!(classify(error), PathError::TooBig { .. });
+    is_too_big && pmtu::sendable(socket).is_none_or(|limit| len > limit.bytes())
 }
 
 /// What Linux quotes at most: of an ICMP message of 576 bytes (RFC 1812 §4.3.2.3).

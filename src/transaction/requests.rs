@@ -1,5 +1,6 @@
 use alloc::vec::Vec;
 
+use super::active_request::Whose;
 use super::{Match, ReplyMatcher, Stray};
 use crate::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub(super) struct Requests {
 struct Kept {
     bytes: Vec<u8>,
     transmissions: u32,
+    /// Refusals that quote it.
+    refusals: u32,
     /// When it was sent last.
     at: Timestamp,
 }
@@ -37,7 +40,7 @@ impl Requests {
                 core::mem::swap(&mut self.newest.bytes, past);
             }
             self.next_past = (self.next_past + 1) % PAST;
-            self.newest.transmissions = 0;
+            self.newest.was_never_sent();
         }
         self.newest.bytes.clear();
         (self.len, self.next) = (0, 0);
@@ -73,7 +76,7 @@ impl Requests {
         }
         self.len = self.len.max(self.next + 1);
         self.next = (self.next + 1) % KEPT;
-        self.newest.transmissions = 0;
+        self.newest.was_never_sent();
     }
 
     #[inline]
@@ -91,7 +94,7 @@ impl Requests {
     #[cold]
     fn forget_oldest(&mut self) {
         if let Some(oldest) = self.earlier.get_mut(self.next) {
-            oldest.transmissions = 0;
+            oldest.was_never_sent();
         }
     }
 
@@ -116,8 +119,9 @@ impl Requests {
         let Self { newest, earlier, len, .. } = self;
         for earlier in earlier.iter_mut().take(*len) {
             if earlier.transmissions > 0 && earlier.bytes == newest.bytes {
-                (newest.transmissions, newest.at) = (earlier.transmissions, earlier.at);
-                earlier.transmissions = 0;
+                (newest.transmissions, newest.refusals, newest.at) =
+                    (earlier.transmissions, earlier.refusals, earlier.at);
+                earlier.was_never_sent();
             }
         }
     }
@@ -175,6 +179,34 @@ impl Requests {
         (verdict, sent_at)
     }
 
+    /// Whose transmission an error is of that quotes these bytes, or what begins with them, and whether it counts, as a
+    /// refusal does: once for each transmission.
+    #[cold]
+    pub(super) fn quoted(&mut self, quoted: &[u8], is_refusal: bool) -> Whose {
+        if quoted.is_empty() {
+            return Whose::Unknown;
+        }
+        if !self.sent().any(|sent| sent.bytes.starts_with(quoted)) {
+            return Whose::Earlier;
+        }
+        if self.past().any(|past| past.starts_with(quoted)) {
+            return Whose::Unknown;
+        }
+        if is_refusal { self.on_refused(quoted) } else { Whose::Own }
+    }
+
+    fn on_refused(&mut self, quoted: &[u8]) -> Whose {
+        let Self { newest, earlier, len, .. } = self;
+        let mut sent = earlier.iter_mut().take(*len).chain([newest]);
+        match sent.find(|sent| sent.refusals < sent.transmissions && sent.bytes.starts_with(quoted)) {
+            Some(sent) => {
+                sent.refusals += 1;
+                Whose::Own
+            }
+            None => Whose::Again,
+        }
+    }
+
     /// What a datagram is that answers nothing (any more).
     pub(super) fn stray(&self, matcher: &impl ReplyMatcher, datagram: &[u8], actual: usize) -> Stray {
         let answers = |request: &[u8]| matcher.judge(request, datagram) != Match::Foreign;
@@ -190,6 +222,13 @@ impl Requests {
     fn sent(&self) -> impl Iterator<Item = &Kept> {
         let earlier = self.earlier.iter().take(self.len);
         earlier.chain([&self.newest]).filter(|kept| kept.transmissions > 0)
+    }
+}
+
+impl Kept {
+    #[inline]
+    fn was_never_sent(&mut self) {
+        (self.transmissions, self.refusals) = (0, 0);
     }
 }
 

@@ -3,6 +3,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::active_request::{ActiveRequest, Bytes, Unsent};
+use super::conclusion::is_refusal;
 use super::destination::{Destination, PolicyIndex};
 use super::path_state::PathState;
 use super::record::{Book, Record};
@@ -190,7 +191,9 @@ impl<M: ReplyMatcher> Transaction<M> {
                 self.on_datagram(at, buffer.get(..len).unwrap_or(buffer), actual);
             }
             Incoming::TimeUp(at) => self.on_time_up(at),
-            Incoming::PathError { error, .. } => self.on_path_error(now, error),
+            Incoming::PathError { error, quoted, .. } => {
+                self.on_quoted_error(now, error, buffer.get(..quoted).unwrap_or(buffer));
+            }
             Incoming::Cancelled => self.on_cancelled(),
         }
     }
@@ -235,10 +238,26 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// Records an error that the path returned for a datagram sent earlier (on a connected socket: a pending ICMP
     /// error). It ends the request only if [`OnUnreachable`](super::OnUnreachable) says so.
+    ///
+    /// It may be of any datagram sent before. Those of earlier requests that nothing has settled yet are taken to be
+    /// refused first; [`on_quoted_error`](Self::on_quoted_error) need not guess.
     #[cold]
     pub fn on_path_error(&mut self, now: Timestamp, error: PathError) {
+        self.on_quoted_error(now, error, &[]);
+    }
+
+    /// As [`on_path_error`](Self::on_path_error), with the datagram that met the error or its beginning, as far as the
+    /// system [quotes](Incoming::PathError) it; nothing where it does not.
+    ///
+    /// Where it quotes a request of this transaction, the error is of that one, once for each of its transmissions. Where it
+    /// quotes anything else, it is of an earlier request: recorded, and neither a reason for
+    /// [`OnUnreachable`](super::OnUnreachable) nor for [`Failure::Refused`]. Bytes that this request and an earlier one have in
+    /// common quote neither.
+    #[cold]
+    pub fn on_quoted_error(&mut self, now: Timestamp, error: PathError, quoted: &[u8]) {
         if self.active.is_open() {
-            self.active.on_path_error(&self.destination, &self.path, now, error, &mut self.book);
+            let whose = self.requests.quoted(quoted, is_refusal(error));
+            self.active.on_path_error(&self.destination, &mut self.path, now, error, whose, &mut self.book);
         }
     }
 
@@ -357,7 +376,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Whether the peer may have executed the request.
     #[must_use]
     pub fn execution(&self) -> Execution {
-        self.active.execution(&self.path)
+        self.active.execution()
     }
 
     /// What arrived and answered nothing.
