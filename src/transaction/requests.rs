@@ -9,7 +9,8 @@ use crate::time::Timestamp;
 pub(super) struct Requests {
     newest: Kept,
     /// Those of this transaction before it, 16 at most, one place used after the other: more than none only where the
-    /// bytes are built anew for each transmission.
+    /// bytes are built anew for each transmission. Places that are not used again yet still hold those of transactions
+    /// before, which count as never sent.
     earlier: Vec<Kept>,
     /// How many of `earlier` belong to this transaction.
     len: usize,
@@ -43,7 +44,10 @@ impl Requests {
             self.newest.was_never_sent();
         }
         self.newest.bytes.clear();
-        (self.len, self.next) = (0, 0);
+        if self.len > 0 {
+            self.earlier.iter_mut().for_each(Kept::was_never_sent);
+            self.len = 0;
+        }
     }
 
     fn past(&self) -> impl Iterator<Item = &[u8]> {
@@ -68,13 +72,15 @@ impl Requests {
 
     #[cold]
     fn keep_newest(&mut self) {
-        if self.earlier.len() <= self.next {
-            self.earlier.resize_with(self.next + 1, Kept::default);
+        if self.earlier.is_empty() {
+            // All at once, as which of them is used next does not begin anew with a transaction.
+            let len = self.newest.bytes.len();
+            self.earlier.resize_with(KEPT, || Kept { bytes: Vec::with_capacity(len), ..Kept::default() });
         }
         if let Some(oldest) = self.earlier.get_mut(self.next) {
             core::mem::swap(&mut self.newest, oldest);
         }
-        self.len = self.len.max(self.next + 1);
+        self.len = (self.len + 1).min(KEPT);
         self.next = (self.next + 1) % KEPT;
         self.newest.was_never_sent();
     }
@@ -116,12 +122,13 @@ impl Requests {
 
     #[cold]
     fn merge(&mut self) {
-        let Self { newest, earlier, len, .. } = self;
-        for earlier in earlier.iter_mut().take(*len) {
+        let Self { newest, earlier, .. } = self;
+        for earlier in earlier {
             if earlier.transmissions > 0 && earlier.bytes == newest.bytes {
                 (newest.transmissions, newest.refusals, newest.at) =
                     (earlier.transmissions, earlier.refusals, earlier.at);
                 earlier.was_never_sent();
+                earlier.bytes.clear();
             }
         }
     }
@@ -189,15 +196,16 @@ impl Requests {
         if !self.sent().any(|sent| sent.bytes.starts_with(quoted)) {
             return Whose::Earlier;
         }
-        if self.past().any(|past| past.starts_with(quoted)) {
+        let past = self.earlier.iter().filter(|kept| kept.transmissions == 0).map(|kept| &*kept.bytes);
+        if self.past().chain(past).any(|past| past.starts_with(quoted)) {
             return Whose::Unknown;
         }
         if is_refusal { self.on_refused(quoted) } else { Whose::Own }
     }
 
     fn on_refused(&mut self, quoted: &[u8]) -> Whose {
-        let Self { newest, earlier, len, .. } = self;
-        let mut sent = earlier.iter_mut().take(*len).chain([newest]);
+        let Self { newest, earlier, .. } = self;
+        let mut sent = earlier.iter_mut().chain([newest]);
         match sent.find(|sent| sent.refusals < sent.transmissions && sent.bytes.starts_with(quoted)) {
             Some(sent) => {
                 sent.refusals += 1;
@@ -220,8 +228,7 @@ impl Requests {
 
     /// Only what was sent can have been answered.
     fn sent(&self) -> impl Iterator<Item = &Kept> {
-        let earlier = self.earlier.iter().take(self.len);
-        earlier.chain([&self.newest]).filter(|kept| kept.transmissions > 0)
+        self.earlier.iter().chain([&self.newest]).filter(|kept| kept.transmissions > 0)
     }
 }
 
