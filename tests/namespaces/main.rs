@@ -4,6 +4,8 @@
 mod again;
 #[path = "../common/built.rs"]
 mod built;
+mod fail_fast;
+mod forged;
 mod full_buffer;
 mod inside;
 mod lost_way;
@@ -11,6 +13,7 @@ mod netns;
 mod no_entropy;
 #[path = "../common/offers.rs"]
 mod offers;
+mod storms;
 mod system_calls;
 mod system_errors;
 #[path = "../common/waits.rs"]

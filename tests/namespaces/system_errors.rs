@@ -131,7 +131,7 @@ fn a_router_that_prohibits_the_way_is_heard_on_the_receive_or_on_the_next_send()
     within(MINUTE, || {
         let Some(network) = Inside::of(this_test!(), "chain") else { return };
         let servers = [
-            ("ip route", &network.server4), // EHOSTUNREACH
+            ("ip route", &network.server4),    // EHOSTUNREACH
             ("ip -6 route", &network.server6), // EACCES
         ];
         let (error, failure) = (PathError::Unreachable, Failure::Unreachable);

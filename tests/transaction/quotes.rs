@@ -211,11 +211,19 @@ struct Sent {
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    Start { rebuilt: bool, repeated: bool },
+    Start {
+        rebuilt: bool,
+        repeated: bool,
+    },
     /// The next slot.
-    Send { refused: bool },
+    Send {
+        refused: bool,
+    },
     /// A refusal that is still on its way arrives, and quotes this much.
-    Refusal { which: usize, quoted: usize },
+    Refusal {
+        which: usize,
+        quoted: usize,
+    },
 }
 
 fn acts() -> impl Strategy<Value = Act> {
@@ -231,7 +239,8 @@ impl World {
     fn new(rule: OnUnreachable) -> Self {
         let policy: RetryPolicy = "1ms x1 1000 transmissions".parse().unwrap();
         let transaction = Transaction::new(policy, transaction_id(0..2)).with_on_unreachable(rule).keeping_port();
-        let mut world = Self { transaction, now: 0, request: 0, rebuilt: false, id: 0, repeats: 0, builds: 0, sent: Vec::new() };
+        let mut world =
+            Self { transaction, now: 0, request: 0, rebuilt: false, id: 0, repeats: 0, builds: 0, sent: Vec::new() };
         world.apply(Act::Start { rebuilt: true, repeated: false });
         world
     }
