@@ -3,6 +3,7 @@
 mod apart;
 mod cancel;
 mod cancel_settings;
+mod hints;
 mod loopback;
 #[path = "../common/offers.rs"]
 mod offers;
