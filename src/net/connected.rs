@@ -29,7 +29,8 @@ use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Rene
 /// - After a send and its repetition have failed for a reason of this host (no route, an address that is gone, a device
 ///   that was made anew), the socket is connected again, from the address that is right then.
 /// - On Linux a socket that is ours alone also reports the ICMP errors that the kernel keeps to itself elsewhere (network
-///   and host unreachable), and [whose datagram met them](Incoming::PathError).
+///   and host unreachable), and [whose datagram met them](Incoming::PathError). A send that meets an earlier datagram's
+///   error goes out all the same; the error is kept for the next wait, up to 32 of them.
 ///
 /// ```
 /// use std::time::Duration;
