@@ -7,7 +7,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
+use udp_retry::net::Fragmentation;
 use udp_retry::policy::Backoff;
+use udp_retry::size::Plpmtu;
 use udp_retry::transaction::{Execution, Failure, GiveUp, OnUnreachable, Request};
 use udp_retry::transport::{Incoming, PathError, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RequestError, RetryPolicy, transaction_id};
@@ -129,10 +131,17 @@ fn a_late_error_of_the_request_before_does_not_end_this_one() {
 fn errors_that_piled_up_unread_keep_no_datagram_from_leaving() {
     within(MINUTE, || {
         let Some(_network) = Inside::of(this_test!(), "direct") else { return };
-        for (address, error) in [("127.0.0.1", Icmp::v4(3, 3)), ("::1", Icmp::v6(1, 4))] {
+        let narrow = |overhead: u16| PathError::too_big(Some(Plpmtu::new(1280 - overhead)));
+        for (address, error, means) in [
+            ("127.0.0.1", Icmp::v4(3, 3), PathError::Refused),
+            ("::1", Icmp::v6(1, 4), PathError::Refused),
+            ("127.0.0.1", Icmp::v4(3, 4).with_mtu(1280), narrow(28)),
+            ("::1", Icmp::v6(2, 0).with_mtu(1280), narrow(48)),
+        ] {
             let server = UdpSocket::bind((address, 0)).unwrap();
             server.set_read_timeout(Some(1000 * MS)).unwrap();
             let mut client = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
+            client.set_fragmentation(Fragmentation::Forbidden).unwrap();
             client.send(PathIndex::FIRST, b"0001").unwrap();
             let (len, from) = server.recv_from(&mut [0; 9]).unwrap();
             error_of(error, from, &server, &b"0001"[..len]).send(2000);
@@ -142,7 +151,7 @@ fn errors_that_piled_up_unread_keep_no_datagram_from_leaving() {
             let (mut buffer, mut kept) = ([0; 64], 0);
             let now = client.now();
             while let Incoming::PathError { error, quoted, .. } = client.recv(&mut buffer, now, now) {
-                assert_eq!((error, &buffer[..quoted]), (PathError::Refused, &b"0001"[..]));
+                assert_eq!((error, &buffer[..quoted]), (means, &b"0001"[..]));
                 kept += 1;
             }
             assert!((1..=64).contains(&kept), "{kept} errors");

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use udp_retry::net::Fragmentation;
 use udp_retry::policy::Backoff;
+use udp_retry::transport::PathIndex;
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 
 use crate::again::this_test;
 use crate::forged::{Forger, Icmp, Quoted};
 use crate::inside::{Inside, run};
+use crate::offers::Offers;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -71,6 +73,31 @@ fn a_forged_path_mtu_ends_no_request_of_a_socket_that_forbids_fragments() {
             }
         }
         all(cases, 12);
+    });
+}
+
+#[test]
+fn between_two_errors_a_socket_gets_its_datagram_out_and_keeps_its_port() {
+    within(MINUTE, || {
+        let Some(_network) = prepared(this_test!()) else { return };
+        // As if no route led there any more, refused, and too narrow.
+        for icmp in [Icmp::v4(3, 13), Icmp::v4(3, 3), Icmp::v4(3, 4).with_mtu(1280)] {
+            for socket in [Socket::Own, Socket::Given] {
+                let case = Case { socket, fragmentation: Fragmentation::Forbidden, ..Case::of(icmp, 20_000) };
+                let server = UdpSocket::bind((fresh_address(false), 0)).unwrap();
+                let address = server.local_addr().unwrap();
+                let mut client = transport(address, case);
+                let own = client.local_addr();
+                let forger = Forger::new(icmp, Quoted { client: own, server: address, payload: b"0001" });
+                thread::scope(|scope| {
+                    let forging = scope.spawn(|| forger.send(case.times));
+                    while !forging.is_finished() {
+                        assert!(client.offer(PathIndex::FIRST, b"0001").is_ok(), "{case:?}");
+                    }
+                });
+                assert_eq!(client.local_addr(), own, "{case:?}");
+            }
+        }
     });
 }
 
