@@ -278,11 +278,13 @@ impl ConnectedUdp {
     /// faster than they are read; where they have no queue, trying tells the two apart.
     #[cold]
     fn insist(&mut self, mut error: io::Error, datagram: &[u8]) -> io::Result<()> {
-        const TRIES: u32 = 16;
-        if is_too_big(self.endpoint.socket(), &error, datagram.len()) {
+        let is_full = classify(&error) == PathError::NoBuffers;
+        if is_full || is_too_big(self.endpoint.socket(), &error, datagram.len()) {
             return Err(error);
         }
-        for _ in 0..TRIES {
+        let has_queue = sys::QUEUES_ERRORS && !self.endpoint.is_lent();
+        let tries = if has_queue { 0 } else { 16 };
+        for _ in 0..tries {
             match self.transmit(datagram) {
                 Ok(()) => {
                     self.swallowed.took(&error);

@@ -198,6 +198,8 @@ pub(super) fn interface_number(_socket: &UdpSocket, _name: &str) -> Option<u32> 
 /// Which errors are reported is the system's choice.
 pub(super) fn report_all_errors(_socket: &UdpSocket, _report: bool) {}
 
+pub(super) const QUEUES_ERRORS: bool = false;
+
 /// Nothing is set that would have to be undone.
 pub(super) fn forget_settings(_socket: &UdpSocket) {}
 
