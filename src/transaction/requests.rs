@@ -45,9 +45,14 @@ impl Requests {
         }
         self.newest.bytes.clear();
         if self.len > 0 {
-            self.earlier.iter_mut().for_each(Kept::was_never_sent);
-            self.len = 0;
+            self.forget_earlier();
         }
+    }
+
+    #[cold]
+    fn forget_earlier(&mut self) {
+        self.earlier.iter_mut().for_each(Kept::was_never_sent);
+        self.len = 0;
     }
 
     fn past(&self) -> impl Iterator<Item = &[u8]> {
