@@ -10,9 +10,9 @@ pub(super) struct Requests {
     newest: Kept,
     /// Those of this transaction before it, 16 at most, one place used after the other: more than none only where the
     /// bytes are built anew for each transmission. Places that are not used again yet still hold those of transactions
-    /// before, which count as never sent.
+    /// before.
     earlier: Vec<Kept>,
-    /// How many of `earlier` belong to this transaction.
+    /// How many of `earlier`, before `next`, belong to this transaction.
     len: usize,
     /// The place in `earlier` that is used next.
     next: usize,
@@ -44,14 +44,6 @@ impl Requests {
             self.newest.was_never_sent();
         }
         self.newest.bytes.clear();
-        if self.len > 0 {
-            self.forget_earlier();
-        }
-    }
-
-    #[cold]
-    fn forget_earlier(&mut self) {
-        self.earlier.iter_mut().for_each(Kept::was_never_sent);
         self.len = 0;
     }
 
@@ -127,9 +119,9 @@ impl Requests {
 
     #[cold]
     fn merge(&mut self) {
-        let Self { newest, earlier, .. } = self;
-        for earlier in earlier {
-            if earlier.transmissions > 0 && earlier.bytes == newest.bytes {
+        let Self { newest, earlier, len, next, .. } = self;
+        for (place, earlier) in earlier.iter_mut().enumerate() {
+            if is_before(*next, place, *len) && earlier.transmissions > 0 && earlier.bytes == newest.bytes {
                 (newest.transmissions, newest.refusals, newest.at) =
                     (earlier.transmissions, earlier.refusals, earlier.at);
                 earlier.was_never_sent();
@@ -201,7 +193,8 @@ impl Requests {
         if !self.sent().any(|sent| sent.bytes.starts_with(quoted)) {
             return Whose::Earlier;
         }
-        let past = self.earlier.iter().filter(|kept| kept.transmissions == 0).map(|kept| &*kept.bytes);
+        let past = self.earlier.iter().enumerate().filter(|&(place, _)| !is_before(self.next, place, self.len));
+        let past = past.map(|(_, kept)| &*kept.bytes);
         if self.past().chain(past).any(|past| past.starts_with(quoted)) {
             return Whose::Unknown;
         }
@@ -209,8 +202,9 @@ impl Requests {
     }
 
     fn on_refused(&mut self, quoted: &[u8]) -> Whose {
-        let Self { newest, earlier, .. } = self;
-        let mut sent = earlier.iter_mut().chain([newest]);
+        let Self { newest, earlier, len, next, .. } = self;
+        let earlier = earlier.iter_mut().enumerate().filter(|&(place, _)| is_before(*next, place, *len));
+        let mut sent = earlier.map(|(_, kept)| kept).chain([newest]);
         match sent.find(|sent| sent.refusals < sent.transmissions && sent.bytes.starts_with(quoted)) {
             Some(sent) => {
                 sent.refusals += 1;
@@ -233,7 +227,8 @@ impl Requests {
 
     /// Only what was sent can have been answered.
     fn sent(&self) -> impl Iterator<Item = &Kept> {
-        self.earlier.iter().chain([&self.newest]).filter(|kept| kept.transmissions > 0)
+        let earlier = self.earlier.iter().enumerate().filter(|&(place, _)| is_before(self.next, place, self.len));
+        earlier.map(|(_, kept)| kept).chain([&self.newest]).filter(|kept| kept.transmissions > 0)
     }
 }
 
@@ -242,6 +237,11 @@ impl Kept {
     fn was_never_sent(&mut self) {
         (self.transmissions, self.refusals) = (0, 0);
     }
+}
+
+/// Whether a place is one of so many before the next one.
+fn is_before(next: usize, place: usize, len: usize) -> bool {
+    (next + KEPT - 1 - place) % KEPT < len
 }
 
 fn shown(past: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> + Clone {
