@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::pmtu::{self, Applied, Fragmentation};
 use super::ports::RecentPorts;
 use super::seed::system_key;
-use super::swallowed::{Swallowed, is_too_big};
+use super::swallowed::{MOST_SWALLOWED, Swallowed, is_of_this_host, is_too_big};
 use super::{UNKNOWN, classify, options, sys};
 use crate::size::Pmtu;
 use crate::time::Timestamp;
@@ -29,8 +29,7 @@ use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Rene
 /// - After a send and its repetition have failed for a reason of this host (no route, an address that is gone, a device
 ///   that was made anew), the socket is connected again, from the address that is right then.
 /// - On Linux a socket that is ours alone also reports the ICMP errors that the kernel keeps to itself elsewhere (network
-///   and host unreachable), and [whose datagram met them](Incoming::PathError). A send that meets an earlier datagram's
-///   error goes out all the same; the error is kept for the next wait, up to 32 of them.
+///   and host unreachable), and [which datagram met them](Incoming::PathError). What sends meet is kept for the next wait.
 ///
 /// ```
 /// use std::time::Duration;
@@ -398,12 +397,5 @@ impl Transport for ConnectedUdp {
     }
 }
 
-/// Whether a send failed for a reason that connecting anew may remove.
-fn is_of_this_host(error: PathError) -> bool {
-    matches!(error, PathError::Unreachable | PathError::Other(_))
-}
-
-/// Errors of earlier datagrams that a send gets past; no error queue holds as many.
-const MOST_SWALLOWED: u32 = 4096;
 /// The ports that a renewal avoids: a reply to a request that is late by this many requests meets none of them.
 const PORTS_AVOIDED: usize = 8192;

@@ -69,7 +69,14 @@ pub(super) fn is_too_big(socket: &UdpSocket, error: &io::Error, len: usize) -> b
     is_too_big && pmtu::sendable(socket).is_none_or(|limit| len > limit.bytes())
 }
 
+/// Whether a send failed for a reason that connecting anew may remove.
+pub(super) fn is_of_this_host(error: PathError) -> bool {
+    matches!(error, PathError::Unreachable | PathError::Other(_))
+}
+
 /// What Linux quotes at most: of an ICMP message of 576 bytes (RFC 1812 §4.3.2.3).
 const QUOTED: usize = 576;
 /// Errors that are kept from one wait to the next.
 const MOST: usize = 32;
+/// Errors of earlier datagrams that a send gets past; no error queue holds as many.
+pub(super) const MOST_SWALLOWED: u32 = 4096;

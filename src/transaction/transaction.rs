@@ -3,7 +3,6 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::active_request::{ActiveRequest, Bytes, Unsent};
-use super::conclusion::is_refusal;
 use super::destination::{Destination, PolicyIndex};
 use super::path_state::PathState;
 use super::record::{Book, Record};
@@ -234,31 +233,6 @@ impl<M: ReplyMatcher> Transaction<M> {
         let len = u32::try_from(self.requests.newest().len()).unwrap_or(u32::MAX);
         let unsent = Unsent { len, left_once: self.requests.newest_has_left() };
         self.active.on_not_transmitted(&self.destination, &mut self.path, now, error, unsent, &mut self.book);
-    }
-
-    /// Records an error that the path returned for a datagram sent earlier (on a connected socket: a pending ICMP
-    /// error). It ends the request only if [`OnUnreachable`](super::OnUnreachable) says so.
-    ///
-    /// It may be of any datagram sent before. Those of earlier requests that nothing has settled yet are taken to be
-    /// refused first; [`on_quoted_error`](Self::on_quoted_error) need not guess.
-    #[cold]
-    pub fn on_path_error(&mut self, now: Timestamp, error: PathError) {
-        self.on_quoted_error(now, error, &[]);
-    }
-
-    /// As [`on_path_error`](Self::on_path_error), with the datagram that met the error or its beginning, as far as the
-    /// system [quotes](Incoming::PathError) it; nothing where it does not.
-    ///
-    /// Where it quotes a request of this transaction, the error is of that one, once for each of its transmissions. Where it
-    /// quotes anything else, it is of an earlier request: recorded, and neither a reason for
-    /// [`OnUnreachable`](super::OnUnreachable) nor for [`Failure::Refused`]. Bytes that this request and an earlier one have in
-    /// common quote neither.
-    #[cold]
-    pub fn on_quoted_error(&mut self, now: Timestamp, error: PathError, quoted: &[u8]) {
-        if self.active.is_open() {
-            let whose = self.requests.quoted(quoted, is_refusal(error));
-            self.active.on_path_error(&self.destination, &mut self.path, now, error, whose, &mut self.book);
-        }
     }
 
     /// A datagram arrived at `at`; of its `actual` bytes these were received. Returns what it was taken for.
