@@ -59,7 +59,7 @@ pub struct ConnectedUdp {
     apart: bool,
     /// The latest send failed.
     stuck: bool,
-    /// What sends met that was an earlier datagram's.
+    /// Errors of earlier datagrams.
     swallowed: Swallowed,
 }
 
@@ -282,8 +282,11 @@ impl ConnectedUdp {
             return Err(error);
         }
         let has_queue = sys::QUEUES_ERRORS && !self.endpoint.is_lent();
-        let tries = if has_queue { 0 } else { 16 };
+        // An error may be set a moment after its entry was read.
+        let tries = if has_queue { 8 } else { 64 };
         for _ in 0..tries {
+            // Takes what has come since, if anything.
+            let _ = self.endpoint.socket().take_error();
             match self.transmit(datagram) {
                 Ok(()) => {
                     self.swallowed.took(&error);
@@ -291,6 +294,7 @@ impl ConnectedUdp {
                 }
                 Err(next) => error = next,
             }
+            self.swallowed.takes(self.endpoint.socket(), &error, datagram.len());
         }
         if is_of_this_host(classify(&error)) && self.reconnect().is_ok() {
             return self.transmit(datagram);

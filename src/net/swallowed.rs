@@ -66,7 +66,8 @@ impl Swallowed {
 /// Whether a datagram of `len` bytes exceeds what this host lets out; an earlier one may have met a narrower link.
 pub(super) fn is_too_big(socket: &UdpSocket, error: &io::Error, len: usize) -> bool {
     let is_too_big = matches!(classify(error), PathError::TooBig { .. });
-    is_too_big && pmtu::sendable(socket).is_none_or(|limit| len > limit.bytes())
+    // The kernel has no estimate while it replaces one; then the next send says more.
+    is_too_big && pmtu::sendable(socket).is_some_and(|limit| len > limit.bytes())
 }
 
 /// Whether a send failed for a reason that connecting anew may remove.
