@@ -92,7 +92,7 @@ pub enum Incoming<P> {
         path: Option<P>,
         /// The error.
         error: PathError,
-        /// Bytes, in the buffer, of the datagram that met it; 0 where the system does not quote it.
+        /// Bytes, in the buffer, of the datagram that met it, from its beginning; 0 where the system does not quote it.
         quoted: usize,
     },
     /// `until` has come, and nothing was queued at this time, just read.

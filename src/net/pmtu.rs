@@ -15,7 +15,8 @@ pub enum Fragmentation {
     ByEstimate,
     /// Allowed everywhere; routers fragment too (IPv4).
     Allowed,
-    /// Forbidden, and what exceeds the kernel's estimate is refused as "message too long".
+    /// Forbidden, and what exceeds the kernel's estimate is refused as "message too long". Anyone can forge the ICMP messages
+    /// that the estimate follows: a request that has left once is not ended by them, but the next one may be too large.
     Forbidden,
     /// Forbidden on the wire, and the kernel's estimate is ignored: for probing a path.
     Probing,

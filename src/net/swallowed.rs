@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 
 use super::calls::drain;
 use super::classify::classify_received;
-use super::sys;
+use super::{classify, pmtu, sys};
 use crate::transport::PathError;
 
 /// What sends met that was an earlier datagram's: kept for the next `recv`, with the bytes of the datagram that met it.
@@ -16,11 +16,10 @@ pub(super) struct Swallowed {
 }
 
 impl Swallowed {
-    /// Whether `error`, of a send, is an earlier datagram's, as an entry in the queue of errors says: then to send again is
-    /// no repetition.
-    pub(super) fn takes(&mut self, socket: &UdpSocket, error: &io::Error) -> bool {
-        let error = classify_received(error);
-        if matches!(error, PathError::TooBig { .. }) {
+    /// Whether `error`, of a send of `len` bytes, is an earlier datagram's, as an entry in the queue of errors says: then to
+    /// send again is no repetition.
+    pub(super) fn takes(&mut self, socket: &UdpSocket, error: &io::Error, len: usize) -> bool {
+        if is_too_big(socket, error, len) {
             // This host itself leaves an entry for a datagram that is too big for it.
             drain(|| sys::queued_error(socket, &mut []).is_none());
             return false;
@@ -28,11 +27,20 @@ impl Swallowed {
         let mut quoted = vec![0; QUOTED];
         let Some(len) = sys::queued_error(socket, &mut quoted) else { return false };
         quoted.truncate(len);
+        self.keep(classify_received(error), quoted);
+        true
+    }
+
+    /// As [`takes`](Self::takes), where the system has no queue of errors: the send succeeded when it was repeated.
+    pub(super) fn took(&mut self, error: &io::Error) {
+        self.keep(classify_received(error), Vec::new());
+    }
+
+    /// A flood of them must not fill the memory, and its beginning says what there is to say.
+    fn keep(&mut self, error: PathError, quoted: Vec<u8>) {
         if self.kept.len() < MOST {
             self.kept.push_back((error, quoted));
-            return true;
         }
-        false
     }
 
     /// The next one, with its bytes in the buffer.
@@ -56,7 +64,21 @@ impl Swallowed {
     }
 }
 
+/// Whether a datagram of `len` bytes exceeds what this host lets out; an earlier one may have met a narrower link.
+pub(super) fn is_too_big(socket: &UdpSocket, error: &io::Error, len: usize) -> bool {
+    let is_too_big = matches!(classify(error), PathError::TooBig { .. });
+    // The kernel has no estimate while it replaces one; then the next send says more.
+    is_too_big && pmtu::sendable(socket).is_some_and(|limit| len > limit.bytes())
+}
+
+/// Whether a send failed for a reason that connecting anew may remove.
+pub(super) fn is_of_this_host(error: PathError) -> bool {
+    matches!(error, PathError::Unreachable | PathError::Other(_))
+}
+
 /// What Linux quotes at most: of an ICMP message of 576 bytes (RFC 1812 §4.3.2.3).
 const QUOTED: usize = 576;
 /// Errors that are kept from one wait to the next.
 const MOST: usize = 32;
+/// Errors of earlier datagrams that a send gets past; no error queue holds as many.
+pub(super) const MOST_SWALLOWED: u32 = 4096;

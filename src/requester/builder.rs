@@ -99,7 +99,8 @@ impl Builder {
     }
 
     /// Takes the message that nobody listens there, or that no way leads there, for the end of a request: at once, or
-    /// after some of them. A reply that is there already is still found.
+    /// after some of them. A reply that is there already is still found. Which messages the system passes on depends on the
+    /// socket: see [`OnUnreachable`].
     pub fn on_unreachable(self, on_unreachable: OnUnreachable) -> Self {
         Self { on_unreachable, ..self }
     }

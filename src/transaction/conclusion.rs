@@ -10,7 +10,7 @@ pub(super) struct Conclusion {
     failure: Option<Failure>,
     state: State,
     last_error: Option<PathError>,
-    /// Refusals of anything sent before they came, transmissions of earlier requests included.
+    /// Refusals of this request's transmissions.
     refusals: u32,
     /// Sends that the system itself refused, as no program listens or no route leads there: nothing left.
     unsent: u32,
@@ -143,29 +143,24 @@ impl Conclusion {
         self.received.add(Kinds::OTHER);
     }
 
-    /// An error of something sent earlier: of one of this request's `transmissions`, or of the `earlier` ones that may
-    /// still be refused on this port, which are taken to be refused first.
-    pub(super) fn on_path_error(&mut self, error: PathError, transmissions: u32, earlier: u32, rule: OnUnreachable) {
-        if transmissions > 0 {
-            self.note(error);
-        }
-        if is_refusal(error) {
-            // Each vouches for something that was sent before it came, and for one thing only.
-            self.refusals = self.refusals.saturating_add(1).min(transmissions.saturating_add(earlier));
-            self.bear(error, self.refusals.saturating_sub(earlier), rule);
-        }
+    /// A refusal of one of this request's `transmissions`. Each vouches for something that was sent before it came, and for
+    /// one thing only.
+    pub(super) fn on_refusal(&mut self, error: PathError, transmissions: u32, rule: OnUnreachable) {
+        self.refusals = self.refusals.saturating_add(1).min(transmissions);
+        self.bear(error, rule);
     }
 
     /// The system itself did not send.
-    pub(super) fn on_not_transmitted(&mut self, error: PathError, earlier: u32, rule: OnUnreachable) {
+    pub(super) fn on_not_transmitted(&mut self, error: PathError, rule: OnUnreachable) {
         self.note(error);
         if is_refusal(error) {
             self.unsent = self.unsent.saturating_add(1);
-            self.bear(error, self.refusals.saturating_sub(earlier), rule);
+            self.bear(error, rule);
         }
     }
 
-    fn note(&mut self, error: PathError) {
+    /// An error that may well be of this request.
+    pub(super) fn note(&mut self, error: PathError) {
         self.last_error = Some(error);
         self.received.add(match error {
             PathError::Refused => Kinds::REFUSED,
@@ -174,9 +169,9 @@ impl Conclusion {
         });
     }
 
-    /// Applies the caller's rule, now that `refused` of the transmissions and those not sent met a refusal.
-    fn bear(&mut self, error: PathError, refused: u32, rule: OnUnreachable) {
-        let attempts = refused.saturating_add(self.unsent);
+    /// Applies the caller's rule to the transmissions that met a refusal, and to those not sent.
+    fn bear(&mut self, error: PathError, rule: OnUnreachable) {
+        let attempts = self.refusals.saturating_add(self.unsent);
         let ends = match rule {
             OnUnreachable::KeepTrying => false,
             OnUnreachable::FailFast => attempts > 0,
@@ -201,16 +196,16 @@ impl Conclusion {
 
     /// Whether the peer may have executed the request.
     #[inline]
-    pub(super) fn execution(&self, transmissions: u32, earlier: u32) -> Execution {
+    pub(super) fn execution(&self, transmissions: u32) -> Execution {
         match (self.execution, transmissions) {
             (Some(at_the_end), _) => at_the_end,
             (None, 0) => Execution::NotSent,
-            _ if self.refusals >= transmissions.saturating_add(earlier) && !self.answered => Execution::Refused,
+            _ if self.refusals >= transmissions && !self.answered => Execution::Refused,
             _ => Execution::Unknown,
         }
     }
 }
 
-fn is_refusal(error: PathError) -> bool {
+pub(super) fn is_refusal(error: PathError) -> bool {
     matches!(error, PathError::Refused | PathError::Unreachable)
 }

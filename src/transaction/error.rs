@@ -1,6 +1,6 @@
 use alloc::boxed::Box;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use super::{Execution, Failure, ReplyMatcher, Strays, Timeline, Transaction};
@@ -42,6 +42,8 @@ struct Report {
     elapsed: Duration,
     last_path_error: Option<PathError>,
     strays: Strays,
+    /// A reply or a provisional answer came.
+    answered: bool,
     timeline: Timeline,
 }
 
@@ -56,6 +58,7 @@ impl RequestError {
             elapsed: transaction.elapsed(now),
             last_path_error: transaction.last_error(),
             strays: transaction.strays(),
+            answered: transaction.active.is_answered(),
             timeline: *transaction.timeline(),
         };
         Self { report: Box::new(report) }
@@ -115,6 +118,23 @@ impl RequestError {
         self.report.strays
     }
 
+    /// What such a failure is often due to, and nothing received can show: where the peer is known, the request was sent, and
+    /// its time ran out without any sign of life. The text of the error ends with it.
+    ///
+    /// - Replies to a multicast or broadcast address come from the addresses of those that answer. (Of broadcast addresses
+    ///   only 255.255.255.255 is known as one.)
+    /// - Some servers answer from another port or address than the one that was asked, as TFTP does.
+    ///
+    /// The system shows neither to a connected socket; one that is not connected receives both.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        let Report { peer, transmissions, last_path_error, strays, answered, .. } = &*self.report;
+        let silence = self.is_timeout() && *transmissions > 0;
+        let signs_of_life = *answered || last_path_error.is_some() || strays.total() > 0;
+        let peer = peer.filter(|_| silence && !signs_of_life)?;
+        Some(if is_group(peer.ip().to_canonical()) { GROUP } else { ELSEWHERE })
+    }
+
     /// What happened, event by event.
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
@@ -132,9 +152,10 @@ impl fmt::Display for RequestError {
         let times = if *transmissions == 1 { "transmission" } else { "transmissions" };
         write!(f, " ({transmissions} {times}, {:.1} ms", elapsed.as_secs_f64() * 1e3)?;
         match last_path_error {
-            Some(error) if self.is_timeout() => write!(f, ", last heard: {error})"),
-            _ => write!(f, ")"),
+            Some(error) if self.is_timeout() => write!(f, ", last heard: {error})")?,
+            _ => write!(f, ")")?,
         }
+        self.hint().map_or(Ok(()), |hint| write!(f, ": {hint}"))
     }
 }
 
@@ -152,3 +173,12 @@ impl fmt::Debug for RequestError {
 }
 
 impl core::error::Error for RequestError {}
+
+/// Whether no one host has this address.
+fn is_group(address: IpAddr) -> bool {
+    address.is_multicast() || address == Ipv4Addr::BROADCAST
+}
+
+const GROUP: &str =
+    "replies to a multicast or broadcast address come from other addresses, which takes an unconnected socket";
+const ELSEWHERE: &str = "a reply from another address or port would not be seen";

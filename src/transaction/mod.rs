@@ -19,6 +19,7 @@ mod matching;
 mod next;
 mod observer;
 mod outcome;
+mod path_errors;
 mod path_state;
 mod record;
 mod request;

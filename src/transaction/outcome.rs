@@ -90,6 +90,20 @@ impl Failure {
 ///
 /// Such an ICMP message is news of one transmission, and anybody can forge it; the server may come up before the
 /// next one. So nothing is the default. Whoever cannot wait takes the news for a verdict.
+///
+/// Only those of this request's own transmissions count. A socket of our own on Linux reports
+/// [which datagram](crate::transport::Incoming::PathError) met an error; where no one says so, those of earlier requests that
+/// may still be refused are taken to be refused first.
+///
+/// Which messages the system passes on depends on the socket:
+///
+/// | socket | port unreachable | prohibited by a router | network or host unreachable |
+/// |---|---|---|---|
+/// | Linux and Android, our own, never lent | yes | yes | yes, also a neighbour that is off (after some 3 s) |
+/// | Linux and Android, the caller's or lent | yes | yes | no: the kernel keeps IPv4 codes 0 and 1 and IPv6 codes 0 and 3 to itself, unless the caller sets `IP_RECVERR` or `IPV6_RECVERR` |
+/// | elsewhere | as the system does | as the system does | as the system does |
+///
+/// That this host itself has no route is an error of the send, and counts everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
 pub enum OnUnreachable {
@@ -166,7 +180,8 @@ pub enum Execution {
     /// It has not: no transmission left this host.
     NotSent,
     /// It has not, if the refusals are to be believed: every transmission met one. Those that may belong to earlier
-    /// requests are not counted; ones that are forged, or that the network repeats, cannot be told.
+    /// requests are not counted, nor is one that the network repeats where the system quotes the datagram that met it. Ones
+    /// that are forged cannot be told.
     Refused,
     /// It may have, once or several times.
     Unknown,

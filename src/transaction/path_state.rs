@@ -17,7 +17,7 @@ pub(super) struct PathState {
 /// What is left of a request that has ended.
 pub(super) struct Remains {
     pub(super) transmissions: u32,
-    /// Transmissions, earlier ones included, that a reply or a refusal has accounted for.
+    /// Those of them that a reply or a refusal has accounted for.
     pub(super) settled: u32,
     /// It waited in vain.
     pub(super) unanswered: bool,
@@ -40,8 +40,15 @@ impl PathState {
     #[inline]
     pub(super) fn on_end(&mut self, remains: &Remains) {
         let Remains { transmissions, settled, unanswered } = *remains;
-        self.open = self.open.saturating_add(transmissions).saturating_sub(settled);
+        self.open = self.open.saturating_add(transmissions.saturating_sub(settled));
         self.renewal_due |= unanswered && transmissions > 0;
+    }
+
+    /// A refusal came that is of something sent before; `false` if nothing of that is open.
+    pub(super) fn on_earlier_refused(&mut self) -> bool {
+        let any = self.open > 0;
+        self.open = self.open.saturating_sub(1);
+        any
     }
 
     /// Nothing that was sent before can be heard of on the new port.
@@ -53,11 +60,6 @@ impl PathState {
     /// The port stays, whoever asks for another.
     pub(super) fn on_same_port(&mut self) {
         self.renewal_due = false;
-    }
-
-    #[inline]
-    pub(super) fn open(&self) -> u32 {
-        self.open
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 use alloc::vec::Vec;
 
+use super::active_request::Whose;
 use super::{Match, ReplyMatcher, Stray};
 use crate::time::Timestamp;
 
@@ -8,9 +9,10 @@ use crate::time::Timestamp;
 pub(super) struct Requests {
     newest: Kept,
     /// Those of this transaction before it, 16 at most, one place used after the other: more than none only where the
-    /// bytes are built anew for each transmission.
+    /// bytes are built anew for each transmission. Places that are not used again yet still hold those of transactions
+    /// before.
     earlier: Vec<Kept>,
-    /// How many of `earlier` belong to this transaction.
+    /// How many of `earlier`, before `next`, belong to this transaction.
     len: usize,
     /// The place in `earlier` that is used next.
     next: usize,
@@ -25,6 +27,8 @@ pub(super) struct Requests {
 struct Kept {
     bytes: Vec<u8>,
     transmissions: u32,
+    /// Refusals that quote it.
+    refusals: u32,
     /// When it was sent last.
     at: Timestamp,
 }
@@ -37,10 +41,10 @@ impl Requests {
                 core::mem::swap(&mut self.newest.bytes, past);
             }
             self.next_past = (self.next_past + 1) % PAST;
-            self.newest.transmissions = 0;
+            self.newest.was_never_sent();
         }
         self.newest.bytes.clear();
-        (self.len, self.next) = (0, 0);
+        self.len = 0;
     }
 
     fn past(&self) -> impl Iterator<Item = &[u8]> {
@@ -65,15 +69,17 @@ impl Requests {
 
     #[cold]
     fn keep_newest(&mut self) {
-        if self.earlier.len() <= self.next {
-            self.earlier.resize_with(self.next + 1, Kept::default);
+        if self.earlier.is_empty() {
+            // All at once, as which of them is used next does not begin anew with a transaction.
+            let len = self.newest.bytes.len();
+            self.earlier.resize_with(KEPT, || Kept { bytes: Vec::with_capacity(len), ..Kept::default() });
         }
         if let Some(oldest) = self.earlier.get_mut(self.next) {
             core::mem::swap(&mut self.newest, oldest);
         }
-        self.len = self.len.max(self.next + 1);
+        self.len = (self.len + 1).min(KEPT);
         self.next = (self.next + 1) % KEPT;
-        self.newest.transmissions = 0;
+        self.newest.was_never_sent();
     }
 
     #[inline]
@@ -91,7 +97,7 @@ impl Requests {
     #[cold]
     fn forget_oldest(&mut self) {
         if let Some(oldest) = self.earlier.get_mut(self.next) {
-            oldest.transmissions = 0;
+            oldest.was_never_sent();
         }
     }
 
@@ -113,11 +119,13 @@ impl Requests {
 
     #[cold]
     fn merge(&mut self) {
-        let Self { newest, earlier, len, .. } = self;
-        for earlier in earlier.iter_mut().take(*len) {
-            if earlier.transmissions > 0 && earlier.bytes == newest.bytes {
-                (newest.transmissions, newest.at) = (earlier.transmissions, earlier.at);
-                earlier.transmissions = 0;
+        let Self { newest, earlier, len, next, .. } = self;
+        for (place, earlier) in earlier.iter_mut().enumerate() {
+            if is_before(*next, place, *len) && earlier.transmissions > 0 && earlier.bytes == newest.bytes {
+                (newest.transmissions, newest.refusals, newest.at) =
+                    (earlier.transmissions, earlier.refusals, earlier.at);
+                earlier.was_never_sent();
+                earlier.bytes.clear();
             }
         }
     }
@@ -175,6 +183,37 @@ impl Requests {
         (verdict, sent_at)
     }
 
+    /// Whose transmission an error is of that quotes these bytes, or what begins with them, and whether it counts, as a
+    /// refusal does: once for each transmission.
+    #[cold]
+    pub(super) fn quoted(&mut self, quoted: &[u8], is_refusal: bool) -> Whose {
+        if quoted.is_empty() {
+            return Whose::Unknown;
+        }
+        if !self.sent().any(|sent| sent.bytes.starts_with(quoted)) {
+            return Whose::Earlier;
+        }
+        let past = self.earlier.iter().enumerate().filter(|&(place, _)| !is_before(self.next, place, self.len));
+        let past = past.map(|(_, kept)| &*kept.bytes);
+        if self.past().chain(past).any(|past| past.starts_with(quoted)) {
+            return Whose::Unknown;
+        }
+        if is_refusal { self.on_refused(quoted) } else { Whose::Own }
+    }
+
+    fn on_refused(&mut self, quoted: &[u8]) -> Whose {
+        let Self { newest, earlier, len, next, .. } = self;
+        let earlier = earlier.iter_mut().enumerate().filter(|&(place, _)| is_before(*next, place, *len));
+        let mut sent = earlier.map(|(_, kept)| kept).chain([newest]);
+        match sent.find(|sent| sent.refusals < sent.transmissions && sent.bytes.starts_with(quoted)) {
+            Some(sent) => {
+                sent.refusals += 1;
+                Whose::Own
+            }
+            None => Whose::Again,
+        }
+    }
+
     /// What a datagram is that answers nothing (any more).
     pub(super) fn stray(&self, matcher: &impl ReplyMatcher, datagram: &[u8], actual: usize) -> Stray {
         let answers = |request: &[u8]| matcher.judge(request, datagram) != Match::Foreign;
@@ -188,9 +227,21 @@ impl Requests {
 
     /// Only what was sent can have been answered.
     fn sent(&self) -> impl Iterator<Item = &Kept> {
-        let earlier = self.earlier.iter().take(self.len);
-        earlier.chain([&self.newest]).filter(|kept| kept.transmissions > 0)
+        let earlier = self.earlier.iter().enumerate().filter(|&(place, _)| is_before(self.next, place, self.len));
+        earlier.map(|(_, kept)| kept).chain([&self.newest]).filter(|kept| kept.transmissions > 0)
     }
+}
+
+impl Kept {
+    #[inline]
+    fn was_never_sent(&mut self) {
+        (self.transmissions, self.refusals) = (0, 0);
+    }
+}
+
+/// Whether a place is one of so many before the next one.
+fn is_before(next: usize, place: usize, len: usize) -> bool {
+    (next + KEPT - 1 - place) % KEPT < len
 }
 
 fn shown(past: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> + Clone {

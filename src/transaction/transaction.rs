@@ -190,7 +190,9 @@ impl<M: ReplyMatcher> Transaction<M> {
                 self.on_datagram(at, buffer.get(..len).unwrap_or(buffer), actual);
             }
             Incoming::TimeUp(at) => self.on_time_up(at),
-            Incoming::PathError { error, .. } => self.on_path_error(now, error),
+            Incoming::PathError { error, quoted, .. } => {
+                self.on_quoted_error(now, error, buffer.get(..quoted).unwrap_or(buffer));
+            }
             Incoming::Cancelled => self.on_cancelled(),
         }
     }
@@ -231,15 +233,6 @@ impl<M: ReplyMatcher> Transaction<M> {
         let len = u32::try_from(self.requests.newest().len()).unwrap_or(u32::MAX);
         let unsent = Unsent { len, left_once: self.requests.newest_has_left() };
         self.active.on_not_transmitted(&self.destination, &mut self.path, now, error, unsent, &mut self.book);
-    }
-
-    /// Records an error that the path returned for a datagram sent earlier (on a connected socket: a pending ICMP
-    /// error). It ends the request only if [`OnUnreachable`](super::OnUnreachable) says so.
-    #[cold]
-    pub fn on_path_error(&mut self, now: Timestamp, error: PathError) {
-        if self.active.is_open() {
-            self.active.on_path_error(&self.destination, &self.path, now, error, &mut self.book);
-        }
     }
 
     /// A datagram arrived at `at`; of its `actual` bytes these were received. Returns what it was taken for.
@@ -357,7 +350,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// Whether the peer may have executed the request.
     #[must_use]
     pub fn execution(&self) -> Execution {
-        self.active.execution(&self.path)
+        self.active.execution()
     }
 
     /// What arrived and answered nothing.

@@ -5,6 +5,8 @@ mod again;
 #[path = "../common/built.rs"]
 mod built;
 mod device_kept;
+mod fail_fast;
+mod forged;
 mod full_buffer;
 mod host_moves;
 mod hosts;
@@ -21,6 +23,7 @@ mod renewal_rules;
 mod reserved;
 mod settings;
 mod settings_survive;
+mod storms;
 mod system_calls;
 mod system_errors;
 #[path = "../common/waits.rs"]

@@ -5,6 +5,7 @@ mod arrival;
 mod cancel;
 mod cancel_settings;
 mod cancel_shared;
+mod hints;
 mod lateness;
 mod loopback;
 #[path = "../common/offers.rs"]

@@ -14,6 +14,7 @@ mod observing;
 mod offers;
 mod own_rules;
 mod preparation;
+mod quotes;
 mod refusals;
 mod reissue;
 mod renewal;

@@ -13,7 +13,7 @@ use super::peer::Peer;
 use super::pmtu::{self, Applied, Fragmentation};
 use super::ports::RecentPorts;
 use super::seed::system_key;
-use super::swallowed::Swallowed;
+use super::swallowed::{MOST_SWALLOWED, Swallowed, is_of_this_host, is_too_big};
 use super::{UNKNOWN, classify, options, sys};
 use crate::size::Pmtu;
 use crate::time::{Ns, Timestamp};
@@ -33,7 +33,7 @@ use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Rene
 ///   before the send after a wait in vain if this host no longer has the address that it leaves from, the socket is
 ///   connected again, from the address that is right then; its port changes, unless the caller chose it.
 /// - On Linux a socket that is ours alone also reports the ICMP errors that the kernel keeps to itself elsewhere (network
-///   and host unreachable), and [whose datagram met them](Incoming::PathError).
+///   and host unreachable), and [which datagram met them](Incoming::PathError). What sends meet is kept for the next wait.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,7 +63,7 @@ pub struct ConnectedUdp {
     used_ports: RecentPorts,
     /// It was disconnected, and could not be connected again yet.
     apart: bool,
-    /// The latest send failed for a reason of this host.
+    /// The latest send failed.
     stuck: bool,
     /// Nothing came since the latest send.
     in_vain: bool,
@@ -74,7 +74,7 @@ pub struct ConnectedUdp {
     has_chosen_port: Option<bool>,
     /// Since it was asked for its device, the socket was lent.
     lent_again: AtomicBool,
-    /// What sends met that was an earlier datagram's.
+    /// Errors of earlier datagrams.
     swallowed: Swallowed,
     ask: Ask,
 }
@@ -249,25 +249,54 @@ impl ConnectedUdp {
     /// of this datagram or this host.
     #[cold]
     fn not_sent(&mut self, mut error: io::Error, datagram: &[u8]) -> Result<(), PathError> {
-        while self.swallowed.takes(self.endpoint.socket(), &error) {
+        let mut left = MOST_SWALLOWED;
+        while left > 0 && self.swallowed.takes(self.endpoint.socket(), &error, datagram.len()) {
+            left -= 1;
             match self.transmit(datagram) {
                 Ok(()) => return Ok(()),
                 Err(next) => error = next,
             }
         }
-        if is_of_this_host(classify(&error)) {
-            if self.stuck && self.reconnect().is_ok() {
-                match self.transmit(datagram) {
-                    Ok(()) => return Ok(()),
-                    Err(next) => error = next,
-                }
+        if self.stuck {
+            match self.insist(error, datagram) {
+                Ok(()) => return Ok(()),
+                Err(last) => error = last,
             }
-            self.stuck = true;
         }
+        self.stuck = true;
         Err(match classify(&error) {
             PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::sendable(self.endpoint.socket()) },
             error => error,
         })
+    }
+
+    /// Sends what has failed to leave twice. Either this host will not have it, or the errors of earlier datagrams come
+    /// faster than they are read; where they have no queue, trying tells the two apart.
+    #[cold]
+    fn insist(&mut self, mut error: io::Error, datagram: &[u8]) -> io::Result<()> {
+        let is_full = classify(&error) == PathError::NoBuffers;
+        if is_full || is_too_big(self.endpoint.socket(), &error, datagram.len()) {
+            return Err(error);
+        }
+        let has_queue = sys::QUEUES_ERRORS && !self.endpoint.is_lent();
+        // An error may be set a moment after its entry was read.
+        let tries = if has_queue { 8 } else { 64 };
+        for _ in 0..tries {
+            // Takes what has come since, if anything.
+            let _ = self.endpoint.socket().take_error();
+            match self.transmit(datagram) {
+                Ok(()) => {
+                    self.swallowed.took(&error);
+                    return Ok(());
+                }
+                Err(next) => error = next,
+            }
+            self.swallowed.takes(self.endpoint.socket(), &error, datagram.len());
+        }
+        if is_of_this_host(classify(&error)) && self.reconnect().is_ok() {
+            return self.transmit(datagram);
+        }
+        Err(error)
     }
 
     #[inline]
@@ -389,11 +418,6 @@ impl Transport for ConnectedUdp {
 /// was set meanwhile gives nonsense, which goes beyond that.
 fn arrived(read: Timestamp, waited: Ns, now: Timestamp) -> Timestamp {
     if waited <= read.since_ns(now) { Timestamp::from_nanos(read.as_nanos() - waited) } else { read }
-}
-
-/// Whether a send failed for a reason that connecting anew may remove.
-fn is_of_this_host(error: PathError) -> bool {
-    matches!(error, PathError::Unreachable | PathError::Other(_))
 }
 
 /// The ports that a renewal avoids: a reply to a request that is late by this many requests meets none of them.

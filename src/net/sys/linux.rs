@@ -301,6 +301,9 @@ pub(super) fn report_all_errors(socket: &UdpSocket, report: bool) {
     let _ = setsockopt(socket, sockopt::Ipv6RecvErr, &report);
 }
 
+/// Whether a socket of our own then tells by a queue of errors whose an error is.
+pub(super) const QUEUES_ERRORS: bool = true;
+
 /// Undoes the settings that only a socket of our own has.
 pub(super) fn forget_settings(socket: &UdpSocket) {
     // Who takes the socket over will see if this failed: his reads end early.

@@ -238,6 +238,8 @@ pub(super) fn has_address(address: IpAddr) -> bool {
 /// Which errors are reported is the system's choice.
 pub(super) fn report_all_errors(_socket: &UdpSocket, _report: bool) {}
 
+pub(super) const QUEUES_ERRORS: bool = false;
+
 /// Nothing is set that would have to be undone.
 pub(super) fn forget_settings(_socket: &UdpSocket) {}
 

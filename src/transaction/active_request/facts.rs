@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::{ActiveRequest, Bytes, Stage};
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
+use crate::transaction::conclusion::is_refusal;
 use crate::transaction::destination::Destination;
 use crate::transaction::grant::Granted;
 use crate::transaction::path_state::PathState;
@@ -76,7 +77,7 @@ impl ActiveRequest {
         record: &mut impl Record,
     ) {
         if let Some(swallowed) = self.swallowed.take() {
-            self.on_path_error(destination, path, now, swallowed, record);
+            self.on_path_error(destination, path, now, swallowed, Whose::Unknown, record);
         }
         if self.from_transmission {
             self.timer.shift_due(now);
@@ -111,7 +112,7 @@ impl ActiveRequest {
         self.failed_sends = self.failed_sends.saturating_add(1);
         if taken_off && self.failed_sends <= MOST_REISSUES {
             if let Some(earlier) = self.swallowed.replace(error) {
-                self.on_path_error(destination, path, now, earlier, record);
+                self.on_path_error(destination, path, now, earlier, Whose::Unknown, record);
             }
             return;
         }
@@ -132,7 +133,7 @@ impl ActiveRequest {
     ) {
         self.swallowed = None;
         record.record(now, Event::NotTransmitted { path: PathIndex::FIRST, error });
-        self.conclusion.on_not_transmitted(error, path.open(), destination.on_unreachable);
+        self.conclusion.on_not_transmitted(error, destination.on_unreachable);
         self.pass_slot(destination, path, now, NotTransmitted::SendFailed);
     }
 
@@ -233,14 +234,20 @@ impl ActiveRequest {
     pub(in crate::transaction) fn on_path_error<M>(
         &mut self,
         destination: &Destination<M>,
-        path: &PathState,
+        path: &mut PathState,
         now: Timestamp,
         error: PathError,
+        whose: Whose,
         record: &mut impl Record,
     ) {
         record.record(now, Event::PathError { path: Some(PathIndex::FIRST), error });
-        let (transmissions, earlier) = (self.timer.transmissions(), path.open());
-        self.conclusion.on_path_error(error, transmissions, earlier, destination.on_unreachable);
+        let transmissions = self.timer.transmissions();
+        if transmissions > 0 && whose != Whose::Earlier {
+            self.conclusion.note(error);
+        }
+        if is_refusal(error) && is_own(whose, path) {
+            self.conclusion.on_refusal(error, transmissions, destination.on_unreachable);
+        }
         self.count_overdue(now);
     }
 
@@ -304,6 +311,33 @@ impl ActiveRequest {
                 estimator.on_expiry(now, policy.backoff().interval(slot));
             }
         }
+    }
+}
+
+/// Whose transmission an error of the path is of, as the bytes say that it quotes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::transaction) enum Whose {
+    /// One of this request's, of which no error has come yet.
+    Own,
+    /// One of this request's, all copies of which have met one: the network repeats it, or someone forges it.
+    Again,
+    /// One of an earlier request.
+    Earlier,
+    /// It quotes nothing, or what both have in common.
+    Unknown,
+}
+
+/// Whether a refusal counts for the request that is under way; if it does not, it may settle an earlier one.
+fn is_own(whose: Whose, path: &mut PathState) -> bool {
+    match whose {
+        Whose::Own => true,
+        Whose::Again => false,
+        Whose::Earlier => {
+            path.on_earlier_refused();
+            false
+        }
+        // What was sent first is taken to be refused first.
+        Whose::Unknown => !path.on_earlier_refused(),
     }
 }
 

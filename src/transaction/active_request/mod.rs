@@ -1,6 +1,6 @@
 mod facts;
 
-pub(super) use self::facts::Unsent;
+pub(super) use self::facts::{Unsent, Whose};
 use super::conclusion::Conclusion;
 use super::destination::{Destination, PolicyIndex};
 use super::grant::Granted;
@@ -268,8 +268,8 @@ impl ActiveRequest {
     }
 
     #[inline]
-    pub(super) fn execution(&self, path: &PathState) -> Execution {
-        self.conclusion.execution(self.timer.transmissions(), path.open())
+    pub(super) fn execution(&self) -> Execution {
+        self.conclusion.execution(self.timer.transmissions())
     }
 
     /// Hands out the failure.
@@ -292,7 +292,7 @@ impl ActiveRequest {
             Failure::TimedOut(reason) => reason != GiveUp::OverBudget,
             failure => failure == Failure::Cancelled,
         };
-        self.close(destination, path, Some(failure), self.execution(path), unanswered);
+        self.close(destination, path, Some(failure), self.execution(), unanswered);
         Next::Failed(failure)
     }
 
@@ -306,7 +306,7 @@ impl ActiveRequest {
 
     #[cold]
     fn cut_off<M>(&mut self, destination: &Destination<M>, path: &mut PathState) {
-        self.close(destination, path, Some(Failure::Cancelled), self.execution(path), true);
+        self.close(destination, path, Some(Failure::Cancelled), self.execution(), true);
     }
 
     /// The end, and what the path has to know of it.

@@ -1,6 +1,7 @@
 //! The blocking requester in virtual time: when it sends, what it takes for the reply, and what it says otherwise.
 
 mod errors;
+mod hints;
 mod ids_and_strays;
 mod on_unreachable;
 mod replies;
