@@ -44,6 +44,7 @@ fn a_port_that_the_system_picked_stays_too() {
     });
 }
 
+#[cfg(not(udp_retry_portable))]
 #[test]
 fn whoever_speaks_to_a_mapped_address_still_does() {
     within(MINUTE, || {
@@ -94,6 +95,7 @@ fn usual_settings_stay_the_usual_ones() {
     });
 }
 
+#[cfg(not(udp_retry_portable))]
 #[test]
 fn every_fragmentation_mode_stays() {
     within(MINUTE, || {

@@ -161,7 +161,10 @@ fn silence_costs_nothing(what: &str, transport: ConnectedUdp) -> Failure {
     assert!(error.timeline().transmissions().zip(dues).all(|(sent, due)| sent >= due * MS), "{}", error.timeline());
     let failure = error.failure();
     let socket = requester.into_transport().into_socket();
-    assert_eq!(queued_errors(&socket), 0, "{what}: what is left there wakes every wait, and fills the buffer");
+    // Where it cannot be read, rests make up for it.
+    if cfg!(not(udp_retry_portable)) {
+        assert_eq!(queued_errors(&socket), 0, "{what}: what is left there wakes every wait, and fills the buffer");
+    }
     failure
 }
 

@@ -1,4 +1,5 @@
 mod attaching;
+mod sending;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -6,14 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::SockRef;
 
-use super::calls::uninterrupted;
 use super::cancel::{Cancel, CancelHandle};
 use super::endpoint::{Arrival, Ask, Endpoint, Origin, Waited};
 use super::peer::Peer;
 use super::pmtu::{self, Applied, Fragmentation};
 use super::ports::RecentPorts;
 use super::seed::system_key;
-use super::swallowed::{MOST_SWALLOWED, Swallowed, is_of_this_host, is_too_big};
+use super::swallowed::Swallowed;
 use super::{UNKNOWN, classify, options, sys};
 use crate::size::Pmtu;
 use crate::time::{Ns, Timestamp};
@@ -243,68 +243,6 @@ impl ConnectedUdp {
             SocketAddr::V4(_) => socket.set_ttl_v4(most.into()),
             SocketAddr::V6(_) => socket.set_unicast_hops_v6(most.into()),
         }
-    }
-
-    /// Nothing has left: because of what an earlier datagram met, which then is kept for the next `recv`, or for a reason
-    /// of this datagram or this host.
-    #[cold]
-    fn not_sent(&mut self, mut error: io::Error, datagram: &[u8]) -> Result<(), PathError> {
-        let mut left = MOST_SWALLOWED;
-        while left > 0 && self.swallowed.takes(self.endpoint.socket(), &error, datagram.len()) {
-            left -= 1;
-            match self.transmit(datagram) {
-                Ok(()) => return Ok(()),
-                Err(next) => error = next,
-            }
-        }
-        if self.stuck {
-            match self.insist(error, datagram) {
-                Ok(()) => return Ok(()),
-                Err(last) => error = last,
-            }
-        }
-        self.stuck = true;
-        Err(match classify(&error) {
-            PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::sendable(self.endpoint.socket()) },
-            error => error,
-        })
-    }
-
-    /// Sends what has failed to leave twice. Either this host will not have it, or the errors of earlier datagrams come
-    /// faster than they are read; where they have no queue, trying tells the two apart.
-    #[cold]
-    fn insist(&mut self, mut error: io::Error, datagram: &[u8]) -> io::Result<()> {
-        let is_full = classify(&error) == PathError::NoBuffers;
-        if is_full || is_too_big(self.endpoint.socket(), &error, datagram.len()) {
-            return Err(error);
-        }
-        let has_queue = sys::QUEUES_ERRORS && !self.endpoint.is_lent();
-        // An error may be set a moment after its entry was read.
-        let tries = if has_queue { 8 } else { 64 };
-        for _ in 0..tries {
-            // Takes what has come since, if anything.
-            let _ = self.endpoint.socket().take_error();
-            match self.transmit(datagram) {
-                Ok(()) => {
-                    self.swallowed.took(&error);
-                    return Ok(());
-                }
-                Err(next) => error = next,
-            }
-            self.swallowed.takes(self.endpoint.socket(), &error, datagram.len());
-        }
-        if is_of_this_host(classify(&error)) && self.reconnect().is_ok() {
-            return self.transmit(datagram);
-        }
-        Err(error)
-    }
-
-    #[inline]
-    fn transmit(&mut self, datagram: &[u8]) -> io::Result<()> {
-        uninterrupted(|| sys::transmit(self.endpoint.socket(), datagram))?;
-        self.stuck = false;
-        self.endpoint.on_sent();
-        Ok(())
     }
 
     #[cold]
