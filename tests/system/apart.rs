@@ -70,7 +70,7 @@ fn a_datagram_arrived_when_it_was_read_or_at_the_end_of_the_wait_if_that_was_ear
 
 /// Linux shows a connected socket each refusal of what was sent on it; here another thread sends all the time.
 #[test]
-#[cfg(all(target_os = "linux", not(udp_retry_portable)))]
+#[cfg(target_os = "linux")]
 fn a_socket_that_reports_nothing_but_errors_is_read_ever_more_rarely_until_the_wait_ends() {
     let (mut client, flood) = flooded();
     let (before, start) = (thread_cpu(), client.now());
@@ -91,8 +91,10 @@ fn a_socket_that_reports_nothing_but_errors_is_read_ever_more_rarely_until_the_w
     println!("{} errors, {spent:?} of processor time in {:?}", errors.len(), looked.since(start));
     assert!(looked >= until && looked.since(until) < 200 * MS, "{:?}", looked.since(until));
     // 16 at once, 9 after rests that double, and then one each 100 ms; but for those that the other thread's sends meet.
+    // The portable path cannot tell a wake for such an error from one for nothing.
+    let fewest = if cfg!(udp_retry_portable) { 1 } else { 10 };
     assert!(
-        (10..=16 + 9 + 10).contains(&errors.len()),
+        (fewest..=16 + 9 + 10).contains(&errors.len()),
         "more, and it spins; fewer, and nothing was proved: {errors:?}"
     );
     assert!(spent <= 5 * MS, "{spent:?}");

@@ -45,10 +45,11 @@ fn a_reply_arrived_when_it_did_and_not_when_it_was_read_if_the_system_notes_it()
     });
 }
 
-#[cfg(all(target_os = "linux", not(udp_retry_portable)))]
 #[test]
 fn a_process_that_was_busy_poisons_no_estimate() {
-    within(MINUTE, || {
+    // Elsewhere no system notes arrivals.
+    let most = if cfg!(all(target_os = "linux", not(udp_retry_portable))) { STOPPED / 4 } else { STOPPED * 4 };
+    within(MINUTE, move || {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();
         let answering = thread::spawn(move || {
@@ -72,10 +73,10 @@ fn a_process_that_was_busy_poisons_no_estimate() {
             .unwrap();
         for id in 1..=3 {
             let reply = requester.request(format!("000{id} ping").as_bytes()).unwrap();
-            assert!(reply.round_trip().unwrap() <= STOPPED / 4, "{reply:?}");
+            assert!(reply.round_trip().unwrap() <= most, "{reply:?}");
         }
         let smoothed = requester.estimator().unwrap().srtt(requester.transport().now()).unwrap();
-        assert!(smoothed <= STOPPED / 4, "{smoothed:?}");
+        assert!(smoothed <= most, "{smoothed:?}");
         answering.join().unwrap();
     });
 }

@@ -178,7 +178,6 @@ pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> bool {
 }
 
 fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
-    let wait = coarse(wait);
     // No wait is too long for it.
     let timeout = Timespec::try_from(wait).ok();
     match rustix::event::poll(fds, timeout.as_ref()) {
@@ -232,13 +231,6 @@ const UNPOLLED: Duration = Duration::from_millis(100);
 /// The shortest wait that is worth a timeout.
 const SHORTEST: Ns = 25_000_000;
 const TICKS: Ns = 12_000_000;
-
-/// The kernel may end a `ppoll` late by 0.1 % of what was asked. So a long wait first asks for a little less, and
-/// then for the remainder, whose 0.1 % is nothing.
-fn coarse(wait: Duration) -> Duration {
-    const PRECISE: Duration = Duration::from_millis(50);
-    if wait > PRECISE { wait - wait / 256 } else { wait }
-}
 
 /// Sends without waiting: a full buffer is an error like any other, as a wait for room could outlast the deadline.
 #[inline]
