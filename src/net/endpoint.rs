@@ -117,7 +117,6 @@ impl Endpoint {
     }
 
     /// Takes another socket in its place.
-    #[cfg(any(udp_retry_portable, not(any(target_os = "linux", target_os = "android"))))]
     pub(super) fn replace(&mut self, socket: UdpSocket) {
         self.socket = socket;
         self.receiver = Receiver::new();

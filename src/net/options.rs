@@ -37,14 +37,15 @@ pub(crate) fn any_address(peer: SocketAddr) -> SocketAddr {
 }
 
 /// Gives a socket of our own what our methods may have set on the one that it replaces.
-#[cfg(any(udp_retry_portable, not(any(target_os = "linux", target_os = "android"))))]
 pub(super) fn carry_over(from: SockRef<'_>, to: SockRef<'_>) {
     fn carry<V>(value: std::io::Result<V>, set: impl FnOnce(V) -> std::io::Result<()>) {
         // What one family lacks, the other settings do without.
         let _ = value.and_then(set);
     }
-    carry(from.recv_buffer_size(), |bytes| to.set_recv_buffer_size(bytes));
-    carry(from.send_buffer_size(), |bytes| to.set_send_buffer_size(bytes));
+    // Linux returns twice what was asked for.
+    let asked = |bytes| if cfg!(any(target_os = "linux", target_os = "android")) { bytes / 2 } else { bytes };
+    carry(from.recv_buffer_size(), |bytes| to.set_recv_buffer_size(asked(bytes)));
+    carry(from.send_buffer_size(), |bytes| to.set_send_buffer_size(asked(bytes)));
     carry(from.ttl_v4(), |hops| to.set_ttl_v4(hops));
     carry(from.unicast_hops_v6(), |hops| to.set_unicast_hops_v6(hops));
 }

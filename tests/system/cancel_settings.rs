@@ -230,3 +230,29 @@ fn chosen(host: &str) -> UdpSocket {
 }
 
 const ABSENT: &str = "absent";
+
+/// A socket of ours is replaced where a reply may still be on its way to it.
+#[cfg(not(udp_retry_portable))]
+#[test]
+fn what_our_own_methods_have_set_stays_too() {
+    within(MINUTE, || {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let own = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
+        own.set_hops(9).unwrap();
+        let granted = own.set_receive_buffer(50_000).unwrap();
+        own.set_fragmentation(Fragmentation::Forbidden).unwrap();
+        let policy = "20ms 1 transmissions".parse::<udp_retry::RetryPolicy>().unwrap();
+        let mut requester = ReliableRequester::builder(any_reply()).policy(policy).over(own).unwrap();
+        let mut ports = std::collections::HashSet::new();
+        for _ in 0..5 {
+            requester.request(b"anyone?").unwrap_err();
+            ports.insert(requester.transport().local_addr().port());
+        }
+        assert_eq!(ports.len(), 5, "each from a port of its own");
+        let own = requester.into_transport();
+        assert_eq!(own.fragmentation().unwrap(), Fragmentation::Forbidden);
+        let socket = own.into_socket();
+        let socket = socket2::SockRef::from(&socket);
+        assert_eq!((socket.ttl_v4().unwrap(), socket.recv_buffer_size().unwrap()), (9, granted));
+    });
+}

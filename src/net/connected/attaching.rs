@@ -1,6 +1,11 @@
 use std::io;
+use std::net::UdpSocket;
+
+use socket2::SockRef;
 
 use super::ConnectedUdp;
+use crate::net::endpoint::Ask;
+use crate::net::options;
 use crate::net::sys;
 
 /// How a socket comes by its peer, and leaves what this host no longer has.
@@ -14,12 +19,31 @@ impl ConnectedUdp {
             peer.remember_device(endpoint.socket())?;
         }
         self.apart = true;
-        sys::disconnect(&mut self.endpoint)?;
+        // Without a descriptor to be had, this one must do.
+        if !self.in_vain || self.endpoint.is_lent() || self.replace().is_err() {
+            sys::disconnect(&mut self.endpoint)?;
+        }
         if self.has_chosen_port.is_none() {
             // Without a peer, a socket keeps no other.
             self.has_chosen_port = Some(self.local_addr().port() != 0);
         }
         self.attach()
+    }
+
+    /// Takes another socket of our own, because what was asked for may still come: a reply that the system is about to queue
+    /// when a socket is disconnected is queued after it has a new port.
+    fn replace(&mut self) -> io::Result<()> {
+        let left = self.endpoint.socket();
+        let fresh = UdpSocket::bind(options::any_address(self.peer.address()))?;
+        options::carry_over(SockRef::from(left), SockRef::from(&fresh));
+        sys::carry_over_fragmentation(left, &fresh)?;
+        sys::report_all_errors(&fresh, true);
+        if self.ask == Ask::Time {
+            sys::report_arrival_time(&fresh)?;
+        }
+        sys::prepare(&fresh)?;
+        self.endpoint.replace(fresh);
+        Ok(())
     }
 
     /// Connects a socket without a peer; its queue is empty then, whoever sent to it meanwhile.

@@ -335,6 +335,16 @@ pub(super) fn fragmentation(socket: &UdpSocket, family: IpFamily) -> io::Result<
     named.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
+/// Gives one socket the mode of another, for both families where it has both.
+pub(super) fn carry_over_fragmentation(from: &UdpSocket, to: &UdpSocket) -> io::Result<()> {
+    for family in [IpFamily::V4, IpFamily::V6] {
+        if let Ok(mode) = fragmentation(from, family) {
+            set_fragmentation(to, family, mode)?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn kernel_pmtu(socket: &UdpSocket, family: IpFamily) -> io::Result<u32> {
     let pmtu = match family {
         IpFamily::V4 => ip_mtu(socket),

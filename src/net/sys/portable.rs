@@ -251,6 +251,10 @@ pub(super) fn fragmentation(_socket: &UdpSocket, _family: IpFamily) -> io::Resul
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn carry_over_fragmentation(_from: &UdpSocket, _to: &UdpSocket) -> io::Result<()> {
+    Ok(())
+}
+
 pub(super) fn kernel_pmtu(_socket: &UdpSocket, _family: IpFamily) -> io::Result<u32> {
     Err(io::ErrorKind::Unsupported.into())
 }
