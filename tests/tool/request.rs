@@ -186,6 +186,7 @@ fn a_request_that_nobody_answers_keeps_the_schedule_to_twenty_milliseconds() {
         ("--policy book", &[0.0, 100.0, 300.0, 700.0, 1500.0][..], 3100.0),
         ("--policy book --deadline 0.35s", &[0.0, 100.0, 300.0], 350.0),
         ("--policy stun --deadline 1600ms", &[0.0, 500.0, 1500.0], 1600.0),
+        ("--policy 100ms_x3_3_transmissions", &[0.0, 100.0, 400.0], 1300.0),
         ("--seed 7 --deadline 1700ms", &[0.0, jittered], 1700.0),
     ];
     let silent = Server::start(|_, _| Vec::new());
@@ -193,7 +194,9 @@ fn a_request_that_nobody_answers_keeps_the_schedule_to_twenty_milliseconds() {
         for (arguments, due, end) in cases {
             let silent = &silent;
             scope.spawn(move || {
-                let arguments: Vec<_> = ["--text", "x", "--json"].into_iter().chain(arguments.split(' ')).collect();
+                let arguments: Vec<_> = arguments.split(' ').map(|word| word.replace('_', " ")).collect();
+                let arguments: Vec<_> =
+                    ["--text", "x", "--json"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
                 // A busy machine may suspend a process for so long; not three times.
                 for left in (0..3).rev() {
                     let ended = silent.ask(&arguments);

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::Range;
 use std::time::Duration;
 
-use udp_retry::policy::Preset;
+use udp_retry::RetryPolicy;
+use udp_retry::policy::{PolicyTextError, Preset};
 
 /// Where requests hold an id, and where replies repeat it.
 #[derive(Clone, Debug)]
@@ -57,8 +58,18 @@ pub(crate) fn id(text: &str) -> Result<Id, String> {
 }
 
 pub(crate) fn preset(name: &str) -> Result<Preset, String> {
-    let names = || Preset::ALL.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", ");
-    Preset::named(name).ok_or_else(|| format!("the presets are {}", names()))
+    Preset::named(name).ok_or_else(the_presets)
+}
+
+/// A preset's name, or the text of a policy.
+pub(crate) fn policy(text: &str) -> Result<RetryPolicy, String> {
+    text.parse().map_err(|error: PolicyTextError| {
+        format!("{error}; {}, and \"1s x2 max 60s 5 transmissions\" is a text", the_presets())
+    })
+}
+
+fn the_presets() -> String {
+    format!("the presets are {}", Preset::ALL.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", "))
 }
 
 pub(crate) fn at_least_one(text: &str) -> Result<u64, String> {

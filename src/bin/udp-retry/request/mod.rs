@@ -1,7 +1,7 @@
 //! A "curl for UDP": sends a request of any bytes until its reply is there, and prints what happened and the reply.
 //!
 //! ```text
-//! udp-retry request HOST:PORT (--hex HEX | --text TEXT | --file FILE) [--id OFFSET:LEN[:REPLY_OFFSET]] [--policy PRESET]
+//! udp-retry request HOST:PORT (--hex HEX | --text TEXT | --file FILE) [--id OFFSET:LEN[:REPLY_OFFSET]] [--policy POLICY]
 //!         [--deadline 5s] [--repeat N [--keep-id]] [--seed N] [--json]
 //! udp-retry request 9.9.9.9:53 --id 0:2 --policy dns \
 //!         --hex "1d0c 0100 0001 0000 0000 0000 076578616d706c65 03636f6d 00 0001 0001"
@@ -41,14 +41,13 @@ use std::time::Duration;
 use clap::Args;
 use ids::Ids;
 use udp_retry::net::{UnconnectedUdp, system_seed};
-use udp_retry::policy::Preset;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::ReplyMatcher;
 use udp_retry::transport::{Incoming, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 use crate::terminal::{Misuse, Outcome};
-use crate::values::{Host, Id, at_least_one, duration, host, id, preset};
+use crate::values::{Host, Id, at_least_one, duration, host, id, policy};
 
 /// Sends a request until its reply is there; without HOST:PORT, to a service of its own
 #[derive(Args)]
@@ -61,9 +60,10 @@ pub(crate) struct Arguments {
     /// Where the request holds an id, and where the reply repeats it if elsewhere [default: any reply counts]
     #[arg(long, value_name = "OFFSET:LEN[:REPLY_OFFSET]", value_parser = id)]
     id: Option<Id>,
-    /// When to send again, and when to give up: a published schedule [default: "default"]
-    #[arg(long, value_name = "PRESET", value_parser = preset)]
-    policy: Option<Preset>,
+    /// When to send again, and when to give up: a published schedule by name, or a text such as "500ms x2 max 8s 4
+    /// transmissions" [default: "default"]
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    policy: Option<RetryPolicy>,
     /// Gives up after so long at the latest, such as 500ms or 5s
     #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
@@ -115,7 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     match &arguments.target {
         Some(there) => {
-            let policy = arguments.policy.map_or_else(RetryPolicy::default, |preset| preset.policy);
+            let policy = arguments.policy.unwrap_or_default();
             ask(&there.addresses()?, arguments, request, policy)
         }
         None => show(arguments, request),
@@ -146,7 +146,7 @@ fn show(arguments: &Arguments, request: Vec<u8>) -> Outcome {
         }
     });
     let _ = writeln!(io::stderr(), "{address} repeats what it hears, but for the first datagram");
-    ask(&[address], arguments, request, arguments.policy.map_or(RetryPolicy::LAN, |preset| preset.policy))
+    ask(&[address], arguments, request, arguments.policy.unwrap_or(RetryPolicy::LAN))
 }
 
 fn ask(server: &[SocketAddr], arguments: &Arguments, mut request: Vec<u8>, policy: RetryPolicy) -> Outcome {
