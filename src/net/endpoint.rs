@@ -142,10 +142,39 @@ impl Endpoint {
         self.clock.now()
     }
 
+    /// Whether a wait may begin in `recv` itself: no one else can stretch it, nor has to end it.
+    #[inline]
+    fn may_block(&mut self) -> bool {
+        !(self.is_lent() || self.cancellable.is_possible() || self.clock.counts_sleep())
+    }
+
+    /// As [`receive_until`](Self::receive_until), of a connected socket of which nothing else is asked: most waits end where
+    /// they begin, and then this is all. `Err` is what became of any other.
+    #[inline]
+    pub(super) fn receive_plain(
+        &mut self,
+        buffer: &mut [u8],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<(usize, usize, Timestamp), Waited> {
+        if self.may_block() {
+            match self.receiver.block_plain(&self.socket, buffer, until.since_ns(now)) {
+                Ok(Some((len, actual))) => {
+                    self.trouble.is_over();
+                    return Ok((len, actual, self.clock.now()));
+                }
+                Ok(None) => {}
+                Err(error) => return Err(self.failed(&error, buffer, until)),
+            }
+            return Err(self.poll_until(buffer, Ask::Nothing, self.clock.now(), until));
+        }
+        Err(self.poll_until(buffer, Ask::Nothing, now, until))
+    }
+
     /// Waits for a datagram; the queue is looked at once more when the time is up.
     #[inline]
     pub(super) fn receive_until(&mut self, buffer: &mut [u8], ask: Ask, now: Timestamp, until: Timestamp) -> Waited {
-        if self.is_lent() || self.cancellable.is_possible() || self.clock.counts_sleep() {
+        if !self.may_block() {
             return self.poll_until(buffer, ask, now, until);
         }
         match self.receiver.block(&self.socket, buffer, ask, until.since_ns(now)) {
@@ -160,6 +189,7 @@ impl Endpoint {
 
     /// The loop that every wait needs: the remaining time is computed anew each turn, so neither signals nor spurious
     /// wake-ups nor coarse timers shorten or stretch it.
+    #[inline(never)]
     fn poll_until(&mut self, buffer: &mut [u8], ask: Ask, now: Timestamp, until: Timestamp) -> Waited {
         if self.cancellable.is_cancelled() {
             self.cancellable.take();

@@ -254,11 +254,27 @@ impl ConnectedUdp {
         Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted }
     }
 
-    #[inline]
+    /// Where more than the datagram is asked for: who sent it, or when it arrived.
+    fn receive_asking(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+        let ask = if self.has_chosen_port == Some(true) { self.ask.max(Ask::Sender) } else { self.ask };
+        let mut began = now;
+        loop {
+            match self.endpoint.receive_until(buffer, ask, began, until) {
+                // The system was about to queue it when the socket was connected and its queue emptied.
+                Waited::Arrival(Arrival { from: Some(Origin { remote, .. }), .. }, at)
+                    if !self.peer.is(self.endpoint.socket(), remote) =>
+                {
+                    began = at;
+                }
+                waited => return self.incoming(waited, now, until),
+            }
+        }
+    }
+
+    #[inline(never)]
     fn incoming(&mut self, waited: Waited, now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
         self.in_vain = matches!(waited, Waited::TimeUp(_) | Waited::Cancelled);
         match waited {
-            // It may have waited in the queue for a reader that was late.
             Waited::Arrival(Arrival { len, actual, waited, .. }, read) => {
                 let at = if waited == 0 { read } else { arrived(read, waited, now) };
                 Incoming::Datagram(Received::new(PathIndex::FIRST, len, actual, at.min(until)))
@@ -312,19 +328,17 @@ impl Transport for ConnectedUdp {
         if let Some((error, quoted)) = self.swallowed.next(buffer) {
             return self.failed(error, quoted);
         }
-        let ask = if self.has_chosen_port == Some(true) { self.ask.max(Ask::Sender) } else { self.ask };
-        let mut began = now;
-        loop {
-            match self.endpoint.receive_until(buffer, ask, began, until) {
-                // The system was about to queue it when the socket was connected and its queue emptied.
-                Waited::Arrival(Arrival { from: Some(Origin { remote, .. }), .. }, at)
-                    if !self.peer.is(self.endpoint.socket(), remote) =>
-                {
-                    began = at;
+        if self.ask == Ask::Nothing && self.has_chosen_port != Some(true) {
+            return match self.endpoint.receive_plain(buffer, now, until) {
+                Ok((len, actual, at)) => {
+                    self.in_vain = false;
+                    // It may have waited in the queue for a reader that was late.
+                    Incoming::Datagram(Received::new(PathIndex::FIRST, len, actual, at.min(until)))
                 }
-                waited => return self.incoming(waited, now, until),
-            }
+                Err(waited) => self.incoming(waited, now, until),
+            };
         }
+        self.receive_asking(buffer, now, until)
     }
 
     fn renew(&mut self, _path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {

@@ -15,23 +15,19 @@ use nix::time::{ClockId, clock_gettime};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::io::Errno;
 use rustix::net::netdevice::{index_to_name, name_to_index};
-use rustix::net::sockopt::{
-    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu, ip_mtu_discover, ipv6_mtu, ipv6_mtu_discover,
-    set_ip_mtu_discover, set_ipv6_mtu_discover,
-};
 use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, recvfrom, send, sendto};
 use socket2::SockRef;
 
 use super::endpoint::{Arrival, Ask, Endpoint, Origin};
-use super::pmtu::Fragmentation;
-use crate::size::IpFamily;
 use crate::time::Ns;
 
 mod arrival_time;
 mod own_address;
+mod path_mtu;
 
 pub(super) use arrival_time::report_arrival_time;
 pub(super) use own_address::{report_own_address, transmit_from};
+pub(super) use path_mtu::{carry_over_fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 
 /// A clock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +84,24 @@ impl Receiver {
             return Ok(None);
         }
         arrival(socket, buffer, ask, RecvFlags::TRUNC)
+    }
+
+    /// As [`block`](Self::block), of a connected socket: how many bytes are in the buffer, and how many were on the wire.
+    #[inline]
+    pub(super) fn block_plain(
+        &mut self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+        wait: Ns,
+    ) -> io::Result<Option<(usize, usize)>> {
+        if !self.suited.contains(&wait) && !self.suit(socket, wait)? {
+            return Ok(None);
+        }
+        match recv(socket, buffer, RecvFlags::TRUNC) {
+            Ok(lengths) => Ok(Some(lengths)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sets a timeout for waits like this one; `false` if it is too short for any.
@@ -301,74 +315,6 @@ pub(super) fn forget_settings(socket: &UdpSocket) {
     // Who takes the socket over will see if this failed: his reads end early.
     let _ = socket.set_read_timeout(None);
     report_all_errors(socket, false);
-}
-
-/// Whether the mode took hold for this family.
-pub(super) fn set_fragmentation(socket: &UdpSocket, family: IpFamily, mode: Fragmentation) -> io::Result<bool> {
-    let applied = match family {
-        IpFamily::V4 => {
-            set_ip_mtu_discover(socket, v4(mode)).and_then(|()| ip_mtu_discover(socket)).map(|now| now == v4(mode))
-        }
-        IpFamily::V6 => {
-            set_ipv6_mtu_discover(socket, v6(mode)).and_then(|()| ipv6_mtu_discover(socket)).map(|now| now == v6(mode))
-        }
-    };
-    match applied {
-        Err(Errno::NOPROTOOPT | Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
-        applied => Ok(applied?),
-    }
-}
-
-pub(super) fn fragmentation(socket: &UdpSocket, family: IpFamily) -> io::Result<Fragmentation> {
-    const MODES: [Fragmentation; 4] =
-        [Fragmentation::ByEstimate, Fragmentation::Allowed, Fragmentation::Forbidden, Fragmentation::Probing];
-    let named = match family {
-        IpFamily::V4 => {
-            let present = ip_mtu_discover(socket)?;
-            MODES.into_iter().find(|&mode| v4(mode) == present)
-        }
-        IpFamily::V6 => {
-            let present = ipv6_mtu_discover(socket)?;
-            MODES.into_iter().find(|&mode| v6(mode) == present)
-        }
-    };
-    named.ok_or_else(|| io::ErrorKind::Unsupported.into())
-}
-
-/// Gives one socket the mode of another, for both families where it has both.
-pub(super) fn carry_over_fragmentation(from: &UdpSocket, to: &UdpSocket) -> io::Result<()> {
-    for family in [IpFamily::V4, IpFamily::V6] {
-        if let Ok(mode) = fragmentation(from, family) {
-            set_fragmentation(to, family, mode)?;
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn kernel_pmtu(socket: &UdpSocket, family: IpFamily) -> io::Result<u32> {
-    let pmtu = match family {
-        IpFamily::V4 => ip_mtu(socket),
-        IpFamily::V6 => ipv6_mtu(socket),
-    };
-    Ok(pmtu?)
-}
-
-fn v4(mode: Fragmentation) -> Ipv4PathMtuDiscovery {
-    match mode {
-        Fragmentation::ByEstimate => Ipv4PathMtuDiscovery::WANT,
-        Fragmentation::Allowed => Ipv4PathMtuDiscovery::DONT,
-        Fragmentation::Forbidden => Ipv4PathMtuDiscovery::DO,
-        Fragmentation::Probing => Ipv4PathMtuDiscovery::PROBE,
-    }
-}
-
-fn v6(mode: Fragmentation) -> Ipv6PathMtuDiscovery {
-    match mode {
-        Fragmentation::ByEstimate => Ipv6PathMtuDiscovery::WANT,
-        Fragmentation::Allowed => Ipv6PathMtuDiscovery::DONT,
-        Fragmentation::Forbidden => Ipv6PathMtuDiscovery::DO,
-        Fragmentation::Probing => Ipv6PathMtuDiscovery::PROBE,
-    }
 }
 
 #[cfg(test)]

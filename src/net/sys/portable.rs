@@ -58,6 +58,16 @@ impl Receiver {
         Ok(None)
     }
 
+    /// As [`block`](Self::block).
+    pub(super) fn block_plain(
+        &mut self,
+        _socket: &UdpSocket,
+        _buffer: &mut [u8],
+        _wait: Ns,
+    ) -> io::Result<Option<(usize, usize)>> {
+        Ok(None)
+    }
+
     /// Takes a datagram that is there, without a wait.
     pub(super) fn look(&mut self, socket: &UdpSocket, buffer: &mut [u8], _ask: Ask) -> io::Result<Option<Arrival>> {
         match calls::receive(socket, &mut self.whole) {
