@@ -97,7 +97,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::net::sys;
+    use crate::net::poll::poll;
 
     /// A call that is slow between its two steps rings when its cancel was taken already.
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         for _ in 0..3 {
             handle.shared.bell.ring();
             let taken = cancellable.take_meanwhile(|| handle.cancel());
-            let wakes = || sys::poll(&socket, cancellable.bell(), Duration::from_millis(10)).unwrap().bell;
+            let wakes = || poll(&socket, cancellable.bell(), Duration::from_millis(10)).unwrap().bell;
             assert!(taken || wakes() && cancellable.take());
             // It has taken effect once; what it may leave behind is a ring.
             assert!(!cancellable.take() && !wakes());

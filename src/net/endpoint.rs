@@ -8,7 +8,8 @@ use super::calls::drain;
 use super::cancel::{CancelHandle, Cancellable};
 use super::classify::classify_received;
 use super::clock::Clock;
-use super::sys::{self, Receiver, Woken};
+use super::poll::{Woken, poll, rest};
+use super::sys::{self, Receiver};
 use super::trouble::Trouble;
 use crate::time::{Ns, Timestamp};
 use crate::transport::PathError;
@@ -31,7 +32,7 @@ pub(super) struct Endpoint {
 /// What a wait came to.
 #[derive(Debug)]
 pub(super) enum Waited {
-    /// And when it was read.
+    /// And when it came, or was read where the system does not report that.
     Arrival(Arrival, Timestamp),
     TimeUp(Timestamp),
     Cancelled,
@@ -65,12 +66,10 @@ pub(super) struct Origin {
 pub(super) enum Ask {
     /// Nothing: the socket is connected.
     Nothing,
-    /// The sender: the socket has one address.
+    /// The sender.
     Sender,
-    /// The sender and the own address: the socket has every address of the host.
-    Route,
-    /// The sender, and when it arrived.
-    Time,
+    /// Also what options of the socket have the system report: the own address that it came to, and when.
+    Everything,
 }
 
 impl Endpoint {
@@ -178,10 +177,7 @@ impl Endpoint {
             return self.poll_until(buffer, ask, now, until);
         }
         match self.receiver.block(&self.socket, buffer, ask, until.since_ns(now)) {
-            Ok(Some(arrival)) => {
-                self.trouble.is_over();
-                Waited::Arrival(arrival, self.clock.now())
-            }
+            Ok(Some(arrival)) => self.arrived(arrival, now),
             Ok(None) => self.poll_until(buffer, ask, self.clock.now(), until),
             Err(error) => self.failed(&error, buffer, until),
         }
@@ -202,17 +198,14 @@ impl Endpoint {
                 Woken::LAST_LOOK
             } else {
                 // Where it fails, such as under a limit of no descriptors, all there is is to look, and to rest.
-                sys::poll(&self.socket, self.cancellable.bell(), self.step(remaining)).unwrap_or(Woken::BY_ALL)
+                poll(&self.socket, self.cancellable.bell(), self.step(remaining)).unwrap_or(Woken::BY_ALL)
             };
             if woken.bell && self.cancellable.take() {
                 return Waited::Cancelled;
             }
             if woken.socket {
                 match self.receiver.look(&self.socket, buffer, ask) {
-                    Ok(Some(arrival)) => {
-                        self.trouble.is_over();
-                        return Waited::Arrival(arrival, self.clock.now());
-                    }
+                    Ok(Some(arrival)) => return self.arrived(arrival, now),
                     Err(error) => return self.failed(&error, buffer, until),
                     Ok(None) if remaining.is_zero() => return Waited::TimeUp(time),
                     // Woken for an entry of the error queue, for a datagram with a bad checksum, or for one that a clone
@@ -223,6 +216,15 @@ impl Endpoint {
             }
             time = self.clock.now();
         }
+    }
+
+    /// A datagram was read in a wait that began at this moment.
+    fn arrived(&mut self, arrival: Arrival, began: Timestamp) -> Waited {
+        self.trouble.is_over();
+        let read = self.clock.now();
+        // A wall clock that was set meanwhile gives nonsense, which goes beyond the wait.
+        let waited = Some(arrival.waited).filter(|&waited| waited <= read.since_ns(began)).unwrap_or_default();
+        Waited::Arrival(arrival, Timestamp::from_nanos(read.as_nanos() - waited))
     }
 
     /// How long to wait at once. A system may end a wait late by 0.1 % of what was asked (Linux does), so a long one first
@@ -250,7 +252,7 @@ impl Endpoint {
     fn pause(&mut self, until: Timestamp) {
         if let Some(pause) = self.trouble.again() {
             let left = until.since(self.clock.now());
-            sys::rest(self.cancellable.bell(), pause.min(left));
+            rest(self.cancellable.bell(), pause.min(left));
         }
     }
 
@@ -267,7 +269,7 @@ impl Endpoint {
             if remaining.is_zero() {
                 return Waited::TimeUp(now);
             }
-            if sys::rest(self.cancellable.bell(), self.step(remaining)) && self.cancellable.take() {
+            if rest(self.cancellable.bell(), self.step(remaining)) && self.cancellable.take() {
                 return Waited::Cancelled;
             }
         }

@@ -25,6 +25,7 @@ mod endpoint;
 mod options;
 mod peer;
 mod pmtu;
+mod poll;
 mod ports;
 mod seed;
 mod swallowed;

@@ -83,7 +83,7 @@ impl UnconnectedUdp {
     /// That of the last address, or of the name resolution.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         let server = Self::around(Endpoint::own(UdpSocket::bind(address)?)?)?;
-        if server.ask == Ask::Route {
+        if server.ask == Ask::Everything {
             sys::report_own_address(server.endpoint.socket())?;
         }
         Ok(server)
@@ -117,7 +117,7 @@ impl UnconnectedUdp {
     fn around(endpoint: Endpoint) -> io::Result<Self> {
         options::allow_large_sends(SockRef::from(endpoint.socket()))?;
         let local = endpoint.socket().local_addr()?;
-        let ask = if local.ip().is_unspecified() { Ask::Route } else { Ask::Sender };
+        let ask = if local.ip().is_unspecified() { Ask::Everything } else { Ask::Sender };
         Ok(Self { endpoint, local, ask })
     }
 

@@ -199,6 +199,9 @@ a_matcher_behind!(&M, Box<M>, Arc<M>);
 /// Linux has to give by default (34 of 588,000 were measured, late by 12,000 requests each). Where the system has fewer, a
 /// port comes again after half of the others at the soonest.
 ///
+/// At the very moment at which a port changes the system may be about to queue a datagram, which then comes out at the new one.
+/// A socket of our own therefore makes way for another after a request that was not answered; one of the caller's does not.
+///
 /// A port of the caller's choice cannot change: then every request fails at once with
 /// [`Failure::NoFreshPort`](crate::transaction::Failure::NoFreshPort).
 ///

@@ -5,6 +5,8 @@ mod arrival;
 mod cancel;
 mod cancel_settings;
 mod cancel_shared;
+#[path = "../common/forwarding.rs"]
+mod forwarding;
 mod hints;
 mod lateness;
 mod loopback;

@@ -6,6 +6,8 @@ mod by_hand;
 #[path = "../common/captures.rs"]
 mod captures;
 mod facts;
+#[path = "../common/forwarding.rs"]
+mod forwarding;
 mod front;
 mod grants;
 mod ids;

@@ -5,13 +5,13 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use udp_retry::time::Timestamp;
 use udp_retry::transaction::Failure;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
+use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{
     ConnectedUdp, Impairments, LossySink, ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id,
 };
 
+use crate::forwarding::Forwarding;
 use crate::scripted::{Heard, Scripted, at_ms, ms, refused, reply};
 use crate::seen::{Seen, seen};
 
@@ -20,8 +20,8 @@ fn through_wrappers_a_cancellation_ends_the_wait_once_and_nothing_spins() {
     for cancelled in [0, 50, 300] {
         let world = || Scripted::silent().cancelled_at(at_ms(cancelled));
         let bare = cancel(world());
-        let forwarding = cancel(Forwarding { inner: world(), receives: 0 });
-        let sink = cancel(LossySink::new(Forwarding { inner: world(), receives: 0 }, Impairments::NONE, Seed::new(1)));
+        let forwarding = cancel(Forwarding::around(world()));
+        let sink = cancel(LossySink::new(Forwarding::around(world()), Impairments::NONE, Seed::new(1)));
         assert_eq!((&forwarding, &sink), (&bare, &bare), "after {cancelled} ms");
         assert_eq!(bare.last(), Some(&(ms(cancelled), Seen::Failed(Failure::Cancelled))));
     }
@@ -31,10 +31,10 @@ fn through_wrappers_a_cancellation_ends_the_wait_once_and_nothing_spins() {
 fn through_wrappers_what_arrived_in_time_counts_whenever_it_is_read() {
     let world = || Scripted::echo(ms(50)).suspended(at_ms(30), at_ms(5000));
     let builder = || ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).deadline(ms(50));
-    let mut forwarding = builder().over(Forwarding { inner: world(), receives: 0 }).unwrap();
+    let mut forwarding = builder().over(Forwarding::around(world())).unwrap();
     let answer = forwarding.request(b"id 1").unwrap();
     assert_eq!((answer.elapsed(), answer.round_trip()), (ms(50), None));
-    let inner = Forwarding { inner: world(), receives: 0 };
+    let inner = Forwarding::around(world());
     let mut sink = builder().over(LossySink::new(inner, Impairments::NONE, Seed::new(1))).unwrap();
     assert_eq!(sink.request(b"id 1").unwrap().elapsed(), ms(50));
 }
@@ -64,13 +64,12 @@ fn through_wrappers_every_event_is_the_same() {
     }
     let bare = told(world());
     assert!(bare.len() > 300, "{}", bare.len());
-    assert_eq!(told(Forwarding { inner: world(), receives: 0 }), bare);
+    assert_eq!(told(Forwarding::around(world())), bare);
 }
 
 #[test]
 fn through_wrappers_keys_come_from_the_transport_inside_and_each_is_another() {
-    let mut sink =
-        LossySink::new(Forwarding { inner: Scripted::silent(), receives: 0 }, Impairments::NONE, Seed::new(1));
+    let mut sink = LossySink::new(Forwarding::around(Scripted::silent()), Impairments::NONE, Seed::new(1));
     let [mut first, mut second] = [[0; 32]; 2];
     sink.entropy(&mut first).unwrap();
     sink.entropy(&mut second).unwrap();
@@ -83,7 +82,7 @@ fn a_cancelled_wait_on_a_wrapped_socket_ends_at_once_and_does_not_spin() {
     let mut inner = ConnectedUdp::connect(silent.local_addr().unwrap()).unwrap();
     let handle = inner.cancel_handle().unwrap();
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
-    let mut requester = builder.over(Forwarding { inner, receives: 0 }).unwrap();
+    let mut requester = builder.over(Forwarding::around(inner)).unwrap();
     let cancelling = thread::spawn(move || {
         thread::sleep(ms(150));
         handle.cancel();
@@ -102,36 +101,4 @@ fn cancel<T: Transport<Peer = PathIndex>>(transport: T) -> Vec<(Duration, Seen)>
     // It was for that one only.
     assert!(requester.request(b"id 2").unwrap_err().is_timeout());
     told
-}
-
-/// Forwards the five methods, and counts one.
-#[derive(Debug)]
-struct Forwarding<T> {
-    inner: T,
-    receives: u32,
-}
-
-impl<T: Transport> Transport for Forwarding<T> {
-    type Peer = T::Peer;
-
-    fn now(&self) -> Timestamp {
-        self.inner.now()
-    }
-
-    fn send(&mut self, to: T::Peer, datagram: &[u8]) -> Result<(), PathError> {
-        self.inner.send(to, datagram)
-    }
-
-    fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<T::Peer> {
-        self.receives += 1;
-        self.inner.recv(buffer, now, until)
-    }
-
-    fn renew(&mut self, path: T::Peer, need: Renewal) -> Result<Renewed, PathError> {
-        self.inner.renew(path, need)
-    }
-
-    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
-        self.inner.entropy(key)
-    }
 }

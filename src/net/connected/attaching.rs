@@ -38,7 +38,7 @@ impl ConnectedUdp {
         options::carry_over(SockRef::from(left), SockRef::from(&fresh));
         sys::carry_over_fragmentation(left, &fresh)?;
         sys::report_all_errors(&fresh, true);
-        if self.ask == Ask::Time {
+        if self.ask == Ask::Everything {
             sys::report_arrival_time(&fresh)?;
         }
         sys::prepare(&fresh)?;

@@ -16,7 +16,7 @@ use super::seed::system_key;
 use super::swallowed::Swallowed;
 use super::{UNKNOWN, classify, options, sys};
 use crate::size::Pmtu;
-use crate::time::{Ns, Timestamp};
+use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 
 /// A client's end: a UDP socket connected to one peer. The system shows it no datagram from anybody else, and
@@ -151,7 +151,7 @@ impl ConnectedUdp {
     #[must_use]
     pub fn with_arrival_times(mut self) -> Self {
         if sys::report_arrival_time(self.endpoint.socket()).is_ok() {
-            self.ask = Ask::Time;
+            self.ask = Ask::Everything;
         }
         self
     }
@@ -255,28 +255,27 @@ impl ConnectedUdp {
     }
 
     /// Where more than the datagram is asked for: who sent it, or when it arrived.
-    fn receive_asking(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+    fn receive_asking(&mut self, buffer: &mut [u8], mut now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
         let ask = if self.has_chosen_port == Some(true) { self.ask.max(Ask::Sender) } else { self.ask };
-        let mut began = now;
         loop {
-            match self.endpoint.receive_until(buffer, ask, began, until) {
+            match self.endpoint.receive_until(buffer, ask, now, until) {
                 // The system was about to queue it when the socket was connected and its queue emptied.
                 Waited::Arrival(Arrival { from: Some(Origin { remote, .. }), .. }, at)
                     if !self.peer.is(self.endpoint.socket(), remote) =>
                 {
-                    began = at;
+                    now = at;
                 }
-                waited => return self.incoming(waited, now, until),
+                waited => return self.incoming(waited, until),
             }
         }
     }
 
     #[inline(never)]
-    fn incoming(&mut self, waited: Waited, now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
-        self.in_vain = matches!(waited, Waited::TimeUp(_) | Waited::Cancelled);
+    fn incoming(&mut self, waited: Waited, until: Timestamp) -> Incoming<PathIndex> {
+        self.in_vain = !matches!(waited, Waited::Arrival(..));
         match waited {
-            Waited::Arrival(Arrival { len, actual, waited, .. }, read) => {
-                let at = if waited == 0 { read } else { arrived(read, waited, now) };
+            // It may have waited in the queue for a reader that was late.
+            Waited::Arrival(Arrival { len, actual, .. }, at) => {
                 Incoming::Datagram(Received::new(PathIndex::FIRST, len, actual, at.min(until)))
             }
             Waited::TimeUp(at) => Incoming::TimeUp(at),
@@ -323,7 +322,7 @@ impl Transport for ConnectedUdp {
         if self.apart {
             // An error here would make the driver loop without pause; the next send reports what is wrong.
             let waited = self.endpoint.wait_apart(until);
-            return self.incoming(waited, now, until);
+            return self.incoming(waited, until);
         }
         if let Some((error, quoted)) = self.swallowed.next(buffer) {
             return self.failed(error, quoted);
@@ -335,7 +334,7 @@ impl Transport for ConnectedUdp {
                     // It may have waited in the queue for a reader that was late.
                     Incoming::Datagram(Received::new(PathIndex::FIRST, len, actual, at.min(until)))
                 }
-                Err(waited) => self.incoming(waited, now, until),
+                Err(waited) => self.incoming(waited, until),
             };
         }
         self.receive_asking(buffer, now, until)
@@ -364,12 +363,6 @@ impl Transport for ConnectedUdp {
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         system_key(key)
     }
-}
-
-/// When a datagram arrived that was read at this time after it had waited, in a wait that began at `now`. A wall clock that
-/// was set meanwhile gives nonsense, which goes beyond that.
-fn arrived(read: Timestamp, waited: Ns, now: Timestamp) -> Timestamp {
-    if waited <= read.since_ns(now) { Timestamp::from_nanos(read.as_nanos() - waited) } else { read }
 }
 
 /// The ports that a renewal avoids: a reply to a request that is late by this many requests meets none of them.

@@ -1,18 +1,16 @@
 //! Linux and Android, by safe system calls.
-#![expect(clippy::disallowed_methods, reason = "this is where waits live")]
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::thread;
 use std::time::Duration;
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::time::{ClockId, clock_gettime};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, recvfrom, send, sendto};
@@ -21,13 +19,13 @@ use socket2::SockRef;
 use super::endpoint::{Arrival, Ask, Endpoint, Origin};
 use crate::time::Ns;
 
-mod arrival_time;
 mod own_address;
 mod path_mtu;
+mod reported;
 
-pub(super) use arrival_time::report_arrival_time;
-pub(super) use own_address::{report_own_address, transmit_from};
+pub(super) use own_address::transmit_from;
 pub(super) use path_mtu::{carry_over_fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
+pub(super) use reported::{report_arrival_time, report_own_address};
 
 /// A clock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,8 +127,7 @@ fn arrival(socket: &UdpSocket, buffer: &mut [u8], ask: Ask, flags: RecvFlags) ->
             let from = remote.map(|remote| Origin { remote, local: None, interface: None });
             Arrival { len, actual, from, waited: 0 }
         }),
-        Ask::Route => own_address::receive(socket, buffer, flags),
-        Ask::Time => arrival_time::receive(socket, buffer, flags),
+        Ask::Everything => reported::receive(socket, buffer, flags),
     };
     match received {
         Ok(arrival) => Ok(Some(arrival)),
@@ -146,65 +143,6 @@ pub(super) fn queued_error(socket: &UdpSocket, buffer: &mut [u8]) -> Option<usiz
     recv(socket, buffer, RecvFlags::ERRQUEUE | RecvFlags::DONTWAIT).ok().map(|(quoted, _)| quoted)
 }
 
-/// What ended a poll; nothing, if the time did, or a signal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Woken {
-    pub(super) socket: bool,
-    pub(super) bell: bool,
-}
-
-impl Woken {
-    /// The time is up: what is queued counts all the same.
-    pub(super) const LAST_LOOK: Self = Self { socket: true, bell: false };
-    /// What did cannot be known.
-    pub(super) const BY_ALL: Self = Self { socket: true, bell: true };
-}
-
-/// Waits for a datagram, an error or the bell.
-pub(super) fn poll(socket: &UdpSocket, bell: Option<&Bell>, wait: Duration) -> io::Result<Woken> {
-    let socket = PollFd::new(socket, PollFlags::IN);
-    let Some(bell) = bell else {
-        let mut one = [socket];
-        ready(&mut one, wait)?;
-        let [socket] = one;
-        return Ok(Woken { socket: !socket.revents().is_empty(), bell: false });
-    };
-    let mut both = [socket, PollFd::new(&bell.event, PollFlags::IN)];
-    ready(&mut both, wait)?;
-    let [socket, bell] = both;
-    Ok(Woken { socket: !socket.revents().is_empty(), bell: !bell.revents().is_empty() })
-}
-
-/// Waits for the bell alone, and returns whether it rang.
-pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> bool {
-    let Some(bell) = bell else {
-        thread::sleep(wait);
-        return false;
-    };
-    let mut bell = [PollFd::new(&bell.event, PollFlags::IN)];
-    if ready(&mut bell, wait).is_err() {
-        // Without memory for a poll; the bell is looked for again after it.
-        thread::sleep(wait.min(UNPOLLED));
-        return false;
-    }
-    let [bell] = bell;
-    !bell.revents().is_empty()
-}
-
-fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
-    // No wait is too long for it.
-    let timeout = Timespec::try_from(wait).ok();
-    match rustix::event::poll(fds, timeout.as_ref()) {
-        Ok(_) => Ok(()),
-        Err(Errno::INTR) => {
-            // What is set then says nothing.
-            fds.iter_mut().for_each(PollFd::clear_revents);
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Wakes a wait from another thread.
 #[derive(Debug)]
 pub(super) struct Bell {
@@ -214,6 +152,10 @@ pub(super) struct Bell {
 impl Bell {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+    }
+
+    pub(super) fn watched(&self) -> PollFd<'_> {
+        PollFd::new(&self.event, PollFlags::IN)
     }
 
     pub(super) fn ring(&self) {
@@ -240,8 +182,6 @@ fn waits_around(timeout: Ns) -> Range<Ns> {
     ending_within(timeout).max(SHORTEST)..ending_within(timeout.saturating_mul(4))
 }
 
-/// How long nothing is looked for where the system cannot even wait.
-const UNPOLLED: Duration = Duration::from_millis(100);
 /// The shortest wait that is worth a timeout.
 const SHORTEST: Ns = 25_000_000;
 const TICKS: Ns = 12_000_000;

@@ -4,10 +4,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::OnceLock;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use socket2::SockRef;
 
 use super::endpoint::{Arrival, Ask, Endpoint, Origin};
@@ -93,67 +92,6 @@ pub(super) fn queued_error(_socket: &UdpSocket, _buffer: &mut [u8]) -> Option<us
     None
 }
 
-/// What ended a poll; nothing, if the time did, or a signal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Woken {
-    pub(super) socket: bool,
-    pub(super) bell: bool,
-}
-
-impl Woken {
-    /// The time is up: what is queued counts all the same.
-    pub(super) const LAST_LOOK: Self = Self { socket: true, bell: false };
-    /// What did cannot be known.
-    pub(super) const BY_ALL: Self = Self { socket: true, bell: true };
-}
-
-/// Waits for a datagram, an error or the bell.
-pub(super) fn poll(socket: &UdpSocket, bell: Option<&Bell>, wait: Duration) -> io::Result<Woken> {
-    // A bell that does not exist is looked for at the socket itself.
-    let bell_socket = bell.map_or(socket, |bell| &bell.socket);
-    let mut both = [PollFd::new(socket, PollFlags::IN), PollFd::new(bell_socket, PollFlags::IN)];
-    let watched = if bell.is_some() { &mut both[..] } else { &mut both[..1] };
-    ready(watched, wait)?;
-    let [socket, rung] = both;
-    Ok(Woken { socket: !socket.revents().is_empty(), bell: bell.is_some() && !rung.revents().is_empty() })
-}
-
-/// Waits for the bell alone, and returns whether it rang.
-pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> bool {
-    let Some(bell) = bell else {
-        thread::sleep(wait);
-        return false;
-    };
-    let mut bell = [PollFd::new(&bell.socket, PollFlags::IN)];
-    if ready(&mut bell, wait).is_err() {
-        // Without memory for a poll; the bell is looked for again after it.
-        thread::sleep(wait.min(UNPOLLED));
-        return false;
-    }
-    let [bell] = bell;
-    !bell.revents().is_empty()
-}
-
-/// How long nothing is looked for where the system cannot even wait.
-const UNPOLLED: Duration = Duration::from_millis(100);
-
-fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
-    // Some systems refuse a wait of more than 2³¹ ms.
-    const LONGEST: Duration = Duration::from_secs(1 << 20);
-    let wait = wait.min(LONGEST);
-    // No wait is too long for it.
-    let timeout = Timespec::try_from(wait).ok();
-    match rustix::event::poll(fds, timeout.as_ref()) {
-        Ok(_) => Ok(()),
-        Err(rustix::io::Errno::INTR) => {
-            // What is set then says nothing.
-            fds.iter_mut().for_each(PollFd::clear_revents);
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Wakes a wait from another thread: a socket that hears itself alone, because nothing else can be polled everywhere.
 #[derive(Debug)]
 pub(super) struct Bell {
@@ -167,6 +105,10 @@ impl Bell {
         socket.connect(socket.local_addr()?)?;
         socket.set_nonblocking(true)?;
         Ok(Self { socket })
+    }
+
+    pub(super) fn watched(&self) -> PollFd<'_> {
+        PollFd::new(&self.socket, PollFlags::IN)
     }
 
     pub(super) fn ring(&self) {

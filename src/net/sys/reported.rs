@@ -1,0 +1,94 @@
+//! What the system reports with a datagram, where options of the socket ask for it: which of the own addresses it came to,
+//! over which interface, and when.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
+use super::own_address::{named, number};
+use crate::net::endpoint::{Arrival, Origin};
+use crate::time::{Ns, saturating_ns};
+
+/// Has the system report, with each datagram, which of the own addresses it came to and over which interface.
+pub(in crate::net) fn report_own_address(socket: &UdpSocket) -> io::Result<()> {
+    match socket.local_addr()? {
+        SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
+        // Of IPv4 too, where it is mapped.
+        SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+    }
+    Ok(())
+}
+
+/// Has the system report, with each datagram, when it arrived.
+pub(in crate::net) fn report_arrival_time(socket: &UdpSocket) -> io::Result<()> {
+    Ok(setsockopt(socket, sockopt::ReceiveTimestampns, &true)?)
+}
+
+/// Takes a datagram, with what the system reports of it. Allocates nothing.
+pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8], flags: RecvFlags) -> Result<Arrival, Errno> {
+    let flags = MsgFlags::from_bits_truncate(number(flags.bits()));
+    let (len, mut control) = (buffer.len(), Control([0; 512]));
+    let mut payload = [IoSliceMut::new(buffer)];
+    let message = recvmsg(socket.as_raw_fd(), &mut payload, Some(&mut control.0), flags).map_err(named)?;
+    let Reported { local, interface, waited } = reported(&message);
+    let remote = message.address.and_then(|address| address_of(&address));
+    let from = remote.map(|remote| Origin { remote, local, interface });
+    Ok(Arrival { len: message.bytes.min(len), actual: message.bytes, from, waited })
+}
+
+/// What is unknown where the options do not ask for it, or ask for more than there is space for.
+#[derive(Default)]
+struct Reported {
+    /// The own address that answers have to leave from.
+    local: Option<IpAddr>,
+    interface: Option<NonZeroU32>,
+    /// How long the datagram has lain in the queue.
+    waited: Ns,
+}
+
+fn reported(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Reported {
+    let mut reported = Reported::default();
+    let Ok(messages) = message.cmsgs() else { return reported };
+    let mut came_to = |address: IpAddr, interface: u32| {
+        // Nothing can leave from a group.
+        reported.local = Some(address).filter(|address| !address.is_multicast());
+        reported.interface = NonZeroU32::new(interface);
+    };
+    for message in messages {
+        match message {
+            // Of a broadcast or multicast datagram that is the interface's own address.
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                came_to(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into(), number(info.ipi_ifindex));
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                came_to(Ipv6Addr::from(info.ipi6_addr.s6_addr).into(), number(info.ipi6_ifindex));
+            }
+            ControlMessageOwned::ScmTimestampns(at) => reported.waited = ago(at),
+            _ => {}
+        }
+    }
+    reported
+}
+
+/// How long ago a moment of the wall clock was, in which the system notes arrivals.
+fn ago(at: TimeSpec) -> Ns {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).map_or(at, TimeSpec::from);
+    saturating_ns(Duration::from(now).saturating_sub(Duration::from(at)))
+}
+
+fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|&v4| SocketAddrV4::from(v4).into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|&v6| SocketAddrV6::from(v6).into()))
+}
+
+/// As the system aligns what it writes there; more than all options together ask for.
+#[repr(C, align(8))]
+struct Control([u8; 512]);
