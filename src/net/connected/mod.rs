@@ -147,7 +147,8 @@ impl ConnectedUdp {
 
     /// Has the system note when datagrams arrive, so that [`Received::at`] is that moment even if the process was stopped
     /// meanwhile, or busy: else a round trip that is measured then is too long. It costs some 0.2 µs an exchange; a requester
-    /// that is built to connect with an estimator asks for it. Linux and Android; has no effect elsewhere.
+    /// that is built to connect with an estimator asks for it. Linux and Android; has no effect elsewhere. The system begins
+    /// some milliseconds after it was first asked; until then, and elsewhere, it is the moment of reading.
     #[must_use]
     pub fn with_arrival_times(mut self) -> Self {
         if sys::report_arrival_time(self.endpoint.socket()).is_ok() {
