@@ -9,6 +9,7 @@ use super::cancel::{CancelHandle, Cancellable};
 use super::classify::classify_received;
 use super::clock::Clock;
 use super::poll::{Woken, poll, rest};
+use super::swallowed;
 use super::sys::{self, Receiver};
 use super::trouble::Trouble;
 use crate::time::{Ns, Timestamp};
@@ -240,11 +241,12 @@ impl Endpoint {
     /// An error that the queue of errors explains was met by a datagram; any other may be the socket's own, and last.
     #[cold]
     fn failed(&mut self, error: &io::Error, buffer: &mut [u8], until: Timestamp) -> Waited {
-        let quoted = sys::queued_error(&self.socket, buffer);
-        if quoted.is_none() {
+        let queued = swallowed::queued(&self.socket, buffer);
+        if queued.is_none() {
             self.pause(until);
         }
-        Waited::Failed(classify_received(error), quoted.unwrap_or(0))
+        let (error, quoted) = queued.unwrap_or_else(|| (classify_received(error), 0));
+        Waited::Failed(error, quoted)
     }
 
     /// Lets a socket rest that has reported nothing but errors, or woken this thread for nothing, too often in a row.

@@ -25,9 +25,9 @@ impl Swallowed {
             return false;
         }
         let mut quoted = vec![0; QUOTED];
-        let Some(len) = sys::queued_error(socket, &mut quoted) else { return false };
+        let Some((error, len)) = queued(socket, &mut quoted) else { return false };
         quoted.truncate(len);
-        self.keep(classify_received(error), quoted);
+        self.keep(error, quoted);
         true
     }
 
@@ -62,6 +62,28 @@ impl Swallowed {
     pub(super) fn clear(&mut self) {
         self.kept.clear();
     }
+}
+
+/// An entry of the queue of errors.
+#[derive(Debug)]
+pub(super) struct QueuedError {
+    /// Bytes, in the buffer, of the datagram that it is about.
+    pub(super) quoted: usize,
+    /// What the datagram met; `None` in an entry of another kind, such as the time of a transmission.
+    pub(super) met: Option<io::Error>,
+}
+
+/// The error that has been queued the longest, with the bytes of its datagram in the buffer. A call reports the latest of
+/// them, and the next call the next one only after this has been taken: what the calls say fits no entry.
+#[cold]
+pub(super) fn queued(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(PathError, usize)> {
+    let mut found = None;
+    drain(|| {
+        let Some(QueuedError { quoted, met }) = sys::queued_error(socket, buffer) else { return true };
+        found = met.map(|error| (classify_received(&error), quoted));
+        found.is_some()
+    });
+    found
 }
 
 /// Whether a datagram of `len` bytes exceeds what this host lets out; an earlier one may have met a narrower link.

@@ -159,6 +159,40 @@ fn errors_that_piled_up_unread_keep_no_datagram_from_leaving() {
     });
 }
 
+#[test]
+fn each_of_several_errors_is_of_its_own_kind_and_datagram() {
+    within(MINUTE, || {
+        let Some(_network) = Inside::of(this_test!(), "direct") else { return };
+        let kinds = [
+            ("127.0.0.1", [Icmp::v4(3, 3), Icmp::v4(3, 1), Icmp::v4(12, 0)]),
+            ("::1", [Icmp::v6(1, 4), Icmp::v6(1, 0), Icmp::v6(1, 1)]),
+        ];
+        let met = [PathError::Refused, PathError::Unreachable, PathError::Unreachable];
+        for ((address, errors), met_in_a_send) in kinds.into_iter().flat_map(|kinds| [(kinds, false), (kinds, true)]) {
+            let server = UdpSocket::bind((address, 0)).unwrap();
+            let mut client = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
+            let from = client.local_addr();
+            let payloads: [&[u8]; 3] = [b"0001", b"two 0002", b"three 0003"];
+            for payload in payloads {
+                client.send(PathIndex::FIRST, payload).unwrap();
+            }
+            for (payload, error) in payloads.into_iter().zip(errors) {
+                error_of(error, from, &server, payload).send(1);
+            }
+            if met_in_a_send {
+                client.send(PathIndex::FIRST, b"0004").unwrap();
+            }
+            let (mut buffer, now) = ([0; 64], client.now());
+            let mut read = Vec::new();
+            while let Incoming::PathError { error, quoted, .. } = client.recv(&mut buffer, now, now) {
+                read.push((error, buffer[..quoted].to_vec()));
+            }
+            let own: Vec<_> = met.into_iter().zip(payloads.map(<[u8]>::to_vec)).collect();
+            assert_eq!(read, own, "{address}, met in a send: {met_in_a_send}");
+        }
+    });
+}
+
 fn error_of(error: Icmp, client: SocketAddr, server: &UdpSocket, payload: &[u8]) -> Forger {
     Forger::new(error, Quoted { client, server: server.local_addr().unwrap(), payload })
 }

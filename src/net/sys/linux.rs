@@ -25,7 +25,7 @@ mod reported;
 
 pub(super) use own_address::transmit_from;
 pub(super) use path_mtu::{carry_over_fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
-pub(super) use reported::{report_arrival_time, report_own_address};
+pub(super) use reported::{queued_error, report_arrival_time, report_own_address};
 
 /// A clock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,13 +134,6 @@ fn arrival(socket: &UdpSocket, buffer: &mut [u8], ask: Ask, flags: RecvFlags) ->
         Err(Errno::AGAIN | Errno::INTR) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Takes an entry off the queue of errors, which else wakes every wait, and fills the receive buffer. Returns how many
-/// bytes of the datagram that met the error it quotes; `None` if there is no entry.
-#[cold]
-pub(super) fn queued_error(socket: &UdpSocket, buffer: &mut [u8]) -> Option<usize> {
-    recv(socket, buffer, RecvFlags::ERRQUEUE | RecvFlags::DONTWAIT).ok().map(|(quoted, _)| quoted)
 }
 
 /// Wakes a wait from another thread.

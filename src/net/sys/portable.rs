@@ -12,6 +12,7 @@ use socket2::SockRef;
 use super::endpoint::{Arrival, Ask, Endpoint, Origin};
 use super::options;
 use super::pmtu::Fragmentation;
+use super::swallowed::QueuedError;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::{Ns, saturating_ns};
 
@@ -88,7 +89,7 @@ impl Receiver {
 }
 
 /// No queue of errors can be read here.
-pub(super) fn queued_error(_socket: &UdpSocket, _buffer: &mut [u8]) -> Option<usize> {
+pub(super) fn queued_error(_socket: &UdpSocket, _buffer: &mut [u8]) -> Option<QueuedError> {
     None
 }
 

@@ -1,5 +1,5 @@
 //! What the system reports with a datagram, where options of the socket ask for it: which of the own addresses it came to,
-//! over which interface, and when.
+//! over which interface, and when; and what it keeps of the errors that datagrams met.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
@@ -15,6 +15,7 @@ use rustix::net::RecvFlags;
 
 use super::own_address::{named, number};
 use crate::net::endpoint::{Arrival, Origin};
+use crate::net::swallowed::QueuedError;
 use crate::time::{Ns, saturating_ns};
 
 /// Has the system report, with each datagram, which of the own addresses it came to and over which interface.
@@ -84,10 +85,32 @@ fn ago(at: TimeSpec) -> Ns {
     saturating_ns(Duration::from(now).saturating_sub(Duration::from(at)))
 }
 
+/// Takes an entry off the queue of errors, which else wakes every wait, and fills the receive buffer; `None` if there is none.
+/// What the datagram held that met the error is in the buffer.
+#[cold]
+pub(in crate::net) fn queued_error(socket: &UdpSocket, buffer: &mut [u8]) -> Option<QueuedError> {
+    let len = buffer.len();
+    let (mut payload, mut control) = ([IoSliceMut::new(buffer)], Control([0; 512]));
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut payload, Some(&mut control.0), flags).ok()?;
+    let error = message.cmsgs().ok().and_then(|mut messages| {
+        messages.find_map(|message| match message {
+            ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error),
+            _ => None,
+        })
+    });
+    let met = error.filter(|error| ORIGINS_OF_ERRORS.contains(&error.ee_origin)).map(|error| number(error.ee_errno));
+    Some(QueuedError { quoted: message.bytes.min(len), met: met.map(io::Error::from_raw_os_error) })
+}
+
 fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|&v4| SocketAddrV4::from(v4).into());
     v4.or_else(|| address.as_sockaddr_in6().map(|&v6| SocketAddrV6::from(v6).into()))
 }
+
+/// This host, ICMP and ICMPv6, by the numbers of `linux/errqueue.h`. Other entries, such as times of transmission, are no
+/// errors.
+const ORIGINS_OF_ERRORS: [u8; 3] = [1, 2, 3];
 
 /// As the system aligns what it writes there; more than all options together ask for.
 #[repr(C, align(8))]
