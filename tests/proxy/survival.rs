@@ -191,12 +191,16 @@ fn a_run_ends_on_time_though_the_flood_goes_on() {
             })
         };
         for time in [Duration::ZERO, MS, 20 * MS] {
+            // On a machine that is busy otherwise most runs end late, whatever the flood.
             let mut shortest = Duration::MAX;
-            for _ in 0..5 {
+            for _ in 0..100 {
                 let started = Instant::now();
                 proxy.run_for(time).unwrap();
                 assert!(started.elapsed() >= time);
                 shortest = shortest.min(started.elapsed());
+                if shortest <= time + 10 * MS {
+                    break;
+                }
             }
             assert!(shortest <= time + 10 * MS, "{shortest:?} instead of {time:?}");
         }
