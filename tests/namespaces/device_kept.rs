@@ -78,6 +78,26 @@ fn a_device_that_the_caller_changes_later_is_the_one_that_is_kept() {
     });
 }
 
+#[test]
+fn a_device_that_gets_another_name_is_still_the_one() {
+    each_family(this_test!(), |ways| {
+        for bound in [Ways::given, Ways::given_by_number] {
+            let mut requester = by_port().over(bound(ways)).unwrap();
+            ways.is_answered(&mut requester, "before");
+            run("ip link set v0 down");
+            run("ip link set v0 name v5 up");
+            ways.configure(&ways.right, "v5", 9, 20);
+            ways.is_answered(&mut requester, "renamed");
+            requester.transport_mut().renew(PathIndex::FIRST, Renewal::Required).unwrap();
+            ways.is_answered(&mut requester, "renamed and renewed");
+            assert_eq!(SockRef::from(requester.transport().as_socket()).device().unwrap().as_deref(), Some(&b"v5"[..]));
+            run("ip link set v5 down");
+            run("ip link set v5 name v0 up");
+            ways.configure(&ways.right, "v0", 9, 20);
+        }
+    });
+}
+
 fn each_family(test: &'static str, check: impl Fn(&Ways) + Send + Copy + 'static) {
     within(MINUTE, move || {
         if !may_have_networks(test) {
