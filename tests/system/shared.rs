@@ -7,7 +7,7 @@
     reason = "real sockets, threads and clocks are the point"
 )]
 
-use std::net::UdpSocket;
+use std::net::{Shutdown, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -131,6 +131,17 @@ fn a_clone_that_steals_replies_moves_no_deadline() {
             over.store(true, Relaxed);
             flood.join().unwrap();
         });
+    });
+}
+
+/// Such a socket wakes its reader for nothing, and so is given rests.
+#[test]
+fn a_clone_that_shuts_the_socket_moves_no_deadline() {
+    within(MINUTE, || {
+        let silent = bound();
+        let (mut requester, clone) = given(&silent);
+        SockRef::from(&clone).shutdown(Shutdown::Read).unwrap();
+        on_time("shut", &mut requester);
     });
 }
 
