@@ -34,6 +34,9 @@ pub trait Transport {
     ///
     /// `now` was read a moment ago. What arrives exactly at `until` is returned. With `until` in the past nothing
     /// waits: the answer is what is queued, or [`Incoming::TimeUp`] with the time, just read.
+    ///
+    /// Whoever waits asks again after an error, at once. So where every call fails, such as under a filter of system calls,
+    /// the transport lets time pass between its errors: those of `net` do after 16 in a row.
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Self::Peer>;
 
     /// Moves a path to a fresh source port with nothing queued in either direction, so that no reply to anything sent

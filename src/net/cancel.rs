@@ -10,7 +10,7 @@ use super::sys::Bell;
 ///
 /// - The request under way fails as cancelled; if none is, or if its reply was quicker, the next one does, without
 ///   being sent. So no call is missed; calls that come before one has taken effect count as one.
-/// - A wait ends within some 0.05 ms, on every platform: a descriptor of its own is waited for beside the socket, which is
+/// - A wait ends at once, within some 0.05 ms on Linux: a descriptor of its own is waited for beside the socket, which is
 ///   neither shut nor replaced nor disconnected.
 /// - Having a handle costs a system call per request, as the wait can then no longer begin in `recv` itself. Clones cancel
 ///   the same requester; one that outlives it does nothing.

@@ -82,7 +82,9 @@ impl UnconnectedUdp {
     ///
     /// That of the last address, or of the name resolution.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        let server = Self::around(Endpoint::own(UdpSocket::bind(address)?)?)?;
+        let socket = UdpSocket::bind(address)?;
+        options::allow_large_sends(SockRef::from(&socket))?;
+        let server = Self::around(Endpoint::own(socket)?)?;
         if server.ask == Ask::Everything {
             sys::report_own_address(server.endpoint.socket())?;
         }
@@ -115,7 +117,6 @@ impl UnconnectedUdp {
     }
 
     fn around(endpoint: Endpoint) -> io::Result<Self> {
-        options::allow_large_sends(SockRef::from(endpoint.socket()))?;
         let local = endpoint.socket().local_addr()?;
         let ask = if local.ip().is_unspecified() { Ask::Everything } else { Ask::Sender };
         Ok(Self { endpoint, local, ask })

@@ -127,7 +127,8 @@ impl Builder {
     }
 
     /// Ends every request this long after its call at the latest, whatever the policy says. A reply that arrives
-    /// exactly then is accepted.
+    /// exactly then is accepted. A builder, a matcher or an observer of the caller's runs within the request: one that takes
+    /// longer is waited for.
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
     }

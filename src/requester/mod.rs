@@ -33,7 +33,7 @@ use crate::transport::{PathIndex, Transport};
 /// What it takes care of:
 ///
 /// - Only a reply to *this* request is returned. Late, repeated, malformed and forged datagrams change nothing.
-/// - An ICMP error is news, not a verdict: it neither ends the request nor uses up a transmission, and a reply
+/// - An ICMP error is information, not a verdict: it neither ends the request nor uses up a transmission, and a reply
 ///   behind it is still found.
 /// - Retransmissions leave when they are due, never early and never in a burst.
 /// - A request that got no reply says [why](RequestError::failure), and whether it

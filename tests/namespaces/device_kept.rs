@@ -4,10 +4,12 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and clocks are the point")]
 
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use nix::net::if_::if_nametoindex;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use socket2::SockRef;
 use udp_retry::policy::Backoff;
@@ -25,18 +27,27 @@ const MS: Duration = Duration::from_millis(1);
 
 #[test]
 fn whatever_happens_to_the_socket_nothing_leaves_by_another_device() {
-    each_family(this_test!(), |ways| ways.check_socket(|| {}));
+    each_family(this_test!(), |ways| ways.check_socket(Ways::given, || {}));
 }
 
 #[test]
 fn nor_does_it_without_privileges() {
-    each_family(this_test!(), |ways| ways.check_socket(lose_privileges));
+    each_family(this_test!(), |ways| ways.check_socket(Ways::given, lose_privileges));
+}
+
+/// `SO_BINDTOIFINDEX`.
+#[test]
+fn a_device_that_was_bound_by_its_number_is_kept_as_one_bound_by_its_name() {
+    each_family(this_test!(), |ways| {
+        ways.check_socket(Ways::given_by_number, || {});
+        ways.check_socket(Ways::given_by_number, lose_privileges);
+    });
 }
 
 #[test]
 fn while_the_device_is_gone_nothing_leaves_and_once_it_is_made_again_it_is_used_again() {
     each_family(this_test!(), |ways| {
-        for bound in [Ways::given, Ways::lent] {
+        for bound in [Ways::given, Ways::given_by_number, Ways::lent, Ways::lent_by_number] {
             for builder in [by_id(), by_port()] {
                 let mut requester = builder.over(bound(ways)).unwrap();
                 // A device that was bound while the socket was lent is known from the first request on, answered or not.
@@ -64,6 +75,26 @@ fn a_device_that_the_caller_changes_later_is_the_one_that_is_kept() {
         SockRef::from(requester.transport().as_socket()).bind_device(Some(b"v0")).unwrap();
         ways.is_answered(&mut requester, "bound again");
         ways.is_answered(&mut requester, "and again");
+    });
+}
+
+#[test]
+fn a_device_that_gets_another_name_is_still_the_one() {
+    each_family(this_test!(), |ways| {
+        for bound in [Ways::given, Ways::given_by_number] {
+            let mut requester = by_port().over(bound(ways)).unwrap();
+            ways.is_answered(&mut requester, "before");
+            run("ip link set v0 down");
+            run("ip link set v0 name v5 up");
+            ways.configure(&ways.right, "v5", 9, 20);
+            ways.is_answered(&mut requester, "renamed");
+            requester.transport_mut().renew(PathIndex::FIRST, Renewal::Required).unwrap();
+            ways.is_answered(&mut requester, "renamed and renewed");
+            assert_eq!(SockRef::from(requester.transport().as_socket()).device().unwrap().as_deref(), Some(&b"v5"[..]));
+            run("ip link set v5 down");
+            run("ip link set v5 name v0 up");
+            ways.configure(&ways.right, "v0", 9, 20);
+        }
     });
 }
 
@@ -149,10 +180,32 @@ impl Ways {
         client
     }
 
+    fn given_by_number(&self) -> ConnectedUdp {
+        let socket = UdpSocket::bind(self.any()).unwrap();
+        self.bind_by_number(&socket);
+        socket.connect(self.server()).unwrap();
+        ConnectedUdp::from_socket(socket).unwrap()
+    }
+
+    fn lent_by_number(&self) -> ConnectedUdp {
+        let client = ConnectedUdp::connect(self.server()).unwrap();
+        self.bind_by_number(client.as_socket());
+        client
+    }
+
+    fn bind_by_number(&self, socket: &UdpSocket) {
+        let (socket, number) = (SockRef::from(socket), NonZeroU32::new(if_nametoindex("v0").unwrap()));
+        let bound = match self.family.v6 {
+            true => socket.bind_device_by_index_v6(number),
+            false => socket.bind_device_by_index_v4(number),
+        };
+        bound.unwrap();
+    }
+
     /// `privileges` is done on each thread that uses the socket.
-    fn check_socket(&self, privileges: fn()) {
+    fn check_socket(&self, bound: fn(&Self) -> ConnectedUdp, privileges: fn()) {
         for builder in [by_id(), by_port()] {
-            let mut requester = builder.over(self.given()).unwrap();
+            let mut requester = builder.over(bound(self)).unwrap();
             on_thread(privileges, || {
                 for n in 0..20 {
                     self.is_answered(&mut requester, &format!("request {n}"));
@@ -175,8 +228,10 @@ impl Ways {
             on_thread(privileges, || self.is_not_sent(&mut requester));
             self.lay(&self.right, "v0", 9, 20);
             on_thread(privileges, || self.is_answered(&mut requester, "repaired"));
-            let device = SockRef::from(requester.transport().as_socket()).device();
-            assert_eq!(device.unwrap().as_deref(), Some(&b"v0"[..]));
+            let socket = SockRef::from(requester.transport().as_socket());
+            assert_eq!(socket.device().unwrap().as_deref(), Some(&b"v0"[..]));
+            let number = if self.family.v6 { socket.device_index_v6() } else { socket.device_index_v4() };
+            assert_eq!(number.unwrap().map(NonZeroU32::get), Some(if_nametoindex("v0").unwrap()));
         }
     }
 

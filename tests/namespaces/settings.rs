@@ -74,7 +74,7 @@ fn of_both() -> Vec<Setting> {
         set_mark mark = 77,
         set_broadcast broadcast = true,
         set_recv_buffer_size recv_buffer_size = 50_000,
-        set_send_buffer_size send_buffer_size = 60_000,
+        set_send_buffer_size send_buffer_size = 9_000,
         set_keepalive keepalive = true,
         set_out_of_band_inline out_of_band_inline = true,
     ]);

@@ -6,9 +6,10 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::Backoff;
 use udp_retry::transaction::Failure;
-use udp_retry::transport::{PathError, PathIndex, Renewal, Renewed, Transport};
+use udp_retry::transport::{Incoming, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 
 use crate::again::this_test;
@@ -18,6 +19,38 @@ use crate::settings::{DEVICE, HERE, make_all, read_all};
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn a_server_leaves_every_setting_as_it_is() {
+    within(MINUTE, || {
+        if !may_have_networks(this_test!()) {
+            return;
+        }
+        own_network();
+        let far = Host::new();
+        far.cable(DEVICE, "s0");
+        run(&address(&format!("{HERE}/24"), DEVICE));
+        run(&address("fd09::1/64", DEVICE));
+        for any in ["0.0.0.0:0", "[::]:0"] {
+            serve(any);
+        }
+    });
+}
+
+fn serve(any: &str) {
+    let socket = UdpSocket::bind(any).unwrap();
+    make_all(&socket);
+    let set = read_all(&socket);
+    let mut server = UnconnectedUdp::from_socket(socket).unwrap();
+    unchanged(server.as_socket(), &set, "by being taken over");
+    let peer = if any.starts_with('[') { "[fd09::2]:9" } else { "10.9.0.2:9" };
+    server.send(server.route_to(peer.parse().unwrap()), b"to no one").unwrap();
+    let handle = server.cancel_handle().unwrap();
+    handle.cancel();
+    let now = server.now();
+    assert_eq!(server.recv(&mut [0; 9], now, now.after(MS)), Incoming::Cancelled);
+    unchanged(&server.into_socket(), &set, "by a send, a cancellation, and by being given back");
+}
 
 #[test]
 fn every_setting_outlives_renewals_a_cancellation_and_a_repair() {

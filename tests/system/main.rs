@@ -5,6 +5,7 @@ mod arrival;
 mod cancel;
 mod cancel_settings;
 mod cancel_shared;
+mod connected;
 #[path = "../common/forwarding.rs"]
 mod forwarding;
 mod hints;

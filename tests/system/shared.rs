@@ -7,13 +7,14 @@
     reason = "real sockets, threads and clocks are the point"
 )]
 
-use std::net::UdpSocket;
+use std::net::{Shutdown, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
 use udp_retry::net::CancelHandle;
+use udp_retry::policy::Backoff;
 use udp_retry::transaction::{Failure, GiveUp};
 use udp_retry::transport::{PathIndex, Renewal, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RequestError, RetryPolicy, any_reply, transaction_id};
@@ -133,18 +134,35 @@ fn a_clone_that_steals_replies_moves_no_deadline() {
     });
 }
 
+/// Such a socket wakes its reader for nothing, and so is given rests.
+#[test]
+fn a_clone_that_shuts_the_socket_moves_no_deadline() {
+    within(MINUTE, || {
+        let silent = bound();
+        let (mut requester, clone) = given(&silent);
+        SockRef::from(&clone).shutdown(Shutdown::Read).unwrap();
+        on_time("shut", &mut requester);
+    });
+}
+
 #[test]
 fn two_transports_on_one_socket_both_keep_their_deadlines() {
     within(MINUTE, || {
         let silent = bound();
-        let (first, clone) = given(&silent);
-        let second = over(ConnectedUdp::from_socket(clone.try_clone().unwrap()).unwrap());
-        let third = over(ConnectedUdp::from_socket(clone).unwrap());
+        let (mut first, clone) = given(&silent);
+        let mut second = over(ConnectedUdp::from_socket(clone.try_clone().unwrap()).unwrap());
+        let mut third = over(ConnectedUdp::from_socket(clone.try_clone().unwrap()).unwrap());
         thread::scope(|scope| {
-            for mut requester in [first, second, third] {
-                scope.spawn(move || on_time("one of three", &mut requester));
+            for requester in [&mut first, &mut second, &mut third] {
+                scope.spawn(|| on_time("one of three", requester));
             }
         });
+        // And after another one has waited there for long, which suits none of their waits.
+        let once = RetryPolicy::new(Backoff::constant(1200 * MS).unwrap()).with_max_transmissions(1).unwrap();
+        let patient = ReliableRequester::builder(transaction_id(0..4)).policy(once);
+        let mut patient = patient.over(ConnectedUdp::from_socket(clone).unwrap()).unwrap();
+        assert!(patient.request(b"0003 anyone?").unwrap_err().is_timeout());
+        on_time("after a long wait", &mut first);
     });
 }
 
@@ -165,10 +183,12 @@ fn a_given_socket_keeps_its_blocking_mode_and_its_timeout() {
                 unchanged("from_socket");
                 transport.renew(PathIndex::FIRST, Renewal::Required).unwrap();
                 unchanged("renew");
-                let handle = transport.cancel_handle().unwrap();
                 let mut requester = short(ReliableRequester::builder(any_reply())).over(transport).unwrap();
                 timed_out(&requester.request(b"0001").unwrap_err());
                 unchanged("a request");
+                let handle = requester.cancel_handle().unwrap();
+                timed_out(&requester.request(b"0001").unwrap_err());
+                unchanged("a request that can be cancelled");
                 cancel_twice(&mut requester, &handle);
                 unchanged("cancellations");
                 assert_eq!(modes(&requester.into_transport().into_socket()), before, "given back");
@@ -239,7 +259,7 @@ fn timed_out(error: &RequestError) {
 }
 
 fn short(builder: udp_retry::requester::Builder) -> udp_retry::requester::Builder {
-    builder.policy(RetryPolicy::LAN).deadline(30 * MS)
+    builder.policy(RetryPolicy::LAN).deadline(60 * MS)
 }
 
 fn own(server: &UdpSocket) -> ReliableRequester {

@@ -1,13 +1,15 @@
 //! A server's end: what it reports of a datagram, and how its waits end. From which address it answers: `own_address.rs`.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets, threads and clocks are used")]
 
+#[cfg(target_os = "linux")]
+use std::net::SocketAddr;
 use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
 use udp_retry::net::{Cancel, Route, UnconnectedUdp};
-use udp_retry::transport::{Incoming, PathError, Transport};
-use udp_retry::{Impairments, LossySink, Seed};
+use udp_retry::transport::{Incoming, PathError, PathIndex, Renewal, Transport};
+use udp_retry::{ConnectedUdp, Impairments, LossySink, Seed};
 
 use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
@@ -42,6 +44,58 @@ fn a_server_at_one_address_has_that_address_in_every_route() {
         let received = server.wait(&mut [0; 9], server.now().after(LONG)).unwrap().unwrap();
         assert_eq!(received.from, Route::new(client.local_addr().unwrap(), server.local_addr()));
         assert_eq!(received.from, server.route_to(client.local_addr().unwrap()));
+    });
+}
+
+#[test]
+fn a_server_hears_who_asked_and_answers_there() {
+    within(MINUTE, || {
+        let mut server = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+        let mut clients = [(); 2].map(|()| ConnectedUdp::connect(server.local_addr()).unwrap());
+        let mut buffer = [0; 16];
+        for client in &mut clients {
+            client.send(PathIndex::FIRST, b"question").unwrap();
+            let heard = server.wait(&mut buffer, server.now().after(1000 * MS)).unwrap().unwrap();
+            assert_eq!((heard.from.remote, heard.from.local), (client.local_addr(), server.local_addr()));
+            assert_eq!((heard.len, heard.actual), (8, 8));
+            server.send(heard.from, b"answer").unwrap();
+            let until = client.now().after(1000 * MS);
+            assert_eq!(client.wait(&mut buffer, until).unwrap().map(|answer| answer.len), Some(6));
+        }
+        let route = server.route_to(clients[0].local_addr());
+        assert_eq!(server.renew(route, Renewal::Required), Err(PathError::Unsupported));
+    });
+}
+
+#[test]
+fn a_cut_datagram_tells_its_true_length_on_both_ends() {
+    within(MINUTE, || {
+        let mut server = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+        let mut client = ConnectedUdp::connect(server.local_addr()).unwrap();
+        let mut small = [0; 3];
+        client.send(PathIndex::FIRST, b"0123456789").unwrap();
+        let heard = server.wait(&mut small, server.now().after(1000 * MS)).unwrap().unwrap();
+        assert_eq!((heard.len, heard.actual, &small), (3, 10, b"012"));
+        server.send(heard.from, b"abcdefgh").unwrap();
+        let until = client.now().after(1000 * MS);
+        let heard = client.wait(&mut small, until).unwrap().unwrap();
+        assert_eq!((heard.len, heard.actual, &small), (3, 8, b"abc"));
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn broadcasting_needs_the_permission_that_its_constructor_gives() {
+    within(MINUTE, || {
+        let listener = UdpSocket::bind("0.0.0.0:0").unwrap();
+        listener.set_read_timeout(Some(2000 * MS)).unwrap();
+        let everybody = SocketAddr::from(([127, 255, 255, 255], listener.local_addr().unwrap().port()));
+        let mut plain = UnconnectedUdp::bind("0.0.0.0:0").unwrap();
+        assert_eq!(plain.send(plain.route_to(everybody), b"hear me"), Err(PathError::Denied));
+        let mut loud = UnconnectedUdp::bind_broadcast("0.0.0.0:0").unwrap();
+        assert_eq!(loud.send(loud.route_to(everybody), b"hear me"), Ok(()));
+        let mut buffer = [0; 16];
+        assert_eq!(listener.recv_from(&mut buffer).unwrap().0, 7);
     });
 }
 
