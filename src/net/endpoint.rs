@@ -131,10 +131,10 @@ impl Endpoint {
         self.cancellable.is_cancelled()
     }
 
-    /// A datagram has left, so the socket is sound.
+    /// A datagram has left.
     #[inline]
     pub(super) fn on_sent(&mut self) {
-        self.trouble.is_over();
+        self.trouble.may_be_over();
     }
 
     #[inline]

@@ -14,6 +14,12 @@ impl Trouble {
         self.in_a_row = 0;
     }
 
+    /// A datagram has left: a reply may be near, but a socket that others have shut may send as well.
+    #[inline]
+    pub(super) fn may_be_over(&mut self) {
+        self.in_a_row = self.in_a_row.min(BORNE);
+    }
+
     /// Once more; how long to leave the socket alone, if at all.
     pub(super) fn again(&mut self) -> Option<Duration> {
         let doublings = self.in_a_row.checked_sub(BORNE);
@@ -40,7 +46,10 @@ mod tests {
         let micros = |rest: Option<Duration>| rest.unwrap().as_micros();
         let grown: Vec<_> = rests(11).into_iter().map(micros).collect();
         assert_eq!(grown, [250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 100_000, 100_000]);
+        trouble.may_be_over();
+        assert_eq!(trouble.again(), Some(SHORTEST));
         trouble.is_over();
+        trouble.may_be_over();
         assert_eq!(trouble.again(), None);
     }
 
