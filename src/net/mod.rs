@@ -42,7 +42,7 @@ pub use connected::ConnectedUdp;
 pub use options::set_receive_buffer;
 pub use pmtu::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 pub use seed::{system_entropy, system_seed};
-pub use unconnected::{Route, UnconnectedUdp};
+pub use unconnected::UnconnectedUdp;
 #[cfg(feature = "proxy")]
 pub(crate) use {
     calls::{drain, uninterrupted},

@@ -5,8 +5,8 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use udp_retry::net::{Cancel, Route, UnconnectedUdp};
-use udp_retry::transport::{Incoming, PathError, Transport};
+use udp_retry::net::{Cancel, UnconnectedUdp};
+use udp_retry::transport::{Incoming, PathError, Route, Transport};
 use udp_retry::{Impairments, LossySink, Seed};
 
 use crate::waits::Waits;
