@@ -10,12 +10,18 @@ pub enum SimError {
     /// No host has this address.
     #[error("no host has the address {0}")]
     NoSuchHost(IpAddr),
+    /// The host has another address, not this one.
+    #[error("the host does not have the address {0}")]
+    NotOnHost(IpAddr),
     /// Something listens there already.
     #[error("{0} is in use")]
     InUse(SocketAddr),
     /// A host of one family cannot reach an address of the other.
     #[error("{0} is of another address family than the client")]
     OtherFamily(SocketAddr),
+    /// There must be one server at least to connect to.
+    #[error("there is no server to connect to")]
+    NoServer,
     /// All ports are taken.
     #[error("the host has no free port")]
     NoPort,

@@ -2,9 +2,15 @@
 //! and again bit for bit.
 //!
 //! [`SimNet`] has hosts, paths with a [`Link`](crate::fault::Link) in each direction, partitions, refusals as a kernel
-//! shows them, restarts and moving clients. A [`SimTransport`] is a client's socket there:
-//! [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one. Servers, and clients by the thousand,
-//! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
+//! shows them, restarts and moving clients. What a program holds of it:
+//!
+//! | end | stands for | is made by |
+//! |---|---|---|
+//! | [`SimTransport`] | a client's connected socket, or one for each of several servers: [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one | [`SimNet::connect`], [`SimNet::connect_all`] |
+//! | [`SimUnconnected`] | the unconnected socket of a server or of an event loop | [`SimNet::bind`]; beside others with [`SimNet::run_in_turns`] |
+//! | [`Endpoint`] | a server, or clients by the thousand, called when something happens | [`SimNet::serve`], [`SimNet::serve_connected`] |
+//!
+//! [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
 //! matter; [`exhaust`] tries every fate of the first datagrams instead of any.
 //!
 //! A test of a protocol at 30 % loss in each direction, 1,000 seeds:
@@ -46,6 +52,9 @@ mod network;
 mod shrink;
 mod stats;
 mod transport;
+mod turns;
+mod unconnected;
+mod waiting;
 mod world;
 
 pub use client::{Client, Outcome};
@@ -58,3 +67,4 @@ pub use network::{HostId, SimNet};
 pub use shrink::{Choice, Fault};
 pub use stats::NetStats;
 pub use transport::SimTransport;
+pub use unconnected::SimUnconnected;

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::shrink::{Fault, Plan};
 use super::world::{Step, World};
-use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport};
+use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport, SimUnconnected};
 use crate::entropy::Seed;
 use crate::fault::Profile;
 use crate::time::Timestamp;
@@ -30,6 +30,12 @@ pub(super) type Scheduled = Box<dyn FnOnce(&SimNet)>;
 /// A host of a [`SimNet`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HostId(usize);
+
+impl HostId {
+    pub(super) const fn number(self) -> usize {
+        self.0
+    }
+}
 
 impl SimNet {
     /// A network without hosts, at time zero.
@@ -60,6 +66,18 @@ impl SimNet {
     /// [`SimError::AddressTaken`]
     pub fn host(&self, address: IpAddr) -> Result<HostId, SimError> {
         self.world.borrow_mut().add_host(address).map(HostId)
+    }
+
+    /// Gives a host one more address, of either family: what is sent to it reaches the same host over the same paths.
+    ///
+    /// A host sends from the first address of the peer's family that it got, and to itself from the address that it
+    /// asks, unless the sender names another ([`Route::local`](crate::transport::Route::local)).
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::AddressTaken`]
+    pub fn address(&self, host: HostId, address: IpAddr) -> Result<(), SimError> {
+        self.world.borrow_mut().add_address(host.0, address)
     }
 
     /// Sets what happens between two hosts from now on. Without a path, datagrams arrive at once.
@@ -137,10 +155,56 @@ impl SimNet {
     ///
     /// # Errors
     ///
-    /// [`SimError::OtherFamily`], [`SimError::NoPort`].
+    /// [`SimError::OtherFamily`] if the host has no address of the peer's family, [`SimError::NoPort`].
     pub fn connect(&self, host: HostId, peer: SocketAddr) -> Result<SimTransport, SimError> {
-        let socket = self.world.borrow_mut().connect(host.0, peer)?;
-        Ok(SimTransport::new(self.clone(), socket, peer))
+        SimTransport::connect(self, host, peer, &[])
+    }
+
+    /// A client's end on a host with a path to each of these servers, in this order: a socket for each, connected as by
+    /// [`connect`](Self::connect).
+    ///
+    /// ```
+    /// use udp_retry::sim::{SimNet, echo};
+    /// use udp_retry::Seed;
+    /// use udp_retry::transport::{Incoming, PathIndex, Transport};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = SimNet::new(Seed::new(1));
+    /// let client = net.host("10.0.0.1".parse()?)?;
+    /// let servers = ["10.0.0.2:53".parse()?, "10.0.0.3:53".parse()?];
+    /// for server in servers {
+    ///     net.host(server.ip())?;
+    ///     net.serve(server, echo())?;
+    /// }
+    /// let mut both = net.connect_all(client, &servers)?;
+    /// let second = PathIndex::new(1);
+    /// both.send(second, b"ping")?;
+    /// let Incoming::Datagram(reply) = both.recv(&mut [0; 64], net.now(), net.now()) else { panic!() };
+    /// assert_eq!((reply.from, both.peer_addr_of(second)), (second, Some(servers[1])));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::NoServer`] without any, [`SimError::OtherFamily`], [`SimError::NoPort`].
+    pub fn connect_all(&self, host: HostId, servers: &[SocketAddr]) -> Result<SimTransport, SimError> {
+        let (first, others) = servers.split_first().ok_or(SimError::NoServer)?;
+        SimTransport::connect(self, host, *first, others)
+    }
+
+    /// A socket on a host without a peer: it receives from any sender and sends to any, as a server does, or an event
+    /// loop with many servers. See [`SimUnconnected`].
+    ///
+    /// `at` is an address of the host, or a wildcard (`0.0.0.0`, `[::]`): then the socket has every address of the host.
+    /// Port 0 picks a fresh one.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::NotOnHost`], [`SimError::InUse`], [`SimError::NoPort`].
+    pub fn bind(&self, host: HostId, at: SocketAddr) -> Result<SimUnconnected, SimError> {
+        let socket = self.world.borrow_mut().bind(host.0, at)?;
+        Ok(SimUnconnected::new(self.clone(), socket))
     }
 
     /// Makes the host's NAT forget: its sockets appear at other ports, and what comes to the old ones vanishes.

@@ -3,10 +3,12 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the verbs that change a network, its clock, and the order of what is due |
+//! | `ends` | sockets that programs of a test's own hold: how they are bound, connected and watched |
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
 //! | `sockets`, `topology` | who is where, and what lies between |
 
+mod ends;
 mod passage;
 mod residents;
 mod sockets;
@@ -20,14 +22,14 @@ use core::net::{IpAddr, SocketAddr};
 
 use self::passage::Flight;
 use self::residents::{Departure, Resident};
-use self::sockets::{Reader, Socket, Sockets};
+use self::sockets::{Queued, Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
 use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
 use crate::entropy::{Seed, labels};
 use crate::fault::{DelayLine, Profile};
 use crate::time::Timestamp;
-use crate::transport::{Incoming, PathError, PathIndex, Received};
+use crate::transport::PathError;
 
 /// A simulated network; `A` is what a caller may schedule in it.
 ///
@@ -49,6 +51,8 @@ pub(super) struct World<A> {
     outbox: Outbox,
     /// How often a transport has asked for entropy.
     keys_drawn: u64,
+    /// Datagrams that a socket has queued so far.
+    arrivals: u64,
     stats: NetStats,
     hash: u64,
     record: Option<Vec<SimEvent>>,
@@ -61,6 +65,14 @@ pub(super) enum Step<A> {
     Done,
     /// The caller has to do it, as it may change the world.
     Act(A),
+}
+
+/// What a read of a socket finds.
+pub(super) enum Read {
+    /// An error of something sent before.
+    Error(PathError),
+    /// A datagram, which lies in the buffer.
+    Datagram { at: Timestamp, from: SocketAddr, to: SocketAddr, len: usize, actual: usize },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +95,7 @@ impl<A> World<A> {
             residents: Vec::new(),
             outbox: Outbox::default(),
             keys_drawn: 0,
+            arrivals: 1,
             stats: NetStats::default(),
             hash: seed.number(),
             record: recording.then(Vec::new),
@@ -121,9 +134,13 @@ impl<A> World<A> {
         self.topology.set_down(host, false);
     }
 
+    pub(super) fn add_address(&mut self, host: usize, address: IpAddr) -> Result<(), SimError> {
+        if self.topology.add_address(host, address) { Ok(()) } else { Err(SimError::AddressTaken(address)) }
+    }
+
     pub(super) fn serve(&mut self, at: SocketAddr, endpoint: Box<dyn Endpoint>) -> Result<(), SimError> {
         let host = self.topology.host_at(at.ip()).ok_or(SimError::NoSuchHost(at.ip()))?;
-        if self.sockets.at(at).is_some() {
+        if !self.sockets.is_free(host, at, self.topology.addresses_of(host)) {
             return Err(SimError::InUse(at));
         }
         self.settle(endpoint, host, at, None);
@@ -148,17 +165,16 @@ impl<A> World<A> {
     }
 
     fn address_towards(&mut self, host: usize, peer: SocketAddr) -> Result<SocketAddr, SimError> {
-        let fresh = self.topology.address_of(host).and_then(|address| self.sockets.fresh_address(address));
-        let at = fresh.ok_or(SimError::NoPort)?;
-        if at.is_ipv4() != peer.is_ipv4() {
+        let Some(source) = self.topology.source_towards(host, peer.ip()) else {
             return Err(SimError::OtherFamily(peer));
-        }
-        Ok(at)
+        };
+        self.sockets.fresh_address(host, source, self.topology.addresses_of(host)).ok_or(SimError::NoPort)
     }
 
     /// Ends whatever listens there; `false` if nothing did.
     pub(super) fn stop(&mut self, at: SocketAddr) -> bool {
-        let Some(socket) = self.sockets.at(at) else { return false };
+        let found = self.topology.host_at(at.ip()).and_then(|host| self.sockets.receiving(host, at));
+        let Some(socket) = found else { return false };
         self.dismiss_reader(socket);
         self.close(socket);
         true
@@ -166,7 +182,7 @@ impl<A> World<A> {
 
     /// The host's NAT forgets its mappings.
     pub(super) fn rebind(&mut self, host: usize) {
-        self.sockets.forget_mappings(host);
+        self.sockets.forget_mappings(host, self.topology.addresses_of(host));
     }
 
     pub(super) fn schedule(&mut self, at: Timestamp, action: A) {
@@ -187,23 +203,22 @@ impl<A> World<A> {
         if let Some(error) = self.sockets.get_mut(socket).and_then(|socket| socket.pending.take()) {
             return Err(error);
         }
-        self.transmit(socket, to, datagram)
+        self.transmit(socket, None, to, datagram)
     }
 
     /// What a read finds now: an error that is pending, else the datagram that has waited the longest.
-    pub(super) fn receive(&mut self, socket: usize, buffer: &mut [u8]) -> Option<Incoming<PathIndex>> {
+    pub(super) fn receive(&mut self, socket: usize, buffer: &mut [u8]) -> Option<Read> {
         let socket = self.sockets.get_mut(socket)?;
         if let Some(error) = socket.pending.take() {
-            return Some(Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 });
+            return Some(Read::Error(error));
         }
-        let queued = socket.dequeue()?;
-        let len = queued.datagram.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), queued.datagram.get(..len)) {
+        let Queued { at, from, to, datagram, .. } = socket.dequeue()?;
+        let (len, actual) = (datagram.len().min(buffer.len()), datagram.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..len), datagram.get(..len)) {
             to.copy_from_slice(from);
         }
-        let received = Received::new(PathIndex::FIRST, len, queued.datagram.len(), queued.at);
-        self.flights.give_back(queued.datagram);
-        Some(Incoming::Datagram(received))
+        self.flights.give_back(datagram);
+        Some(Read::Datagram { at, from, to, len, actual })
     }
 
     /// What stands for the entropy of a system: by the seed, and other bytes each time.
@@ -228,7 +243,9 @@ impl<A> World<A> {
     /// Gives the socket another address, with nothing queued; what comes to the old one is refused. `false` if the
     /// host has no free port.
     pub(super) fn renew(&mut self, socket: usize) -> bool {
-        let moved = self.sockets.rebind(socket);
+        let host = self.sockets.get(socket).map(|it| it.host);
+        let addresses = host.map_or(&[][..], |host| self.topology.addresses_of(host));
+        let moved = self.sockets.rebind(socket, addresses);
         if moved {
             self.discard_queue(socket);
         }
@@ -236,6 +253,7 @@ impl<A> World<A> {
     }
 
     pub(super) fn close(&mut self, socket: usize) {
+        self.unwatch(socket);
         self.sockets.unbind(socket);
         self.discard_queue(socket);
     }

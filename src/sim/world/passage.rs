@@ -1,8 +1,8 @@
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::World;
-use super::sockets::Reader;
+use super::sockets::{Queued, Reader};
 use crate::fault::{Direction, Fate};
 use crate::sim::event::digest;
 use crate::sim::{Happened, SimEvent};
@@ -50,13 +50,27 @@ impl From<Obstacle> for Happened {
 
 /// From a socket into the network.
 impl<A> World<A> {
-    /// Sends a datagram from a socket. Reports at once what the sender's own host finds wrong with it.
+    /// Sends a datagram from a socket, and from the address that is named, if one is. Reports at once what the sender's
+    /// own host finds wrong with it.
     ///
     /// # Errors
     ///
     /// The datagram has not left, except for [`PathError::TooBig`] by the link's MTU, which counts as dropped.
-    pub(super) fn transmit(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
-        let (host, from) = self.sockets.get(socket).map(|it| (it.host, it.address)).ok_or(PathError::Unsupported)?;
+    pub(super) fn transmit(
+        &mut self,
+        socket: usize,
+        named: Option<IpAddr>,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(), PathError> {
+        let (host, bound) = self.sockets.get(socket).map(|it| (it.host, it.address)).ok_or(PathError::Unsupported)?;
+        let source = match named {
+            Some(ip) if ip == bound.ip() => Some(ip),
+            Some(ip) => Some(ip).filter(|ip| self.topology.addresses_of(host).contains(ip)),
+            None if bound.ip().is_unspecified() => self.topology.source_towards(host, to.ip()),
+            None => Some(bound.ip()),
+        };
+        let from = SocketAddr::new(source.ok_or(PathError::Unreachable)?, bound.port());
         let destination = self.topology.host_at(to.ip()).filter(|_| from.is_ipv4() == to.is_ipv4());
         let destination = destination.ok_or(PathError::Unreachable)?;
         let limit = IpFamily::of(to.ip()).max_plpmtu();
@@ -159,10 +173,9 @@ impl<A> World<A> {
     /// The socket that takes what comes from `from`, and who reads it.
     #[inline]
     fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(usize, Reader), Obstacle> {
-        if self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_down(host)) {
-            return Err(Obstacle::HostDown);
-        }
-        let found = self.sockets.at(to).and_then(|number| Some((number, self.sockets.get(number)?)));
+        let up = self.topology.host_at(to.ip()).filter(|&host| !self.topology.is_down(host));
+        let host = up.ok_or(Obstacle::HostDown)?;
+        let found = self.sockets.receiving(host, to).and_then(|number| Some((number, self.sockets.get(number)?)));
         match found {
             // A NAT drops what it has no mapping for, where a host would refuse it.
             None if self.sockets.is_given_up(to) => Err(Obstacle::ForgottenMapping),
@@ -174,14 +187,18 @@ impl<A> World<A> {
 
     #[inline]
     fn enqueue(&mut self, socket: usize, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
+        let order = self.arrivals;
+        let SimEvent { from, to, .. } = event;
         let queued = match self.sockets.get_mut(socket) {
-            Some(socket) => socket.enqueue(at, datagram),
+            Some(socket) => socket.enqueue(Queued { at, order, from, to, datagram }),
             None => Err(datagram),
         };
         match queued {
             Ok(()) => {
+                self.arrivals += 1;
                 self.stats.arrived += 1;
                 self.note(event);
+                self.rouse(socket);
             }
             Err(datagram) => self.lose(event, Happened::Overflowed, datagram),
         }

@@ -86,7 +86,7 @@ impl<A> World<A> {
         for (to, datagram, after) in out.sends() {
             let posted = if after.is_zero() {
                 // Why a send failed is not reported to an endpoint: to it that is a loss like any other.
-                self.transmit(socket, to, datagram).is_ok()
+                self.transmit(socket, None, to, datagram).is_ok()
             } else {
                 let leaving = Delivery::whole(self.now.after(after), datagram.len());
                 self.departures.push(Departure { socket, to }, &leaving, datagram)
@@ -103,7 +103,7 @@ impl<A> World<A> {
             self.stats.unsent += 1;
         } else {
             // No error can reach an endpoint that was called long ago.
-            let _ = self.transmit(socket, to, &datagram);
+            let _ = self.transmit(socket, None, to, &datagram);
         }
         self.departures.give_back(datagram);
     }

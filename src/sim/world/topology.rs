@@ -21,7 +21,8 @@ pub(super) struct Topology {
 }
 
 struct Host {
-    address: IpAddr,
+    /// In the order in which it got them; the first of a family is the source of what it sends.
+    addresses: Vec<IpAddr>,
     down: bool,
 }
 
@@ -72,17 +73,34 @@ impl Topology {
         if self.host_of.contains_key(&address) {
             return None;
         }
-        self.hosts.push(Host { address, down: false });
+        self.hosts.push(Host { addresses: alloc::vec![address], down: false });
         self.host_of.insert(address, self.hosts.len() - 1);
         Some(self.hosts.len() - 1)
+    }
+
+    /// One more address of a host; `false` if a host has it.
+    pub(super) fn add_address(&mut self, host: usize, address: IpAddr) -> bool {
+        let Some(owner) = self.hosts.get_mut(host).filter(|_| !self.host_of.contains_key(&address)) else {
+            return false;
+        };
+        owner.addresses.push(address);
+        self.host_of.insert(address, host);
+        true
     }
 
     pub(super) fn host_at(&self, address: IpAddr) -> Option<usize> {
         self.host_of.get(&address).copied()
     }
 
-    pub(super) fn address_of(&self, host: usize) -> Option<IpAddr> {
-        self.hosts.get(host).map(|host| host.address)
+    pub(super) fn addresses_of(&self, host: usize) -> &[IpAddr] {
+        self.hosts.get(host).map_or(&[], |host| &host.addresses)
+    }
+
+    /// The address that what a host sends to `to` leaves from unless its sender names one: to itself the very one.
+    #[inline]
+    pub(super) fn source_towards(&self, host: usize, to: IpAddr) -> Option<IpAddr> {
+        let own = self.addresses_of(host);
+        own.iter().find(|&&it| it == to).or_else(|| own.iter().find(|it| it.is_ipv4() == to.is_ipv4())).copied()
     }
 
     pub(super) fn set_down(&mut self, host: usize, down: bool) {

@@ -1,11 +1,15 @@
 //! The simulated network is one: what arrives, when, where and in what order, what a kernel would say of it, and that
 //! all of it can be repeated.
 
+mod addresses;
 mod endpoints;
 mod kernel;
 mod moves;
 mod paths;
 mod repeats;
+mod several_paths;
+mod turns;
+mod unconnected;
 
 use std::net::SocketAddr;
 use std::time::Duration;
