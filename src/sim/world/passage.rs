@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::World;
+use super::arena::Key;
 use super::sockets::Reader;
 use crate::fault::{Direction, Fate};
 use crate::sim::event::digest;
@@ -55,7 +56,7 @@ impl<A> World<A> {
     /// # Errors
     ///
     /// The datagram has not left, except for [`PathError::TooBig`] by the link's MTU, which counts as dropped.
-    pub(super) fn transmit(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
+    pub(super) fn transmit(&mut self, socket: Key, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
         let (host, from) = self.sockets.get(socket).map(|it| (it.host, it.address)).ok_or(PathError::Unsupported)?;
         let destination = self.topology.host_at(to.ip()).filter(|_| from.is_ipv4() == to.is_ipv4());
         let destination = destination.ok_or(PathError::Unreachable)?;
@@ -158,7 +159,7 @@ impl<A> World<A> {
 
     /// The socket that takes what comes from `from`, and who reads it.
     #[inline]
-    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(usize, Reader), Obstacle> {
+    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(Key, Reader), Obstacle> {
         if self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_down(host)) {
             return Err(Obstacle::HostDown);
         }
@@ -173,7 +174,7 @@ impl<A> World<A> {
     }
 
     #[inline]
-    fn enqueue(&mut self, socket: usize, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
+    fn enqueue(&mut self, socket: Key, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
         let queued = match self.sockets.get_mut(socket) {
             Some(socket) => socket.enqueue(at, datagram),
             None => Err(datagram),
