@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::shrink::{Fault, Plan};
-use super::world::{Step, World};
+use super::world::{Key, Step, World};
 use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport, SimUnconnected};
 use crate::entropy::Seed;
 use crate::fault::Profile;
@@ -22,6 +22,8 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct SimNet {
     pub(super) world: Rc<RefCell<World<Scheduled>>>,
+    /// Sockets whose transports were dropped while the world was in use: to be closed when it is free.
+    pub(super) abandoned: Rc<RefCell<Vec<Key>>>,
 }
 
 /// What a scenario does to the network at a time of its choice.
@@ -45,7 +47,7 @@ impl SimNet {
     }
 
     pub(super) fn planned(seed: Seed, plan: Plan, recording: bool) -> Self {
-        Self { world: Rc::new(RefCell::new(World::new(seed, plan, recording))) }
+        Self { world: Rc::new(RefCell::new(World::new(seed, plan, recording))), abandoned: Rc::default() }
     }
 
     /// Keeps all [`events`](Self::events) from now on.
@@ -144,11 +146,13 @@ impl SimNet {
         self.world.borrow_mut().serve_connected(host.0, peer, Box::new(endpoint))
     }
 
-    /// Ends whatever listens at an address, with all that it knew; what arrives there from now on is refused. Returns
-    /// `false` if nothing listened.
+    /// Ends whatever listens at an address, with all that it knew; what arrives there from now on is refused. A transport
+    /// that is stopped neither sends nor receives any more. Returns `false` if nothing listened.
     #[expect(clippy::must_use_candidate, reason = "most callers know what listens there")]
     pub fn stop(&self, at: SocketAddr) -> bool {
-        self.world.borrow_mut().stop(at)
+        // Bound, so that the world is free again when the endpoint is dropped.
+        let stopped = self.world.borrow_mut().stop(at);
+        stopped.is_some()
     }
 
     /// A client's socket on a host, connected to `peer` whether anything listens there or not.
@@ -203,13 +207,18 @@ impl SimNet {
     ///
     /// [`SimError::NotOnHost`], [`SimError::InUse`], [`SimError::NoPort`].
     pub fn bind(&self, host: HostId, at: SocketAddr) -> Result<SimUnconnected, SimError> {
-        let socket = self.world.borrow_mut().bind(host.0, at)?;
-        Ok(SimUnconnected::new(self.clone(), socket))
+        let (socket, local) = self.world.borrow_mut().bind(host.0, at)?;
+        Ok(SimUnconnected::new(self.clone(), socket, local))
     }
 
-    /// Makes the host's NAT forget: its sockets appear at other ports, and what comes to the old ones vanishes.
-    pub fn rebind(&self, host: HostId) {
-        self.world.borrow_mut().rebind(host.0);
+    /// Makes the host's NAT forget: its sockets appear at other ports, and what comes to the old ones vanishes, until
+    /// all other ports have been used since.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::NoPort`] if there are fewer free ports than sockets; then none has moved.
+    pub fn rebind(&self, host: HostId) -> Result<(), SimError> {
+        self.world.borrow_mut().rebind(host.0)
     }
 
     /// Does something to the network once its time has come; at once when time next moves, if that is past.
@@ -237,7 +246,11 @@ impl SimNet {
     /// Does the next thing that is due by then; `false` if there was none.
     pub(super) fn step(&self, until: Timestamp) -> bool {
         // Bound, so that the world is free again when the action needs it.
-        let step = self.world.borrow_mut().step(until);
+        let step = {
+            let mut world = self.world.borrow_mut();
+            self.abandoned.borrow_mut().drain(..).for_each(|socket| world.close(socket));
+            world.step(until)
+        };
         match step {
             Step::Idle => false,
             Step::Done => true,
@@ -252,6 +265,15 @@ impl SimNet {
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         self.world.borrow().next_due()
+    }
+
+    /// Closes the socket of an end that is dropped.
+    pub(super) fn close(&self, socket: Key) {
+        match self.world.try_borrow_mut() {
+            Ok(mut world) => world.close(socket),
+            // An endpoint drops it while it is called.
+            Err(_) => self.abandoned.borrow_mut().push(socket),
+        }
     }
 
     /// What became of all datagrams.

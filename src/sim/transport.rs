@@ -3,7 +3,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::waiting::{catch_up, wait};
-use super::world::Read;
+use super::world::{Key, Read};
 use super::{HostId, SimError, SimNet};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
@@ -13,7 +13,8 @@ use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Rene
 ///
 /// Each socket behaves like a connected UDP socket on Linux. One error can be pending, and the next call reports it: a
 /// send on that path then sends nothing, a receive leaves the reply behind it in the queue. It receives from its peer
-/// alone, and its receive buffer is bounded. Dropping the end closes them all.
+/// alone, and its receive buffer is bounded. Dropping the end closes them all; one that was [stopped](SimNet::stop) sends
+/// nothing, receives nothing and stays closed.
 ///
 /// With several paths a receive takes from any of them: errors first, then what arrived first, wherever it did.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub struct SimTransport {
 /// A socket, and whom it is connected to.
 #[derive(Clone, Copy, Debug)]
 struct Path {
-    socket: usize,
+    socket: Key,
     peer: SocketAddr,
 }
 
@@ -65,13 +66,13 @@ impl SimTransport {
         self
     }
 
-    /// The own address of the first path at present, as its peer sees it.
+    /// The own address of the first path at present, as its peer sees it; `None` once it was [stopped](SimNet::stop).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local_addr_of(PathIndex::FIRST)
     }
 
-    /// The own address of a path at present; `None` if there is no such path.
+    /// The own address of a path at present; `None` if there is no such path, or once it was stopped.
     #[must_use]
     pub fn local_addr_of(&self, path: PathIndex) -> Option<SocketAddr> {
         self.net.world.borrow().local_addr(self.path(path).ok()?.socket)
@@ -103,7 +104,7 @@ impl SimTransport {
         found.copied().ok_or(PathError::Unsupported)
     }
 
-    fn sockets(&self) -> impl Iterator<Item = usize> {
+    fn sockets(&self) -> impl Iterator<Item = Key> {
         core::iter::once(&self.first).chain(&self.others).map(|path| path.socket)
     }
 }
@@ -136,8 +137,8 @@ impl Transport for SimTransport {
     fn renew(&mut self, path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
         let Path { socket, .. } = self.path(path)?;
         catch_up(&self.net);
-        let moved = self.net.world.borrow_mut().renew(socket);
-        if moved { Ok(Renewed::FreshPort) } else { Err(PathError::Unsupported) }
+        self.net.world.borrow_mut().renew(socket)?;
+        Ok(Renewed::FreshPort)
     }
 
     /// From the seed of the network, so that a run can be repeated; other bytes at each call.
@@ -149,11 +150,6 @@ impl Transport for SimTransport {
 
 impl Drop for SimTransport {
     fn drop(&mut self) {
-        // If an action or an endpoint drops it while the world is in use, its sockets stay open.
-        if let Ok(mut world) = self.net.world.try_borrow_mut() {
-            for socket in self.sockets() {
-                world.close(socket);
-            }
-        }
+        self.sockets().for_each(|socket| self.net.close(socket));
     }
 }

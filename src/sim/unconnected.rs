@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use super::SimNet;
 use super::waiting::{catch_up, wait};
-use super::world::Read;
+use super::world::{Key, Read};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
 
@@ -19,7 +19,8 @@ use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewe
 ///   sent to a route [of its own making](Self::route_to), an answer leaves from the host's first address, which a client
 ///   that asked another one does not receive;
 /// - bound to `[::]`, it has the IPv4 addresses too, and shows them as IPv6 does (`::ffff:10.0.0.1`);
-/// - its receive buffer is bounded, and its port stays for good. Dropping it closes it.
+/// - its receive buffer is bounded, and its port stays for good. Dropping it closes it; one that was
+///   [stopped](SimNet::stop) sends nothing, receives nothing and stays closed.
 ///
 /// A program that waits in `recv` moves the network by itself. One that is to run beside others, as a server beside its
 /// client, is called whenever something has arrived: [`SimNet::run_in_turns`].
@@ -57,15 +58,17 @@ pub struct SimUnconnected {
 /// All of a [`SimUnconnected`] but the network.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
-    pub(super) socket: usize,
+    pub(super) socket: Key,
+    /// As the host knows it, whatever a NAT makes of it.
+    local: SocketAddr,
     late: Duration,
     /// The datagrams that were read.
     pub(super) reads: u64,
 }
 
 impl SimUnconnected {
-    pub(super) fn new(net: SimNet, socket: usize) -> Self {
-        Self { net, end: End { socket, late: Duration::ZERO, reads: 0 }, in_turn: false, open: true }
+    pub(super) fn new(net: SimNet, socket: Key, local: SocketAddr) -> Self {
+        Self { net, end: End { socket, local, late: Duration::ZERO, reads: 0 }, in_turn: false, open: true }
     }
 
     /// For the time of a turn.
@@ -94,16 +97,17 @@ impl SimUnconnected {
         self
     }
 
-    /// The own address, with the port that was picked; the wildcard if it is bound to that.
+    /// The own address, with the port that was picked; the wildcard if it is bound to that. A NAT may show another one to
+    /// others.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.net.world.borrow().local_addr(self.end.socket).unwrap_or(UNKNOWN)
+        self.end.local
     }
 
     /// The route to an address that has not asked before; if the socket has every address, the host picks the source.
     #[must_use]
     pub fn route_to(&self, remote: SocketAddr) -> Route {
-        Route::new(remote, self.local_addr())
+        Route::new(remote, self.end.local)
     }
 
     /// The network.
@@ -124,8 +128,9 @@ impl SimUnconnected {
             Read::Error(error) => Incoming::PathError { path: None, error, quoted: 0 },
             Read::Datagram { at, from, to, len, actual } => {
                 self.end.reads += 1;
-                let as_seen = |address| if self.local_addr().is_ipv6() { mapped(address) } else { address };
-                Incoming::Datagram(Received::new(Route::new(as_seen(from), as_seen(to)), len, actual, at))
+                let own = SocketAddr::new(to.ip(), self.end.local.port());
+                let as_seen = |address| if self.end.local.is_ipv6() { mapped(address) } else { address };
+                Incoming::Datagram(Received::new(Route::new(as_seen(from), as_seen(own)), len, actual, at))
             }
         })
     }
@@ -171,11 +176,8 @@ impl Transport for SimUnconnected {
 
 impl Drop for SimUnconnected {
     fn drop(&mut self) {
-        // If an action or an endpoint drops it while the world is in use, its socket stays open.
-        if let Ok(mut world) = self.net.world.try_borrow_mut() {
-            if self.open {
-                world.close(self.end.socket);
-            }
+        if self.open {
+            self.net.close(self.end.socket);
         }
     }
 }
@@ -192,6 +194,3 @@ fn mapped(address: SocketAddr) -> SocketAddr {
 fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
-
-/// The address of a socket that has none any more.
-const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);

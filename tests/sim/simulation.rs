@@ -394,7 +394,7 @@ fn cuts(world: &World, cut: fn(&World)) {
 fn rebinds(world: &World) {
     for n in 0..100 {
         let client = world.client;
-        world.net.at(ms(50 + 70 * n), move |net| net.rebind(client));
+        world.net.at(ms(50 + 70 * n), move |net| net.rebind(client).unwrap());
     }
 }
 

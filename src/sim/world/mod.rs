@@ -7,7 +7,9 @@
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
 //! | `sockets`, `topology` | who is where, and what lies between |
+//! | `arena` | keys of sockets and endpoints, which come and go by the million |
 
+mod arena;
 mod ends;
 mod passage;
 mod residents;
@@ -20,6 +22,8 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
 
+use self::arena::Arena;
+pub(super) use self::arena::Key;
 use self::passage::Flight;
 use self::residents::{Departure, Resident};
 use self::sockets::{Queued, Reader, Socket, Sockets};
@@ -33,7 +37,8 @@ use crate::transport::PathError;
 
 /// A simulated network; `A` is what a caller may schedule in it.
 ///
-/// Hosts and sockets are known by their numbers, in the order in which they were made.
+/// Hosts are known by their numbers, in the order in which they were made; sockets and endpoints, which come and go, by
+/// keys that are never used again.
 pub(super) struct World<A> {
     now: Timestamp,
     topology: Topology,
@@ -45,9 +50,10 @@ pub(super) struct World<A> {
     /// By time, then by the order in which they were set.
     timers: BinaryHeap<Reverse<(Timestamp, u64, Timer)>>,
     timers_set: u64,
+    /// Those among them of residents and watches that have changed their mind, or gone.
+    timers_void: usize,
     scheduled: BTreeMap<u64, A>,
-    /// A place stays empty once its resident has gone: sockets and timers name it by number.
-    residents: Vec<Option<Resident>>,
+    residents: Arena<Resident>,
     outbox: Outbox,
     /// How often a transport has asked for entropy.
     keys_drawn: u64,
@@ -77,7 +83,7 @@ pub(super) enum Read {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    Wake(usize),
+    Wake(Key),
     Scheduled(u64),
 }
 
@@ -86,13 +92,14 @@ impl<A> World<A> {
         Self {
             now: Timestamp::ZERO,
             topology: Topology::new(seed, plan),
-            sockets: Sockets::default(),
+            sockets: Sockets::new(),
             flights: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             departures: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             timers: BinaryHeap::new(),
             timers_set: 0,
+            timers_void: 0,
             scheduled: BTreeMap::new(),
-            residents: Vec::new(),
+            residents: Arena::new(),
             outbox: Outbox::default(),
             keys_drawn: 0,
             arrivals: 1,
@@ -158,8 +165,8 @@ impl<A> World<A> {
         Ok(at)
     }
 
-    /// A socket that is read when its owner gets round to it. Returns its number.
-    pub(super) fn connect(&mut self, host: usize, peer: SocketAddr) -> Result<usize, SimError> {
+    /// A socket that is read when its owner gets round to it. Returns its key.
+    pub(super) fn connect(&mut self, host: usize, peer: SocketAddr) -> Result<Key, SimError> {
         let at = self.address_towards(host, peer)?;
         Ok(self.sockets.bind(Socket::new(host, at, Some(peer), Reader::Transport)))
     }
@@ -171,18 +178,16 @@ impl<A> World<A> {
         self.sockets.fresh_address(host, source, self.topology.addresses_of(host)).ok_or(SimError::NoPort)
     }
 
-    /// Ends whatever listens there; `false` if nothing did.
-    pub(super) fn stop(&mut self, at: SocketAddr) -> bool {
-        let found = self.topology.host_at(at.ip()).and_then(|host| self.sockets.receiving(host, at));
-        let Some(socket) = found else { return false };
-        self.dismiss_reader(socket);
-        self.close(socket);
-        true
+    /// Ends whatever listens there, and hands out the endpoint if it was one; `None` if nothing listened.
+    pub(super) fn stop(&mut self, at: SocketAddr) -> Option<Option<Box<dyn Endpoint>>> {
+        let host = self.topology.host_at(at.ip())?;
+        let reader = self.unbind(self.sockets.receiving(host, at)?)?;
+        Some(self.dismiss(reader))
     }
 
     /// The host's NAT forgets its mappings.
-    pub(super) fn rebind(&mut self, host: usize) {
-        self.sockets.forget_mappings(host, self.topology.addresses_of(host));
+    pub(super) fn rebind(&mut self, host: usize) -> Result<(), SimError> {
+        self.sockets.forget_mappings(host, self.topology.addresses_of(host)).ok_or(SimError::NoPort)
     }
 
     pub(super) fn schedule(&mut self, at: Timestamp, action: A) {
@@ -199,7 +204,7 @@ impl<A> World<A> {
 /// What a transport does with its socket.
 impl<A> World<A> {
     /// Sends, unless an error is pending: the call that reports it sends nothing (Linux).
-    pub(super) fn send(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
+    pub(super) fn send(&mut self, socket: Key, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
         if let Some(error) = self.sockets.get_mut(socket).and_then(|socket| socket.pending.take()) {
             return Err(error);
         }
@@ -207,7 +212,7 @@ impl<A> World<A> {
     }
 
     /// What a read finds now: an error that is pending, else the datagram that has waited the longest.
-    pub(super) fn receive(&mut self, socket: usize, buffer: &mut [u8]) -> Option<Read> {
+    pub(super) fn receive(&mut self, socket: Key, buffer: &mut [u8]) -> Option<Read> {
         let socket = self.sockets.get_mut(socket)?;
         if let Some(error) = socket.pending.take() {
             return Some(Read::Error(error));
@@ -230,41 +235,50 @@ impl<A> World<A> {
         }
     }
 
-    pub(super) fn set_receive_buffer(&mut self, socket: usize, bytes: usize) {
+    pub(super) fn set_receive_buffer(&mut self, socket: Key, bytes: usize) {
         if let Some(socket) = self.sockets.get_mut(socket) {
             socket.capacity = bytes;
         }
     }
 
-    pub(super) fn local_addr(&self, socket: usize) -> Option<SocketAddr> {
+    pub(super) fn local_addr(&self, socket: Key) -> Option<SocketAddr> {
         self.sockets.get(socket).map(|socket| socket.address)
     }
 
-    /// Gives the socket another address, with nothing queued; what comes to the old one is refused. `false` if the
-    /// host has no free port.
-    pub(super) fn renew(&mut self, socket: usize) -> bool {
-        let host = self.sockets.get(socket).map(|it| it.host);
-        let addresses = host.map_or(&[][..], |host| self.topology.addresses_of(host));
-        let moved = self.sockets.rebind(socket, addresses);
-        if moved {
-            self.discard_queue(socket);
-        }
-        moved
-    }
-
-    pub(super) fn close(&mut self, socket: usize) {
-        self.unwatch(socket);
-        self.sockets.unbind(socket);
-        self.discard_queue(socket);
-    }
-
-    fn discard_queue(&mut self, socket: usize) {
+    /// Gives the socket another address, with nothing queued; what comes to the old one is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Unsupported`] if it is closed, and what Linux says if the host has no free port.
+    pub(super) fn renew(&mut self, socket: Key) -> Result<(), PathError> {
+        let host = self.sockets.get(socket).ok_or(PathError::Unsupported)?.host;
+        self.sockets.rebind(socket, self.topology.addresses_of(host)).ok_or(PathError::Other(EADDRINUSE))?;
         while let Some(queued) = self.sockets.get_mut(socket).and_then(Socket::dequeue) {
-            // It had arrived, but will not be read.
-            self.stats.arrived -= 1;
-            self.stats.discarded += 1;
-            self.flights.give_back(queued.datagram);
+            self.discard(queued);
         }
+        Ok(())
+    }
+
+    /// Closes a transport's socket, unless it is closed already.
+    pub(super) fn close(&mut self, socket: Key) {
+        self.unbind(socket);
+    }
+
+    /// Returns who read it.
+    fn unbind(&mut self, socket: Key) -> Option<Reader> {
+        let mut closed = self.sockets.unbind(socket)?;
+        self.forget_watch(closed.watch);
+        while let Some(queued) = closed.dequeue() {
+            self.discard(queued);
+        }
+        Some(closed.reader)
+    }
+
+    /// It had arrived, but will not be read.
+    fn discard(&mut self, queued: Queued) {
+        self.stats.arrived -= 1;
+        self.stats.discarded += 1;
+        self.flights.give_back(queued.datagram);
     }
 }
 
@@ -312,20 +326,26 @@ impl<A> World<A> {
 
     /// The next timer fires; what was scheduled is the caller's to do.
     fn fire(&mut self) -> Option<A> {
-        let Reverse((at, _, timer)) = self.timers.pop()?;
+        let Reverse((_, set, timer)) = self.timers.pop()?;
         match timer {
-            Timer::Scheduled(number) => self.scheduled.remove(&number),
+            Timer::Scheduled(number) => {
+                let action = self.scheduled.remove(&number);
+                self.timers_void -= usize::from(action.is_none());
+                action
+            }
             Timer::Wake(resident) => {
-                self.wake(resident, at);
+                self.wake(resident, set);
                 None
             }
         }
     }
 
-    /// A time in the past is now.
-    fn set_timer(&mut self, at: Timestamp, timer: Timer) {
-        self.timers.push(Reverse((at.max(self.now), self.timers_set, timer)));
+    /// A time in the past is now. Returns the number of the timer.
+    fn set_timer(&mut self, at: Timestamp, timer: Timer) -> u64 {
+        let number = self.timers_set;
+        self.timers.push(Reverse((at.max(self.now), number, timer)));
         self.timers_set += 1;
+        number
     }
 }
 
@@ -364,3 +384,5 @@ impl<A> World<A> {
 /// Far more than any scenario needs, and less than memory: a scenario that loops ends in `discarded`.
 const MOST_DATAGRAMS: usize = 1 << 22;
 const MOST_BYTES: usize = 1 << 30;
+/// What Linux says where no port is left.
+const EADDRINUSE: i32 = 98;

@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::World;
+use super::arena::Key;
 use super::sockets::{Queued, Reader};
 use crate::fault::{Direction, Fate};
 use crate::sim::event::digest;
@@ -58,7 +59,7 @@ impl<A> World<A> {
     /// The datagram has not left, except for [`PathError::TooBig`] by the link's MTU, which counts as dropped.
     pub(super) fn transmit(
         &mut self,
-        socket: usize,
+        socket: Key,
         named: Option<IpAddr>,
         to: SocketAddr,
         datagram: &[u8],
@@ -172,7 +173,7 @@ impl<A> World<A> {
 
     /// The socket that takes what comes from `from`, and who reads it.
     #[inline]
-    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(usize, Reader), Obstacle> {
+    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(Key, Reader), Obstacle> {
         let up = self.topology.host_at(to.ip()).filter(|&host| !self.topology.is_down(host));
         let host = up.ok_or(Obstacle::HostDown)?;
         let found = self.sockets.receiving(host, to).and_then(|number| Some((number, self.sockets.get(number)?)));
@@ -186,7 +187,7 @@ impl<A> World<A> {
     }
 
     #[inline]
-    fn enqueue(&mut self, socket: usize, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
+    fn enqueue(&mut self, socket: Key, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
         let order = self.arrivals;
         let SimEvent { from, to, .. } = event;
         let queued = match self.sockets.get_mut(socket) {

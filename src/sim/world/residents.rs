@@ -1,6 +1,8 @@
 use alloc::boxed::Box;
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 
+use super::arena::Key;
 use super::sockets::{Reader, Socket};
 use super::{Timer, World};
 use crate::fault::Delivery;
@@ -9,15 +11,17 @@ use crate::time::Timestamp;
 
 /// An endpoint, where it lives, and when it will be woken.
 pub(super) struct Resident {
-    endpoint: Box<dyn Endpoint>,
-    socket: usize,
-    wake: Option<Timestamp>,
+    /// Absent while it is called.
+    endpoint: Option<Box<dyn Endpoint>>,
+    socket: Key,
+    /// When, and the number of the timer.
+    wake: Option<(Timestamp, u64)>,
 }
 
 /// From whose socket an answer leaves once it is worked out, and where it goes.
 #[derive(Clone, Copy)]
 pub(super) struct Departure {
-    socket: usize,
+    socket: Key,
     to: SocketAddr,
 }
 
@@ -29,59 +33,82 @@ impl<A> World<A> {
         at: SocketAddr,
         peer: Option<SocketAddr>,
     ) {
-        let resident = self.residents.len();
-        let socket = self.sockets.bind(Socket::new(host, at, peer, Reader::Endpoint(resident)));
-        self.residents.push(Some(Resident { endpoint, socket, wake: None }));
+        // The two name each other, and one of them has to be there first.
+        let vacant = Reader::Transport;
+        let socket = self.sockets.bind(Socket::new(host, at, peer, vacant));
+        let resident = self.residents.insert(Resident { endpoint: Some(endpoint), socket, wake: None });
+        if let Some(socket) = self.sockets.get_mut(socket) {
+            socket.reader = Reader::Endpoint(resident);
+        }
         // Only to learn when it wants to be woken.
         self.call(resident, |_, _, _| {});
     }
 
-    /// Ends the endpoint that reads this socket, if one does.
-    pub(super) fn dismiss_reader(&mut self, socket: usize) {
-        if let Some(Reader::Endpoint(resident)) = self.sockets.get(socket).map(|it| it.reader) {
-            if let Some(place) = self.residents.get_mut(resident) {
-                *place = None;
-            }
-        }
+    /// Ends the endpoint that reads a socket, if one does, and hands it out: it may hold a transport, which closes its
+    /// own socket when dropped, and needs the world for that.
+    pub(super) fn dismiss(&mut self, reader: Reader) -> Option<Box<dyn Endpoint>> {
+        let Reader::Endpoint(resident) = reader else { return None };
+        let dismissed = self.residents.remove(resident)?;
+        self.void_timers(dismissed.wake.is_some());
+        dismissed.endpoint
     }
 
     /// A timer of a resident fires.
-    pub(super) fn wake(&mut self, resident: usize, at: Timestamp) {
-        // Timers are not taken back: one that was set before the resident changed its mind is none of its.
-        let due = self.residents.get_mut(resident).and_then(Option::as_mut).filter(|it| it.wake == Some(at));
-        if let Some(due) = due {
-            due.wake = None;
-            self.call(resident, |endpoint, now, out| endpoint.on_wake(now, out));
-        }
+    pub(super) fn wake(&mut self, resident: Key, timer: u64) {
+        // One that was set before the resident changed its mind, or of one that has gone, is void.
+        let due = self.residents.get_mut(resident).filter(|it| it.wake.is_some_and(|(_, set)| set == timer));
+        let Some(due) = due else {
+            self.timers_void -= 1;
+            return;
+        };
+        due.wake = None;
+        self.call(resident, |endpoint, now, out| endpoint.on_wake(now, out));
     }
 
     /// Calls an endpoint, notes when it wants to be woken, and sends what it has written.
-    pub(super) fn call(&mut self, resident: usize, call: impl FnOnce(&mut dyn Endpoint, Timestamp, &mut Outbox)) {
+    pub(super) fn call(&mut self, resident: Key, call: impl FnOnce(&mut dyn Endpoint, Timestamp, &mut Outbox)) {
         // Both are put back below; in between the world has neither.
-        let Some(mut called) = self.residents.get_mut(resident).and_then(Option::take) else { return };
+        let Some(mut endpoint) = self.residents.get_mut(resident).and_then(|it| it.endpoint.take()) else { return };
         let mut out = core::mem::take(&mut self.outbox);
-        call(&mut *called.endpoint, self.now, &mut out);
+        call(&mut *endpoint, self.now, &mut out);
+        let wake = endpoint.wake_at().map(|at| at.max(self.now));
+        let Some(called) = self.residents.get_mut(resident) else { return };
+        called.endpoint = Some(endpoint);
         let socket = called.socket;
-        let wake = called.endpoint.wake_at().map(|at| at.max(self.now));
-        if wake != called.wake {
-            called.wake = wake;
-            if let Some(at) = wake {
-                self.set_timer(at, Timer::Wake(resident));
-            }
-        }
-        if let Some(place) = self.residents.get_mut(resident) {
-            *place = Some(called);
+        if wake != called.wake.map(|(at, _)| at) {
+            self.change_wake(resident, wake);
         }
         self.post(socket, &out);
         out.clear();
         self.outbox = out;
     }
 
+    fn change_wake(&mut self, resident: Key, wake: Option<Timestamp>) {
+        let set = wake.map(|at| (at, self.set_timer(at, Timer::Wake(resident))));
+        let before = self.residents.get_mut(resident).and_then(|it| core::mem::replace(&mut it.wake, set));
+        self.void_timers(before.is_some());
+    }
+
+    /// Timers cannot be taken back one by one; but those that mean nothing any more never outnumber the others by much.
+    pub(super) fn void_timers(&mut self, one: bool) {
+        self.timers_void += usize::from(one);
+        if self.timers_void > self.timers.len() / 2 + MOST_VOID {
+            let (residents, scheduled) = (&self.residents, &self.scheduled);
+            self.timers.retain(|Reverse((_, number, timer))| match timer {
+                Timer::Wake(resident) => {
+                    residents.get(*resident).is_some_and(|it| it.wake.is_some_and(|(_, set)| set == *number))
+                }
+                Timer::Scheduled(_) => scheduled.contains_key(number),
+            });
+            self.timers_void = 0;
+        }
+    }
+
     /// Sends what an endpoint has written, or keeps it for as long as the endpoint works on it.
-    fn post(&mut self, socket: usize, out: &Outbox) {
+    fn post(&mut self, socket: Key, out: &Outbox) {
         // First, so that everything leaves from the fresh port.
         if out.is_renewed() {
-            self.renew(socket);
+            let _ = self.renew(socket);
         }
         for (to, datagram, after) in out.sends() {
             let posted = if after.is_zero() {
@@ -99,7 +126,7 @@ impl<A> World<A> {
     pub(super) fn depart(&mut self, now: Timestamp) {
         let Some((Departure { socket, to }, _, datagram)) = self.departures.take_due(now) else { return };
         // One that was ended meanwhile gives no answer.
-        if self.sockets.get(socket).is_none_or(|it| it.reader == Reader::Closed) {
+        if self.sockets.get(socket).is_none() {
             self.stats.unsent += 1;
         } else {
             // No error can reach an endpoint that was called long ago.
@@ -108,3 +135,6 @@ impl<A> World<A> {
         self.departures.give_back(datagram);
     }
 }
+
+/// Not worth looking for.
+const MOST_VOID: usize = 64;

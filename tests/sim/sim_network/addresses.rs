@@ -125,6 +125,10 @@ fn a_wildcard_takes_its_port_on_every_address_of_its_host_and_family() {
     drop(one);
     assert_eq!(bind("0.0.0.0:7"), Ok(at("0.0.0.0:7")));
 
+    let v6_alone = net.host(ip("fd00::3")).unwrap();
+    let first = net.bind(v6_alone, at("0.0.0.0:7")).unwrap();
+    assert_eq!(net.bind(v6_alone, at("0.0.0.0:7")).unwrap_err(), SimError::InUse(first.local_addr()));
+
     // Ports that are picked are free on all of them.
     let picked = net.bind(server, at("0.0.0.0:0")).unwrap().local_addr();
     let transport = net.connect(server, at("10.0.0.1:5")).unwrap();
@@ -155,7 +159,7 @@ fn a_socket_of_both_families_shows_ipv4_clients_as_ipv6_does() {
         assert_eq!(hear(&mut asking, net.now()).is_some(), address.starts_with('['), "{address}");
     }
     assert!(net.stop(at("10.9.0.2:7")), "by any address of it");
-    assert_eq!(end.send(end.route_to(at("[fd00::1]:5")), b"x"), Ok(()));
+    assert_eq!(end.send(end.route_to(at("[fd00::1]:5")), b"x"), Err(PathError::Unsupported), "closed");
     balanced(&net);
 }
 

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod endpoints;
+mod frees;
 mod kernel;
 mod moves;
 mod paths;

@@ -59,7 +59,7 @@ fn a_nat_that_forgets_moves_its_clients_and_swallows_what_comes_to_the_old_ports
     .unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     transport.send(PathIndex::FIRST, b"1").unwrap();
-    net.at(Duration::from_millis(7), move |net| net.rebind(client));
+    net.at(Duration::from_millis(7), move |net| net.rebind(client).unwrap());
     assert_eq!(hear(&mut transport, ms(50)), None, "the reply went to the old port");
     transport.send(PathIndex::FIRST, b"2").unwrap();
     assert_eq!(hear(&mut transport, ms(100)).map(|(datagram, _)| datagram), Some(b"2".to_vec()));

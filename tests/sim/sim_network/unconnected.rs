@@ -121,12 +121,14 @@ fn a_nat_that_forgets_moves_an_event_loop_on_a_wildcard_too() {
     };
     let before = ask(&mut end);
     assert_eq!(before.remote, at("10.0.0.1:700"));
-    net.rebind(client);
+    net.rebind(client).unwrap();
+    assert_eq!(end.local_addr(), at("0.0.0.0:700"), "its host does not know");
     let after = ask(&mut end);
     assert!(after.remote.ip() == before.remote.ip() && after.remote.port() != 700, "{after:?}");
     server.send(before, b"old").unwrap();
     server.send(after, b"new").unwrap();
-    assert_eq!(end.wait(&mut buffer, ms(100)).unwrap().map(|reply| reply.len), Some(3));
+    let reply = end.wait(&mut buffer, ms(100)).unwrap().unwrap();
+    assert_eq!((reply.len, reply.from.local), (3, at("10.0.0.1:700")));
     assert_eq!(buffer[..3], *b"new");
     assert_eq!(net.events().iter().filter(|event| event.what == Happened::Vanished).count(), 1, "the old one vanished");
     balanced(&net);
