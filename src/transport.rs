@@ -161,6 +161,24 @@ impl<P> Received<P> {
     }
 }
 
+/// Whether the datagrams of a socket may be fragmented on their way.
+#[doc(alias = "IP_MTU_DISCOVER")]
+#[doc(alias = "dont_fragment")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Fragmentation {
+    /// Linux's default: forbidden on the wire, but what exceeds the kernel's estimate is sent in fragments. The first
+    /// datagram above a smaller path MTU is lost and reported.
+    ByEstimate,
+    /// Allowed everywhere; routers fragment too (IPv4).
+    Allowed,
+    /// Forbidden, and what exceeds the kernel's estimate is refused as "message too long". Anyone can forge the ICMP messages
+    /// that the estimate follows: a request that has left once is not ended by them, but the next one may be too large.
+    Forbidden,
+    /// Forbidden on the wire, and the kernel's estimate is ignored: for probing a path.
+    Probing,
+}
+
 /// How much depends on a fresh port.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a transport must know both")]

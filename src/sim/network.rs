@@ -11,6 +11,7 @@ use super::world::{Key, Step, World};
 use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport, SimUnconnected};
 use crate::entropy::Seed;
 use crate::fault::Profile;
+use crate::size::Pmtu;
 use crate::time::Timestamp;
 
 /// A network in virtual time: hosts, the paths between them, and the programs that listen there.
@@ -219,6 +220,60 @@ impl SimNet {
     /// [`SimError::NoPort`] if there are fewer free ports than sockets; then none has moved.
     pub fn rebind(&self, host: HostId) -> Result<(), SimError> {
         self.world.borrow_mut().rebind(host.0)
+    }
+
+    /// Forges a router's report to the socket at `to`: that what was sent from there to `from` exceeds `pmtu`, with
+    /// `quoted` as the beginning of it. It arrives at once.
+    ///
+    /// True ones come from links with `mtu 1400 report`, at the time that the link back takes, unless that loses them. A
+    /// host treats both alike, as Linux does:
+    ///
+    /// - it believes one that concerns a socket there is, connected to `from` or unconnected; others it ignores;
+    /// - for 600 s it sends to that address by what it was told, whatever the socket, and never raises its estimate
+    ///   meanwhile. It believes no less than 552 bytes (IPv4: what is larger is fragmented on its way from then on) or
+    ///   1,280 (IPv6: it goes on as before);
+    /// - a connected socket has [`PathError::TooBig`](crate::transport::PathError::TooBig) pending, with what would fit.
+    ///
+    /// What exceeds the estimate later on:
+    ///
+    /// | mode of the socket | IPv4 | IPv6 |
+    /// |---|---|---|
+    /// | [`ByEstimate`](crate::transport::Fragmentation::ByEstimate), the default | goes in fragments, which routers may split again | goes in fragments of that size |
+    /// | [`Allowed`](crate::transport::Fragmentation::Allowed) | routers fragment it from the start, and report nothing | as `ByEstimate` |
+    /// | [`Forbidden`](crate::transport::Fragmentation::Forbidden) | is refused when it is sent | is refused when it is sent |
+    /// | [`Probing`](crate::transport::Fragmentation::Probing) | is sent whole, lost and reported again | is sent whole, lost and reported again |
+    ///
+    /// All fragments of a datagram share one fate.
+    ///
+    /// ```
+    /// use udp_retry::fault::Profile;
+    /// use udp_retry::sim::{SimNet, echo};
+    /// use udp_retry::size::Pmtu;
+    /// use udp_retry::transport::{Fragmentation, Incoming, PathError, PathIndex, Transport};
+    /// use udp_retry::{Impairments, Seed};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = SimNet::new(Seed::new(1));
+    /// let (client, server) = (net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?);
+    /// let narrow = "delay 20ms; mtu 1400 report".parse()?;
+    /// net.path(client, server, Profile { to_server: narrow, to_client: "delay 20ms".parse()? });
+    /// let mut transport = net.connect(client, "10.0.0.2:7".parse()?)?;
+    /// transport.set_fragmentation(Fragmentation::Forbidden);
+    ///
+    /// transport.send(PathIndex::FIRST, &[7; 1400])?;
+    /// let (mut buffer, now) = ([0; 2000], net.now());
+    /// let second = now.after(core::time::Duration::from_secs(1));
+    /// let Incoming::PathError { error: PathError::TooBig { limit, .. }, quoted, .. } =
+    ///     transport.recv(&mut buffer, now, second) else { panic!() };
+    /// assert_eq!((limit.map(|it| it.bytes()), &buffer[..quoted]), (Some(1372), &[7; 520][..]));
+    /// assert_eq!(transport.kernel_pmtu(), Some(Pmtu::new(1400)));
+    /// assert!(transport.send(PathIndex::FIRST, &[7; 1400]).is_err(), "not even sent");
+    /// assert!(transport.send(PathIndex::FIRST, &[7; 1372]).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn report(&self, from: SocketAddr, to: SocketAddr, pmtu: Pmtu, quoted: &[u8]) {
+        self.world.borrow_mut().forge_report(from, to, pmtu, quoted);
     }
 
     /// Does something to the network once its time has come; at once when time next moves, if that is past.

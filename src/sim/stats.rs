@@ -2,7 +2,7 @@
 ///
 /// - `sent + duplicates = partitioned + dropped + delivered`
 /// - `delivered = arrived + lost_on_arrival + discarded + in_flight`, as long as only datagrams are in flight: a
-///   refusal that has not arrived yet counts as in flight too
+///   refusal or a router's report that has not arrived yet counts as in flight too
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct NetStats {
@@ -24,6 +24,6 @@ pub struct NetStats {
     pub discarded: u64,
     /// Datagrams that endpoints wanted to send and could not.
     pub unsent: u64,
-    /// Copies that have not arrived yet, refusals included.
+    /// Copies that have not arrived yet, and ICMP messages.
     pub in_flight: u64,
 }

@@ -5,8 +5,11 @@ use core::time::Duration;
 use super::waiting::{catch_up, wait};
 use super::world::{Key, Read};
 use super::{HostId, SimError, SimNet};
+use crate::size::Pmtu;
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
+use crate::transport::{
+    Fragmentation, Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport,
+};
 
 /// A client's end in a [`SimNet`], with a connected socket for each of its paths: the time of the whole network moves
 /// while it waits.
@@ -90,6 +93,26 @@ impl SimTransport {
         self.path(path).ok().map(|path| path.peer)
     }
 
+    /// Chooses whether datagrams may be fragmented, on every path. [`Fragmentation::ByEstimate`] by default, as on Linux;
+    /// see [`SimNet::report`] for what each mode makes of routers' reports.
+    pub fn set_fragmentation(&mut self, mode: Fragmentation) {
+        self.sockets().for_each(|socket| self.net.world.borrow_mut().set_fragmentation(socket, mode));
+    }
+
+    /// What the own host has learned of the first path, in IP packet bytes; `None` if nothing limits it as far as is
+    /// known.
+    #[must_use]
+    pub fn kernel_pmtu(&self) -> Option<Pmtu> {
+        self.kernel_pmtu_of(PathIndex::FIRST)
+    }
+
+    /// What the own host has learned of a path.
+    #[must_use]
+    pub fn kernel_pmtu_of(&self, path: PathIndex) -> Option<Pmtu> {
+        let Path { socket, peer } = self.path(path).ok()?;
+        self.net.world.borrow().kernel_pmtu(socket, peer.ip())
+    }
+
     /// The network.
     #[must_use]
     pub fn net(&self) -> &SimNet {
@@ -128,7 +151,7 @@ impl Transport for SimTransport {
             let (nth, read) = self.net.world.borrow_mut().receive_any(self.sockets(), buffer)?;
             let path = PathIndex::new(u32::try_from(nth).unwrap_or(u32::MAX));
             Some(match read {
-                Read::Error(error) => Incoming::PathError { path: Some(path), error, quoted: 0 },
+                Read::Error(error, quoted) => Incoming::PathError { path: Some(path), error, quoted },
                 Read::Datagram { at, len, actual, .. } => Incoming::Datagram(Received::new(path, len, actual, at)),
             })
         })

@@ -4,8 +4,9 @@ use core::time::Duration;
 use super::SimNet;
 use super::waiting::{catch_up, wait};
 use super::world::{Key, Read};
+use crate::size::Pmtu;
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
+use crate::transport::{Fragmentation, Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
 
 /// An unconnected socket in a [`SimNet`], a server's or an event loop's: the time of the whole network moves while it
 /// waits.
@@ -14,7 +15,7 @@ use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewe
 /// the other:
 ///
 /// - it receives from any sender, and what it receives comes with a [`Route`]; to send to that route is to answer;
-/// - no refusal and no other error of an earlier datagram is ever reported to it;
+/// - no refusal and no other error of an earlier datagram is ever reported to it, though its host learns path MTUs;
 /// - bound to a wildcard, it reports the very address that was asked ([`Route::local`]), and an answer leaves from there;
 ///   sent to a route [of its own making](Self::route_to), an answer leaves from the host's first address, which a client
 ///   that asked another one does not receive;
@@ -110,6 +111,19 @@ impl SimUnconnected {
         Route::new(remote, self.end.local)
     }
 
+    /// Chooses whether datagrams may be fragmented. [`Fragmentation::ByEstimate`] by default, as on Linux; see
+    /// [`SimNet::report`] for what each mode makes of routers' reports.
+    pub fn set_fragmentation(&mut self, mode: Fragmentation) {
+        self.net.world.borrow_mut().set_fragmentation(self.end.socket, mode);
+    }
+
+    /// What the own host has learned of the path to an address, in IP packet bytes; `None` if nothing limits it as far
+    /// as is known.
+    #[must_use]
+    pub fn kernel_pmtu_to(&self, remote: SocketAddr) -> Option<Pmtu> {
+        self.net.world.borrow().kernel_pmtu(self.end.socket, unmapped(remote).ip())
+    }
+
     /// The network.
     #[must_use]
     pub fn net(&self) -> &SimNet {
@@ -125,7 +139,7 @@ impl SimUnconnected {
     fn read(&mut self, buffer: &mut [u8]) -> Option<Incoming<Route>> {
         let read = self.net.world.borrow_mut().receive(self.end.socket, buffer)?;
         Some(match read {
-            Read::Error(error) => Incoming::PathError { path: None, error, quoted: 0 },
+            Read::Error(error, quoted) => Incoming::PathError { path: None, error, quoted },
             Read::Datagram { at, from, to, len, actual } => {
                 self.end.reads += 1;
                 let own = SocketAddr::new(to.ip(), self.end.local.port());

@@ -5,6 +5,7 @@
 //! | here | the verbs that change a network, its clock, and the order of what is due |
 //! | `ends` | sockets that programs of a test's own hold: how they are bound, connected and watched |
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
+//! | `reports` | ICMP messages: of refusals, and of what is too large; what a kernel remembers of path MTUs |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
 //! | `sockets`, `topology` | who is where, and what lies between |
 //! | `arena` | keys of sockets and endpoints, which come and go by the million |
@@ -12,6 +13,7 @@
 mod arena;
 mod ends;
 mod passage;
+mod reports;
 mod residents;
 mod sockets;
 mod topology;
@@ -25,6 +27,7 @@ use core::net::{IpAddr, SocketAddr};
 use self::arena::Arena;
 pub(super) use self::arena::Key;
 use self::passage::Flight;
+use self::reports::PathMtus;
 use self::residents::{Departure, Resident};
 use self::sockets::{Queued, Reader, Socket, Sockets};
 use self::topology::Topology;
@@ -43,7 +46,8 @@ pub(super) struct World<A> {
     now: Timestamp,
     topology: Topology,
     sockets: Sockets,
-    /// Copies of datagrams, and refusals, until they arrive.
+    mtus: PathMtus,
+    /// Copies of datagrams, and ICMP messages, until they arrive.
     flights: DelayLine<Flight>,
     /// Answers that their servers still work on.
     departures: DelayLine<Departure>,
@@ -75,8 +79,8 @@ pub(super) enum Step<A> {
 
 /// What a read of a socket finds.
 pub(super) enum Read {
-    /// An error of something sent before.
-    Error(PathError),
+    /// An error of something sent before, and how many bytes of that lie in the buffer.
+    Error(PathError, usize),
     /// A datagram, which lies in the buffer.
     Datagram { at: Timestamp, from: SocketAddr, to: SocketAddr, len: usize, actual: usize },
 }
@@ -93,6 +97,7 @@ impl<A> World<A> {
             now: Timestamp::ZERO,
             topology: Topology::new(seed, plan),
             sockets: Sockets::new(),
+            mtus: PathMtus::default(),
             flights: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             departures: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             timers: BinaryHeap::new(),
@@ -215,13 +220,11 @@ impl<A> World<A> {
     pub(super) fn receive(&mut self, socket: Key, buffer: &mut [u8]) -> Option<Read> {
         let socket = self.sockets.get_mut(socket)?;
         if let Some(error) = socket.pending.take() {
-            return Some(Read::Error(error));
+            let quoted = copy_into(buffer, &core::mem::take(&mut socket.quoted));
+            return Some(Read::Error(error, quoted));
         }
         let Queued { at, from, to, datagram, .. } = socket.dequeue()?;
-        let (len, actual) = (datagram.len().min(buffer.len()), datagram.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), datagram.get(..len)) {
-            to.copy_from_slice(from);
-        }
+        let (len, actual) = (copy_into(buffer, &datagram), datagram.len());
         self.flights.give_back(datagram);
         Some(Read::Datagram { at, from, to, len, actual })
     }
@@ -379,6 +382,15 @@ impl<A> World<A> {
             record.push(event);
         }
     }
+}
+
+/// Returns how many bytes fit.
+fn copy_into(buffer: &mut [u8], bytes: &[u8]) -> usize {
+    let len = bytes.len().min(buffer.len());
+    if let (Some(to), Some(from)) = (buffer.get_mut(..len), bytes.get(..len)) {
+        to.copy_from_slice(from);
+    }
+    len
 }
 
 /// Far more than any scenario needs, and less than memory: a scenario that loops ends in `discarded`.

@@ -4,20 +4,29 @@ use core::net::{IpAddr, SocketAddr};
 use super::World;
 use super::arena::Key;
 use super::sockets::{Queued, Reader};
-use crate::fault::{Direction, Fate};
+use crate::fault::{Direction, Fate, Packets};
 use crate::sim::event::digest;
 use crate::sim::{Happened, SimEvent};
-use crate::size::IpFamily;
+use crate::size::{IpFamily, Pmtu};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
 /// Where a datagram comes from and goes to.
 #[derive(Clone, Copy)]
 pub(super) struct Flight {
-    from: SocketAddr,
-    to: SocketAddr,
-    /// Not the datagram itself but the message to `to` that nothing listens at `from`.
-    refusal: bool,
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) what: Carried,
+}
+
+/// What it is that arrives.
+#[derive(Clone, Copy)]
+pub(super) enum Carried {
+    Datagram,
+    /// The message to `to` that nothing listens at `from`.
+    Refusal,
+    /// The message to `to` that no larger packets than these get to `from`; what it is about begins with its bytes.
+    Report(Pmtu),
 }
 
 /// A datagram in its link: its number there, and what the link makes of it.
@@ -26,6 +35,8 @@ struct Entered {
     direction: Direction,
     n: u64,
     fate: Fate,
+    /// The MTU that a router reports of it.
+    reported: Option<Pmtu>,
 }
 
 /// What keeps a datagram from its link, or from a socket.
@@ -78,12 +89,16 @@ impl<A> World<A> {
         if datagram.len() > limit.bytes() {
             return Err(PathError::TooBig { limit: Some(limit) });
         }
+        let packets = self.packets(socket, host, to.ip(), datagram.len())?;
         self.stats.sent += 1;
         let event = self.event(from, to, datagram);
-        match self.enter(host, destination, datagram) {
-            Ok(Entered { path, direction, n, fate }) => {
+        match self.enter(host, destination, datagram, packets) {
+            Ok(Entered { path, direction, n, fate, reported }) => {
                 self.note(SimEvent { what: Happened::Sent { path, direction, n, fate }, ..event });
-                self.deal_out(Flight { from, to, refusal: false }, fate, datagram)
+                if let Some(pmtu) = reported {
+                    self.send_report(to, from, pmtu, datagram);
+                }
+                self.deal_out(Flight { from, to, what: Carried::Datagram }, fate, datagram)
             }
             Err(obstacle) => {
                 // Its sender cannot know.
@@ -96,7 +111,7 @@ impl<A> World<A> {
 
     /// Puts a datagram into the link between two hosts, unless something keeps it from there.
     #[inline]
-    fn enter(&mut self, from: usize, to: usize, datagram: &[u8]) -> Result<Entered, Obstacle> {
+    fn enter(&mut self, from: usize, to: usize, datagram: &[u8], packets: Packets) -> Result<Entered, Obstacle> {
         let (now, down) = (self.now, self.topology.is_down(from));
         // Before anything else, as paths are numbered by their first use, and a use by a host that is down is one.
         let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
@@ -107,10 +122,10 @@ impl<A> World<A> {
             return Err(Obstacle::Partition);
         }
         let (path, direction) = (link.path, link.direction);
-        let (fate, n) = link.transmit(now, datagram);
+        let (fate, n, reported) = link.transmit(now, datagram, packets);
         // Choices count datagrams in the order of sending, whatever link they take.
         let fate = self.topology.plan().choose(self.stats.sent, fate);
-        Ok(Entered { path, direction, n, fate })
+        Ok(Entered { path, direction, n, fate, reported })
     }
 
     /// Lets a datagram meet its fate.
@@ -138,21 +153,27 @@ impl<A> World<A> {
     }
 
     #[inline]
-    fn event(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> SimEvent {
+    pub(super) fn event(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> SimEvent {
         SimEvent { at: self.now, from, to, len: datagram.len(), digest: digest(datagram), what: Happened::Arrived }
     }
 }
 
 /// Out of the network to a socket.
 impl<A> World<A> {
-    /// A copy of a datagram, or a refusal, reaches the host that it was sent to.
+    /// A copy of a datagram, or an ICMP message, reaches the host that it was sent to.
     pub(super) fn arrive(&mut self, flight: Flight, at: Timestamp, datagram: Vec<u8>) {
-        let Flight { from, to, refusal } = flight;
+        let Flight { from, to, what } = flight;
         let event = self.event(from, to, &datagram);
-        if refusal {
-            self.flights.give_back(datagram);
-            self.refusal_arrives(event);
-            return;
+        match what {
+            Carried::Datagram => {}
+            Carried::Refusal => {
+                self.flights.give_back(datagram);
+                return self.refusal_arrives(event);
+            }
+            Carried::Report(pmtu) => {
+                self.report_arrives(event, pmtu, &datagram);
+                return self.flights.give_back(datagram);
+            }
         }
         match self.reader_of(from, to) {
             Ok((_, Reader::Endpoint(resident))) => {
@@ -211,44 +232,4 @@ impl<A> World<A> {
         self.stats.lost_on_arrival += 1;
         self.note(SimEvent { what, ..event });
     }
-
-    /// The host of `by` sends an ICMP message to `whom` that nothing listens there. It takes the link like a datagram,
-    /// but no dose and no plan spares it, and at most one copy of it arrives.
-    fn send_refusal(&mut self, by: SocketAddr, whom: SocketAddr) {
-        let ends = (self.topology.host_at(by.ip()), self.topology.host_at(whom.ip()));
-        let (Some(here), Some(there)) = ends else { return };
-        let now = self.now;
-        let found = self.topology.link_between(here, there).filter(|link| !link.partitioned);
-        let Some(entered) = found else { return };
-        let (path, direction) = (entered.path, entered.direction);
-        let fate = entered.link.transmit(now, &REFUSAL);
-        let what = Happened::RefusalSent { path, direction, n: entered.link.stats().received, fate };
-        self.note(SimEvent { at: now, from: by, to: whom, len: REFUSAL.len(), digest: 0, what });
-        if let Fate::Delivered(copies) = fate {
-            for copy in copies.iter().take(1) {
-                // Not counted if it does not fit: refusals are no part of the balance of datagrams.
-                let _ = self.flights.push(Flight { from: by, to: whom, refusal: true }, copy, &REFUSAL);
-            }
-        }
-    }
-
-    /// A connected socket learns of it, others do not (Linux).
-    fn refusal_arrives(&mut self, event: SimEvent) {
-        let socket = self.sockets.at(event.to).and_then(|socket| self.sockets.get_mut(socket));
-        let Some(socket) = socket.filter(|socket| socket.peer == Some(event.from)) else {
-            self.note(SimEvent { what: Happened::RefusalLost, ..event });
-            return;
-        };
-        let reader = socket.reader;
-        if reader == Reader::Transport {
-            socket.pending = Some(PathError::Refused);
-        }
-        self.note(SimEvent { what: Happened::RefusalArrived, ..event });
-        if let Reader::Endpoint(resident) = reader {
-            self.call(resident, |endpoint, now, out| endpoint.on_path_error(now, PathError::Refused, out));
-        }
-    }
 }
-
-/// The bytes of an ICMP message: its header, and the headers of what it is about.
-const REFUSAL: [u8; 36] = [0; 36];

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::arena::{Arena, Key};
 use crate::size::IpFamily;
 use crate::time::Timestamp;
-use crate::transport::PathError;
+use crate::transport::{Fragmentation, PathError};
 
 /// A socket as Linux has it: a bounded queue, and at most one pending error.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ pub(super) struct Socket {
     pub(super) capacity: usize,
     /// The latest error that no call has reported yet. The next send or receive does, and a send then sends nothing.
     pub(super) pending: Option<PathError>,
+    /// Bytes of the datagram that the error is of, where they are known.
+    pub(super) quoted: Vec<u8>,
+    /// Whether what it sends may be fragmented.
+    pub(super) fragmentation: Fragmentation,
     /// What is scheduled to happen when something arrives here.
     pub(super) watch: Option<Watch>,
 }
@@ -57,8 +61,19 @@ pub(super) struct Queued {
 
 impl Socket {
     pub(super) fn new(host: usize, address: SocketAddr, peer: Option<SocketAddr>, reader: Reader) -> Self {
-        let queue = VecDeque::new();
-        Self { host, address, peer, reader, queue, queued_bytes: 0, capacity: CAPACITY, pending: None, watch: None }
+        Self {
+            host,
+            address,
+            peer,
+            reader,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            capacity: CAPACITY,
+            pending: None,
+            quoted: Vec::new(),
+            fragmentation: Fragmentation::ByEstimate,
+            watch: None,
+        }
     }
 
     /// Gives the datagram back if the buffer is full.

@@ -5,9 +5,10 @@ use core::time::Duration;
 use std::collections::HashMap;
 
 use crate::entropy::Seed;
-use crate::fault::{Direction, Fate, Link, Profile};
+use crate::fault::{Direction, DropCause, Fate, Link, Packets, Profile};
 use crate::sim::Dose;
 use crate::sim::shrink::Plan;
+use crate::size::Pmtu;
 use crate::time::Timestamp;
 
 /// Which hosts there are, and what lies between them.
@@ -43,14 +44,15 @@ pub(super) struct DirectedLink {
 }
 
 impl DirectedLink {
-    /// What becomes of a datagram within the dose, and its number on this link.
+    /// What becomes of a datagram within the dose, its number on this link, and the MTU that a router reports of it.
     #[inline]
-    pub(super) fn transmit(&mut self, now: Timestamp, datagram: &[u8]) -> (Fate, u64) {
-        let mut fate = self.link.transmit(now, datagram);
+    pub(super) fn transmit(&mut self, now: Timestamp, datagram: &[u8], packets: Packets) -> (Fate, u64, Option<Pmtu>) {
+        let (mut fate, reported) = self.link.transmit_packets(now, datagram.len(), packets);
         if let Some(dose) = &mut self.dose {
             fate = dose.moderate(fate, Fate::plain(now, self.link.impairments(), datagram.len()));
         }
-        (fate, self.link.stats().received)
+        let reported = reported.filter(|_| fate == Fate::Dropped(DropCause::Mtu));
+        (fate, self.link.stats().received, reported)
     }
 }
 

@@ -8,6 +8,7 @@ mod kernel;
 mod moves;
 mod paths;
 mod repeats;
+mod reports;
 mod several_paths;
 mod turns;
 mod unconnected;

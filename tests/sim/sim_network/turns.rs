@@ -12,6 +12,7 @@ use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use super::{SERVER, at, balanced, hear, ms, spec, two};
 use crate::waits::Waits;
+use crate::watchdog::{MINUTE, within};
 
 #[test]
 fn a_turn_comes_at_the_start_whenever_something_has_arrived_and_when_it_asked_for_one() {
@@ -36,6 +37,10 @@ fn a_turn_comes_at_the_start_whenever_something_has_arrived_and_when_it_asked_fo
 
 #[test]
 fn what_a_turn_leaves_queued_is_there_for_the_next_one() {
+    within(MINUTE, leaves_queued);
+}
+
+fn leaves_queued() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     let mut transport = net.connect(client, SERVER).unwrap();
