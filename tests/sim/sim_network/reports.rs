@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use udp_retry::fault::Profile;
-use udp_retry::sim::{Happened, HostId, SimNet, SimTransport, check_determinism, echo, explore};
+use udp_retry::sim::{Dose, Happened, HostId, SimNet, SimTransport, check_determinism, echo, explore};
 use udp_retry::size::{IpFamily, Plpmtu, Pmtu};
 use udp_retry::transport::{Fragmentation, Incoming, PathError, PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use super::{at, balanced, ip, ms, recording, spec};
-use crate::offers::Offers;
 use crate::waits::Waits;
 
 #[test]
@@ -227,10 +226,9 @@ fn routers_are_part_of_the_path_and_no_fault_of_a_run() {
         net.path(client, server, Profile { to_server: narrow, to_client: spec("loss 20%; delay 10ms") });
         net.serve(address(IpFamily::V4), echo()).unwrap();
         let mut end = net.connect(client, address(IpFamily::V4)).unwrap();
-        for _ in 0..5 {
-            let _ = end.offer(PathIndex::FIRST, &[7; 1400]);
-            let _ = end.wait(&mut [0; 2000], net.now().after(Duration::from_millis(100)));
-        }
+        // Once, as what is lost without a report teaches nothing.
+        end.send(PathIndex::FIRST, &[7; 1400]).unwrap();
+        let _ = end.wait(&mut [0; 2000], net.now().after(Duration::from_millis(100)));
         match end.kernel_pmtu() {
             Some(pmtu) => Err(format!("learned {pmtu}")),
             None => Ok(()),
@@ -240,6 +238,15 @@ fn routers_are_part_of_the_path_and_no_fault_of_a_run() {
     let failure = explore(0..100, scenario).unwrap_err();
     assert_eq!(failure.faults, Some(vec![]), "{failure}");
     assert_eq!(failure.shrunk_error.as_deref(), Some("learned 1400-byte packets"));
+}
+
+#[test]
+fn what_a_dose_spares_is_not_reported() {
+    let (net, mut end, client, server) = narrow_between(IpFamily::V4, "mtu 1400 report", Fragmentation::ByEstimate);
+    net.dose(client, server, Dose::at_most(0, 1).unwrap());
+    assert_eq!(send(&net, &mut end, 1500), Came { sent: true, error: None, echoed: true });
+    assert_eq!(end.kernel_pmtu(), None);
+    balanced(&net);
 }
 
 /// What a send of a datagram came to.
