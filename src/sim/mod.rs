@@ -18,7 +18,7 @@
 //! fn asks_three_times(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
 //!     let client = net.host("10.0.0.1".parse()?)?;
 //!     let server = net.host("10.0.0.2".parse()?)?;
-//!     net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?));
+//!     net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?))?;
 //!     net.serve("10.0.0.2:1060".parse()?, udp_retry::sim::echo())?;
 //!
 //!     let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
@@ -46,6 +46,7 @@ mod network;
 mod shrink;
 mod stats;
 mod transport;
+mod unmet;
 mod world;
 
 pub use client::{Client, Outcome};
@@ -58,3 +59,4 @@ pub use network::{HostId, SimNet};
 pub use shrink::{Choice, Fault};
 pub use stats::NetStats;
 pub use transport::SimTransport;
+pub use unmet::Unmet;

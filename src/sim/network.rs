@@ -4,11 +4,13 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use super::shrink::{Fault, Plan};
 use super::world::{Key, Step, World};
-use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport};
+use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport, Unmet};
+use crate::atomic::AtomicU64;
 use crate::entropy::Seed;
 use crate::fault::Profile;
 use crate::time::Timestamp;
@@ -22,6 +24,7 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct SimNet {
     pub(super) world: Rc<RefCell<World<Scheduled>>>,
+    id: u64,
     /// Sockets whose transports were dropped while the world was in use: to be closed when it is free.
     pub(super) abandoned: Rc<RefCell<Vec<Key>>>,
 }
@@ -29,9 +32,19 @@ pub struct SimNet {
 /// What a scenario does to the network at a time of its choice.
 pub(super) type Scheduled = Box<dyn FnOnce(&SimNet)>;
 
-/// A host of a [`SimNet`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct HostId(usize);
+/// A host of a [`SimNet`]; no other network takes it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId {
+    number: usize,
+    net: u64,
+}
+
+impl fmt::Debug for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the network: its number is another one in each run.
+        f.debug_tuple("HostId").field(&self.number).finish()
+    }
+}
 
 impl SimNet {
     /// A network without hosts, at time zero.
@@ -41,7 +54,8 @@ impl SimNet {
     }
 
     pub(super) fn planned(seed: Seed, plan: Plan, recording: bool) -> Self {
-        Self { world: Rc::new(RefCell::new(World::new(seed, plan, recording))), abandoned: Rc::default() }
+        let world = Rc::new(RefCell::new(World::new(seed, plan, recording)));
+        Self { world, id: NETWORKS.fetch_add(1, Ordering::Relaxed), abandoned: Rc::default() }
     }
 
     /// Keeps all [`events`](Self::events) from now on.
@@ -59,56 +73,97 @@ impl SimNet {
     ///
     /// # Errors
     ///
-    /// [`SimError::AddressTaken`]
+    /// [`SimError::AddressTaken`], [`SimError::NotAHost`].
     pub fn host(&self, address: IpAddr) -> Result<HostId, SimError> {
-        self.world.borrow_mut().add_host(address).map(HostId)
+        let number = self.world.borrow_mut().add_host(address)?;
+        Ok(HostId { number, net: self.id })
     }
 
     /// Sets what happens between two hosts from now on. Without a path, datagrams arrive at once.
     ///
-    /// The links' numbers and states stay when a path is changed.
-    pub fn path(&self, client: HostId, server: HostId, profile: Profile) {
-        self.world.borrow_mut().set_path(client.0, server.0, &profile);
+    /// The first call for two hosts decides which of them is the client, whatever was sent, partitioned or healed
+    /// between them before. The links' numbers and states stay when a path is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::OtherNetwork`]
+    pub fn path(&self, client: HostId, server: HostId, profile: Profile) -> Result<(), SimError> {
+        let (client, server) = (self.number(client)?, self.number(server)?);
+        self.world.borrow_mut().set_path(client, server, &profile);
+        Ok(())
     }
 
     /// Limits what the link from one host to the other may do.
-    pub fn dose(&self, from: HostId, to: HostId, dose: Dose) {
-        self.world.borrow_mut().dose(from.0, to.0, dose);
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::OtherNetwork`]
+    pub fn dose(&self, from: HostId, to: HostId, dose: Dose) -> Result<(), SimError> {
+        let (from, to) = (self.number(from)?, self.number(to)?);
+        self.world.borrow_mut().dose(from, to, dose);
+        Ok(())
     }
 
     /// Lets nothing pass between the two hosts, in either direction, that is sent from now on.
-    pub fn partition(&self, one: HostId, other: HostId) {
-        self.partition_one_way(one, other);
-        self.partition_one_way(other, one);
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::OtherNetwork`]
+    pub fn partition(&self, one: HostId, other: HostId) -> Result<(), SimError> {
+        let (one, other) = (self.number(one)?, self.number(other)?);
+        self.world.borrow_mut().partition(one, other, true);
+        Ok(())
     }
 
     /// Lets nothing pass from one host to the other that is sent from now on.
-    pub fn partition_one_way(&self, from: HostId, to: HostId) {
-        self.world.borrow_mut().partition(from.0, to.0, true);
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::OtherNetwork`]
+    pub fn partition_one_way(&self, from: HostId, to: HostId) -> Result<(), SimError> {
+        let (from, to) = (self.number(from)?, self.number(to)?);
+        self.world.borrow_mut().partition(from, to, false);
+        Ok(())
     }
 
     /// Ends the partitions between the two hosts.
-    pub fn heal(&self, one: HostId, other: HostId) {
-        let mut world = self.world.borrow_mut();
-        world.partition(one.0, other.0, false);
-        world.partition(other.0, one.0, false);
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::OtherNetwork`]
+    pub fn heal(&self, one: HostId, other: HostId) -> Result<(), SimError> {
+        let (one, other) = (self.number(one)?, self.number(other)?);
+        self.world.borrow_mut().heal(one, other);
+        Ok(())
     }
 
     /// Silences a host from now on: what reaches it vanishes, and nothing leaves it.
-    pub fn take_down(&self, host: HostId) {
-        self.world.borrow_mut().take_down(host.0);
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::OtherNetwork`]
+    pub fn take_down(&self, host: HostId) -> Result<(), SimError> {
+        let host = self.number(host)?;
+        self.world.borrow_mut().take_down(host);
+        Ok(())
     }
 
     /// Brings a host back, with everything that runs on it.
-    pub fn bring_up(&self, host: HostId) {
-        self.world.borrow_mut().bring_up(host.0);
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::OtherNetwork`]
+    pub fn bring_up(&self, host: HostId) -> Result<(), SimError> {
+        let host = self.number(host)?;
+        self.world.borrow_mut().bring_up(host);
+        Ok(())
     }
 
     /// Runs a server at an address of a host.
     ///
     /// # Errors
     ///
-    /// [`SimError::NoSuchHost`], [`SimError::InUse`].
+    /// [`SimError::NoSuchHost`], [`SimError::PortZero`], [`SimError::InUse`].
     pub fn serve(&self, at: SocketAddr, endpoint: impl Endpoint + 'static) -> Result<(), SimError> {
         self.world.borrow_mut().serve(at, Box::new(endpoint))
     }
@@ -118,14 +173,15 @@ impl SimNet {
     ///
     /// # Errors
     ///
-    /// [`SimError::OtherFamily`], [`SimError::NoPort`].
+    /// [`SimError::OtherNetwork`], [`SimError::OtherFamily`], [`SimError::NoPort`].
     pub fn serve_connected(
         &self,
         host: HostId,
         peer: SocketAddr,
         endpoint: impl Endpoint + 'static,
     ) -> Result<SocketAddr, SimError> {
-        self.world.borrow_mut().serve_connected(host.0, peer, Box::new(endpoint))
+        let host = self.number(host)?;
+        self.world.borrow_mut().serve_connected(host, peer, Box::new(endpoint))
     }
 
     /// Ends whatever listens at an address, with all that it knew; what arrives there from now on is refused. A transport
@@ -141,9 +197,10 @@ impl SimNet {
     ///
     /// # Errors
     ///
-    /// [`SimError::OtherFamily`], [`SimError::NoPort`].
+    /// [`SimError::OtherNetwork`], [`SimError::OtherFamily`], [`SimError::NoPort`].
     pub fn connect(&self, host: HostId, peer: SocketAddr) -> Result<SimTransport, SimError> {
-        let socket = self.world.borrow_mut().connect(host.0, peer)?;
+        let host = self.number(host)?;
+        let socket = self.world.borrow_mut().connect(host, peer)?;
         Ok(SimTransport::new(self.clone(), socket, peer))
     }
 
@@ -152,9 +209,11 @@ impl SimNet {
     ///
     /// # Errors
     ///
-    /// [`SimError::NoPort`] if there are fewer free ports than sockets; then none has moved.
+    /// [`SimError::OtherNetwork`]; [`SimError::NoPort`] if there are fewer free ports than sockets, and then none has
+    /// moved.
     pub fn rebind(&self, host: HostId) -> Result<(), SimError> {
-        self.world.borrow_mut().rebind(host.0)
+        let host = self.number(host)?;
+        self.world.borrow_mut().rebind(host)
     }
 
     /// Does something to the network once its time has come; at once when time next moves, if that is past.
@@ -209,6 +268,36 @@ impl SimNet {
         self.world.borrow().stats()
     }
 
+    /// The faults that have met no datagram so far: look at the end of a run, and a test whose faults miss their target
+    /// does not pass for one that withstands them.
+    ///
+    /// Paths that do something to datagrams, partitions, hosts that are down, rules of scripts and outages. Of those
+    /// that have ended, the first 1,000.
+    ///
+    /// ```
+    /// use udp_retry::Seed;
+    /// use udp_retry::sim::SimNet;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = SimNet::new(Seed::new(1));
+    /// let [client, server, other] = [1, 2, 3].map(|n| net.host([10, 0, 0, n].into()));
+    /// net.partition(client?, other?)?; // meant: the server
+    /// net.connect(client?, "10.0.0.2:1060".parse()?)?;
+    /// let unmet: Vec<String> = net.unmet().iter().map(ToString::to_string).collect();
+    /// assert_eq!(unmet, ["the partition 10.0.0.1 <-> 10.0.0.3 since 0 ms met no datagram"]);
+    /// # server?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn unmet(&self) -> Vec<Unmet> {
+        self.world.borrow().unmet()
+    }
+
+    fn number(&self, host: HostId) -> Result<usize, SimError> {
+        if host.net == self.id { Ok(host.number) } else { Err(SimError::OtherNetwork) }
+    }
+
     /// A digest of everything that has happened, down to the last bit: equal for equal runs.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
@@ -229,6 +318,13 @@ impl SimNet {
 
 impl fmt::Debug for SimNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimNet").field("now", &self.now()).field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("SimNet")
+            .field("now", &self.now())
+            .field("stats", &self.stats())
+            .field("unmet", &self.unmet())
+            .finish_non_exhaustive()
     }
 }
+
+/// How many networks there have been.
+static NETWORKS: AtomicU64 = AtomicU64::new(0);

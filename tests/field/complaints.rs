@@ -29,7 +29,7 @@ fn complaint_1_one_duplicate_or_late_reply_shifts_all_later_pairs() {
     let shifting = |net: &Pair| {
         let third = (1..3_000).map(|nth| (3 * nth, Rule::Delay { by: ms(120) }));
         let both_ways: Impairments = "delay 5ms; duplicate 100% late 30ms".parse().unwrap();
-        net.path(net.client, net.server, Profile::both(both_ways.with_script(Script::new(third).unwrap())));
+        net.path(net.client, net.server, Profile::both(both_ways.with_script(Script::new(third).unwrap()))).unwrap();
         net.serve(SERVER, echo()).unwrap();
     };
     let (mut naive, mut by_id, mut by_port) = worlds(shifting);

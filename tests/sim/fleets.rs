@@ -131,8 +131,8 @@ fn outage(world: &World) {
 
 fn cut(world: &World) {
     let (cutting, healing) = (world.clone(), world.clone());
-    world.net.at(ms(300), move |net| net.partition(cutting.client, cutting.server));
-    world.net.at(ms(2_500), move |net| net.heal(healing.client, healing.server));
+    world.net.at(ms(300), move |net| net.partition(cutting.client, cutting.server).unwrap());
+    world.net.at(ms(2_500), move |net| net.heal(healing.client, healing.server).unwrap());
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn duplicated_and_delayed<M: ReplyMatcher + Send + Sync + 'static>(matcher: fn()
     let both_ways = both_ways.with_script(Script::new(third).unwrap());
     let net = SimNet::new(Seed::new(1));
     let world = World::new(&net, "none", "none");
-    net.path(world.client, world.server, Profile::both(both_ways));
+    net.path(world.client, world.server, Profile::both(both_ways)).unwrap();
     world.serve(Manners::default());
     let unlimited = RetryBudget::unlimited();
     let mut asker = Asker::new(&world, world.connect(), RetryPolicy::LAN, matcher(), &unlimited, Timing::Exact);

@@ -6,9 +6,11 @@
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
 //! | `sockets`, `topology` | who is where, and what lies between |
+//! | `met` | which faults have met a datagram |
 //! | `arena` | keys of sockets and endpoints, which come and go by the million |
 
 mod arena;
+mod met;
 mod passage;
 mod residents;
 mod sockets;
@@ -18,7 +20,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use self::arena::Arena;
 pub(super) use self::arena::Key;
@@ -27,7 +29,7 @@ use self::residents::{Departure, Resident};
 use self::sockets::{Queued, Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
-use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
+use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent, Unmet};
 use crate::entropy::{Seed, labels};
 use crate::fault::{DelayLine, Profile};
 use crate::time::Timestamp;
@@ -100,6 +102,10 @@ impl<A> World<A> {
 /// What a scenario changes.
 impl<A> World<A> {
     pub(super) fn add_host(&mut self, address: IpAddr) -> Result<usize, SimError> {
+        let canonical = address.to_canonical();
+        if canonical.is_unspecified() || canonical.is_multicast() || canonical == Ipv4Addr::BROADCAST {
+            return Err(SimError::NotAHost(address));
+        }
         self.topology.add_host(address).ok_or(SimError::AddressTaken(address))
     }
 
@@ -114,22 +120,27 @@ impl<A> World<A> {
     }
 
     /// Nothing passes from one host to the other, until it does again.
-    pub(super) fn partition(&mut self, from: usize, to: usize, partitioned: bool) {
-        if let Some(link) = self.topology.link_between(from, to) {
-            link.partitioned = partitioned;
-        }
+    pub(super) fn partition(&mut self, from: usize, to: usize, both_ways: bool) {
+        self.topology.partition(from, to, both_ways, self.now);
+    }
+
+    pub(super) fn heal(&mut self, one: usize, other: usize) {
+        self.topology.heal(one, other);
     }
 
     pub(super) fn take_down(&mut self, host: usize) {
-        self.topology.set_down(host, true);
+        self.topology.take_down(host, self.now);
     }
 
     pub(super) fn bring_up(&mut self, host: usize) {
-        self.topology.set_down(host, false);
+        self.topology.bring_up(host);
     }
 
     pub(super) fn serve(&mut self, at: SocketAddr, endpoint: Box<dyn Endpoint>) -> Result<(), SimError> {
         let host = self.topology.host_at(at.ip()).ok_or(SimError::NoSuchHost(at.ip()))?;
+        if at.port() == 0 {
+            return Err(SimError::PortZero(at));
+        }
         if self.sockets.at(at).is_some() {
             return Err(SimError::InUse(at));
         }
@@ -346,6 +357,11 @@ impl<A> World<A> {
 
     pub(super) fn events(&self) -> &[SimEvent] {
         self.record.as_deref().unwrap_or_default()
+    }
+
+    /// Faults that have met no datagram.
+    pub(super) fn unmet(&self) -> Vec<Unmet> {
+        self.topology.unmet()
     }
 
     /// What happened, as faults.

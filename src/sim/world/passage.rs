@@ -83,13 +83,12 @@ impl<A> World<A> {
     /// Puts a datagram into the link between two hosts, unless something keeps it from there.
     #[inline]
     fn enter(&mut self, from: usize, to: usize, datagram: &[u8]) -> Result<Entered, Obstacle> {
-        let (now, down) = (self.now, self.topology.is_down(from));
-        // Before anything else, as paths are numbered by their first use, and a use by a host that is down is one.
-        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
-        if down {
+        let now = self.now;
+        if self.topology.is_silent(from) {
             return Err(Obstacle::HostDown);
         }
-        if link.partitioned {
+        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
+        if link.is_closed() {
             return Err(Obstacle::Partition);
         }
         let (path, direction) = (link.path, link.direction);
@@ -159,8 +158,8 @@ impl<A> World<A> {
 
     /// The socket that takes what comes from `from`, and who reads it.
     #[inline]
-    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(Key, Reader), Obstacle> {
-        if self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_down(host)) {
+    fn reader_of(&mut self, from: SocketAddr, to: SocketAddr) -> Result<(Key, Reader), Obstacle> {
+        if self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_silent(host)) {
             return Err(Obstacle::HostDown);
         }
         let found = self.sockets.at(to).and_then(|number| Some((number, self.sockets.get(number)?)));
@@ -201,7 +200,7 @@ impl<A> World<A> {
         let ends = (self.topology.host_at(by.ip()), self.topology.host_at(whom.ip()));
         let (Some(here), Some(there)) = ends else { return };
         let now = self.now;
-        let found = self.topology.link_between(here, there).filter(|link| !link.partitioned);
+        let found = self.topology.link_between(here, there).filter(|link| !link.is_closed());
         let Some(entered) = found else { return };
         let (path, direction) = (entered.path, entered.direction);
         let fate = entered.link.transmit(now, &REFUSAL);
@@ -217,6 +216,10 @@ impl<A> World<A> {
 
     /// A connected socket learns of it, others do not (Linux).
     fn refusal_arrives(&mut self, event: SimEvent) {
+        if self.topology.host_at(event.to.ip()).is_none_or(|host| self.topology.is_silent(host)) {
+            self.note(SimEvent { what: Happened::RefusalLost, ..event });
+            return;
+        }
         let socket = self.sockets.at(event.to).and_then(|socket| self.sockets.get_mut(socket));
         let Some(socket) = socket.filter(|socket| socket.peer == Some(event.from)) else {
             self.note(SimEvent { what: Happened::RefusalLost, ..event });

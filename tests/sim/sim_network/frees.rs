@@ -22,7 +22,7 @@ fn asked(net: &SimNet, transport: &mut SimTransport) -> bool {
 fn a_stopped_transport_does_nothing_any_more_and_does_nothing_to_its_successor() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut stopped = net.connect(client, SERVER).unwrap();
     let address = stopped.local_addr().unwrap();
@@ -89,7 +89,7 @@ fn an_answer_or_a_timer_of_an_endpoint_that_has_ended_is_not_taken_for_one_of_it
 fn a_host_moves_again_and_again_and_its_ports_come_round_again() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     for n in 0..40_000 {

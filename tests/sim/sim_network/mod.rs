@@ -6,6 +6,7 @@ mod frees;
 mod kernel;
 mod moves;
 mod paths;
+mod promised;
 mod repeats;
 
 use std::net::SocketAddr;

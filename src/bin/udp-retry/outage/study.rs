@@ -155,7 +155,7 @@ impl Study {
         for client in 0..self.clients {
             if client % CLIENTS_A_HOST == 0 {
                 let host = net.host(address(client / CLIENTS_A_HOST))?;
-                net.path(host, server, path(loss));
+                net.path(host, server, path(loss))?;
                 hosts.push(host);
             }
             let Some(&host) = hosts.last() else { break };
@@ -166,7 +166,12 @@ impl Study {
         if let Some(Trouble { cause: Cause::Loss, begin, end }) = trouble {
             for (time, loss) in [(begin, "loss 50%; "), (end, loss)] {
                 let hosts = hosts.clone();
-                let change = move |net: &SimNet| hosts.iter().for_each(|&host| net.path(host, server, path(loss)));
+                let change = move |net: &SimNet| {
+                    for &host in &hosts {
+                        // All of them are hosts of this network.
+                        let _ = net.path(host, server, path(loss));
+                    }
+                };
                 net.at(time.since(Timestamp::ZERO), change);
             }
         }
