@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use super::shrink::{Fault, Plan};
 use super::world::{Key, Step, World};
-use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport, Unmet};
+use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent, SimTransport, Unmet};
 use crate::atomic::AtomicU64;
 use crate::entropy::Seed;
 use crate::fault::Profile;
@@ -159,13 +159,39 @@ impl SimNet {
         Ok(())
     }
 
-    /// Runs a server at an address of a host.
+    /// Runs a server at an address of a host: a closure that is called for each datagram, with the time, where it comes
+    /// from, its bytes, and an [`Outbox`] for the answers. For a server that needs to be woken, see
+    /// [`serve_endpoint`](Self::serve_endpoint).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let net = udp_retry::sim::SimNet::new(udp_retry::Seed::new(1));
+    /// # net.host("10.0.0.2".parse()?)?;
+    /// net.serve("10.0.0.2:1060".parse()?, |now, from, datagram, out| {
+    ///     out.send(from, &[datagram, &now.as_nanos().to_be_bytes()].concat());
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// [`SimError::NoSuchHost`], [`SimError::PortZero`], [`SimError::InUse`].
-    pub fn serve(&self, at: SocketAddr, endpoint: impl Endpoint + 'static) -> Result<(), SimError> {
-        self.world.borrow_mut().serve(at, Box::new(endpoint))
+    pub fn serve(
+        &self,
+        at: SocketAddr,
+        server: impl FnMut(Timestamp, SocketAddr, &[u8], &mut Outbox<'_>) + 'static,
+    ) -> Result<(), SimError> {
+        self.serve_endpoint(at, server)
+    }
+
+    /// Runs a server with timers and errors at an address of a host.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve).
+    pub fn serve_endpoint(&self, at: SocketAddr, server: impl Endpoint + 'static) -> Result<(), SimError> {
+        self.world.borrow_mut().serve(at, Box::new(server))
     }
 
     /// Runs a client at a fresh port of a host: an endpoint that receives from `peer` alone, refusals included. Returns

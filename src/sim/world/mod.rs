@@ -17,7 +17,7 @@ mod sockets;
 mod topology;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,7 +29,7 @@ use self::residents::{Departure, Resident};
 use self::sockets::{Queued, Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
-use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent, Unmet};
+use super::{Dose, Endpoint, NetStats, SimError, SimEvent, Unmet};
 use crate::entropy::{Seed, labels};
 use crate::fault::{DelayLine, Profile};
 use crate::time::Timestamp;
@@ -54,7 +54,8 @@ pub(super) struct World<A> {
     timers_void: usize,
     scheduled: BTreeMap<u64, A>,
     residents: Arena<Resident>,
-    outbox: Outbox,
+    /// Errors of sends that are still to come to the endpoints that sent.
+    reports: VecDeque<(Key, PathError)>,
     /// How often a transport has asked for entropy.
     keys_drawn: u64,
     stats: NetStats,
@@ -90,7 +91,7 @@ impl<A> World<A> {
             timers_void: 0,
             scheduled: BTreeMap::new(),
             residents: Arena::new(),
-            outbox: Outbox::default(),
+            reports: VecDeque::new(),
             keys_drawn: 0,
             stats: NetStats::default(),
             hash: seed.number(),
@@ -291,7 +292,8 @@ impl<A> World<A> {
 
     /// When the next thing is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        [self.departures.next_due(), self.flights.next_due(), self.next_timer()].into_iter().flatten().min()
+        let reports = (!self.reports.is_empty()).then_some(self.now);
+        [reports, self.departures.next_due(), self.flights.next_due(), self.next_timer()].into_iter().flatten().min()
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
@@ -300,15 +302,17 @@ impl<A> World<A> {
 
     /// Does the next thing that is due by `until`, and moves the time there.
     ///
-    /// Of what is due at one moment, answers leave first, as their work was begun before anything else that happens
-    /// now. Datagrams arrive before timers fire, so that a reply that arrives at the very end of a wait is in time.
+    /// Of what is due at one moment, endpoints learn first what became of their sends, as a program that sends does. Then
+    /// answers leave, as their work was begun before anything else that happens now. Datagrams arrive before timers fire, so that a reply that arrives at the very end of a wait is in time.
     pub(super) fn step(&mut self, until: Timestamp) -> Step<A> {
         let Some(next) = self.next_due().filter(|&next| next <= until && next < Timestamp::MAX) else {
             // What is due at the end of time is meant never to happen.
             return Step::Idle;
         };
         self.advance(next);
-        if self.departures.next_due() == Some(next) {
+        if !self.reports.is_empty() {
+            self.report();
+        } else if self.departures.next_due() == Some(next) {
             self.depart(next);
         } else if self.flights.next_due() == Some(next) {
             if let Some((flight, at, datagram)) = self.flights.take_due(next) {

@@ -90,7 +90,7 @@ fn a_connected_socket_hears_its_peer_alone() {
     // A forger on the server's own host, with another port.
     let target = Rc::new(Cell::new(None));
     let shot = target.clone();
-    net.serve(
+    net.serve_endpoint(
         stranger,
         Every {
             period: Duration::from_millis(1),

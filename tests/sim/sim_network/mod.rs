@@ -8,6 +8,7 @@ mod moves;
 mod paths;
 mod promised;
 mod repeats;
+mod unsent;
 
 use std::net::SocketAddr;
 use std::time::Duration;

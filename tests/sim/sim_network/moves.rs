@@ -52,7 +52,7 @@ fn a_nat_that_forgets_moves_its_clients_and_swallows_what_comes_to_the_old_ports
     net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     let peers = Rc::new(RefCell::new(Vec::new()));
     let seen = peers.clone();
-    net.serve(SERVER, move |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+    net.serve(SERVER, move |_, from, datagram, out| {
         seen.borrow_mut().push(from);
         out.send(from, datagram);
     })
@@ -101,7 +101,7 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
     let (client, server) = two(&net);
     let heard = Rc::new(Cell::new(0));
     let count = heard.clone();
-    net.serve(SERVER, move |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+    net.serve(SERVER, move |_, from, datagram, out| {
         count.set(count.get() + 1);
         out.send(from, datagram);
     })

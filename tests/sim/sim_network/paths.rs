@@ -1,14 +1,12 @@
 //! Time and ways.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use udp_retry::Seed;
 use udp_retry::fault::{Direction, Link, Profile};
-use udp_retry::sim::{Happened, Outbox, SimNet, echo};
-use udp_retry::time::Timestamp;
+use udp_retry::sim::{Happened, SimNet, echo};
 use udp_retry::transport::{PathIndex, Received, Transport};
 
 use super::{SERVER, at, balanced, hear, ip, ms, recording, spec, two};
@@ -87,7 +85,7 @@ fn what_is_due_at_one_moment_happens_in_the_order_in_which_it_was_caused() {
     net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     let order = Rc::new(RefCell::new(Vec::new()));
     let heard = order.clone();
-    net.serve(SERVER, move |_: Timestamp, _: SocketAddr, datagram: &[u8], _: &mut Outbox| {
+    net.serve(SERVER, move |_, _, datagram, _| {
         heard.borrow_mut().push(datagram[0]);
     })
     .unwrap();
@@ -109,7 +107,7 @@ fn answers_leave_before_what_arrives_at_the_same_moment() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
     net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
-    net.serve(SERVER, |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+    net.serve(SERVER, |_, from, datagram, out| {
         out.send_after(Duration::from_millis(5), from, datagram);
     })
     .unwrap();

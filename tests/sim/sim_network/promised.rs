@@ -11,7 +11,7 @@ use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 use super::{SERVER, at, hear, ip, ms, recording, spec, two};
 
 /// Things to do before the path between the first two of four hosts is asked for; each must change nothing.
-const BEFORE: [(&str, fn(&SimNet, [HostId; 4])); 8] = [
+const BEFORE: [(&str, Before); 8] = [
     ("nothing", |_, _| {}),
     ("heal, server first", |net, [client, server, ..]| net.heal(server, client).unwrap()),
     ("partition and heal, client first", |net, [client, server, ..]| {
@@ -45,8 +45,10 @@ fn sends(net: &SimNet, from: HostId, to: std::net::SocketAddr) {
     }
 }
 
+type Before = fn(&SimNet, [HostId; 4]);
+
 /// The fates of 100 requests and their replies, each with path and direction.
-fn fates(before: fn(&SimNet, [HostId; 4])) -> Vec<(u64, Direction, u64, Fate)> {
+fn fates(before: Before) -> Vec<(u64, Direction, u64, Fate)> {
     let net = SimNet::new(Seed::new(5));
     let hosts = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"].map(|address| net.host(ip(address)).unwrap());
     before(&net, hosts);

@@ -49,7 +49,7 @@ impl World {
     pub(crate) fn serve(&self, manners: Manners) {
         let server =
             Server { manners, seed: self.seed.derive(SERVER_DRAWS), heard: 0, executed: self.executed.clone() };
-        self.net.serve(SERVER, server).unwrap();
+        self.net.serve_endpoint(SERVER, server).unwrap();
     }
 
     pub(crate) fn connect(&self) -> Watched {

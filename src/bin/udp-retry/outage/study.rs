@@ -149,7 +149,7 @@ impl Study {
         };
         let arrivals = Timestamp::ZERO.after(Duration::from_secs(seconds as u64));
         let server = net.host(SERVER.ip())?;
-        net.serve(SERVER, Server::new(trouble, row.server_drops_expired, ledger.clone()))?;
+        net.serve_endpoint(SERVER, Server::new(trouble, row.server_drops_expired, ledger.clone()))?;
         let rate = REQUESTS_A_SECOND / f64::from(self.clients);
         let mut hosts = Vec::new();
         for client in 0..self.clients {
