@@ -37,6 +37,7 @@
 //! ```
 
 mod client;
+mod conditions;
 mod dose;
 mod endpoint;
 mod error;
@@ -50,12 +51,13 @@ mod unmet;
 mod world;
 
 pub use client::{Client, Outcome};
+pub use conditions::HostId;
 pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use error::SimError;
 pub use event::{Happened, SimEvent};
 pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore};
-pub use network::{HostId, SimNet};
+pub use network::SimNet;
 pub use shrink::{Choice, Fault};
 pub use stats::NetStats;
 pub use transport::SimTransport;

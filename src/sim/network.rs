@@ -3,16 +3,15 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use super::shrink::{Fault, Plan};
 use super::world::{Key, Step, World};
-use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent, SimTransport, Unmet};
+use super::{Endpoint, HostId, NetStats, Outbox, SimError, SimEvent, SimTransport};
 use crate::atomic::AtomicU64;
 use crate::entropy::Seed;
-use crate::fault::Profile;
 use crate::time::Timestamp;
 
 /// A network in virtual time: hosts, the paths between them, and the programs that listen there.
@@ -21,41 +20,36 @@ use crate::time::Timestamp;
 /// What is due at the same moment happens in a fixed order: answers that were worked on leave, datagrams arrive,
 /// timers fire, each kind in the order in which it was caused. Nothing is random but the links, by the seed, so that a
 /// run can be repeated bit for bit: [`trace_hash`](Self::trace_hash).
-#[derive(Clone)]
+///
+/// A network lives as long as a handle on it, and one that an [action](Self::at) or an endpoint of its own holds counts
+/// too: see [`end`](Self::end).
 pub struct SimNet {
     pub(super) world: Rc<RefCell<World<Scheduled>>>,
-    id: u64,
+    pub(super) id: u64,
     /// Sockets whose transports were dropped while the world was in use: to be closed when it is free.
     pub(super) abandoned: Rc<RefCell<Vec<Key>>>,
+    /// Whether this handle, which no clone is, ends the network when it is dropped.
+    ends: bool,
 }
 
 /// What a scenario does to the network at a time of its choice.
 pub(super) type Scheduled = Box<dyn FnOnce(&SimNet)>;
 
-/// A host of a [`SimNet`]; no other network takes it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostId {
-    number: usize,
-    net: u64,
-}
-
-impl fmt::Debug for HostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the network: its number is another one in each run.
-        f.debug_tuple("HostId").field(&self.number).finish()
-    }
-}
-
 impl SimNet {
     /// A network without hosts, at time zero.
     #[must_use]
     pub fn new(seed: Seed) -> Self {
-        Self::planned(seed, Plan::Chance, false)
+        Self::of(seed, Plan::Chance, false, false)
     }
 
+    /// One that [ends](Self::end) with this handle: for a scenario, which may leave handles behind in its own actions.
     pub(super) fn planned(seed: Seed, plan: Plan, recording: bool) -> Self {
+        Self::of(seed, plan, recording, true)
+    }
+
+    fn of(seed: Seed, plan: Plan, recording: bool, ends: bool) -> Self {
         let world = Rc::new(RefCell::new(World::new(seed, plan, recording)));
-        Self { world, id: NETWORKS.fetch_add(1, Ordering::Relaxed), abandoned: Rc::default() }
+        Self { world, id: NETWORKS.fetch_add(1, Ordering::Relaxed), abandoned: Rc::default(), ends }
     }
 
     /// Keeps all [`events`](Self::events) from now on.
@@ -67,96 +61,6 @@ impl SimNet {
     #[must_use]
     pub fn seed(&self) -> Seed {
         self.world.borrow().seed()
-    }
-
-    /// Adds a host with this address.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::AddressTaken`], [`SimError::NotAHost`].
-    pub fn host(&self, address: IpAddr) -> Result<HostId, SimError> {
-        let number = self.world.borrow_mut().add_host(address)?;
-        Ok(HostId { number, net: self.id })
-    }
-
-    /// Sets what happens between two hosts from now on. Without a path, datagrams arrive at once.
-    ///
-    /// The first call for two hosts decides which of them is the client, whatever was sent, partitioned or healed
-    /// between them before. The links' numbers and states stay when a path is changed.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]
-    pub fn path(&self, client: HostId, server: HostId, profile: Profile) -> Result<(), SimError> {
-        let (client, server) = (self.number(client)?, self.number(server)?);
-        self.world.borrow_mut().set_path(client, server, &profile);
-        Ok(())
-    }
-
-    /// Limits what the link from one host to the other may do.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]
-    pub fn dose(&self, from: HostId, to: HostId, dose: Dose) -> Result<(), SimError> {
-        let (from, to) = (self.number(from)?, self.number(to)?);
-        self.world.borrow_mut().dose(from, to, dose);
-        Ok(())
-    }
-
-    /// Lets nothing pass between the two hosts, in either direction, that is sent from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]
-    pub fn partition(&self, one: HostId, other: HostId) -> Result<(), SimError> {
-        let (one, other) = (self.number(one)?, self.number(other)?);
-        self.world.borrow_mut().partition(one, other, true);
-        Ok(())
-    }
-
-    /// Lets nothing pass from one host to the other that is sent from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]
-    pub fn partition_one_way(&self, from: HostId, to: HostId) -> Result<(), SimError> {
-        let (from, to) = (self.number(from)?, self.number(to)?);
-        self.world.borrow_mut().partition(from, to, false);
-        Ok(())
-    }
-
-    /// Ends the partitions between the two hosts.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]
-    pub fn heal(&self, one: HostId, other: HostId) -> Result<(), SimError> {
-        let (one, other) = (self.number(one)?, self.number(other)?);
-        self.world.borrow_mut().heal(one, other);
-        Ok(())
-    }
-
-    /// Silences a host from now on: what reaches it vanishes, and nothing leaves it.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]
-    pub fn take_down(&self, host: HostId) -> Result<(), SimError> {
-        let host = self.number(host)?;
-        self.world.borrow_mut().take_down(host);
-        Ok(())
-    }
-
-    /// Brings a host back, with everything that runs on it.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]
-    pub fn bring_up(&self, host: HostId) -> Result<(), SimError> {
-        let host = self.number(host)?;
-        self.world.borrow_mut().bring_up(host);
-        Ok(())
     }
 
     /// Runs a server at an address of a host: a closure that is called for each datagram, with the time, where it comes
@@ -230,19 +134,10 @@ impl SimNet {
         Ok(SimTransport::new(self.clone(), socket, peer))
     }
 
-    /// Makes the host's NAT forget: its sockets appear at other ports, and what comes to the old ones vanishes, until
-    /// all other ports have been used since.
-    ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]; [`SimError::NoPort`] if there are fewer free ports than sockets, and then none has
-    /// moved.
-    pub fn rebind(&self, host: HostId) -> Result<(), SimError> {
-        let host = self.number(host)?;
-        self.world.borrow_mut().rebind(host)
-    }
-
     /// Does something to the network once its time has come; at once when time next moves, if that is past.
+    ///
+    /// The action is given the network. A clone that it holds besides keeps the network in memory until the action has
+    /// run, or the network [ends](Self::end).
     pub fn at(&self, time: Duration, action: impl FnOnce(&Self) + 'static) {
         self.world.borrow_mut().schedule(Timestamp::ZERO.after(time), Box::new(action));
     }
@@ -253,10 +148,25 @@ impl SimNet {
         self.world.borrow().now()
     }
 
-    /// Lets everything happen up to this time, that included.
+    /// Drops all endpoints and everything that is scheduled, after which nothing of its own keeps the network in memory.
+    /// What it has counted and recorded stays.
+    ///
+    /// Only needed where actions or endpoints hold handles on the network, and before they have run: then it would stay in
+    /// memory for good. The networks that [`explore`](super::explore) and its like make end with each run.
+    pub fn end(&self) {
+        // Bound, so that the world is free again when these are dropped: they may hold transports. Within a call of an
+        // endpoint it is in use, and the network ends with its last handle.
+        let ended = self.world.try_borrow_mut().map(|mut world| world.end());
+        drop(ended);
+    }
+
+    /// Lets everything happen up to this time, that included. At the end of time, which never comes, the clock stays where
+    /// the last thing happened.
     pub fn run_until(&self, time: Timestamp) {
         while self.step(time) {}
-        self.world.borrow_mut().advance(time);
+        if time < Timestamp::MAX {
+            self.world.borrow_mut().advance(time);
+        }
     }
 
     /// Lets everything happen until nothing more will, or this time has come.
@@ -294,36 +204,6 @@ impl SimNet {
         self.world.borrow().stats()
     }
 
-    /// The faults that have met no datagram so far: look at the end of a run, and a test whose faults miss their target
-    /// does not pass for one that withstands them.
-    ///
-    /// Paths that do something to datagrams, partitions, hosts that are down, rules of scripts and outages. Of those
-    /// that have ended, the first 1,000.
-    ///
-    /// ```
-    /// use udp_retry::Seed;
-    /// use udp_retry::sim::SimNet;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let net = SimNet::new(Seed::new(1));
-    /// let [client, server, other] = [1, 2, 3].map(|n| net.host([10, 0, 0, n].into()));
-    /// net.partition(client?, other?)?; // meant: the server
-    /// net.connect(client?, "10.0.0.2:1060".parse()?)?;
-    /// let unmet: Vec<String> = net.unmet().iter().map(ToString::to_string).collect();
-    /// assert_eq!(unmet, ["the partition 10.0.0.1 <-> 10.0.0.3 since 0 ms met no datagram"]);
-    /// # server?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn unmet(&self) -> Vec<Unmet> {
-        self.world.borrow().unmet()
-    }
-
-    fn number(&self, host: HostId) -> Result<usize, SimError> {
-        if host.net == self.id { Ok(host.number) } else { Err(SimError::OtherNetwork) }
-    }
-
     /// A digest of everything that has happened, down to the last bit: equal for equal runs.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
@@ -339,6 +219,20 @@ impl SimNet {
     /// What happened, as faults.
     pub(super) fn faults(&self) -> Vec<Fault> {
         self.world.borrow().faults()
+    }
+}
+
+impl Clone for SimNet {
+    fn clone(&self) -> Self {
+        Self { world: self.world.clone(), id: self.id, abandoned: self.abandoned.clone(), ends: false }
+    }
+}
+
+impl Drop for SimNet {
+    fn drop(&mut self) {
+        if self.ends {
+            self.end();
+        }
     }
 }
 

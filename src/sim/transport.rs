@@ -12,6 +12,9 @@ use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renew
 /// then sends nothing, a receive leaves the reply behind it in the queue. It receives from its peer alone, and its
 /// receive buffer is bounded. Dropping it closes it; one that was [stopped](SimNet::stop) sends nothing,
 /// receives nothing and stays closed.
+///
+/// A wait until the end of time in which nothing will ever happen returns [`Incoming::TimeUp`] with that time, at once, and
+/// moves no clock.
 #[derive(Debug)]
 pub struct SimTransport {
     net: SimNet,
@@ -92,8 +95,13 @@ impl Transport for SimTransport {
                 return Incoming::TimeUp(self.now());
             }
             if !self.net.step(until) {
+                if until == Timestamp::MAX {
+                    // Nothing will ever come. A driver must not wait for it again, and the clock must not go there: for
+                    // whatever is asked next, it would be too late.
+                    return Incoming::TimeUp(until);
+                }
                 // Nothing can come any more in time: the whole wait passes at once.
-                self.net.run_until(until.after(self.late));
+                self.net.run_until(until.after(self.late).min(LATEST));
                 // A wait that ends late finds what has come meanwhile.
                 return self.read(buffer).unwrap_or_else(|| Incoming::TimeUp(self.now()));
             }
@@ -122,3 +130,6 @@ impl Drop for SimTransport {
         }
     }
 }
+
+/// Before the end of time, which no clock reaches.
+const LATEST: Timestamp = Timestamp::from_nanos(u64::MAX - 1);

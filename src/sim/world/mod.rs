@@ -4,6 +4,7 @@
 //! |---|---|
 //! | here | the verbs that change a network, its clock, and the order of what is due |
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
+//! | `transports` | what a transport does with its socket |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
 //! | `sockets`, `topology` | who is where, and what lies between |
 //! | `met` | which faults have met a datagram |
@@ -15,6 +16,7 @@ mod passage;
 mod residents;
 mod sockets;
 mod topology;
+mod transports;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -26,14 +28,14 @@ use self::arena::Arena;
 pub(super) use self::arena::Key;
 use self::passage::Flight;
 use self::residents::{Departure, Resident};
-use self::sockets::{Queued, Reader, Socket, Sockets};
+use self::sockets::{Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
 use super::{Dose, Endpoint, NetStats, SimError, SimEvent, Unmet};
-use crate::entropy::{Seed, labels};
+use crate::entropy::Seed;
 use crate::fault::{DelayLine, Profile};
 use crate::time::Timestamp;
-use crate::transport::{Incoming, PathError, PathIndex, Received};
+use crate::transport::PathError;
 
 /// A simulated network; `A` is what a caller may schedule in it.
 ///
@@ -193,89 +195,15 @@ impl<A> World<A> {
         self.set_timer(at, Timer::Scheduled(number));
     }
 
+    /// Everything that could still act on its own, taken out of the world.
+    pub(super) fn end(&mut self) -> (BTreeMap<u64, A>, Vec<Box<dyn Endpoint>>) {
+        self.timers.clear();
+        self.timers_void = 0;
+        (core::mem::take(&mut self.scheduled), self.dismiss_all())
+    }
+
     pub(super) fn start_recording(&mut self) {
         self.record.get_or_insert_default();
-    }
-}
-
-/// What a transport does with its socket.
-impl<A> World<A> {
-    /// Sends, unless an error is pending: the call that reports it sends nothing (Linux).
-    pub(super) fn send(&mut self, socket: Key, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
-        if let Some(error) = self.sockets.get_mut(socket).and_then(|socket| socket.pending.take()) {
-            return Err(error);
-        }
-        self.transmit(socket, to, datagram)
-    }
-
-    /// What a read finds now: an error that is pending, else the datagram that has waited the longest.
-    pub(super) fn receive(&mut self, socket: Key, buffer: &mut [u8]) -> Option<Incoming<PathIndex>> {
-        let socket = self.sockets.get_mut(socket)?;
-        if let Some(error) = socket.pending.take() {
-            return Some(Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 });
-        }
-        let queued = socket.dequeue()?;
-        let len = queued.datagram.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), queued.datagram.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        let received = Received::new(PathIndex::FIRST, len, queued.datagram.len(), queued.at);
-        self.flights.give_back(queued.datagram);
-        Some(Incoming::Datagram(received))
-    }
-
-    /// What stands for the entropy of a system: by the seed, and other bytes each time.
-    pub(super) fn entropy(&mut self, key: &mut [u8; 32]) {
-        let draws = self.topology.seed().derive(labels::NET_ENTROPY).derive(self.keys_drawn);
-        self.keys_drawn += 1;
-        for (n, bytes) in (0..).zip(key.chunks_exact_mut(8)) {
-            bytes.copy_from_slice(&draws.draw(n).to_le_bytes());
-        }
-    }
-
-    pub(super) fn set_receive_buffer(&mut self, socket: Key, bytes: usize) {
-        if let Some(socket) = self.sockets.get_mut(socket) {
-            socket.capacity = bytes;
-        }
-    }
-
-    pub(super) fn local_addr(&self, socket: Key) -> Option<SocketAddr> {
-        self.sockets.get(socket).map(|socket| socket.address)
-    }
-
-    /// Gives the socket another address, with nothing queued; what comes to the old one is refused.
-    ///
-    /// # Errors
-    ///
-    /// [`PathError::Unsupported`] if it is closed, and what Linux says if the host has no free port.
-    pub(super) fn renew(&mut self, socket: Key) -> Result<(), PathError> {
-        self.sockets.get(socket).ok_or(PathError::Unsupported)?;
-        self.sockets.rebind(socket).ok_or(PathError::Other(EADDRINUSE))?;
-        while let Some(queued) = self.sockets.get_mut(socket).and_then(Socket::dequeue) {
-            self.discard(queued);
-        }
-        Ok(())
-    }
-
-    /// Closes a transport's socket, unless it is closed already.
-    pub(super) fn close(&mut self, socket: Key) {
-        self.unbind(socket);
-    }
-
-    /// Returns who read it.
-    fn unbind(&mut self, socket: Key) -> Option<Reader> {
-        let mut closed = self.sockets.unbind(socket)?;
-        while let Some(queued) = closed.dequeue() {
-            self.discard(queued);
-        }
-        Some(closed.reader)
-    }
-
-    /// It had arrived, but will not be read.
-    fn discard(&mut self, queued: Queued) {
-        self.stats.arrived -= 1;
-        self.stats.discarded += 1;
-        self.flights.give_back(queued.datagram);
     }
 }
 
@@ -385,5 +313,3 @@ impl<A> World<A> {
 /// Far more than any scenario needs, and less than memory: a scenario that loops ends in `discarded`.
 const MOST_DATAGRAMS: usize = 1 << 22;
 const MOST_BYTES: usize = 1 << 30;
-/// What Linux says where no port is left.
-const EADDRINUSE: i32 = 98;

@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -54,6 +55,16 @@ impl<A> World<A> {
         let dismissed = self.residents.remove(resident)?;
         self.void_timer(dismissed.wake);
         dismissed.endpoint
+    }
+
+    /// Ends all endpoints, and hands them out.
+    pub(super) fn dismiss_all(&mut self) -> Vec<Box<dyn Endpoint>> {
+        let all: Vec<_> = self.residents.iter().map(|(resident, it)| (resident, it.socket)).collect();
+        let dismissed = all.into_iter().filter_map(|(resident, socket)| {
+            self.close(socket);
+            self.residents.remove(resident)?.endpoint
+        });
+        dismissed.collect()
     }
 
     /// A timer of a resident fires.

@@ -2,6 +2,7 @@
 //! all of it can be repeated.
 
 mod endpoints;
+mod ends;
 mod frees;
 mod kernel;
 mod moves;
