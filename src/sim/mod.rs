@@ -7,6 +7,9 @@
 //! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
 //! matter; [`exhaust`] tries every fate of the first datagrams instead of any.
 //!
+//! A server is a closure, `net.serve(address, |now, from, datagram, out| out.send(from, datagram))?`. A fault that a test
+//! asks for and that meets no datagram proves nothing: [`SimNet::unmet`] lists those.
+//!
 //! A test of a protocol at 30 % loss in each direction, 1,000 seeds:
 //!
 //! ```
