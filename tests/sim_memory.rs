@@ -67,7 +67,7 @@ fn endpoints_that_end_take_their_timers_with_them_and_so_do_those_that_change_th
         for n in 0..rounds {
             if n % 100 == 0 {
                 net.stop(SERVER);
-                net.serve(SERVER, Fickle(0)).unwrap();
+                net.serve_endpoint(SERVER, Fickle(0)).unwrap();
             }
             transport.send(PathIndex::FIRST, b"change").unwrap();
             net.run_until(net.now());

@@ -13,6 +13,15 @@ pub enum SimError {
     /// The host has another address, not this one.
     #[error("the host does not have the address {0}")]
     NotOnHost(IpAddr),
+    /// Addresses that a host cannot have: 0.0.0.0, `::`, broadcast and multicast.
+    #[error("{0} is not the address of one host")]
+    NotAHost(IpAddr),
+    /// The host belongs to another network.
+    #[error("the host belongs to another network")]
+    OtherNetwork,
+    /// A server needs a port of its own, which 0 is not.
+    #[error("{0} has no port to listen on")]
+    PortZero(SocketAddr),
     /// Something listens there already.
     #[error("{0} is in use")]
     InUse(SocketAddr),

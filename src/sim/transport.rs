@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::waiting::{catch_up, wait};
 use super::world::{Key, Read};
-use super::{HostId, SimError, SimNet};
+use super::{SimError, SimNet};
 use crate::size::Pmtu;
 use crate::time::Timestamp;
 use crate::transport::{
@@ -18,6 +18,9 @@ use crate::transport::{
 /// send on that path then sends nothing, a receive leaves the reply behind it in the queue. It receives from its peer
 /// alone, and its receive buffer is bounded. Dropping the end closes them all; one that was [stopped](SimNet::stop) sends
 /// nothing, receives nothing and stays closed.
+///
+/// A wait until the end of time in which nothing will ever happen returns [`Incoming::TimeUp`] with that time, at once, and
+/// moves no clock.
 ///
 /// With several paths a receive takes from any of them: errors first, then what arrived first, wherever it did.
 #[derive(Debug)]
@@ -39,11 +42,11 @@ impl SimTransport {
     /// Connects a socket to each peer, in this order.
     pub(super) fn connect(
         net: &SimNet,
-        host: HostId,
+        host: usize,
         first: SocketAddr,
         others: &[SocketAddr],
     ) -> Result<Self, SimError> {
-        let connect = |peer| Ok(Path { socket: net.world.borrow_mut().connect(host.number(), peer)?, peer });
+        let connect = |peer| Ok(Path { socket: net.world.borrow_mut().connect(host, peer)?, peer });
         let mut end = Self { net: net.clone(), first: connect(first)?, others: Vec::new(), late: Duration::ZERO };
         for &peer in others {
             // If this one fails, those before are closed with the end.

@@ -21,8 +21,13 @@ pub(super) fn wait<P>(
             return Incoming::TimeUp(net.now());
         }
         if !net.step(until) {
+            if until == Timestamp::MAX {
+                // Nothing will ever come. A driver must not wait for it again, and the clock must not go there: for
+                // whatever is asked next, it would be too late.
+                return Incoming::TimeUp(until);
+            }
             // Nothing can come any more in time: the whole wait passes at once.
-            net.run_until(until.after(late));
+            net.run_until(until.after(late).min(LATEST));
             // A wait that ends late finds what has come meanwhile.
             return read().unwrap_or_else(|| Incoming::TimeUp(net.now()));
         }
@@ -33,3 +38,6 @@ pub(super) fn wait<P>(
 pub(super) fn catch_up(net: &SimNet) {
     while net.step(net.now()) {}
 }
+
+/// Before the end of time, which no clock reaches.
+const LATEST: Timestamp = Timestamp::from_nanos(u64::MAX - 1);

@@ -23,7 +23,8 @@ fn five_hundred_servers_are_asked_from_one_socket_through_loss_and_duplicates() 
             (0..SERVERS).map(|n| address([10, 1, (n / 250) as u8, (n % 250) as u8])).collect();
         for &server in &servers {
             let host = net.host(server.ip()).unwrap();
-            net.path(here, host, Profile::both("loss 20%; duplicate 20% late 30ms; delay 5ms ~4ms".parse().unwrap()));
+            net.path(here, host, Profile::both("loss 20%; duplicate 20% late 30ms; delay 5ms ~4ms".parse().unwrap()))
+                .unwrap();
             let mut table = ReplyTable::default();
             net.run_in_turns(net.bind(host, server).unwrap(), move |end: &mut SimUnconnected| {
                 table.answer_all(end);

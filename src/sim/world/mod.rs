@@ -3,37 +3,40 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the verbs that change a network, its clock, and the order of what is due |
-//! | `ends` | sockets that programs of a test's own hold: how they are bound, connected and watched |
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
-//! | `reports` | ICMP messages: of refusals, and of what is too large; what a kernel remembers of path MTUs |
+//! | `transports`, `ends` | what a program does with its sockets; how they are bound, connected and watched |
+//! | `icmp` | messages of refusals, and of what is too large; what a kernel remembers of path MTUs |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
 //! | `sockets`, `topology` | who is where, and what lies between |
+//! | `met` | which faults have met a datagram |
 //! | `arena` | keys of sockets and endpoints, which come and go by the million |
 
 mod arena;
 mod ends;
+mod icmp;
+mod met;
 mod passage;
-mod reports;
 mod residents;
 mod sockets;
 mod topology;
+mod transports;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use self::arena::Arena;
 pub(super) use self::arena::Key;
+use self::icmp::PathMtus;
 use self::passage::Flight;
-use self::reports::PathMtus;
 use self::residents::{Departure, Resident};
-use self::sockets::{Queued, Reader, Socket, Sockets};
+use self::sockets::{Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
-use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
-use crate::entropy::{Seed, labels};
+use super::{Dose, Endpoint, NetStats, SimError, SimEvent, Unmet};
+use crate::entropy::Seed;
 use crate::fault::{DelayLine, Profile};
 use crate::time::Timestamp;
 use crate::transport::PathError;
@@ -58,7 +61,8 @@ pub(super) struct World<A> {
     timers_void: usize,
     scheduled: BTreeMap<u64, A>,
     residents: Arena<Resident>,
-    outbox: Outbox,
+    /// Errors of sends that are still to come to the endpoints that sent.
+    reports: VecDeque<(Key, PathError)>,
     /// How often a transport has asked for entropy.
     keys_drawn: u64,
     /// Datagrams that a socket has queued so far.
@@ -105,7 +109,7 @@ impl<A> World<A> {
             timers_void: 0,
             scheduled: BTreeMap::new(),
             residents: Arena::new(),
-            outbox: Outbox::default(),
+            reports: VecDeque::new(),
             keys_drawn: 0,
             arrivals: 1,
             stats: NetStats::default(),
@@ -118,7 +122,13 @@ impl<A> World<A> {
 /// What a scenario changes.
 impl<A> World<A> {
     pub(super) fn add_host(&mut self, address: IpAddr) -> Result<usize, SimError> {
+        one_host(address)?;
         self.topology.add_host(address).ok_or(SimError::AddressTaken(address))
+    }
+
+    pub(super) fn add_address(&mut self, host: usize, address: IpAddr) -> Result<(), SimError> {
+        one_host(address)?;
+        if self.topology.add_address(host, address) { Ok(()) } else { Err(SimError::AddressTaken(address)) }
     }
 
     pub(super) fn set_path(&mut self, client: usize, server: usize, profile: &Profile) {
@@ -132,26 +142,27 @@ impl<A> World<A> {
     }
 
     /// Nothing passes from one host to the other, until it does again.
-    pub(super) fn partition(&mut self, from: usize, to: usize, partitioned: bool) {
-        if let Some(link) = self.topology.link_between(from, to) {
-            link.partitioned = partitioned;
-        }
+    pub(super) fn partition(&mut self, from: usize, to: usize, both_ways: bool) {
+        self.topology.partition(from, to, both_ways, self.now);
+    }
+
+    pub(super) fn heal(&mut self, one: usize, other: usize) {
+        self.topology.heal(one, other);
     }
 
     pub(super) fn take_down(&mut self, host: usize) {
-        self.topology.set_down(host, true);
+        self.topology.take_down(host, self.now);
     }
 
     pub(super) fn bring_up(&mut self, host: usize) {
-        self.topology.set_down(host, false);
-    }
-
-    pub(super) fn add_address(&mut self, host: usize, address: IpAddr) -> Result<(), SimError> {
-        if self.topology.add_address(host, address) { Ok(()) } else { Err(SimError::AddressTaken(address)) }
+        self.topology.bring_up(host);
     }
 
     pub(super) fn serve(&mut self, at: SocketAddr, endpoint: Box<dyn Endpoint>) -> Result<(), SimError> {
         let host = self.topology.host_at(at.ip()).ok_or(SimError::NoSuchHost(at.ip()))?;
+        if at.port() == 0 {
+            return Err(SimError::PortZero(at));
+        }
         if !self.sockets.is_free(host, at, self.topology.addresses_of(host)) {
             return Err(SimError::InUse(at));
         }
@@ -201,87 +212,15 @@ impl<A> World<A> {
         self.set_timer(at, Timer::Scheduled(number));
     }
 
+    /// Everything that could still act on its own, taken out of the world.
+    pub(super) fn end(&mut self) -> (BTreeMap<u64, A>, Vec<Box<dyn Endpoint>>) {
+        self.timers.clear();
+        self.timers_void = 0;
+        (core::mem::take(&mut self.scheduled), self.dismiss_all())
+    }
+
     pub(super) fn start_recording(&mut self) {
         self.record.get_or_insert_default();
-    }
-}
-
-/// What a transport does with its socket.
-impl<A> World<A> {
-    /// Sends, unless an error is pending: the call that reports it sends nothing (Linux).
-    pub(super) fn send(&mut self, socket: Key, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
-        if let Some(error) = self.sockets.get_mut(socket).and_then(|socket| socket.pending.take()) {
-            return Err(error);
-        }
-        self.transmit(socket, None, to, datagram)
-    }
-
-    /// What a read finds now: an error that is pending, else the datagram that has waited the longest.
-    pub(super) fn receive(&mut self, socket: Key, buffer: &mut [u8]) -> Option<Read> {
-        let socket = self.sockets.get_mut(socket)?;
-        if let Some(error) = socket.pending.take() {
-            let quoted = copy_into(buffer, &core::mem::take(&mut socket.quoted));
-            return Some(Read::Error(error, quoted));
-        }
-        let Queued { at, from, to, datagram, .. } = socket.dequeue()?;
-        let (len, actual) = (copy_into(buffer, &datagram), datagram.len());
-        self.flights.give_back(datagram);
-        Some(Read::Datagram { at, from, to, len, actual })
-    }
-
-    /// What stands for the entropy of a system: by the seed, and other bytes each time.
-    pub(super) fn entropy(&mut self, key: &mut [u8; 32]) {
-        let draws = self.topology.seed().derive(labels::NET_ENTROPY).derive(self.keys_drawn);
-        self.keys_drawn += 1;
-        for (n, bytes) in (0..).zip(key.chunks_exact_mut(8)) {
-            bytes.copy_from_slice(&draws.draw(n).to_le_bytes());
-        }
-    }
-
-    pub(super) fn set_receive_buffer(&mut self, socket: Key, bytes: usize) {
-        if let Some(socket) = self.sockets.get_mut(socket) {
-            socket.capacity = bytes;
-        }
-    }
-
-    pub(super) fn local_addr(&self, socket: Key) -> Option<SocketAddr> {
-        self.sockets.get(socket).map(|socket| socket.address)
-    }
-
-    /// Gives the socket another address, with nothing queued; what comes to the old one is refused.
-    ///
-    /// # Errors
-    ///
-    /// [`PathError::Unsupported`] if it is closed, and what Linux says if the host has no free port.
-    pub(super) fn renew(&mut self, socket: Key) -> Result<(), PathError> {
-        let host = self.sockets.get(socket).ok_or(PathError::Unsupported)?.host;
-        self.sockets.rebind(socket, self.topology.addresses_of(host)).ok_or(PathError::Other(EADDRINUSE))?;
-        while let Some(queued) = self.sockets.get_mut(socket).and_then(Socket::dequeue) {
-            self.discard(queued);
-        }
-        Ok(())
-    }
-
-    /// Closes a transport's socket, unless it is closed already.
-    pub(super) fn close(&mut self, socket: Key) {
-        self.unbind(socket);
-    }
-
-    /// Returns who read it.
-    fn unbind(&mut self, socket: Key) -> Option<Reader> {
-        let mut closed = self.sockets.unbind(socket)?;
-        self.forget_watch(closed.watch);
-        while let Some(queued) = closed.dequeue() {
-            self.discard(queued);
-        }
-        Some(closed.reader)
-    }
-
-    /// It had arrived, but will not be read.
-    fn discard(&mut self, queued: Queued) {
-        self.stats.arrived -= 1;
-        self.stats.discarded += 1;
-        self.flights.give_back(queued.datagram);
     }
 }
 
@@ -298,7 +237,8 @@ impl<A> World<A> {
 
     /// When the next thing is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        [self.departures.next_due(), self.flights.next_due(), self.next_timer()].into_iter().flatten().min()
+        let reports = (!self.reports.is_empty()).then_some(self.now);
+        [reports, self.departures.next_due(), self.flights.next_due(), self.next_timer()].into_iter().flatten().min()
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
@@ -307,15 +247,17 @@ impl<A> World<A> {
 
     /// Does the next thing that is due by `until`, and moves the time there.
     ///
-    /// Of what is due at one moment, answers leave first, as their work was begun before anything else that happens
-    /// now. Datagrams arrive before timers fire, so that a reply that arrives at the very end of a wait is in time.
+    /// Of what is due at one moment, endpoints learn first what became of their sends, as a program that sends does. Then
+    /// answers leave, as their work was begun before anything else that happens now. Datagrams arrive before timers fire, so that a reply that arrives at the very end of a wait is in time.
     pub(super) fn step(&mut self, until: Timestamp) -> Step<A> {
         let Some(next) = self.next_due().filter(|&next| next <= until && next < Timestamp::MAX) else {
             // What is due at the end of time is meant never to happen.
             return Step::Idle;
         };
         self.advance(next);
-        if self.departures.next_due() == Some(next) {
+        if !self.reports.is_empty() {
+            self.report();
+        } else if self.departures.next_due() == Some(next) {
             self.depart(next);
         } else if self.flights.next_due() == Some(next) {
             if let Some((flight, at, datagram)) = self.flights.take_due(next) {
@@ -370,6 +312,11 @@ impl<A> World<A> {
         self.record.as_deref().unwrap_or_default()
     }
 
+    /// Faults that have met no datagram.
+    pub(super) fn unmet(&self) -> Vec<Unmet> {
+        self.topology.unmet()
+    }
+
     /// What happened, as faults.
     pub(super) fn faults(&self) -> Vec<Fault> {
         faults_of(self.events(), |path, direction| self.topology.least_delay(path, direction))
@@ -384,17 +331,15 @@ impl<A> World<A> {
     }
 }
 
-/// Returns how many bytes fit.
-fn copy_into(buffer: &mut [u8], bytes: &[u8]) -> usize {
-    let len = bytes.len().min(buffer.len());
-    if let (Some(to), Some(from)) = (buffer.get_mut(..len), bytes.get(..len)) {
-        to.copy_from_slice(from);
+/// An address that can be one host's alone.
+fn one_host(address: IpAddr) -> Result<(), SimError> {
+    let canonical = address.to_canonical();
+    if canonical.is_unspecified() || canonical.is_multicast() || canonical == Ipv4Addr::BROADCAST {
+        return Err(SimError::NotAHost(address));
     }
-    len
+    Ok(())
 }
 
 /// Far more than any scenario needs, and less than memory: a scenario that loops ends in `discarded`.
 const MOST_DATAGRAMS: usize = 1 << 22;
 const MOST_BYTES: usize = 1 << 30;
-/// What Linux says where no port is left.
-const EADDRINUSE: i32 = 98;

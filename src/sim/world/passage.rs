@@ -3,7 +3,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::World;
 use super::arena::Key;
-use super::sockets::{Queued, Reader};
+use super::sockets::{Queued, Reader, Socket};
 use crate::fault::{Direction, Fate, Packets};
 use crate::sim::event::digest;
 use crate::sim::{Happened, SimEvent};
@@ -16,6 +16,8 @@ use crate::transport::PathError;
 pub(super) struct Flight {
     pub(super) from: SocketAddr,
     pub(super) to: SocketAddr,
+    /// Which host it goes to.
+    pub(super) host: usize,
     pub(super) what: Carried,
 }
 
@@ -47,6 +49,7 @@ enum Obstacle {
     ForgottenMapping,
     NothingListens,
     OtherPeer,
+    EndpointPanicked,
 }
 
 impl From<Obstacle> for Happened {
@@ -56,6 +59,7 @@ impl From<Obstacle> for Happened {
             Obstacle::HostDown | Obstacle::ForgottenMapping => Self::Vanished,
             Obstacle::NothingListens => Self::Refused,
             Obstacle::OtherPeer => Self::Foreign,
+            Obstacle::EndpointPanicked => Self::Panicked,
         }
     }
 }
@@ -67,7 +71,7 @@ impl<A> World<A> {
     ///
     /// # Errors
     ///
-    /// The datagram has not left, except for [`PathError::TooBig`] by the link's MTU, which counts as dropped.
+    /// The datagram has not left, and does not count as sent.
     pub(super) fn transmit(
         &mut self,
         socket: Key,
@@ -76,6 +80,10 @@ impl<A> World<A> {
         datagram: &[u8],
     ) -> Result<(), PathError> {
         let (host, bound) = self.sockets.get(socket).map(|it| (it.host, it.address)).ok_or(PathError::Unsupported)?;
+        let limit = IpFamily::of(to.ip()).max_plpmtu();
+        if datagram.len() > limit.bytes() {
+            return Err(PathError::TooBig { limit: Some(limit) });
+        }
         let source = match named {
             Some(ip) if ip == bound.ip() => Some(ip),
             Some(ip) => Some(ip).filter(|ip| self.topology.addresses_of(host).contains(ip)),
@@ -84,23 +92,32 @@ impl<A> World<A> {
         };
         let from = SocketAddr::new(source.ok_or(PathError::Unreachable)?, bound.port());
         let destination = self.topology.host_at(to.ip()).filter(|_| from.is_ipv4() == to.is_ipv4());
-        let destination = destination.ok_or(PathError::Unreachable)?;
-        let limit = IpFamily::of(to.ip()).max_plpmtu();
-        if datagram.len() > limit.bytes() {
-            return Err(PathError::TooBig { limit: Some(limit) });
-        }
+        let there = destination.ok_or(PathError::Unreachable)?;
         let packets = self.packets(socket, host, to.ip(), datagram.len())?;
-        self.stats.sent += 1;
+        self.launch(host, Flight { from, to, host: there, what: Carried::Datagram }, datagram, packets)
+    }
+
+    /// Sends a datagram from one host to another.
+    #[inline]
+    pub(super) fn launch(
+        &mut self,
+        host: usize,
+        flight: Flight,
+        datagram: &[u8],
+        packets: Packets,
+    ) -> Result<(), PathError> {
+        let Flight { from, to, host: there, .. } = flight;
         let event = self.event(from, to, datagram);
-        match self.enter(host, destination, datagram, packets) {
+        match self.enter(host, there, datagram, packets) {
             Ok(Entered { path, direction, n, fate, reported }) => {
                 self.note(SimEvent { what: Happened::Sent { path, direction, n, fate }, ..event });
                 if let Some(pmtu) = reported {
                     self.send_report(to, from, pmtu, datagram);
                 }
-                self.deal_out(Flight { from, to, what: Carried::Datagram }, fate, datagram)
+                self.deal_out(flight, fate, datagram)
             }
             Err(obstacle) => {
+                self.stats.sent += 1;
                 // Its sender cannot know.
                 self.stats.partitioned += 1;
                 self.note(SimEvent { what: obstacle.into(), ..event });
@@ -112,44 +129,41 @@ impl<A> World<A> {
     /// Puts a datagram into the link between two hosts, unless something keeps it from there.
     #[inline]
     fn enter(&mut self, from: usize, to: usize, datagram: &[u8], packets: Packets) -> Result<Entered, Obstacle> {
-        let (now, down) = (self.now, self.topology.is_down(from));
-        // Before anything else, as paths are numbered by their first use, and a use by a host that is down is one.
-        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
-        if down {
+        let now = self.now;
+        if self.topology.is_silent(from) {
             return Err(Obstacle::HostDown);
         }
-        if link.partitioned {
+        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
+        if link.is_closed() {
             return Err(Obstacle::Partition);
         }
         let (path, direction) = (link.path, link.direction);
         let (fate, n, reported) = link.transmit(now, datagram, packets);
         // Choices count datagrams in the order of sending, whatever link they take.
-        let fate = self.topology.plan().choose(self.stats.sent, fate);
+        let fate = self.topology.plan().choose(self.stats.sent + 1, fate);
         Ok(Entered { path, direction, n, fate, reported })
     }
 
     /// Lets a datagram meet its fate.
     #[inline]
     fn deal_out(&mut self, flight: Flight, fate: Fate, datagram: &[u8]) -> Result<(), PathError> {
-        match fate {
-            Fate::Delivered(copies) => {
-                self.stats.delivered += copies.as_slice().len() as u64;
-                self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
-                for copy in &copies {
-                    let fits = self.flights.push(flight, copy, datagram);
-                    self.stats.discarded += u64::from(!fits);
-                }
-                Ok(())
-            }
+        let copies = match fate {
+            Fate::Delivered(copies) => copies,
             Fate::Dropped(_) => {
+                self.stats.sent += 1;
                 self.stats.dropped += 1;
-                Ok(())
+                return Ok(());
             }
-            Fate::TooBig { limit } => {
-                self.stats.dropped += 1;
-                Err(PathError::TooBig { limit: Some(limit) })
-            }
+            Fate::TooBig { limit } => return Err(PathError::TooBig { limit: Some(limit) }),
+        };
+        self.stats.sent += 1;
+        self.stats.delivered += copies.as_slice().len() as u64;
+        self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
+        for copy in &copies {
+            let fits = self.flights.push(flight, copy, datagram);
+            self.stats.discarded += u64::from(!fits);
         }
+        Ok(())
     }
 
     #[inline]
@@ -162,7 +176,7 @@ impl<A> World<A> {
 impl<A> World<A> {
     /// A copy of a datagram, or an ICMP message, reaches the host that it was sent to.
     pub(super) fn arrive(&mut self, flight: Flight, at: Timestamp, datagram: Vec<u8>) {
-        let Flight { from, to, what } = flight;
+        let Flight { from, to, host, what } = flight;
         let event = self.event(from, to, &datagram);
         match what {
             Carried::Datagram => {}
@@ -175,14 +189,14 @@ impl<A> World<A> {
                 return self.flights.give_back(datagram);
             }
         }
-        match self.reader_of(from, to) {
+        match self.reader_of(host, from, to) {
             Ok((_, Reader::Endpoint(resident))) => {
                 self.stats.arrived += 1;
                 self.note(event);
                 self.call(resident, |endpoint, now, out| endpoint.on_datagram(now, from, &datagram, out));
                 self.flights.give_back(datagram);
             }
-            Ok((socket, _)) => self.enqueue(socket, at, event, datagram),
+            Ok((socket, _)) => self.enqueue(socket, at, to, event, datagram),
             Err(obstacle) => {
                 self.lose(event, obstacle.into(), datagram);
                 if obstacle == Obstacle::NothingListens {
@@ -194,25 +208,29 @@ impl<A> World<A> {
 
     /// The socket that takes what comes from `from`, and who reads it.
     #[inline]
-    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(Key, Reader), Obstacle> {
-        let up = self.topology.host_at(to.ip()).filter(|&host| !self.topology.is_down(host));
-        let host = up.ok_or(Obstacle::HostDown)?;
+    fn reader_of(&mut self, host: usize, from: SocketAddr, to: SocketAddr) -> Result<(Key, Reader), Obstacle> {
+        if self.topology.is_silent(host) {
+            return Err(Obstacle::HostDown);
+        }
         let found = self.sockets.receiving(host, to).and_then(|number| Some((number, self.sockets.get(number)?)));
         match found {
             // A NAT drops what it has no mapping for, where a host would refuse it.
             None if self.sockets.is_given_up(to) => Err(Obstacle::ForgottenMapping),
             None => Err(Obstacle::NothingListens),
             Some((_, socket)) if socket.peer.is_some_and(|peer| peer != from) => Err(Obstacle::OtherPeer),
+            Some((_, Socket { reader: Reader::Endpoint(resident), .. })) if self.has_panicked(*resident) => {
+                Err(Obstacle::EndpointPanicked)
+            }
             Some((number, socket)) => Ok((number, socket.reader)),
         }
     }
 
+    /// `own` is the address that an answer leaves from.
     #[inline]
-    fn enqueue(&mut self, socket: Key, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
-        let order = self.arrivals;
-        let SimEvent { from, to, .. } = event;
+    pub(super) fn enqueue(&mut self, socket: Key, at: Timestamp, own: SocketAddr, event: SimEvent, datagram: Vec<u8>) {
+        let (order, from) = (self.arrivals, event.from);
         let queued = match self.sockets.get_mut(socket) {
-            Some(socket) => socket.enqueue(Queued { at, order, from, to, datagram }),
+            Some(socket) => socket.enqueue(Queued { at, order, from, to: own, datagram }),
             None => Err(datagram),
         };
         match queued {
@@ -227,7 +245,7 @@ impl<A> World<A> {
     }
 
     #[inline]
-    fn lose(&mut self, event: SimEvent, what: Happened, datagram: Vec<u8>) {
+    pub(super) fn lose(&mut self, event: SimEvent, what: Happened, datagram: Vec<u8>) {
         self.flights.give_back(datagram);
         self.stats.lost_on_arrival += 1;
         self.note(SimEvent { what, ..event });

@@ -1,17 +1,21 @@
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::arena::Key;
 use super::sockets::{Reader, Socket};
 use super::{Timer, World};
 use crate::fault::Delivery;
+use crate::sim::endpoint::OpenSocket;
 use crate::sim::{Endpoint, Outbox};
 use crate::time::Timestamp;
+use crate::transport::PathError;
 
 /// An endpoint, where it lives, and when it will be woken.
 pub(super) struct Resident {
-    /// Absent while it is called.
+    /// Absent while it is called, and once it has panicked.
     endpoint: Option<Box<dyn Endpoint>>,
     socket: Key,
     /// When, and the number of the timer.
@@ -53,6 +57,16 @@ impl<A> World<A> {
         dismissed.endpoint
     }
 
+    /// Ends all endpoints, and hands them out.
+    pub(super) fn dismiss_all(&mut self) -> Vec<Box<dyn Endpoint>> {
+        let all: Vec<_> = self.residents.iter().map(|(resident, it)| (resident, it.socket)).collect();
+        let dismissed = all.into_iter().filter_map(|(resident, socket)| {
+            self.close(socket);
+            self.residents.remove(resident)?.endpoint
+        });
+        dismissed.collect()
+    }
+
     /// A timer of a resident fires.
     pub(super) fn wake(&mut self, resident: Key, timer: u64) {
         // One that was set before the resident changed its mind, or of one that has gone, is void.
@@ -65,22 +79,34 @@ impl<A> World<A> {
         self.call(resident, |endpoint, now, out| endpoint.on_wake(now, out));
     }
 
-    /// Calls an endpoint, notes when it wants to be woken, and sends what it has written.
-    pub(super) fn call(&mut self, resident: Key, call: impl FnOnce(&mut dyn Endpoint, Timestamp, &mut Outbox)) {
-        // Both are put back below; in between the world has neither.
-        let Some(mut endpoint) = self.residents.get_mut(resident).and_then(|it| it.endpoint.take()) else { return };
-        let mut out = core::mem::take(&mut self.outbox);
-        call(&mut *endpoint, self.now, &mut out);
-        let wake = endpoint.wake_at().map(|at| at.max(self.now));
+    /// Calls an endpoint, and notes when it wants to be woken.
+    pub(super) fn call(&mut self, resident: Key, call: impl FnOnce(&mut dyn Endpoint, Timestamp, &mut Outbox<'_>)) {
+        // It is put back below. If it panics it is not, and has gone for good.
+        let Some(called) = self.residents.get_mut(resident) else { return };
+        let (socket, Some(mut endpoint)) = (called.socket, called.endpoint.take()) else { return };
+        self.stats.panicked += 1;
+        let now = self.now;
+        call(&mut *endpoint, now, &mut Outbox::new(&mut Called { world: self, resident, socket }));
+        let wake = endpoint.wake_at().map(|at| at.max(now));
+        self.stats.panicked -= 1;
         let Some(called) = self.residents.get_mut(resident) else { return };
         called.endpoint = Some(endpoint);
-        let socket = called.socket;
         if wake != called.wake.map(|(at, _)| at) {
             self.change_wake(resident, wake);
         }
-        self.post(socket, &out);
-        out.clear();
-        self.outbox = out;
+    }
+
+    /// Whether this endpoint has panicked: between two calls it is absent for no other reason.
+    #[inline]
+    pub(super) fn has_panicked(&self, resident: Key) -> bool {
+        self.residents.get(resident).is_some_and(|it| it.endpoint.is_none())
+    }
+
+    /// An endpoint learns what became of a send of its own.
+    pub(super) fn report(&mut self) {
+        if let Some((resident, error)) = self.reports.pop_front() {
+            self.call(resident, |endpoint, now, out| endpoint.on_path_error(now, error, out));
+        }
     }
 
     fn change_wake(&mut self, resident: Key, wake: Option<Timestamp>) {
@@ -104,35 +130,46 @@ impl<A> World<A> {
         }
     }
 
-    /// Sends what an endpoint has written, or keeps it for as long as the endpoint works on it.
-    fn post(&mut self, socket: Key, out: &Outbox) {
-        // First, so that everything leaves from the fresh port.
-        if out.is_renewed() {
-            let _ = self.renew(socket);
-        }
-        for (to, datagram, after) in out.sends() {
-            let posted = if after.is_zero() {
-                // Why a send failed is not reported to an endpoint: to it that is a loss like any other.
-                self.transmit(socket, None, to, datagram).is_ok()
-            } else {
-                let leaving = Delivery::whole(self.now.after(after), datagram.len());
-                self.departures.push(Departure { socket, to }, &leaving, datagram)
-            };
-            self.stats.unsent += u64::from(!posted);
-        }
-    }
-
     /// An answer that was worked on leaves.
     pub(super) fn depart(&mut self, now: Timestamp) {
         let Some((Departure { socket, to }, _, datagram)) = self.departures.take_due(now) else { return };
         // One that was ended meanwhile gives no answer.
-        if self.sockets.get(socket).is_none() {
-            self.stats.unsent += 1;
-        } else {
-            // No error can reach an endpoint that was called long ago.
-            let _ = self.transmit(socket, None, to, &datagram);
-        }
+        let reader = self.sockets.get(socket).map(|it| it.reader);
+        let sent = match reader {
+            Some(Reader::Endpoint(resident)) if !self.has_panicked(resident) => self
+                .transmit(socket, None, to, &datagram)
+                .inspect_err(|error| self.reports.push_back((resident, *error))),
+            _ => Err(PathError::Unsupported),
+        };
+        self.stats.unsent += u64::from(sent.is_err());
         self.departures.give_back(datagram);
+    }
+}
+
+/// The socket of an endpoint that is being called.
+struct Called<'w, A> {
+    world: &'w mut World<A>,
+    resident: Key,
+    socket: Key,
+}
+
+impl<A> OpenSocket for Called<'_, A> {
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
+        self.world.transmit(self.socket, None, to, datagram).inspect_err(|_| self.world.stats.unsent += 1)
+    }
+
+    fn send_after(&mut self, after: Duration, to: SocketAddr, datagram: &[u8]) {
+        let leaving = Delivery::whole(self.world.now.after(after), datagram.len());
+        let kept = self.world.departures.push(Departure { socket: self.socket, to }, &leaving, datagram);
+        self.world.stats.unsent += u64::from(!kept);
+    }
+
+    fn renew(&mut self) -> Result<(), PathError> {
+        self.world.renew(self.socket)
+    }
+
+    fn report(&mut self, error: PathError) {
+        self.world.reports.push_back((self.resident, error));
     }
 }
 

@@ -84,16 +84,16 @@ fn a_connected_socket_takes_the_first_address_of_the_peers_family_and_to_its_own
 fn all_addresses_of_two_hosts_share_one_path_and_one_state_of_the_host() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = multihomed(&net);
-    net.path(client, server, Profile { to_server: spec("delay 3ms"), to_client: spec("delay 4ms") });
+    net.path(client, server, Profile { to_server: spec("delay 3ms"), to_client: spec("delay 4ms") }).unwrap();
     net.serve(at("10.9.0.2:7"), echo()).unwrap();
     let mut asking = net.connect(client, at("10.9.0.2:7")).unwrap();
     asking.send(PathIndex::FIRST, b"x").unwrap();
     assert_eq!(hear(&mut asking, ms(10)).map(|(_, at)| at), Some(ms(7)));
-    net.take_down(server);
+    net.take_down(server).unwrap();
     asking.send(PathIndex::FIRST, b"x").unwrap();
     assert_eq!(hear(&mut asking, ms(30)), None);
-    net.bring_up(server);
-    net.partition(client, server);
+    net.bring_up(server).unwrap();
+    net.partition(client, server).unwrap();
     asking.send(PathIndex::FIRST, b"x").unwrap();
     assert_eq!((hear(&mut asking, ms(40)), net.stats().partitioned), (None, 1));
     balanced(&net);

@@ -22,7 +22,7 @@ fn asked(net: &SimNet, transport: &mut SimTransport) -> bool {
 fn a_stopped_transport_does_nothing_any_more_and_does_nothing_to_its_successor() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut stopped = net.connect(client, SERVER).unwrap();
     let address = stopped.local_addr().unwrap();
@@ -76,11 +76,11 @@ fn an_answer_or_a_timer_of_an_endpoint_that_has_ended_is_not_taken_for_one_of_it
     net.run_until(ms(1));
     net.stop(SERVER);
     net.serve(SERVER, echo()).unwrap();
-    net.serve(at("10.0.0.1:9"), Waiting(first.clone())).unwrap();
+    net.serve_endpoint(at("10.0.0.1:9"), Waiting(first.clone())).unwrap();
     net.stop(at("10.0.0.1:9"));
     net.run_until(ms(10));
     // In the places of the ones before, and awake at the same moment, once.
-    net.serve(at("10.0.0.1:9"), Waiting(second.clone())).unwrap();
+    net.serve_endpoint(at("10.0.0.1:9"), Waiting(second.clone())).unwrap();
     assert_eq!(hear(&mut transport, ms(100)), None);
     assert_eq!((net.stats().unsent, first.get(), second.get()), (1, 0, 1));
 }
@@ -89,7 +89,7 @@ fn an_answer_or_a_timer_of_an_endpoint_that_has_ended_is_not_taken_for_one_of_it
 fn a_host_moves_again_and_again_and_its_ports_come_round_again() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     for n in 0..40_000 {
@@ -136,7 +136,7 @@ fn an_endpoint_that_ends_may_hold_a_transport_which_is_closed_with_it() {
     let (client, _) = two(&net);
     let held = net.connect(client, SERVER).unwrap();
     let address = held.local_addr().unwrap();
-    net.serve(SERVER, move |_: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox| {
+    net.serve(SERVER, move |_, _, _, _| {
         let _ = &held;
     })
     .unwrap();
@@ -146,7 +146,7 @@ fn an_endpoint_that_ends_may_hold_a_transport_which_is_closed_with_it() {
     // And one that is dropped in the middle of a call.
     let held = RefCell::new(Some(net.connect(client, SERVER).unwrap()));
     let address = held.borrow().as_ref().and_then(SimTransport::local_addr).unwrap();
-    net.serve(SERVER, move |_: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox| drop(held.take())).unwrap();
+    net.serve(SERVER, move |_, _, _, _| drop(held.take())).unwrap();
     net.connect(client, SERVER).unwrap().send(PathIndex::FIRST, b"drop it").unwrap();
     net.run_until(ms(10));
     assert!(!net.stop(address), "closed");

@@ -3,15 +3,18 @@
 
 mod addresses;
 mod endpoints;
+mod ends;
 mod frees;
 mod kernel;
 mod moves;
 mod paths;
+mod promised;
 mod repeats;
 mod reports;
 mod several_paths;
 mod turns;
 mod unconnected;
+mod unsent;
 
 use std::net::SocketAddr;
 use std::time::Duration;

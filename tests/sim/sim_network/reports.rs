@@ -61,9 +61,9 @@ fn a_report_takes_the_link_back_quotes_what_was_lost_and_can_be_lost_itself() {
     for (back, partitioned) in [("loss 100%", false), ("none", true)] {
         let net = recording(Seed::new(1));
         let (client, server) = hosts(&net, IpFamily::V4);
-        net.path(client, server, Profile { to_server: spec("mtu 1400 report"), to_client: spec(back) });
+        net.path(client, server, Profile { to_server: spec("mtu 1400 report"), to_client: spec(back) }).unwrap();
         if partitioned {
-            net.partition_one_way(server, client);
+            net.partition_one_way(server, client).unwrap();
         }
         let mut end = net.connect(client, address(IpFamily::V4)).unwrap();
         end.send(PathIndex::FIRST, &datagram).unwrap();
@@ -139,14 +139,15 @@ fn a_path_that_becomes_narrower_is_reported_again_and_one_that_widens_is_not_not
             client,
             server,
             Profile { to_server: spec(&clause(family, "mtu 1300 report")), to_client: spec("none") },
-        );
+        )
+        .unwrap();
         // Fragments of 1,400 bytes, which a router splits again if they are of IPv4.
         assert_eq!(send(&net, &mut end, 1500).echoed, arrives, "{family:?}");
         // By now IPv6 knows; IPv4 learns with the first packet that must not be split.
         assert_eq!(send(&net, &mut end, 1380).echoed, !arrives, "{family:?}");
         assert_eq!(end.kernel_pmtu(), Some(Pmtu::new(1300)));
         assert!(send(&net, &mut end, 1500).echoed);
-        net.path(client, server, Profile::default());
+        net.path(client, server, Profile::default()).unwrap();
         net.report(end.peer_addr(), end.local_addr().unwrap(), Pmtu::new(1500), &[]);
         assert_eq!(end.kernel_pmtu(), Some(Pmtu::new(1300)), "no report raises an estimate");
         balanced(&net);
@@ -207,7 +208,7 @@ fn a_request_that_is_too_large_for_a_router_gets_its_reply_with_the_second_trans
     ] {
         let net = SimNet::new(Seed::new(1));
         let (client, server) = hosts(&net, IpFamily::V4);
-        net.path(client, server, profile);
+        net.path(client, server, profile).unwrap();
         net.serve(address(IpFamily::V4), echo()).unwrap();
         let transport = net.connect(client, address(IpFamily::V4)).unwrap();
         let builder = ReliableRequester::builder(transaction_id(0..4).stamped()).policy(RetryPolicy::LAN);
@@ -223,7 +224,7 @@ fn routers_are_part_of_the_path_and_no_fault_of_a_run() {
     let scenario = |net: &SimNet| {
         let (client, server) = hosts(net, IpFamily::V4);
         let narrow = spec("loss 20%; delay 10ms ~9ms; mtu 1400 report");
-        net.path(client, server, Profile { to_server: narrow, to_client: spec("loss 20%; delay 10ms") });
+        net.path(client, server, Profile { to_server: narrow, to_client: spec("loss 20%; delay 10ms") }).unwrap();
         net.serve(address(IpFamily::V4), echo()).unwrap();
         let mut end = net.connect(client, address(IpFamily::V4)).unwrap();
         // Once, as what is lost without a report teaches nothing.
@@ -243,7 +244,7 @@ fn routers_are_part_of_the_path_and_no_fault_of_a_run() {
 #[test]
 fn what_a_dose_spares_is_not_reported() {
     let (net, mut end, client, server) = narrow_between(IpFamily::V4, "mtu 1400 report", Fragmentation::ByEstimate);
-    net.dose(client, server, Dose::at_most(0, 1).unwrap());
+    net.dose(client, server, Dose::at_most(0, 1).unwrap()).unwrap();
     assert_eq!(send(&net, &mut end, 1500), Came { sent: true, error: None, echoed: true });
     assert_eq!(end.kernel_pmtu(), None);
     balanced(&net);
@@ -285,7 +286,7 @@ fn narrow_between(family: IpFamily, there: &str, mode: Fragmentation) -> (SimNet
     let net = recording(Seed::new(1));
     let (client, server) = hosts(&net, family);
     let to_server = if there == "none" { spec(there) } else { spec(&clause(family, there)) };
-    net.path(client, server, Profile { to_server, to_client: spec("delay 7ms") });
+    net.path(client, server, Profile { to_server, to_client: spec("delay 7ms") }).unwrap();
     net.serve(address(family), echo()).unwrap();
     let mut end = net.connect(client, address(family)).unwrap();
     end.set_fragmentation(mode);

@@ -27,7 +27,7 @@ fn datagrams_are_received_in_the_order_of_arrival_whatever_path_they_take() {
 
     // Also when they have waited together, and those of one moment in the order in which they arrived.
     for (host, delay) in hosts.into_iter().zip(["delay 20ms", "delay 10ms", "delay 10ms"]) {
-        net.path(client, host, Profile::both(spec(delay)));
+        net.path(client, host, Profile::both(spec(delay))).unwrap();
     }
     for path in [2, 0, 1].map(PathIndex::new) {
         end.send(path, b"x").unwrap();
@@ -108,7 +108,7 @@ fn three(paths: [&str; 3]) -> (SimNet, HostId, [HostId; 3], [SocketAddr; 3]) {
     let servers = ["10.0.0.2:7", "10.0.0.3:7", "10.0.0.4:7"].map(at);
     let hosts = servers.map(|server| net.host(server.ip()).unwrap());
     for ((host, server), path) in hosts.into_iter().zip(servers).zip(paths) {
-        net.path(client, host, Profile::both(spec(path)));
+        net.path(client, host, Profile::both(spec(path))).unwrap();
         net.serve(server, echo()).unwrap();
     }
     (net, client, hosts, servers)

@@ -18,7 +18,7 @@ use crate::watchdog::{MINUTE, within};
 fn a_turn_comes_at_the_start_whenever_something_has_arrived_and_when_it_asked_for_one() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms")));
+    net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     let turns = Rc::new(RefCell::new(Vec::new()));
     let noted = turns.clone();
     net.run_in_turns(net.bind(server, SERVER).unwrap(), move |end: &mut SimUnconnected| {
@@ -103,7 +103,7 @@ fn a_program_ends_with_its_address_and_with_the_network() {
 fn a_turn_may_wait_and_the_network_goes_on_meanwhile() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms")));
+    net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     net.run_in_turns(net.bind(server, SERVER).unwrap(), move |end: &mut SimUnconnected| {
         let now = end.now();
         while let Some(asked) = end.wait(&mut [0; 8], now).unwrap() {
@@ -128,7 +128,7 @@ fn a_turn_may_wait_and_the_network_goes_on_meanwhile() {
 fn programs_in_turns_are_a_run_that_can_be_repeated() {
     let run = |net: &SimNet| {
         let (client, server) = two(net);
-        net.path(client, server, Profile::both(spec("loss 30%; duplicate 20%; delay 5ms ~5ms")));
+        net.path(client, server, Profile::both(spec("loss 30%; duplicate 20%; delay 5ms ~5ms"))).unwrap();
         net.run_in_turns(net.bind(server, at("0.0.0.0:1060")).unwrap(), |end: &mut SimUnconnected| {
             let (mut buffer, now) = ([0; 64], end.now());
             while let Incoming::Datagram(asked) = end.recv(&mut buffer, now, now) {

@@ -14,7 +14,7 @@ use crate::waits::Waits;
 fn whatever_arrives_comes_with_the_route_of_its_answer() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile { to_server: spec("delay 30ms"), to_client: spec("delay 50ms") });
+    net.path(client, server, Profile { to_server: spec("delay 30ms"), to_client: spec("delay 50ms") }).unwrap();
     let mut end = net.bind(server, SERVER).unwrap();
     let mut one = net.connect(client, SERVER).unwrap();
     let mut other = net.connect(client, SERVER).unwrap();
@@ -47,7 +47,7 @@ fn nothing_is_reported_of_what_was_refused() {
     net.serve(SERVER, echo()).unwrap();
     end.send(route, b"?").unwrap();
     assert_eq!(end.wait(&mut [0; 8], net.now()).unwrap().map(|reply| reply.from), Some(route));
-    net.path(client, server, Profile::both(spec("mtu 100 error")));
+    net.path(client, server, Profile::both(spec("mtu 100 error"))).unwrap();
     assert!(matches!(end.send(route, &[0; 200]), Err(PathError::TooBig { .. })), "its own host says so at once");
     balanced(&net);
 }
@@ -111,7 +111,7 @@ fn the_ids_of_an_event_loop_follow_from_the_networks_seed() {
 fn a_nat_that_forgets_moves_an_event_loop_on_a_wildcard_too() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms")));
+    net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     let mut server = net.bind(server, SERVER).unwrap();
     let mut end: SimUnconnected = net.bind(client, at("0.0.0.0:700")).unwrap();
     let mut buffer = [0; 8];

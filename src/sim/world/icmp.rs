@@ -114,7 +114,7 @@ impl<A> World<A> {
         let ends = (self.topology.host_at(by.ip()), self.topology.host_at(whom.ip()));
         let (Some(here), Some(there)) = ends else { return };
         let now = self.now;
-        let found = self.topology.link_between(here, there).filter(|link| !link.partitioned);
+        let found = self.topology.link_between(here, there).filter(|link| !link.is_closed());
         let Some(entered) = found else { return };
         let (path, direction) = (entered.path, entered.direction);
         let fate = entered.link.transmit(now, &MESSAGE);
@@ -128,14 +128,15 @@ impl<A> World<A> {
             for copy in copies.iter().take(1) {
                 let arrival = Delivery::whole(copy.at, carried.len());
                 // Not counted if it does not fit: these are no part of the balance of datagrams.
-                let _ = self.flights.push(Flight { from: by, to: whom, what }, &arrival, carried);
+                let _ = self.flights.push(Flight { from: by, to: whom, host: there, what }, &arrival, carried);
             }
         }
     }
 
     /// A connected socket learns of it, others do not (Linux).
     pub(super) fn refusal_arrives(&mut self, event: SimEvent) {
-        let told = self.tell_connected(event, PathError::Refused, &[]);
+        let up = self.topology.host_at(event.to.ip()).is_some_and(|host| !self.topology.is_silent(host));
+        let told = if up { self.tell_connected(event, PathError::Refused, &[]) } else { None };
         let what = if told.is_some() { Happened::RefusalArrived } else { Happened::RefusalLost };
         self.note(SimEvent { what, ..event });
         self.call_with_error(told, PathError::Refused);
@@ -144,7 +145,7 @@ impl<A> World<A> {
     /// The kernel learns of it if it has a socket from which such a datagram can have come, and a connected socket, too.
     pub(super) fn report_arrives(&mut self, event: SimEvent, claimed: Pmtu, quoted: &[u8]) {
         let SimEvent { from, to, .. } = event;
-        let host = self.topology.host_at(to.ip()).filter(|&host| !self.topology.is_down(host));
+        let host = self.topology.host_at(to.ip()).filter(|&host| !self.topology.is_silent(host));
         let socket = host.and_then(|host| Some((host, self.sockets.receiving(host, to)?)));
         let socket = socket.and_then(|(host, key)| Some((host, self.sockets.get(key)?)));
         let Some((host, _)) = socket.filter(|(_, socket)| socket.peer.is_none_or(|peer| peer == from)) else {
@@ -167,9 +168,11 @@ impl<A> World<A> {
     /// Makes an error pending on the socket at `event.to` if it is connected to `event.from`, and returns who reads it.
     fn tell_connected(&mut self, event: SimEvent, error: PathError, quoted: &[u8]) -> Option<Reader> {
         let key = self.sockets.at(event.to)?;
-        let socket = self.sockets.get_mut(key).filter(|socket| socket.peer == Some(event.from))?;
-        let reader = socket.reader;
-        if reader == Reader::Transport {
+        let reader = self.sockets.get(key).filter(|socket| socket.peer == Some(event.from))?.reader;
+        if matches!(reader, Reader::Endpoint(resident) if self.has_panicked(resident)) {
+            return None;
+        }
+        if let Some(socket) = self.sockets.get_mut(key).filter(|_| reader == Reader::Transport) {
             socket.pending = Some(error);
             socket.quoted.clear();
             socket.quoted.extend_from_slice(quoted);
