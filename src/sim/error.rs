@@ -22,6 +22,9 @@ pub enum SimError {
     /// A server needs a port of its own, which 0 is not.
     #[error("{0} has no port to listen on")]
     PortZero(SocketAddr),
+    /// Not an address of a group (multicast).
+    #[error("{0} is not a group to join")]
+    NotAGroup(IpAddr),
     /// Something listens there already.
     #[error("{0} is in use")]
     InUse(SocketAddr),

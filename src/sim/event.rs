@@ -78,6 +78,8 @@ pub enum Happened {
     ReportLost,
     /// The socket's receive buffer was full.
     Overflowed,
+    /// It was sent to all, and no socket of this host took it.
+    Ignored,
     /// The socket is connected to another peer.
     Foreign,
     /// The endpoint there has panicked.
@@ -104,7 +106,7 @@ impl SimEvent {
                 };
                 let kind = match self.what {
                     Happened::Sent { .. } => 0,
-                    Happened::ReportSent { .. } => 10,
+                    Happened::ReportSent { .. } => 13,
                     _ => 9,
                 };
                 (kind, fold(sent, fate))
@@ -117,6 +119,7 @@ impl SimEvent {
             Happened::ReportArrived => (11, 0),
             Happened::ReportLost => (12, 0),
             Happened::Overflowed => (6, 0),
+            Happened::Ignored => (14, 0),
             Happened::Foreign => (7, 0),
             Happened::Vanished => (8, 0),
             Happened::Panicked => (10, 0),
@@ -162,6 +165,7 @@ impl fmt::Display for SimEvent {
             Happened::ReportArrived => f.write_str("its host learned that it was too large"),
             Happened::ReportLost => f.write_str("the report that it was too large found no socket"),
             Happened::Overflowed => f.write_str("lost, as the receive buffer was full"),
+            Happened::Ignored => f.write_str("no socket here takes what is sent to all"),
             Happened::Foreign => f.write_str("lost, as the socket is connected to another"),
             Happened::Panicked => f.write_str("lost, as the endpoint there has panicked"),
             Happened::Vanished => f.write_str("vanished"),

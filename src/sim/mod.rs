@@ -53,6 +53,7 @@ mod error;
 mod event;
 mod explore;
 mod network;
+mod segment;
 mod shrink;
 mod stats;
 mod transport;

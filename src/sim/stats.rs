@@ -6,7 +6,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct NetStats {
-    /// Datagrams that entered the network. What its own host refuses to send, as it is too large, does not.
+    /// Datagrams that entered the network; one that is sent to all of a segment enters once for each host. What its own host refuses to send, as it is too large, does not.
     pub sent: u64,
     /// Datagrams that met a partition, or whose own host is down.
     pub partitioned: u64,
@@ -14,7 +14,7 @@ pub struct NetStats {
     pub dropped: u64,
     /// Copies that their links let through.
     pub delivered: u64,
-    /// Those of them that are second or further copies.
+    /// Those of them that are second or further copies, also those for further sockets of a host.
     pub duplicates: u64,
     /// Copies that reached the socket they were sent to, and that were read or still can be.
     pub arrived: u64,

@@ -1,9 +1,9 @@
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::SimNet;
 use super::waiting::{catch_up, wait};
 use super::world::{Key, Read};
+use super::{SimError, SimNet};
 use crate::size::Pmtu;
 use crate::time::Timestamp;
 use crate::transport::{Fragmentation, Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
@@ -124,10 +124,29 @@ impl SimUnconnected {
         self.net.world.borrow().kernel_pmtu(self.end.socket, unmapped(remote).ip())
     }
 
+    /// Joins a multicast group, until it [leaves](Self::leave) or is dropped. Every unconnected socket of the host that is
+    /// bound to the wildcard receives then what is sent to the group and its port (Linux).
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::NotAGroup`]
+    pub fn join(&mut self, group: IpAddr) -> Result<(), SimError> {
+        self.net.world.borrow_mut().join_socket(self.end.socket, group)
+    }
+
+    /// Leaves a group; nothing happens if it has not joined.
+    pub fn leave(&mut self, group: IpAddr) {
+        self.net.world.borrow_mut().leave_socket(self.end.socket, group);
+    }
+
     /// The network.
     #[must_use]
     pub fn net(&self) -> &SimNet {
         &self.net
+    }
+
+    pub(super) fn allow_broadcast(&self) {
+        self.net.world.borrow_mut().allow_broadcast(self.end.socket);
     }
 
     fn catch_up(&self) {

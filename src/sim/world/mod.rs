@@ -7,6 +7,7 @@
 //! | `transports`, `ends` | what a program does with its sockets; how they are bound, connected and watched |
 //! | `icmp` | messages of refusals, and of what is too large; what a kernel remembers of path MTUs |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
+//! | `segments` | what is sent to all: broadcast and multicast |
 //! | `sockets`, `topology` | who is where, and what lies between |
 //! | `met` | which faults have met a datagram |
 //! | `arena` | keys of sockets and endpoints, which come and go by the million |
@@ -17,6 +18,7 @@ mod icmp;
 mod met;
 mod passage;
 mod residents;
+mod segments;
 mod sockets;
 mod topology;
 mod transports;
@@ -32,6 +34,7 @@ pub(super) use self::arena::Key;
 use self::icmp::PathMtus;
 use self::passage::Flight;
 use self::residents::{Departure, Resident};
+use self::segments::Segments;
 use self::sockets::{Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
@@ -50,6 +53,7 @@ pub(super) struct World<A> {
     topology: Topology,
     sockets: Sockets,
     mtus: PathMtus,
+    segments: Segments,
     /// Copies of datagrams, and ICMP messages, until they arrive.
     flights: DelayLine<Flight>,
     /// Answers that their servers still work on.
@@ -102,6 +106,7 @@ impl<A> World<A> {
             topology: Topology::new(seed, plan),
             sockets: Sockets::new(),
             mtus: PathMtus::default(),
+            segments: Segments::default(),
             flights: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             departures: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             timers: BinaryHeap::new(),

@@ -84,15 +84,18 @@ impl<A> World<A> {
         if datagram.len() > limit.bytes() {
             return Err(PathError::TooBig { limit: Some(limit) });
         }
-        let source = match named {
-            Some(ip) if ip == bound.ip() => Some(ip),
-            Some(ip) => Some(ip).filter(|ip| self.topology.addresses_of(host).contains(ip)),
-            None if bound.ip().is_unspecified() => self.topology.source_towards(host, to.ip()),
-            None => Some(bound.ip()),
+        let source = named.or_else(|| Some(bound.ip()).filter(|ip| !ip.is_unspecified()));
+        if named.is_some_and(|ip| ip != bound.ip() && !self.topology.addresses_of(host).contains(&ip)) {
+            return Err(PathError::Unreachable);
+        }
+        let Some(there) = self.topology.host_at(to.ip()) else {
+            return self.transmit_to_all(socket, source, to, datagram);
         };
-        let from = SocketAddr::new(source.ok_or(PathError::Unreachable)?, bound.port());
-        let destination = self.topology.host_at(to.ip()).filter(|_| from.is_ipv4() == to.is_ipv4());
-        let there = destination.ok_or(PathError::Unreachable)?;
+        let source = source.or_else(|| self.topology.source_towards(host, to.ip())).ok_or(PathError::Unreachable)?;
+        if source.is_ipv4() != to.is_ipv4() {
+            return Err(PathError::Unreachable);
+        }
+        let from = SocketAddr::new(source, bound.port());
         let packets = self.packets(socket, host, to.ip(), datagram.len())?;
         self.launch(host, Flight { from, to, host: there, what: Carried::Datagram }, datagram, packets)
     }
@@ -179,6 +182,9 @@ impl<A> World<A> {
         let Flight { from, to, host, what } = flight;
         let event = self.event(from, to, &datagram);
         match what {
+            Carried::Datagram if self.topology.host_at(to.ip()) != Some(host) => {
+                return self.arrive_for_all(flight, at, datagram);
+            }
             Carried::Datagram => {}
             Carried::Refusal => {
                 self.flights.give_back(datagram);

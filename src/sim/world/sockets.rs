@@ -27,6 +27,10 @@ pub(super) struct Socket {
     pub(super) quoted: Vec<u8>,
     /// Whether what it sends may be fragmented.
     pub(super) fragmentation: Fragmentation,
+    /// Whether it may send to broadcast addresses.
+    pub(super) may_broadcast: bool,
+    /// What it has joined.
+    pub(super) groups: Vec<IpAddr>,
     /// What is scheduled to happen when something arrives here.
     pub(super) watch: Option<Watch>,
 }
@@ -72,6 +76,8 @@ impl Socket {
             pending: None,
             quoted: Vec::new(),
             fragmentation: Fragmentation::ByEstimate,
+            may_broadcast: false,
+            groups: Vec::new(),
             watch: None,
         }
     }
@@ -142,7 +148,7 @@ impl Sockets {
         self.at(to).or_else(|| self.wildcard(host, to.ip(), to.port()))
     }
 
-    fn wildcard(&self, host: usize, ip: IpAddr, port: u16) -> Option<Key> {
+    pub(super) fn wildcard(&self, host: usize, ip: IpAddr, port: u16) -> Option<Key> {
         self.wildcards.get(&(host, family(ip), port)).copied()
     }
 

@@ -71,6 +71,7 @@ impl<A> World<A> {
     pub(super) fn unbind(&mut self, socket: Key) -> Option<Reader> {
         let mut closed = self.sockets.unbind(socket)?;
         self.forget_watch(closed.watch);
+        closed.groups.drain(..).for_each(|group| self.segments.leave(closed.host, group));
         while let Some(queued) = closed.dequeue() {
             self.discard(queued);
         }

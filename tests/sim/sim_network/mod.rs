@@ -11,6 +11,7 @@ mod paths;
 mod promised;
 mod repeats;
 mod reports;
+mod segments;
 mod several_paths;
 mod turns;
 mod unconnected;
