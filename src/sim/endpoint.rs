@@ -48,6 +48,37 @@ pub fn echo() -> impl FnMut(Timestamp, SocketAddr, &[u8], &mut Outbox<'_>) {
 }
 
 /// What an endpoint sends with: its socket, for as long as it is called.
+///
+/// A server that works on a request for a while says so at once, and sends the result when it is done; a matcher that
+/// returns [`Match::Provisional`](crate::transaction::Match::Provisional) for the first answer makes the client wait:
+///
+/// ```
+/// use core::time::Duration;
+/// use udp_retry::sim::SimNet;
+/// use udp_retry::transaction::{Hold, Match, matching};
+/// use udp_retry::{ReliableRequester, RetryPolicy, Seed};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let net = SimNet::new(Seed::new(1));
+/// let client = net.host("10.0.0.1".parse()?)?;
+/// net.host("10.0.0.2".parse()?)?;
+/// net.serve("10.0.0.2:1060".parse()?, |_, from, request, out| {
+///     out.send(from, &[request[0], b'w']);
+///     out.send_after(Duration::from_secs(2), from, &[request[0], b'!']);
+/// })?;
+///
+/// let by_id = matching(|request, datagram| match datagram {
+///     [id, b'w'] if *id == request[0] => Match::Provisional(Hold::Stop),
+///     [id, b'!'] if *id == request[0] => Match::Reply,
+///     _ => Match::Foreign,
+/// });
+/// let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
+/// let mut requester = ReliableRequester::builder(by_id).policy(RetryPolicy::LAN).over(transport)?;
+/// let reply = requester.request(&[7, b'?'])?;
+/// assert_eq!((reply.payload(), reply.transmissions()), (&[7, b'!'][..], 1), "it was not sent again meanwhile");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Outbox<'n> {
     socket: &'n mut dyn OpenSocket,
 }

@@ -9,6 +9,7 @@ mod kernel;
 mod moves;
 mod paths;
 mod promised;
+mod provisional;
 mod repeats;
 mod reports;
 mod segments;
