@@ -72,7 +72,7 @@ fn fleet(net: &SimNet, requests: u64) -> u64 {
 fn lossy(net: &SimNet) -> HostId {
     let client = net.host("10.0.0.1".parse().unwrap()).unwrap();
     let server = net.host(SERVER.ip()).unwrap();
-    net.path(client, server, Profile::both("loss 30%; delay 20ms ~10ms".parse().unwrap()));
+    net.path(client, server, Profile::both("loss 30%; delay 20ms ~10ms".parse().unwrap())).unwrap();
     net.serve(SERVER, echo()).unwrap();
     client
 }

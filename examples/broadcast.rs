@@ -20,9 +20,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use support::endpoint::Endpoint;
 use support::outcome::{Outcome, exit_code, say};
-use udp_retry::net::{Route, UnconnectedUdp};
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, PathError, Received, Transport};
+use udp_retry::transport::{Incoming, PathError, Received, Route, Transport};
 
 /// Sends one datagram to every host of a network; without a role, both ends run on this host
 #[derive(Parser)]

@@ -1,6 +1,8 @@
 //! The seam between logic and the world: what a request travels over, and what can go wrong there.
 
 use core::fmt::{self, Debug};
+use core::net::SocketAddr;
+use core::num::NonZeroU32;
 
 use crate::size::Plpmtu;
 use crate::time::Timestamp;
@@ -11,8 +13,8 @@ use crate::time::Timestamp;
 /// simulation can advance its clock inside it; everything above runs on either unchanged. A wrapper that forwards the
 /// five methods loses nothing.
 ///
-/// At a client's end a `Peer` is a [`PathIndex`]; at a server's end it says whom a datagram came from and which of the
-/// own addresses it came to. A client's end shows only datagrams of the peers that it is connected to.
+/// At a client's end a `Peer` is a [`PathIndex`], and only datagrams of the peers that it is connected to are shown. At an
+/// unconnected end, such as a server's, it is a [`Route`].
 pub trait Transport {
     /// Where datagrams go to and come from.
     type Peer: Copy + Ord + Debug;
@@ -83,6 +85,28 @@ impl fmt::Display for PathIndex {
     }
 }
 
+/// Who sent a datagram to an unconnected end, and to which of the own addresses: an answer goes back along it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub struct Route {
+    /// The other end.
+    pub remote: SocketAddr,
+    /// The own end: the address that was asked, from which an answer leaves; a wildcard where the system picks it. No answer
+    /// can leave from the address of a broadcast or of a group: there it is the interface's own, with IPv6 the wildcard.
+    pub local: SocketAddr,
+    /// The interface that the datagram came in on, by its number; `None` where it is not known. An answer may leave by
+    /// another one, as the host's routes say.
+    pub interface: Option<NonZeroU32>,
+}
+
+impl Route {
+    /// The route between these two ends, over any interface.
+    #[must_use]
+    pub const fn new(remote: SocketAddr, local: SocketAddr) -> Self {
+        Self { remote, local, interface: None }
+    }
+}
+
 /// What a wait of a [`Transport`] came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must handle every answer")]
@@ -138,6 +162,24 @@ impl<P> Received<P> {
     pub const fn new(from: P, len: usize, actual: usize, at: Timestamp) -> Self {
         Self { from, len, actual, at }
     }
+}
+
+/// Whether the datagrams of a socket may be fragmented on their way.
+#[doc(alias = "IP_MTU_DISCOVER")]
+#[doc(alias = "dont_fragment")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Fragmentation {
+    /// Linux's default: forbidden on the wire, but what exceeds the kernel's estimate is sent in fragments. The first
+    /// datagram above a smaller path MTU is lost and reported.
+    ByEstimate,
+    /// Allowed everywhere; routers fragment too (IPv4).
+    Allowed,
+    /// Forbidden, and what exceeds the kernel's estimate is refused as "message too long". Anyone can forge the ICMP messages
+    /// that the estimate follows: a request that has left once is not ended by them, but the next one may be too large.
+    Forbidden,
+    /// Forbidden on the wire, and the kernel's estimate is ignored: for probing a path.
+    Probing,
 }
 
 /// How much depends on a fresh port.

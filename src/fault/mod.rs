@@ -34,10 +34,10 @@ pub use impairment::profile::Profile;
 pub use impairment::reorder::Reorder;
 pub use impairment::script::{Rule, Script};
 pub use link::Link;
-#[cfg(feature = "sim")]
-pub(crate) use link::delay_line::DelayLine;
 pub use link::fate::{Deliveries, Delivery, DropCause, Fate};
 pub use link::stats::{DirectionStats, Dropped, LinkStats};
+#[cfg(feature = "sim")]
+pub(crate) use link::{Packets, delay_line::DelayLine};
 pub use record::Record;
 pub use sink::LossySink;
 pub use text::SpecError;

@@ -40,9 +40,11 @@ pub use classify::classify;
 pub use clock::count_time_asleep;
 pub use connected::ConnectedUdp;
 pub use options::set_receive_buffer;
-pub use pmtu::{Applied, Fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
+pub use pmtu::{Applied, fragmentation, kernel_pmtu, set_fragmentation};
 pub use seed::{system_entropy, system_seed};
-pub use unconnected::{Route, UnconnectedUdp};
+pub use unconnected::UnconnectedUdp;
+
+pub use crate::transport::Fragmentation;
 #[cfg(feature = "proxy")]
 pub(crate) use {
     calls::{drain, uninterrupted},

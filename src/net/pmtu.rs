@@ -3,24 +3,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::sys;
 use crate::size::{IpFamily, Plpmtu, Pmtu};
-
-/// Whether the datagrams of a socket may be fragmented on their way.
-#[doc(alias = "IP_MTU_DISCOVER")]
-#[doc(alias = "dont_fragment")]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Fragmentation {
-    /// Linux's default: forbidden on the wire, but what exceeds the kernel's estimate is sent in fragments. The first
-    /// datagram above a smaller path MTU is lost and reported.
-    ByEstimate,
-    /// Allowed everywhere; routers fragment too (IPv4).
-    Allowed,
-    /// Forbidden, and what exceeds the kernel's estimate is refused as "message too long". Anyone can forge the ICMP messages
-    /// that the estimate follows: a request that has left once is not ended by them, but the next one may be too large.
-    Forbidden,
-    /// Forbidden on the wire, and the kernel's estimate is ignored: for probing a path.
-    Probing,
-}
+use crate::transport::Fragmentation;
 
 /// How far a fragmentation mode took hold.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

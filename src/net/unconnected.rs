@@ -10,7 +10,7 @@ use super::endpoint::{Arrival, Ask, Endpoint, Origin, Waited};
 use super::seed::system_key;
 use super::{UNKNOWN, classify, options, pmtu, sys};
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
 
 /// A server's end: a UDP socket that receives from any sender, and answers.
 ///
@@ -51,28 +51,6 @@ pub struct UnconnectedUdp {
     endpoint: Endpoint,
     local: SocketAddr,
     ask: Ask,
-}
-
-/// Who sent a datagram, and to which of the own addresses: an answer goes back along it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[non_exhaustive]
-pub struct Route {
-    /// The other end.
-    pub remote: SocketAddr,
-    /// The own end: the address that was asked, from which an answer leaves; a wildcard where the system picks it. No answer
-    /// can leave from the address of a broadcast or of a group: there it is the interface's own, with IPv6 the wildcard.
-    pub local: SocketAddr,
-    /// The interface that the datagram came in on, by its number; `None` where it is not known. An answer may leave by
-    /// another one, as the host's routes say.
-    pub interface: Option<NonZeroU32>,
-}
-
-impl Route {
-    /// The route between these two ends, over any interface.
-    #[must_use]
-    pub const fn new(remote: SocketAddr, local: SocketAddr) -> Self {
-        Self { remote, local, interface: None }
-    }
 }
 
 impl UnconnectedUdp {

@@ -10,12 +10,30 @@ pub enum SimError {
     /// No host has this address.
     #[error("no host has the address {0}")]
     NoSuchHost(IpAddr),
+    /// The host has another address, not this one.
+    #[error("the host does not have the address {0}")]
+    NotOnHost(IpAddr),
+    /// Addresses that a host cannot have: 0.0.0.0, `::`, broadcast and multicast.
+    #[error("{0} is not the address of one host")]
+    NotAHost(IpAddr),
+    /// The host belongs to another network.
+    #[error("the host belongs to another network")]
+    OtherNetwork,
+    /// A server needs a port of its own, which 0 is not.
+    #[error("{0} has no port to listen on")]
+    PortZero(SocketAddr),
+    /// Not an address of a group (multicast).
+    #[error("{0} is not a group to join")]
+    NotAGroup(IpAddr),
     /// Something listens there already.
     #[error("{0} is in use")]
     InUse(SocketAddr),
     /// A host of one family cannot reach an address of the other.
     #[error("{0} is of another address family than the client")]
     OtherFamily(SocketAddr),
+    /// There must be one server at least to connect to.
+    #[error("there is no server to connect to")]
+    NoServer,
     /// All ports are taken.
     #[error("the host has no free port")]
     NoPort,

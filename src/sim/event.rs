@@ -50,6 +50,18 @@ pub enum Happened {
         /// What the link made of it.
         fate: Fate,
     },
+    /// Not a datagram but a router's message, that a datagram to `from` was too large, entered the path back as number `n`,
+    /// and met this fate.
+    ReportSent {
+        /// Which path, by the order in which paths were made.
+        path: u64,
+        /// In which direction.
+        direction: Direction,
+        /// Its number in this direction, from 1.
+        n: u64,
+        /// What the link made of it.
+        fate: Fate,
+    },
     /// It was sent into a partition.
     Partitioned,
     /// It reached a socket.
@@ -60,10 +72,18 @@ pub enum Happened {
     RefusalArrived,
     /// A refusal of it came back, but to no socket that is connected to where it comes from.
     RefusalLost,
+    /// The host learned that it was too large for its path.
+    ReportArrived,
+    /// A message that it was too large came, but no socket can have sent it.
+    ReportLost,
     /// The socket's receive buffer was full.
     Overflowed,
+    /// It was sent to all, and no socket of this host took it.
+    Ignored,
     /// The socket is connected to another peer.
     Foreign,
+    /// The endpoint there has panicked.
+    Panicked,
     /// It vanished: the address was given up, or the host is down.
     Vanished,
 }
@@ -73,7 +93,9 @@ impl SimEvent {
     pub(super) fn hash(&self, before: u64) -> u64 {
         let fold = |hash: u64, word: u64| Seed::new(hash).draw(word);
         let (kind, detail) = match &self.what {
-            Happened::Sent { path, direction, n, fate } | Happened::RefusalSent { path, direction, n, fate } => {
+            Happened::Sent { path, direction, n, fate }
+            | Happened::RefusalSent { path, direction, n, fate }
+            | Happened::ReportSent { path, direction, n, fate } => {
                 let sent = fold(fold(*path * 2 + u64::from(*direction == Direction::ToClient), *n), 0);
                 let fate = match fate {
                     Fate::Delivered(copies) => {
@@ -82,16 +104,25 @@ impl SimEvent {
                     Fate::Dropped(cause) => 2 + *cause as u64,
                     Fate::TooBig { limit } => 100 + limit.bytes() as u64,
                 };
-                (if matches!(self.what, Happened::Sent { .. }) { 0 } else { 9 }, fold(sent, fate))
+                let kind = match self.what {
+                    Happened::Sent { .. } => 0,
+                    Happened::ReportSent { .. } => 13,
+                    _ => 9,
+                };
+                (kind, fold(sent, fate))
             }
             Happened::Partitioned => (1, 0),
             Happened::Arrived => (2, 0),
             Happened::Refused => (3, 0),
             Happened::RefusalArrived => (4, 0),
             Happened::RefusalLost => (5, 0),
+            Happened::ReportArrived => (11, 0),
+            Happened::ReportLost => (12, 0),
             Happened::Overflowed => (6, 0),
+            Happened::Ignored => (14, 0),
             Happened::Foreign => (7, 0),
             Happened::Vanished => (8, 0),
+            Happened::Panicked => (10, 0),
         };
         let ports = u64::from(self.from.port()) << 16 | u64::from(self.to.port());
         let words = [self.at.as_nanos(), ports << 8 | kind, self.digest, detail];
@@ -106,6 +137,12 @@ impl fmt::Display for SimEvent {
         match what {
             Happened::RefusalSent { fate: Fate::Delivered(_), n, .. } => write!(f, "refused, reported as number {n}"),
             Happened::RefusalSent { n, .. } => write!(f, "refused, reported as number {n}, which is lost"),
+            Happened::ReportSent { fate: Fate::Delivered(_), n, .. } => {
+                write!(f, "too large for a router, reported as number {n}")
+            }
+            Happened::ReportSent { n, .. } => {
+                write!(f, "too large for a router, reported as number {n}, which is lost")
+            }
             Happened::Sent { fate: Fate::Delivered(copies), n, .. } => {
                 write!(f, "sent as number {n}, arrives")?;
                 for (nth, copy) in copies.iter().enumerate() {
@@ -125,8 +162,12 @@ impl fmt::Display for SimEvent {
             Happened::Refused => f.write_str("nothing listens there"),
             Happened::RefusalArrived => f.write_str("its refusal arrived"),
             Happened::RefusalLost => f.write_str("its refusal found no socket"),
+            Happened::ReportArrived => f.write_str("its host learned that it was too large"),
+            Happened::ReportLost => f.write_str("the report that it was too large found no socket"),
             Happened::Overflowed => f.write_str("lost, as the receive buffer was full"),
+            Happened::Ignored => f.write_str("no socket here takes what is sent to all"),
             Happened::Foreign => f.write_str("lost, as the socket is connected to another"),
+            Happened::Panicked => f.write_str("lost, as the endpoint there has panicked"),
             Happened::Vanished => f.write_str("vanished"),
         }
     }

@@ -36,7 +36,7 @@ pub fn explore<E: ToString>(
     };
     let runs = seeds.end.saturating_sub(seeds.start);
     for seed in seeds.map(Seed::new) {
-        if let Err(error) = scenario(&SimNet::new(seed)) {
+        if let Err(error) = scenario(&SimNet::planned(seed, Plan::Chance, false)) {
             return Err(Counterexample::of(seed, Plan::Chance, &error, &scenario));
         }
     }

@@ -2,10 +2,19 @@
 //! and again bit for bit.
 //!
 //! [`SimNet`] has hosts, paths with a [`Link`](crate::fault::Link) in each direction, partitions, refusals as a kernel
-//! shows them, restarts and moving clients. A [`SimTransport`] is a client's socket there:
-//! [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one. Servers, and clients by the thousand,
-//! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
+//! shows them, restarts and moving clients. What a program holds of it:
+//!
+//! | end | stands for | is made by |
+//! |---|---|---|
+//! | [`SimTransport`] | a client's connected socket, or one for each of several servers: [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one | [`SimNet::connect`], [`SimNet::connect_all`] |
+//! | [`SimUnconnected`] | the unconnected socket of a server or of an event loop | [`SimNet::bind`]; beside others with [`SimNet::run_in_turns`] |
+//! | [`Endpoint`] | a server, or clients by the thousand, called when something happens | [`SimNet::serve`], [`SimNet::serve_connected`] |
+//!
+//! [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
 //! matter; [`exhaust`] tries every fate of the first datagrams instead of any.
+//!
+//! A server is a closure, `net.serve(address, |now, from, datagram, out| out.send(from, datagram))?`. A fault that a test
+//! asks for and that meets no datagram proves nothing: [`SimNet::unmet`] lists those.
 //!
 //! A test of a protocol at 30 % loss in each direction, 1,000 seeds:
 //!
@@ -18,7 +27,7 @@
 //! fn asks_three_times(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
 //!     let client = net.host("10.0.0.1".parse()?)?;
 //!     let server = net.host("10.0.0.2".parse()?)?;
-//!     net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?));
+//!     net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?))?;
 //!     net.serve("10.0.0.2:1060".parse()?, udp_retry::sim::echo())?;
 //!
 //!     let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
@@ -37,24 +46,33 @@
 //! ```
 
 mod client;
+mod conditions;
 mod dose;
 mod endpoint;
 mod error;
 mod event;
 mod explore;
 mod network;
+mod segment;
 mod shrink;
 mod stats;
 mod transport;
+mod turns;
+mod unconnected;
+mod unmet;
+mod waiting;
 mod world;
 
 pub use client::{Client, Outcome};
+pub use conditions::HostId;
 pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use error::SimError;
 pub use event::{Happened, SimEvent};
 pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore};
-pub use network::{HostId, SimNet};
+pub use network::SimNet;
 pub use shrink::{Choice, Fault};
 pub use stats::NetStats;
 pub use transport::SimTransport;
+pub use unconnected::SimUnconnected;
+pub use unmet::Unmet;

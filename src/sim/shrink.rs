@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{Happened, SimEvent};
-use crate::fault::{DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Rule, Script};
+use crate::fault::{DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Oversize, Rule, Script};
 
 /// What may happen to a datagram of a small world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,12 +92,16 @@ impl Plan {
     }
 }
 
-/// The least delay of a link, and nothing else: what is left when every fault is taken away.
+/// The least delay of a link, and the routers that report: what is left when every fault is taken away.
 fn least(given: &Impairments) -> Impairments {
     let fixed = given.delay().and_then(|model| crate::fault::DelayLaw::fixed(model.law().least()).ok());
-    match fixed {
+    let least = match fixed {
         Some(law) => Impairments::NONE.with_delay(DelayModel::new(law)),
         None => Impairments::NONE,
+    };
+    match given.mtu().filter(|mtu| mtu.oversize() == Oversize::Report) {
+        Some(mtu) => least.with_mtu(*mtu).with_headers(given.headers()),
+        None => least,
     }
 }
 
@@ -105,11 +109,16 @@ fn least(given: &Impairments) -> Impairments {
 pub(super) fn faults_of(record: &[SimEvent], least_delay: impl Fn(u64, Direction) -> Duration) -> Vec<Fault> {
     let mut faults = Vec::new();
     for event in record {
-        let (Happened::Sent { path, direction, n, fate } | Happened::RefusalSent { path, direction, n, fate }) =
-            event.what
+        let (Happened::Sent { path, direction, n, fate }
+        | Happened::RefusalSent { path, direction, n, fate }
+        | Happened::ReportSent { path, direction, n, fate }) = event.what
         else {
             continue;
         };
+        if matches!(event.what, Happened::ReportSent { .. }) {
+            // The datagram before it is too large for the path, whatever else happens.
+            faults.pop();
+        }
         let mut note = |rule| faults.push(Fault { path, direction, n, rule });
         let copies = match fate {
             Fate::Delivered(copies) => copies,

@@ -1,26 +1,58 @@
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::SimNet;
+use super::waiting::{catch_up, wait};
+use super::world::{Key, Read};
+use super::{SimError, SimNet};
+use crate::size::Pmtu;
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
+use crate::transport::{
+    Fragmentation, Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport,
+};
 
-/// A client's connected socket in a [`SimNet`]: the time of the whole network moves while it waits.
+/// A client's end in a [`SimNet`], with a connected socket for each of its paths: the time of the whole network moves
+/// while it waits.
 ///
-/// It behaves like a connected UDP socket on Linux. One error can be pending, and the next call reports it: a send
-/// then sends nothing, a receive leaves the reply behind it in the queue. It receives from its peer alone, and its
-/// receive buffer is bounded. Dropping it closes it.
+/// Each socket behaves like a connected UDP socket on Linux. One error can be pending, and the next call reports it: a
+/// send on that path then sends nothing, a receive leaves the reply behind it in the queue. It receives from its peer
+/// alone, and its receive buffer is bounded. Dropping the end closes them all; one that was [stopped](SimNet::stop) sends
+/// nothing, receives nothing and stays closed.
+///
+/// A wait until the end of time in which nothing will ever happen returns [`Incoming::TimeUp`] with that time, at once, and
+/// moves no clock.
+///
+/// With several paths a receive takes from any of them: errors first, then what arrived first, wherever it did.
 #[derive(Debug)]
 pub struct SimTransport {
     net: SimNet,
-    socket: usize,
-    peer: SocketAddr,
+    first: Path,
+    others: Vec<Path>,
     late: Duration,
 }
 
+/// A socket, and whom it is connected to.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    socket: Key,
+    peer: SocketAddr,
+}
+
 impl SimTransport {
-    pub(super) fn new(net: SimNet, socket: usize, peer: SocketAddr) -> Self {
-        Self { net, socket, peer, late: Duration::ZERO }
+    /// Connects a socket to each peer, in this order.
+    pub(super) fn connect(
+        net: &SimNet,
+        host: usize,
+        first: SocketAddr,
+        others: &[SocketAddr],
+    ) -> Result<Self, SimError> {
+        let connect = |peer| Ok(Path { socket: net.world.borrow_mut().connect(host, peer)?, peer });
+        let mut end = Self { net: net.clone(), first: connect(first)?, others: Vec::new(), late: Duration::ZERO };
+        for &peer in others {
+            // If this one fails, those before are closed with the end.
+            end.others.push(connect(peer)?);
+        }
+        Ok(end)
     }
 
     /// Makes every wait in vain end this much too late, as on a busy machine. Zero by default.
@@ -30,24 +62,58 @@ impl SimTransport {
         self
     }
 
-    /// Sets the capacity of the receive buffer, in bytes; a datagram takes its length and 768. 212,992 by default, as
+    /// Sets the capacity of each receive buffer, in bytes; a datagram takes its length and 768. 212,992 by default, as
     /// on Linux.
     #[must_use]
     pub fn with_receive_buffer(self, bytes: usize) -> Self {
-        self.net.world.borrow_mut().set_receive_buffer(self.socket, bytes);
+        for socket in self.sockets() {
+            self.net.world.borrow_mut().set_receive_buffer(socket, bytes);
+        }
         self
     }
 
-    /// The own address at present, as the peer sees it.
+    /// The own address of the first path at present, as its peer sees it; `None` once it was [stopped](SimNet::stop).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.net.world.borrow().local_addr(self.socket)
+        self.local_addr_of(PathIndex::FIRST)
     }
 
-    /// The peer's address.
+    /// The own address of a path at present; `None` if there is no such path, or once it was stopped.
+    #[must_use]
+    pub fn local_addr_of(&self, path: PathIndex) -> Option<SocketAddr> {
+        self.net.world.borrow().local_addr(self.path(path).ok()?.socket)
+    }
+
+    /// The address of the first path's peer.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
+        self.first.peer
+    }
+
+    /// The address of a path's peer; `None` if there is no such path.
+    #[must_use]
+    pub fn peer_addr_of(&self, path: PathIndex) -> Option<SocketAddr> {
+        self.path(path).ok().map(|path| path.peer)
+    }
+
+    /// Chooses whether datagrams may be fragmented, on every path. [`Fragmentation::ByEstimate`] by default, as on Linux;
+    /// see [`SimNet::report`] for what each mode makes of routers' reports.
+    pub fn set_fragmentation(&mut self, mode: Fragmentation) {
+        self.sockets().for_each(|socket| self.net.world.borrow_mut().set_fragmentation(socket, mode));
+    }
+
+    /// What the own host has learned of the first path, in IP packet bytes; `None` if nothing limits it as far as is
+    /// known.
+    #[must_use]
+    pub fn kernel_pmtu(&self) -> Option<Pmtu> {
+        self.kernel_pmtu_of(PathIndex::FIRST)
+    }
+
+    /// What the own host has learned of a path.
+    #[must_use]
+    pub fn kernel_pmtu_of(&self, path: PathIndex) -> Option<Pmtu> {
+        let Path { socket, peer } = self.path(path).ok()?;
+        self.net.world.borrow().kernel_pmtu(socket, peer.ip())
     }
 
     /// The network.
@@ -56,52 +122,49 @@ impl SimTransport {
         &self.net
     }
 
-    /// What a read finds now.
-    fn read(&self, buffer: &mut [u8]) -> Option<Incoming<PathIndex>> {
-        self.net.world.borrow_mut().receive(self.socket, buffer)
+    fn path(&self, path: PathIndex) -> Result<Path, PathError> {
+        let found = match path.number().checked_sub(1) {
+            None => Some(&self.first),
+            Some(nth) => usize::try_from(nth).ok().and_then(|nth| self.others.get(nth)),
+        };
+        found.copied().ok_or(PathError::Unsupported)
     }
 
-    /// Lets happen what is due by now, before this socket does anything.
-    fn catch_up(&self) {
-        while self.net.step(self.now()) {}
+    fn sockets(&self) -> impl Iterator<Item = Key> {
+        core::iter::once(&self.first).chain(&self.others).map(|path| path.socket)
     }
 }
 
 impl Transport for SimTransport {
-    /// There is one path, the first.
+    /// By the place of its server among those that it was connected to; of one server, the first.
     type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
         self.net.now()
     }
 
-    fn send(&mut self, _to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
-        self.catch_up();
-        self.net.world.borrow_mut().send(self.socket, self.peer, datagram)
+    fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
+        let Path { socket, peer } = self.path(to)?;
+        catch_up(&self.net);
+        self.net.world.borrow_mut().send(socket, peer, datagram)
     }
 
     fn recv(&mut self, buffer: &mut [u8], _now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
-        loop {
-            self.catch_up();
-            if let Some(incoming) = self.read(buffer) {
-                return incoming;
-            }
-            if self.now() >= until {
-                return Incoming::TimeUp(self.now());
-            }
-            if !self.net.step(until) {
-                // Nothing can come any more in time: the whole wait passes at once.
-                self.net.run_until(until.after(self.late));
-                // A wait that ends late finds what has come meanwhile.
-                return self.read(buffer).unwrap_or_else(|| Incoming::TimeUp(self.now()));
-            }
-        }
+        wait(&self.net, until, self.late, || {
+            let (nth, read) = self.net.world.borrow_mut().receive_any(self.sockets(), buffer)?;
+            let path = PathIndex::new(u32::try_from(nth).unwrap_or(u32::MAX));
+            Some(match read {
+                Read::Error(error, quoted) => Incoming::PathError { path: Some(path), error, quoted },
+                Read::Datagram { at, len, actual, .. } => Incoming::Datagram(Received::new(path, len, actual, at)),
+            })
+        })
     }
 
-    fn renew(&mut self, _path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
-        self.catch_up();
-        let moved = self.net.world.borrow_mut().renew(self.socket);
-        if moved { Ok(Renewed::FreshPort) } else { Err(PathError::Unsupported) }
+    fn renew(&mut self, path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
+        let Path { socket, .. } = self.path(path)?;
+        catch_up(&self.net);
+        self.net.world.borrow_mut().renew(socket)?;
+        Ok(Renewed::FreshPort)
     }
 
     /// From the seed of the network, so that a run can be repeated; other bytes at each call.
@@ -113,9 +176,6 @@ impl Transport for SimTransport {
 
 impl Drop for SimTransport {
     fn drop(&mut self) {
-        // If an action or an endpoint drops it while the world is in use, its socket stays open.
-        if let Ok(mut world) = self.net.world.try_borrow_mut() {
-            world.close(self.socket);
-        }
+        self.sockets().for_each(|socket| self.net.close(socket));
     }
 }

@@ -74,7 +74,7 @@ fn outage() -> impl Strategy<Value = Outage> {
 }
 
 fn mtu() -> impl Strategy<Value = MtuClamp> {
-    let oversize = select(vec![Oversize::Drop, Oversize::Error, Oversize::Truncate]);
+    let oversize = select(vec![Oversize::Drop, Oversize::Error, Oversize::Report, Oversize::Truncate]);
     let pmtu = prop_oneof![3 => 0..70_000_u32, 1 => any::<u32>()];
     (pmtu, oversize).prop_map(|(pmtu, oversize)| MtuClamp::new(Pmtu::new(pmtu), oversize))
 }

@@ -230,7 +230,7 @@ fn the_copies_of_a_datagram_are_damaged_each_for_itself() {
 fn what_fits_into_the_mtu_with_its_headers_passes_and_one_byte_more_does_not() {
     for (pmtu, headers) in [(1500, 28), (1280, 48), (28, 28), (100, 0), (65_535, 28), (u32::MAX, 28)] {
         let limit = u16::try_from(pmtu - headers).unwrap_or(u16::MAX);
-        for oversize in [Oversize::Drop, Oversize::Error, Oversize::Truncate] {
+        for oversize in [Oversize::Drop, Oversize::Error, Oversize::Report, Oversize::Truncate] {
             let clamp = MtuClamp::new(Pmtu::new(pmtu), oversize);
             assert_eq!((clamp.pmtu(), clamp.oversize()), (Pmtu::new(pmtu), oversize));
             let mut link = Link::new(Impairments::NONE.with_headers(headers).with_mtu(clamp), Seed::new(1));
@@ -240,14 +240,17 @@ fn what_fits_into_the_mtu_with_its_headers_passes_and_one_byte_more_does_not() {
             let stats = link.stats();
             let counted = (stats.dropped.mtu, stats.clamped, stats.truncated);
             match oversize {
-                Oversize::Drop => assert_eq!((fate, counted), (Fate::Dropped(DropCause::Mtu), (1, 0, 0))),
+                // No link leads back from here.
+                Oversize::Drop | Oversize::Report => {
+                    assert_eq!((fate, counted), (Fate::Dropped(DropCause::Mtu), (1, 0, 0)));
+                }
                 Oversize::Error => assert_eq!((fate, counted), (Fate::TooBig { limit: Plpmtu::new(limit) }, (1, 0, 0))),
                 _ => assert_eq!((only(&fate).len, counted), (limit.into(), (0, 1, 0))),
             }
         }
     }
     // Where the headers alone are too large, not even an empty datagram passes.
-    for oversize in [Oversize::Drop, Oversize::Error, Oversize::Truncate] {
+    for oversize in [Oversize::Drop, Oversize::Error, Oversize::Report, Oversize::Truncate] {
         let mut link = Link::new(Impairments::NONE.with_mtu(MtuClamp::new(Pmtu::new(27), oversize)), Seed::new(1));
         assert!(!matches!(link.transmit(at(0), b""), Fate::Delivered(_)), "{oversize:?}");
         assert_eq!((link.stats().dropped.mtu, link.stats().clamped), (1, 0));

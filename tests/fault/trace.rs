@@ -443,7 +443,7 @@ fn impairments() -> impl Strategy<Value = Impairments> {
     let ms = |most: u64| (0..most * 1000).prop_map(Duration::from_micros);
     let maybe = |percent: u32| proptest::bool::weighted(f64::from(percent) / 100.0);
     let script = select(&["none", SCRIPT][..]).prop_map(|it| it.parse::<Script>().unwrap());
-    let oversize = select(&[Oversize::Drop, Oversize::Error, Oversize::Truncate][..]);
+    let oversize = select(&[Oversize::Drop, Oversize::Error, Oversize::Report, Oversize::Truncate][..]);
     let mtu = (maybe(50), 20..1600_u32, oversize);
     let queue = prop_oneof![
         ms(30).prop_map(QueueLimit::Time),

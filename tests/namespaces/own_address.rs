@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use udp_retry::ConnectedUdp;
-use udp_retry::net::{Route, UnconnectedUdp};
-use udp_retry::transport::{PathError, PathIndex, Received, Transport};
+use udp_retry::net::UnconnectedUdp;
+use udp_retry::transport::{PathError, PathIndex, Received, Route, Transport};
 
 use crate::again::this_test;
 use crate::inside::{Inside, run};

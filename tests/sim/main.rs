@@ -6,6 +6,7 @@ mod fleets;
 mod loss_table;
 #[path = "../common/offers.rs"]
 mod offers;
+mod one_source;
 mod sim_network;
 mod simulation;
 mod small_worlds;

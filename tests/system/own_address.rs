@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use udp_retry::ConnectedUdp;
-use udp_retry::net::{Fragmentation, Route, UnconnectedUdp, set_fragmentation};
+use udp_retry::net::{Fragmentation, UnconnectedUdp, set_fragmentation};
 use udp_retry::size::Plpmtu;
-use udp_retry::transport::{PathError, PathIndex, Received, Transport};
+use udp_retry::transport::{PathError, PathIndex, Received, Route, Transport};
 
 use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};

@@ -7,8 +7,8 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use udp_retry::net::{Cancel, Route, UnconnectedUdp};
-use udp_retry::transport::{Incoming, PathError, PathIndex, Renewal, Transport};
+use udp_retry::net::{Cancel, UnconnectedUdp};
+use udp_retry::transport::{Incoming, PathError, PathIndex, Renewal, Route, Transport};
 use udp_retry::{ConnectedUdp, Impairments, LossySink, Seed};
 
 use crate::waits::Waits;

@@ -73,6 +73,7 @@ mod tests {
             "rate 10mbit queue 25 datagrams",
             "mtu 1400 error",
             "mtu 1400 truncate",
+            "mtu 1400 report",
             "duplicate 1% late 50ms normal 10ms",
             "script { duplicate 4,9 after 2s; truncate 4.1 to 100; corrupt 9.1 bit 13 }",
         ] {

@@ -16,6 +16,10 @@ pub enum Oversize {
     Drop,
     /// Its sender gets an error, if it is on this end of the link; else the datagram vanishes.
     Error,
+    /// It vanishes, and in a simulated network (`sim::SimNet`) the router reports it to the sender: the message (ICMP
+    /// "fragmentation needed", ICMPv6 "packet too big") travels over the link back and can be lost there. Elsewhere, where
+    /// no link leads back to a sender's kernel, this is [`Drop`](Self::Drop).
+    Report,
     /// It is truncated to what fits, as bad middle-boxes and short buffers do; no real path does.
     Truncate,
 }

@@ -17,9 +17,9 @@ use crate::fault::impairment::damage::Flips;
 use crate::fault::impairment::delay::DelayState;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::loss::LossState;
-use crate::fault::impairment::mtu::Oversize;
+use crate::fault::impairment::mtu::{MtuClamp, Oversize};
 use crate::fault::impairment::script::Rule;
-use crate::size::Plpmtu;
+use crate::size::{Plpmtu, Pmtu};
 use crate::time::Timestamp;
 
 /// One direction of one path: a datagram goes in, its [`Fate`] comes out.
@@ -87,10 +87,22 @@ impl Link {
     }
 
     /// Like [`transmit`](Self::transmit), for a datagram known by length only: contents decide nothing.
-    pub(in crate::fault) fn transmit_len(&mut self, now: Timestamp, mut len: usize) -> Fate {
-        let fate = self.decide(now, &mut len);
+    pub(in crate::fault) fn transmit_len(&mut self, now: Timestamp, len: usize) -> Fate {
+        self.transmit_packets(now, len, Packets::WHOLE).0
+    }
+
+    /// Like [`transmit_len`](Self::transmit_len), for a datagram in other packets than a whole one, and with the MTU that
+    /// a router reports of it.
+    pub(crate) fn transmit_packets(
+        &mut self,
+        now: Timestamp,
+        mut len: usize,
+        packets: Packets,
+    ) -> (Fate, Option<Pmtu>) {
+        let mut reported = None;
+        let fate = self.decide(now, &mut len, packets, &mut reported);
         self.stats.count(&fate, len);
-        fate
+        (fate, reported)
     }
 
     /// Sets the impairments from the next datagram on. Numbers, the states of chains, the queue and the order of the
@@ -112,7 +124,7 @@ impl Link {
     }
 
     /// One stage a line, in the order of the drawing. `len` shrinks to what the MTU leaves.
-    fn decide(&mut self, now: Timestamp, len: &mut usize) -> Fate {
+    fn decide(&mut self, now: Timestamp, len: &mut usize, packets: Packets, reported: &mut Option<Pmtu>) -> Fate {
         let Self { impairments, seeds, bottleneck, loss, delay, in_order, stats } = self;
         let sequence = stats.received;
         let rules = impairments.script().of(sequence.saturating_add(1));
@@ -125,7 +137,7 @@ impl Link {
         let mut arrive = || {
             script(rules)?;
             outage(impairments, now)?;
-            *len = mtu(impairments, *len, stats)?;
+            *len = mtu(impairments, *len, packets, reported, stats)?;
             let sent = queue(impairments, bottleneck, now, *len)?;
             if lost {
                 return Err(Taken::Dropped(DropCause::Loss));
@@ -139,6 +151,25 @@ impl Link {
             Ok(first) => Fate::Delivered(copies::of(impairments, seeds, first, sequence, rules)),
             Err(taken) => Fate::from(taken),
         }
+    }
+}
+
+/// How a datagram goes into IP packets: the MTU judges those.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packets {
+    /// Its sender has split it into packets of at most this size.
+    pub(crate) fragment: Option<Pmtu>,
+    /// Routers may split them further.
+    pub(crate) divisible: bool,
+}
+
+impl Packets {
+    /// One packet, which no router splits.
+    pub(crate) const WHOLE: Self = Self { fragment: None, divisible: false };
+
+    fn pass(self, clamp: &MtuClamp) -> bool {
+        let divided = self.divisible && matches!(clamp.oversize(), Oversize::Drop | Oversize::Report);
+        divided || self.fragment.is_some_and(|largest| largest <= clamp.pmtu())
     }
 }
 
@@ -176,16 +207,26 @@ fn outage(impairments: &Impairments, now: Timestamp) -> Result<(), Taken> {
 
 /// How many bytes go on.
 #[inline]
-fn mtu(impairments: &Impairments, len: usize, stats: &mut LinkStats) -> Result<usize, Taken> {
+fn mtu(
+    impairments: &Impairments,
+    len: usize,
+    packets: Packets,
+    reported: &mut Option<Pmtu>,
+    stats: &mut LinkStats,
+) -> Result<usize, Taken> {
     let Some(mtu) = impairments.mtu() else { return Ok(len) };
     let headers = impairments.headers();
     let limit = mtu.limit(headers);
     match mtu.oversize() {
-        _ if mtu.carries(len, headers) => Ok(len),
+        _ if mtu.carries(len, headers) || packets.pass(mtu) => Ok(len),
         Oversize::Error => Err(Taken::TooBig { limit }),
         Oversize::Truncate if mtu.carries(0, headers) => {
             stats.clamped += 1;
             Ok(limit.bytes())
+        }
+        Oversize::Report => {
+            *reported = Some(mtu.pmtu());
+            Err(Taken::Dropped(DropCause::Mtu))
         }
         // Not even the headers fit, or the path says nothing.
         Oversize::Truncate | Oversize::Drop => Err(Taken::Dropped(DropCause::Mtu)),

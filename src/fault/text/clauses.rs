@@ -75,6 +75,8 @@ fn mtu(cursor: &mut Cursor<'_>) -> Result<MtuClamp, SpecError> {
     let pmtu = Pmtu::new(cursor.value(UP_TO_32_BITS)?);
     let oversize = if cursor.may("error", AFTER_MTU) {
         Oversize::Error
+    } else if cursor.may("report", AFTER_MTU) {
+        Oversize::Report
     } else if cursor.may("truncate", AFTER_MTU) {
         Oversize::Truncate
     } else {
@@ -243,7 +245,7 @@ const AFTER_DELAY: AfterLaw = AfterLaw {
 };
 const AFTER_LATENESS: AfterLaw =
     AfterLaw { time: "`~`, `normal`, `exponential`, `;` or the end", table: "`,`, `;` or the end" };
-const AFTER_MTU: &str = "`error`, `truncate`, `;` or the end";
+const AFTER_MTU: &str = "`error`, `report`, `truncate`, `;` or the end";
 const AFTER_LOSS: &str = "`burst`, `correlation`, `;` or the end";
 const UP_TO_16_BITS: &str = "a whole number, 65535 at most";
 const UP_TO_32_BITS: &str = "a whole number, 4294967295 at most";

@@ -62,7 +62,7 @@ impl fmt::Display for Found<'_> {
 /// | `script { drop 1,3; delay 7 by 200ms }` | a [`Script`] |
 /// | `outage from 10s for 200ms every 15s` | [`Outage`](super::Outage); once, without `every` |
 /// | `headers 48` | bytes of headers, 28 by default |
-/// | `mtu 1400` | [`MtuClamp`](super::MtuClamp): larger packets vanish; `error` or `truncate` may follow |
+/// | `mtu 1400` | [`MtuClamp`](super::MtuClamp): larger packets vanish; `error`, `report` or `truncate` may follow |
 /// | `rate 10mbit queue 100ms` | [`Bottleneck`](super::Bottleneck); `queue 64kB`, `queue 25 datagrams`; 100 ms by default |
 /// | `loss 5%` | each datagram by itself |
 /// | `loss 5% burst 3` | [`LossModel::bursts`](super::LossModel::bursts) |

@@ -28,6 +28,7 @@ pub(in crate::fault) fn impairments(all: &Impairments, f: &mut fmt::Formatter<'_
         let oversize = match mtu.oversize() {
             Oversize::Drop => "",
             Oversize::Error => " error",
+            Oversize::Report => " report",
             Oversize::Truncate => " truncate",
         };
         text.add(format_args!("mtu {}{oversize}", mtu.pmtu().bytes()))?;

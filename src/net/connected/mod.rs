@@ -10,14 +10,16 @@ use socket2::SockRef;
 use super::cancel::{Cancel, CancelHandle};
 use super::endpoint::{Arrival, Ask, Endpoint, Origin, Waited};
 use super::peer::Peer;
-use super::pmtu::{self, Applied, Fragmentation};
+use super::pmtu::{self, Applied};
 use super::ports::RecentPorts;
 use super::seed::system_key;
 use super::swallowed::Swallowed;
 use super::{UNKNOWN, classify, options, sys};
 use crate::size::Pmtu;
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
+use crate::transport::{
+    Fragmentation, Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport,
+};
 
 /// A client's end: a UDP socket connected to one peer. The system shows it no datagram from anybody else, and
 /// tells it of refusals.

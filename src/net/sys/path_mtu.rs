@@ -9,8 +9,8 @@ use rustix::net::sockopt::{
     set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
 
-use crate::net::pmtu::Fragmentation;
 use crate::size::IpFamily;
+use crate::transport::Fragmentation;
 
 /// Whether the mode took hold for this family.
 pub(in crate::net) fn set_fragmentation(socket: &UdpSocket, family: IpFamily, mode: Fragmentation) -> io::Result<bool> {

@@ -1,22 +1,34 @@
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::World;
-use super::sockets::Reader;
-use crate::fault::{Direction, Fate};
+use super::arena::Key;
+use super::sockets::{Queued, Reader, Socket};
+use crate::fault::{Direction, Fate, Packets};
 use crate::sim::event::digest;
 use crate::sim::{Happened, SimEvent};
-use crate::size::IpFamily;
+use crate::size::{IpFamily, Pmtu};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
 /// Where a datagram comes from and goes to.
 #[derive(Clone, Copy)]
 pub(super) struct Flight {
-    from: SocketAddr,
-    to: SocketAddr,
-    /// Not the datagram itself but the message to `to` that nothing listens at `from`.
-    refusal: bool,
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    /// Which host it goes to.
+    pub(super) host: usize,
+    pub(super) what: Carried,
+}
+
+/// What it is that arrives.
+#[derive(Clone, Copy)]
+pub(super) enum Carried {
+    Datagram,
+    /// The message to `to` that nothing listens at `from`.
+    Refusal,
+    /// The message to `to` that no larger packets than these get to `from`; what it is about begins with its bytes.
+    Report(Pmtu),
 }
 
 /// A datagram in its link: its number there, and what the link makes of it.
@@ -25,6 +37,8 @@ struct Entered {
     direction: Direction,
     n: u64,
     fate: Fate,
+    /// The MTU that a router reports of it.
+    reported: Option<Pmtu>,
 }
 
 /// What keeps a datagram from its link, or from a socket.
@@ -35,6 +49,7 @@ enum Obstacle {
     ForgottenMapping,
     NothingListens,
     OtherPeer,
+    EndpointPanicked,
 }
 
 impl From<Obstacle> for Happened {
@@ -44,33 +59,68 @@ impl From<Obstacle> for Happened {
             Obstacle::HostDown | Obstacle::ForgottenMapping => Self::Vanished,
             Obstacle::NothingListens => Self::Refused,
             Obstacle::OtherPeer => Self::Foreign,
+            Obstacle::EndpointPanicked => Self::Panicked,
         }
     }
 }
 
 /// From a socket into the network.
 impl<A> World<A> {
-    /// Sends a datagram from a socket. Reports at once what the sender's own host finds wrong with it.
+    /// Sends a datagram from a socket, and from the address that is named, if one is. Reports at once what the sender's
+    /// own host finds wrong with it.
     ///
     /// # Errors
     ///
-    /// The datagram has not left, except for [`PathError::TooBig`] by the link's MTU, which counts as dropped.
-    pub(super) fn transmit(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
-        let (host, from) = self.sockets.get(socket).map(|it| (it.host, it.address)).ok_or(PathError::Unsupported)?;
-        let destination = self.topology.host_at(to.ip()).filter(|_| from.is_ipv4() == to.is_ipv4());
-        let destination = destination.ok_or(PathError::Unreachable)?;
+    /// The datagram has not left, and does not count as sent.
+    pub(super) fn transmit(
+        &mut self,
+        socket: Key,
+        named: Option<IpAddr>,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(), PathError> {
+        let (host, bound) = self.sockets.get(socket).map(|it| (it.host, it.address)).ok_or(PathError::Unsupported)?;
         let limit = IpFamily::of(to.ip()).max_plpmtu();
         if datagram.len() > limit.bytes() {
             return Err(PathError::TooBig { limit: Some(limit) });
         }
-        self.stats.sent += 1;
+        let source = named.or_else(|| Some(bound.ip()).filter(|ip| !ip.is_unspecified()));
+        if named.is_some_and(|ip| ip != bound.ip() && !self.topology.addresses_of(host).contains(&ip)) {
+            return Err(PathError::Unreachable);
+        }
+        let Some(there) = self.topology.host_at(to.ip()) else {
+            return self.transmit_to_all(socket, source, to, datagram);
+        };
+        let source = source.or_else(|| self.topology.source_towards(host, to.ip())).ok_or(PathError::Unreachable)?;
+        if source.is_ipv4() != to.is_ipv4() {
+            return Err(PathError::Unreachable);
+        }
+        let from = SocketAddr::new(source, bound.port());
+        let packets = self.packets(socket, host, to.ip(), datagram.len())?;
+        self.launch(host, Flight { from, to, host: there, what: Carried::Datagram }, datagram, packets)
+    }
+
+    /// Sends a datagram from one host to another.
+    #[inline]
+    pub(super) fn launch(
+        &mut self,
+        host: usize,
+        flight: Flight,
+        datagram: &[u8],
+        packets: Packets,
+    ) -> Result<(), PathError> {
+        let Flight { from, to, host: there, .. } = flight;
         let event = self.event(from, to, datagram);
-        match self.enter(host, destination, datagram) {
-            Ok(Entered { path, direction, n, fate }) => {
+        match self.enter(host, there, datagram, packets) {
+            Ok(Entered { path, direction, n, fate, reported }) => {
                 self.note(SimEvent { what: Happened::Sent { path, direction, n, fate }, ..event });
-                self.deal_out(Flight { from, to, refusal: false }, fate, datagram)
+                if let Some(pmtu) = reported {
+                    self.send_report(to, from, pmtu, datagram);
+                }
+                self.deal_out(flight, fate, datagram)
             }
             Err(obstacle) => {
+                self.stats.sent += 1;
                 // Its sender cannot know.
                 self.stats.partitioned += 1;
                 self.note(SimEvent { what: obstacle.into(), ..event });
@@ -81,72 +131,78 @@ impl<A> World<A> {
 
     /// Puts a datagram into the link between two hosts, unless something keeps it from there.
     #[inline]
-    fn enter(&mut self, from: usize, to: usize, datagram: &[u8]) -> Result<Entered, Obstacle> {
-        let (now, down) = (self.now, self.topology.is_down(from));
-        // Before anything else, as paths are numbered by their first use, and a use by a host that is down is one.
-        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
-        if down {
+    fn enter(&mut self, from: usize, to: usize, datagram: &[u8], packets: Packets) -> Result<Entered, Obstacle> {
+        let now = self.now;
+        if self.topology.is_silent(from) {
             return Err(Obstacle::HostDown);
         }
-        if link.partitioned {
+        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
+        if link.is_closed() {
             return Err(Obstacle::Partition);
         }
         let (path, direction) = (link.path, link.direction);
-        let (fate, n) = link.transmit(now, datagram);
+        let (fate, n, reported) = link.transmit(now, datagram, packets);
         // Choices count datagrams in the order of sending, whatever link they take.
-        let fate = self.topology.plan().choose(self.stats.sent, fate);
-        Ok(Entered { path, direction, n, fate })
+        let fate = self.topology.plan().choose(self.stats.sent + 1, fate);
+        Ok(Entered { path, direction, n, fate, reported })
     }
 
     /// Lets a datagram meet its fate.
     #[inline]
     fn deal_out(&mut self, flight: Flight, fate: Fate, datagram: &[u8]) -> Result<(), PathError> {
-        match fate {
-            Fate::Delivered(copies) => {
-                self.stats.delivered += copies.as_slice().len() as u64;
-                self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
-                for copy in &copies {
-                    let fits = self.flights.push(flight, copy, datagram);
-                    self.stats.discarded += u64::from(!fits);
-                }
-                Ok(())
-            }
+        let copies = match fate {
+            Fate::Delivered(copies) => copies,
             Fate::Dropped(_) => {
+                self.stats.sent += 1;
                 self.stats.dropped += 1;
-                Ok(())
+                return Ok(());
             }
-            Fate::TooBig { limit } => {
-                self.stats.dropped += 1;
-                Err(PathError::TooBig { limit: Some(limit) })
-            }
+            Fate::TooBig { limit } => return Err(PathError::TooBig { limit: Some(limit) }),
+        };
+        self.stats.sent += 1;
+        self.stats.delivered += copies.as_slice().len() as u64;
+        self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
+        for copy in &copies {
+            let fits = self.flights.push(flight, copy, datagram);
+            self.stats.discarded += u64::from(!fits);
         }
+        Ok(())
     }
 
     #[inline]
-    fn event(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> SimEvent {
+    pub(super) fn event(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> SimEvent {
         SimEvent { at: self.now, from, to, len: datagram.len(), digest: digest(datagram), what: Happened::Arrived }
     }
 }
 
 /// Out of the network to a socket.
 impl<A> World<A> {
-    /// A copy of a datagram, or a refusal, reaches the host that it was sent to.
+    /// A copy of a datagram, or an ICMP message, reaches the host that it was sent to.
     pub(super) fn arrive(&mut self, flight: Flight, at: Timestamp, datagram: Vec<u8>) {
-        let Flight { from, to, refusal } = flight;
+        let Flight { from, to, host, what } = flight;
         let event = self.event(from, to, &datagram);
-        if refusal {
-            self.flights.give_back(datagram);
-            self.refusal_arrives(event);
-            return;
+        match what {
+            Carried::Datagram if self.topology.host_at(to.ip()) != Some(host) => {
+                return self.arrive_for_all(flight, at, datagram);
+            }
+            Carried::Datagram => {}
+            Carried::Refusal => {
+                self.flights.give_back(datagram);
+                return self.refusal_arrives(event);
+            }
+            Carried::Report(pmtu) => {
+                self.report_arrives(event, pmtu, &datagram);
+                return self.flights.give_back(datagram);
+            }
         }
-        match self.reader_of(from, to) {
+        match self.reader_of(host, from, to) {
             Ok((_, Reader::Endpoint(resident))) => {
                 self.stats.arrived += 1;
                 self.note(event);
                 self.call(resident, |endpoint, now, out| endpoint.on_datagram(now, from, &datagram, out));
                 self.flights.give_back(datagram);
             }
-            Ok((socket, _)) => self.enqueue(socket, at, event, datagram),
+            Ok((socket, _)) => self.enqueue(socket, at, to, event, datagram),
             Err(obstacle) => {
                 self.lose(event, obstacle.into(), datagram);
                 if obstacle == Obstacle::NothingListens {
@@ -158,79 +214,46 @@ impl<A> World<A> {
 
     /// The socket that takes what comes from `from`, and who reads it.
     #[inline]
-    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(usize, Reader), Obstacle> {
-        if self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_down(host)) {
+    fn reader_of(&mut self, host: usize, from: SocketAddr, to: SocketAddr) -> Result<(Key, Reader), Obstacle> {
+        if self.topology.is_silent(host) {
             return Err(Obstacle::HostDown);
         }
-        let found = self.sockets.at(to).and_then(|number| Some((number, self.sockets.get(number)?)));
+        let found = self.sockets.receiving(host, to).and_then(|number| Some((number, self.sockets.get(number)?)));
         match found {
             // A NAT drops what it has no mapping for, where a host would refuse it.
             None if self.sockets.is_given_up(to) => Err(Obstacle::ForgottenMapping),
             None => Err(Obstacle::NothingListens),
             Some((_, socket)) if socket.peer.is_some_and(|peer| peer != from) => Err(Obstacle::OtherPeer),
+            Some((_, Socket { reader: Reader::Endpoint(resident), .. })) if self.has_panicked(*resident) => {
+                Err(Obstacle::EndpointPanicked)
+            }
             Some((number, socket)) => Ok((number, socket.reader)),
         }
     }
 
+    /// `own` is the address that an answer leaves from.
     #[inline]
-    fn enqueue(&mut self, socket: usize, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
+    pub(super) fn enqueue(&mut self, socket: Key, at: Timestamp, own: SocketAddr, event: SimEvent, datagram: Vec<u8>) {
+        let (order, from) = (self.arrivals, event.from);
         let queued = match self.sockets.get_mut(socket) {
-            Some(socket) => socket.enqueue(at, datagram),
+            Some(socket) => socket.enqueue(Queued { at, order, from, to: own, datagram }),
             None => Err(datagram),
         };
         match queued {
             Ok(()) => {
+                self.arrivals += 1;
                 self.stats.arrived += 1;
                 self.note(event);
+                self.rouse(socket);
             }
             Err(datagram) => self.lose(event, Happened::Overflowed, datagram),
         }
     }
 
     #[inline]
-    fn lose(&mut self, event: SimEvent, what: Happened, datagram: Vec<u8>) {
+    pub(super) fn lose(&mut self, event: SimEvent, what: Happened, datagram: Vec<u8>) {
         self.flights.give_back(datagram);
         self.stats.lost_on_arrival += 1;
         self.note(SimEvent { what, ..event });
     }
-
-    /// The host of `by` sends an ICMP message to `whom` that nothing listens there. It takes the link like a datagram,
-    /// but no dose and no plan spares it, and at most one copy of it arrives.
-    fn send_refusal(&mut self, by: SocketAddr, whom: SocketAddr) {
-        let ends = (self.topology.host_at(by.ip()), self.topology.host_at(whom.ip()));
-        let (Some(here), Some(there)) = ends else { return };
-        let now = self.now;
-        let found = self.topology.link_between(here, there).filter(|link| !link.partitioned);
-        let Some(entered) = found else { return };
-        let (path, direction) = (entered.path, entered.direction);
-        let fate = entered.link.transmit(now, &REFUSAL);
-        let what = Happened::RefusalSent { path, direction, n: entered.link.stats().received, fate };
-        self.note(SimEvent { at: now, from: by, to: whom, len: REFUSAL.len(), digest: 0, what });
-        if let Fate::Delivered(copies) = fate {
-            for copy in copies.iter().take(1) {
-                // Not counted if it does not fit: refusals are no part of the balance of datagrams.
-                let _ = self.flights.push(Flight { from: by, to: whom, refusal: true }, copy, &REFUSAL);
-            }
-        }
-    }
-
-    /// A connected socket learns of it, others do not (Linux).
-    fn refusal_arrives(&mut self, event: SimEvent) {
-        let socket = self.sockets.at(event.to).and_then(|socket| self.sockets.get_mut(socket));
-        let Some(socket) = socket.filter(|socket| socket.peer == Some(event.from)) else {
-            self.note(SimEvent { what: Happened::RefusalLost, ..event });
-            return;
-        };
-        let reader = socket.reader;
-        if reader == Reader::Transport {
-            socket.pending = Some(PathError::Refused);
-        }
-        self.note(SimEvent { what: Happened::RefusalArrived, ..event });
-        if let Reader::Endpoint(resident) = reader {
-            self.call(resident, |endpoint, now, out| endpoint.on_path_error(now, PathError::Refused, out));
-        }
-    }
 }
-
-/// The bytes of an ICMP message: its header, and the headers of what it is about.
-const REFUSAL: [u8; 36] = [0; 36];

@@ -109,7 +109,7 @@ fn reorders() -> impl Strategy<Value = Reorder> {
 }
 
 fn mtus() -> impl Strategy<Value = MtuClamp> {
-    let oversize = select(&[Oversize::Drop, Oversize::Error, Oversize::Truncate][..]);
+    let oversize = select(&[Oversize::Drop, Oversize::Error, Oversize::Report, Oversize::Truncate][..]);
     (words32(), oversize).prop_map(|(pmtu, oversize)| MtuClamp::new(Pmtu::new(pmtu), oversize))
 }
 

@@ -134,6 +134,7 @@ fn each_other_clause_is_the_value_that_it_names() {
         ("headers 0", none().with_headers(0)),
         ("mtu 1400", mtu(Oversize::Drop)),
         ("mtu 1400 error", mtu(Oversize::Error)),
+        ("mtu 1400 report", mtu(Oversize::Report)),
         ("mtu 1400 truncate", mtu(Oversize::Truncate)),
         ("duplicate 1%", none().with_duplicate(Duplicate::new(percent(1)))),
         ("duplicate 1% late 2s", late(DelayLaw::fixed(secs(2)))),

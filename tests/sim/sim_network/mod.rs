@@ -1,11 +1,22 @@
 //! The simulated network is one: what arrives, when, where and in what order, what a kernel would say of it, and that
 //! all of it can be repeated.
 
+mod addresses;
 mod endpoints;
+mod ends;
+mod frees;
 mod kernel;
 mod moves;
 mod paths;
+mod promised;
+mod provisional;
 mod repeats;
+mod reports;
+mod segments;
+mod several_paths;
+mod turns;
+mod unconnected;
+mod unsent;
 
 use std::net::SocketAddr;
 use std::time::Duration;

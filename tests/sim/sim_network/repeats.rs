@@ -60,9 +60,10 @@ fn scenario(runs: Option<Rc<Cell<u8>>>) -> impl Fn(&SimNet) {
     move |net| {
         let run = runs.as_ref().map_or(0, |runs| runs.replace(runs.get() + 1));
         let (client, server) = two(net);
-        net.path(client, server, Profile::both(spec("loss 30%; duplicate 20%; corrupt 5%; delay 5ms ~5ms unordered")));
+        net.path(client, server, Profile::both(spec("loss 30%; duplicate 20%; corrupt 5%; delay 5ms ~5ms unordered")))
+            .unwrap();
         net.serve(SERVER, echo()).unwrap();
-        net.at(Duration::from_millis(40), move |net| net.rebind(client));
+        net.at(Duration::from_millis(40), move |net| net.rebind(client).unwrap());
         let transport = net.connect(client, SERVER).unwrap();
         let mut requester = ReliableRequester::builder(transaction_id(0..1))
             .policy(RetryPolicy::LAN)
