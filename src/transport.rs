@@ -51,6 +51,15 @@ pub trait Transport {
     ///
     /// [`NoEntropy`]; a weaker source is never used instead.
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy>;
+
+    /// The largest payload that a send to this peer takes at present, where that is known without sending;
+    /// [`send`](Self::send) refuses more as [`PathError::TooBig`]. Not known by default.
+    ///
+    /// Only what sends late asks, such as a fault injector: so a wrapper need not forward it.
+    fn max_plpmtu(&self, to: Self::Peer) -> Option<Plpmtu> {
+        let _ = to;
+        None
+    }
 }
 
 /// A path of a client's end, by its number; 0 where there is only one.

@@ -2,6 +2,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::SimNet;
+use crate::size::{IpFamily, Plpmtu};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 
@@ -108,6 +109,10 @@ impl Transport for SimTransport {
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         self.net.world.borrow_mut().entropy(key);
         Ok(())
+    }
+
+    fn max_plpmtu(&self, _to: PathIndex) -> Option<Plpmtu> {
+        Some(IpFamily::of(self.peer.ip()).max_plpmtu())
     }
 }
 
