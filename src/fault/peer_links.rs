@@ -1,6 +1,7 @@
 use core::fmt;
 
 use crate::entropy::Seed;
+use crate::fault::capacity::Admission;
 use crate::fault::control::Control;
 use crate::fault::direction::Direction;
 use crate::fault::impairment::profile::Profile;
@@ -44,8 +45,15 @@ impl<P: Copy + Ord> PeerLinks<P> {
         self.control.clone()
     }
 
-    /// What becomes of a datagram.
-    pub(super) fn decide(&mut self, direction: Direction, peer: P, now: Timestamp, len: usize) -> Fate {
+    /// What becomes of a datagram, of which copies can be kept as far as there is capacity.
+    pub(super) fn decide(
+        &mut self,
+        direction: Direction,
+        peer: P,
+        now: Timestamp,
+        len: usize,
+        capacity: Admission,
+    ) -> Fate {
         if let Some(profile) = self.control.changed(&mut self.control_seen) {
             self.profile = profile;
             for links in self.links.values_mut() {
@@ -55,7 +63,7 @@ impl<P: Copy + Ord> PeerLinks<P> {
         let place = self.place(peer);
         // A place that was just found is there.
         let Some(links) = self.links.get_mut(place) else { return Fate::Dropped(DropCause::Loss) };
-        let record = links.transmit(direction, now, len);
+        let record = links.transmit(direction, now, len, capacity);
         if let Some(observer) = &mut self.observer {
             observer(peer, &record);
         }

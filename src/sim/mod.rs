@@ -37,7 +37,6 @@
 //! ```
 
 mod client;
-mod dose;
 mod endpoint;
 mod error;
 mod event;
@@ -49,7 +48,6 @@ mod transport;
 mod world;
 
 pub use client::{Client, Outcome};
-pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use error::SimError;
 pub use event::{Happened, SimEvent};

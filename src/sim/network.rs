@@ -8,9 +8,9 @@ use core::time::Duration;
 
 use super::shrink::{Fault, Plan};
 use super::world::{Step, World};
-use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport};
+use super::{Endpoint, NetStats, SimError, SimEvent, SimTransport};
 use crate::entropy::Seed;
-use crate::fault::Profile;
+use crate::fault::{Capacity, Profile};
 use crate::time::Timestamp;
 
 /// A network in virtual time: hosts, the paths between them, and the programs that listen there.
@@ -69,9 +69,12 @@ impl SimNet {
         self.world.borrow_mut().set_path(client.0, server.0, &profile);
     }
 
-    /// Limits what the link from one host to the other may do.
-    pub fn dose(&self, from: HostId, to: HostId, dose: Dose) {
-        self.world.borrow_mut().dose(from.0, to.0, dose);
+    /// Sets how many datagrams may be in flight in the whole network; 4,194,304 and 1 GiB by default.
+    ///
+    /// The drops beyond it are [`DropCause::Capacity`](crate::fault::DropCause::Capacity). The answers that endpoints
+    /// work on have a capacity of their own, equally large: those beyond it are `unsent`.
+    pub fn capacity(&self, capacity: Capacity) {
+        self.world.borrow_mut().set_capacity(capacity);
     }
 
     /// Lets nothing pass between the two hosts, in either direction, that is sent from now on.

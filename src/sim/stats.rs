@@ -20,7 +20,7 @@ pub struct NetStats {
     pub arrived: u64,
     /// Copies that found no socket, one that is connected to another peer, or a full receive buffer.
     pub lost_on_arrival: u64,
-    /// Copies beyond the capacity of the simulation, and copies left unread when their socket was closed or moved.
+    /// Copies left unread when their socket was closed or moved.
     pub discarded: u64,
     /// Datagrams that endpoints wanted to send and could not.
     pub unsent: u64,

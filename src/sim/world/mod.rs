@@ -23,9 +23,9 @@ use self::residents::{Departure, Resident};
 use self::sockets::{Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
-use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
+use super::{Endpoint, NetStats, Outbox, SimError, SimEvent};
 use crate::entropy::{Seed, labels};
-use crate::fault::{DelayLine, Profile};
+use crate::fault::{Capacity, DelayLine, Profile};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PathError, PathIndex, Received};
 
@@ -37,9 +37,9 @@ pub(super) struct World<A> {
     topology: Topology,
     sockets: Sockets,
     /// Copies of datagrams, and refusals, until they arrive.
-    flights: DelayLine<Flight>,
+    flights: DelayLine<(), Flight>,
     /// Answers that their servers still work on.
-    departures: DelayLine<Departure>,
+    departures: DelayLine<(), Departure>,
     /// By time, then by the order in which they were set.
     timers: BinaryHeap<Reverse<(Timestamp, u64, Timer)>>,
     timers_set: u64,
@@ -75,8 +75,8 @@ impl<A> World<A> {
             now: Timestamp::ZERO,
             topology: Topology::new(seed, plan),
             sockets: Sockets::default(),
-            flights: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
-            departures: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
+            flights: DelayLine::new(CAPACITY),
+            departures: DelayLine::new(CAPACITY),
             timers: BinaryHeap::new(),
             timers_set: 0,
             scheduled: BTreeMap::new(),
@@ -100,10 +100,9 @@ impl<A> World<A> {
         self.topology.set_path(client, server, profile);
     }
 
-    pub(super) fn dose(&mut self, from: usize, to: usize, dose: Dose) {
-        if let Some(link) = self.topology.link_between(from, to) {
-            link.dose = Some(dose);
-        }
+    pub(super) fn set_capacity(&mut self, capacity: Capacity) {
+        self.flights.set_capacity(capacity);
+        self.departures.set_capacity(capacity);
     }
 
     /// Nothing passes from one host to the other, until it does again.
@@ -283,7 +282,7 @@ impl<A> World<A> {
         if self.departures.next_due() == Some(next) {
             self.depart(next);
         } else if self.flights.next_due() == Some(next) {
-            if let Some((flight, at, datagram)) = self.flights.take_due(next) {
+            if let Some(((), flight, at, datagram)) = self.flights.take_due(next) {
                 self.arrive(flight, at, datagram);
             }
         } else if let Some(action) = self.fire() {
@@ -343,6 +342,5 @@ impl<A> World<A> {
     }
 }
 
-/// Far more than any scenario needs, and less than memory: a scenario that loops ends in `discarded`.
-const MOST_DATAGRAMS: usize = 1 << 22;
-const MOST_BYTES: usize = 1 << 30;
+/// Far more than any scenario needs, and less than memory: a scenario that loops ends in drops for want of capacity.
+const CAPACITY: Capacity = Capacity::of(1 << 22, 1 << 30);

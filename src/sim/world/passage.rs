@@ -83,6 +83,8 @@ impl<A> World<A> {
     #[inline]
     fn enter(&mut self, from: usize, to: usize, datagram: &[u8]) -> Result<Entered, Obstacle> {
         let (now, down) = (self.now, self.topology.is_down(from));
+        // Choices count datagrams in the order of sending, whatever link they take.
+        let choice = self.topology.plan().choice(self.stats.sent);
         // Before anything else, as paths are numbered by their first use, and a use by a host that is down is one.
         let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
         if down {
@@ -91,11 +93,10 @@ impl<A> World<A> {
         if link.partitioned {
             return Err(Obstacle::Partition);
         }
-        let (path, direction) = (link.path, link.direction);
-        let (fate, n) = link.transmit(now, datagram);
-        // Choices count datagrams in the order of sending, whatever link they take.
-        let fate = self.topology.plan().choose(self.stats.sent, fate);
-        Ok(Entered { path, direction, n, fate })
+        let mut capacity = self.flights.admission((), None);
+        let chosen = |fate| choice.map_or(fate, |choice| choice.applied_to(fate));
+        let fate = link.link.transmit_len(now, datagram.len(), chosen, |copy| capacity.admits(copy));
+        Ok(Entered { path: link.path, direction: link.direction, n: link.link.stats().received, fate })
     }
 
     /// Lets a datagram meet its fate.
@@ -106,8 +107,7 @@ impl<A> World<A> {
                 self.stats.delivered += copies.as_slice().len() as u64;
                 self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
                 for copy in &copies {
-                    let fits = self.flights.push(flight, copy, datagram);
-                    self.stats.discarded += u64::from(!fits);
+                    self.flights.push((), flight, copy, datagram);
                 }
                 Ok(())
             }
@@ -195,7 +195,7 @@ impl<A> World<A> {
     }
 
     /// The host of `by` sends an ICMP message to `whom` that nothing listens there. It takes the link like a datagram,
-    /// but no dose and no plan spares it, and at most one copy of it arrives.
+    /// but no plan spares it, and at most one copy of it arrives.
     fn send_refusal(&mut self, by: SocketAddr, whom: SocketAddr) {
         let ends = (self.topology.host_at(by.ip()), self.topology.host_at(whom.ip()));
         let (Some(here), Some(there)) = ends else { return };
@@ -203,13 +203,13 @@ impl<A> World<A> {
         let found = self.topology.link_between(here, there).filter(|link| !link.partitioned);
         let Some(entered) = found else { return };
         let (path, direction) = (entered.path, entered.direction);
-        let fate = entered.link.transmit(now, &REFUSAL);
+        let mut capacity = self.flights.admission((), None);
+        let fate = entered.link.transmit_len(now, REFUSAL.len(), |fate| fate, |copy| capacity.admits(copy));
         let what = Happened::RefusalSent { path, direction, n: entered.link.stats().received, fate };
         self.note(SimEvent { at: now, from: by, to: whom, len: REFUSAL.len(), digest: 0, what });
         if let Fate::Delivered(copies) = fate {
             for copy in copies.iter().take(1) {
-                // Not counted if it does not fit: refusals are no part of the balance of datagrams.
-                let _ = self.flights.push(Flight { from: by, to: whom, refusal: true }, copy, &REFUSAL);
+                self.flights.push((), Flight { from: by, to: whom, refusal: true }, copy, &REFUSAL);
             }
         }
     }

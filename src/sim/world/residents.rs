@@ -89,7 +89,11 @@ impl<A> World<A> {
                 self.transmit(socket, to, datagram).is_ok()
             } else {
                 let leaving = Delivery::whole(self.now.after(after), datagram.len());
-                self.departures.push(Departure { socket, to }, &leaving, datagram)
+                let fits = self.departures.admission((), None).admits(&leaving);
+                if fits {
+                    self.departures.push((), Departure { socket, to }, &leaving, datagram);
+                }
+                fits
             };
             self.stats.unsent += u64::from(!posted);
         }
@@ -97,7 +101,7 @@ impl<A> World<A> {
 
     /// An answer that was worked on leaves.
     pub(super) fn depart(&mut self, now: Timestamp) {
-        let Some((Departure { socket, to }, _, datagram)) = self.departures.take_due(now) else { return };
+        let Some(((), Departure { socket, to }, _, datagram)) = self.departures.take_due(now) else { return };
         // One that was ended meanwhile gives no answer.
         if self.sockets.get(socket).is_none_or(|it| it.reader == Reader::Closed) {
             self.stats.unsent += 1;

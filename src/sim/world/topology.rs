@@ -5,10 +5,8 @@ use core::time::Duration;
 use std::collections::HashMap;
 
 use crate::entropy::Seed;
-use crate::fault::{Direction, Fate, Link, Profile};
-use crate::sim::Dose;
+use crate::fault::{Direction, Link, Profile};
 use crate::sim::shrink::Plan;
-use crate::time::Timestamp;
 
 /// Which hosts there are, and what lies between them.
 pub(super) struct Topology {
@@ -38,19 +36,6 @@ pub(super) struct DirectedLink {
     pub(super) link: Link,
     /// Nothing passes.
     pub(super) partitioned: bool,
-    pub(super) dose: Option<Dose>,
-}
-
-impl DirectedLink {
-    /// What becomes of a datagram within the dose, and its number on this link.
-    #[inline]
-    pub(super) fn transmit(&mut self, now: Timestamp, datagram: &[u8]) -> (Fate, u64) {
-        let mut fate = self.link.transmit(now, datagram);
-        if let Some(dose) = &mut self.dose {
-            fate = dose.moderate(fate, Fate::plain(now, self.link.impairments(), datagram.len()));
-        }
-        (fate, self.link.stats().received)
-    }
 }
 
 impl Topology {
@@ -119,7 +104,6 @@ impl Topology {
                 direction.link_seed(self.seed, path as u64),
             ),
             partitioned: false,
-            dose: None,
         };
         let made = Path { to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) };
         self.paths.push(made);
