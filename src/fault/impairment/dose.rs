@@ -5,13 +5,13 @@ use super::infeasible::Infeasible;
 /// A fault is a loss, an error, a further copy, a truncation or a flipped bit; a delay is none. What would exceed the
 /// dose is delivered whole and once, at the time at which it would have arrived unharmed.
 ///
-/// It holds for *every* window of consecutive datagrams of the link, numbered as a [`Script`](super::Script) numbers
+/// It holds for *every* window of consecutive datagrams of the link, numbered as a [`Script`](crate::fault::Script) numbers
 /// them, whatever harms them: chance, scripts, outages, the MTU and the queue, or the choices of
 /// `sim::exhaust`. When the dose changes, the datagrams before the change still count. Two things are
-/// outside of it: what never enters the link, as in a partition, and what finds no [`Capacity`](super::Capacity); the
+/// outside of it: what never enters the link, as in a partition, and what finds no [`Capacity`](crate::fault::Capacity); the
 /// latter counts as a fault, so that others wait for it.
 ///
-/// As text it is the clause `dose 6 of 10 drops 3` of [`Impairments`](super::Impairments).
+/// As text it is the clause `dose 6 of 10 drops 3` of [`Impairments`](crate::fault::Impairments).
 ///
 /// ```
 /// use udp_retry::Impairments;

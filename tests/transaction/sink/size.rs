@@ -1,5 +1,5 @@
 //! A datagram that its host would refuse is refused at once, however late it would leave.
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets are asked for their limit")]
+#![expect(clippy::disallowed_types, reason = "real sockets are asked for their limit")]
 
 use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
@@ -48,7 +48,7 @@ fn a_request_that_is_too_large_fails_at_once_behind_a_delay_as_without_one() {
         let sink = LossySink::new(client, spec.parse().unwrap(), Seed::new(1));
         let mut requester =
             ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).over(sink).unwrap();
-        let error = requester.request(&vec![0; 70_000]).unwrap_err();
+        let error = requester.request(vec![0; 70_000]).unwrap_err();
         (error.failure(), error.transmissions(), error.execution())
     };
     let without = ask("none");
