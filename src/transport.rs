@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 ///
 /// Because waiting belongs to the transport, a fault injector can release delayed datagrams inside it and a
 /// simulation can advance its clock inside it; everything above runs on either unchanged. A wrapper that forwards the
-/// five methods loses nothing.
+/// five required methods loses nothing that a front acts on.
 ///
 /// At a client's end a `Peer` is a [`PathIndex`]; at a server's end it says whom a datagram came from and which of the
 /// own addresses it came to. A client's end shows only datagrams of the peers that it is connected to.
