@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 ///
 /// Because waiting belongs to the transport, a fault injector can release delayed datagrams inside it and a
 /// simulation can advance its clock inside it; everything above runs on either unchanged. A wrapper that forwards the
-/// five methods loses nothing.
+/// five required methods loses nothing that a front acts on.
 ///
 /// At a client's end a `Peer` is a [`PathIndex`], and only datagrams of the peers that it is connected to are shown. At an
 /// unconnected end, such as a server's, it is a [`Route`].
@@ -56,6 +56,15 @@ pub trait Transport {
     ///
     /// [`NoEntropy`]; a weaker source is never used instead.
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy>;
+
+    /// The largest payload that a send to this peer takes at present, where that is known without sending;
+    /// [`send`](Self::send) refuses more as [`PathError::TooBig`]. Not known by default.
+    ///
+    /// Only what sends late asks, such as a fault injector: so a wrapper need not forward it.
+    fn max_plpmtu(&self, to: Self::Peer) -> Option<Plpmtu> {
+        let _ = to;
+        None
+    }
 }
 
 /// A path of a client's end, by its number; 0 where there is only one.

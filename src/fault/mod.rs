@@ -4,6 +4,7 @@
 //! [`LossySink`] puts links around any [`Transport`](crate::transport::Transport). The proxy and the simulator use
 //! the same [`Link`]: one specification and one seed give the same fates everywhere.
 
+mod capacity;
 #[cfg_attr(not(feature = "std"), path = "no_control.rs")]
 mod control;
 mod direction;
@@ -16,12 +17,14 @@ mod record;
 mod sink;
 mod text;
 
+pub use capacity::Capacity;
 #[cfg(feature = "std")]
 pub use control::Control;
 pub use direction::Direction;
 pub use impairment::bottleneck::{Bottleneck, QueueLimit};
 pub use impairment::damage::{Corrupt, Flips, Truncate};
 pub use impairment::delay::{DelayLaw, DelayModel};
+pub use impairment::dose::Dose;
 pub use impairment::duplicate::Duplicate;
 pub use impairment::gilbert::GilbertElliott;
 pub use impairment::impairments::Impairments;
@@ -44,4 +47,6 @@ pub use text::SpecError;
 #[cfg(feature = "trace")]
 pub use text::trace::{Trace, TraceError};
 #[cfg(feature = "proxy")]
-pub(crate) use {link::link_pair::LinkPair, link::transit::Transit, recent::Recent, record::FateObserver};
+pub(crate) use {
+    capacity::Admission, link::link_pair::LinkPair, link::transit::Transit, recent::Recent, record::FateObserver,
+};

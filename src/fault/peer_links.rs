@@ -45,14 +45,15 @@ impl<P: Copy + Ord> PeerLinks<P> {
         self.control.clone()
     }
 
-    /// What becomes of a datagram, which `transit` takes then.
+    /// What becomes of a datagram, which `transit` takes then, as far as it has capacity: what is due by `direct` needs none.
     pub(super) fn decide<K: Copy>(
         &mut self,
         direction: Direction,
         peer: P,
         now: Timestamp,
         len: usize,
-        transit: &mut Transit<K>,
+        direct: Option<Timestamp>,
+        transit: &mut Transit<P, K>,
     ) -> Fate {
         if let Some(profile) = self.control.changed(&mut self.control_seen) {
             self.profile = profile;
@@ -63,7 +64,7 @@ impl<P: Copy + Ord> PeerLinks<P> {
         let place = self.place(peer);
         // A place that was just found is there.
         let Some(links) = self.links.get_mut(place) else { return Fate::Dropped(DropCause::Loss) };
-        let record = links.transmit(direction, now, len);
+        let record = links.transmit(direction, now, len, transit.line.admission(peer, direct));
         if let Some(observer) = &mut self.observer {
             transit.observed(&record.fate, || observer(peer, &record));
         }

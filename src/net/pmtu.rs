@@ -66,6 +66,15 @@ pub(super) fn sendable(socket: &UdpSocket) -> Option<Plpmtu> {
     }
 }
 
+/// What a send takes at most. Where the kernel's estimate is ignored, only the interface is the limit, and nothing says
+/// that.
+pub(super) fn accepted(socket: &UdpSocket) -> Option<Plpmtu> {
+    match fragmentation(socket) {
+        Ok(Fragmentation::Forbidden) => deliverable(socket),
+        _ => family(socket).ok().map(IpFamily::max_plpmtu),
+    }
+}
+
 /// What a send to this address that was refused as too long could have carried: the path is unknown where the socket has
 /// no peer.
 pub(super) fn sendable_to(socket: &UdpSocket, to: SocketAddr) -> Option<Plpmtu> {

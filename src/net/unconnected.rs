@@ -9,6 +9,7 @@ use super::cancel::{Cancel, CancelHandle};
 use super::endpoint::{Arrival, Ask, Endpoint, Origin, Waited};
 use super::seed::system_key;
 use super::{UNKNOWN, classify, options, pmtu, sys};
+use crate::size::{IpFamily, Plpmtu};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
 
@@ -212,5 +213,9 @@ impl Transport for UnconnectedUdp {
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         system_key(key)
+    }
+
+    fn max_plpmtu(&self, to: Route) -> Option<Plpmtu> {
+        Some(IpFamily::of(to.remote.ip()).max_plpmtu())
     }
 }

@@ -61,7 +61,7 @@ impl Forwarder {
             listener_ready: false,
             receive: SOUND,
             only_errors: 0,
-            lanes: Lanes { to_server: Lane::new(), to_client: Lane::new() },
+            lanes: Lanes { to_server: Lane::new(rules.capacity), to_client: Lane::new(rules.capacity) },
             control: Control::new(rules.profile.clone()),
             control_seen: 0,
             sessions: Sessions::new(rules),
@@ -220,12 +220,13 @@ impl Forwarder {
             return;
         };
         let Some((_, session)) = sessions.used(place, now) else { return };
-        let record = session.links.transmit(Direction::ToServer, now, datagram.len());
+        let ticket = session.ticket(place);
+        let capacity = lanes.to_server.admission(ticket, now);
+        let record = session.links.transmit(Direction::ToServer, now, datagram.len(), capacity);
         if let Some(observer) = observer {
             lanes.to_server.observed(&record.fate, || observer(client, &record));
         }
         if let Fate::Delivered(deliveries) = &record.fate {
-            let ticket = session.ticket(place);
             lanes.to_server.forward(ticket, deliveries, now, datagram, |ticket, datagram| {
                 send_to_server(sessions, ticket, datagram)
             });
@@ -238,7 +239,8 @@ impl Forwarder {
         let now = self.now();
         let Self { listener, sessions, lanes, observer, .. } = self;
         let Some((client, session)) = sessions.used(place, now) else { return };
-        let record = session.links.transmit(Direction::ToClient, now, datagram.len());
+        let capacity = lanes.to_client.admission(client, now);
+        let record = session.links.transmit(Direction::ToClient, now, datagram.len(), capacity);
         if let Some(observer) = observer {
             lanes.to_client.observed(&record.fate, || observer(client, &record));
         }
@@ -312,7 +314,7 @@ mod tests {
     use rustix::time::{ClockId, clock_gettime};
 
     use super::*;
-    use crate::fault::Profile;
+    use crate::fault::{Capacity, Profile};
     use crate::{Impairments, Seed};
 
     #[test]
@@ -378,6 +380,7 @@ mod tests {
             idle: Duration::from_secs(60),
             max_sessions: core::num::NonZeroUsize::MIN,
             receive_buffer: None,
+            capacity: Capacity::DEFAULT,
         };
         Forwarder::new(sockets::listening("127.0.0.1:0".parse().unwrap()).unwrap(), rules, None).unwrap()
     }

@@ -1,20 +1,25 @@
 use super::sockets::Sent;
-use crate::fault::{Deliveries, Delivery, DirectionStats, Fate, LinkStats, Transit};
+use crate::fault::{Admission, Capacity, Deliveries, Delivery, DirectionStats, Fate, LinkStats, Transit};
 use crate::time::Timestamp;
 
 /// One direction of all sessions: sends what is due, and keeps the rest until it is.
 ///
-/// `K` says where a datagram goes.
+/// `P` says where a datagram goes, and shares the capacity with the others.
 #[derive(Debug)]
-pub(super) struct Lane<K> {
-    transit: Transit<K>,
+pub(super) struct Lane<P> {
+    transit: Transit<P, ()>,
     /// Errors of earlier datagrams that the system reported while later ones were sent.
     path_errors: u64,
 }
 
-impl<K: Copy> Lane<K> {
-    pub(super) fn new() -> Self {
-        Self { transit: Transit::new(), path_errors: 0 }
+impl<P: Copy + Ord> Lane<P> {
+    pub(super) fn new(capacity: Capacity) -> Self {
+        Self { transit: Transit::new(capacity), path_errors: 0 }
+    }
+
+    /// What there is for a datagram that goes there now.
+    pub(super) fn admission(&self, to: P, now: Timestamp) -> Admission {
+        self.transit.line.admission(to, Some(now))
     }
 
     /// Shows a fate to an observer, which may panic.
@@ -25,28 +30,27 @@ impl<K: Copy> Lane<K> {
     /// Sends each copy now or keeps it; then sends a few of those that were kept.
     pub(super) fn forward(
         &mut self,
-        to: K,
+        to: P,
         deliveries: &Deliveries,
         now: Timestamp,
         datagram: &[u8],
-        mut send: impl FnMut(K, &[u8]) -> Sent,
+        mut send: impl FnMut(P, &[u8]) -> Sent,
     ) {
         for delivery in deliveries {
             if self.is_next(delivery, now) && delivery.is_whole(datagram.len()) {
                 let sent = send(to, datagram);
                 self.count(sent);
             } else {
-                let kept = self.transit.line.push(to, delivery, datagram);
-                self.transit.discarded += u64::from(!kept);
+                self.transit.line.push(to, (), delivery, datagram);
             }
         }
         self.release(now, A_FEW, send);
     }
 
     /// Sends what is due by now, `most` copies at most.
-    pub(super) fn release(&mut self, now: Timestamp, most: usize, mut send: impl FnMut(K, &[u8]) -> Sent) {
+    pub(super) fn release(&mut self, now: Timestamp, most: usize, mut send: impl FnMut(P, &[u8]) -> Sent) {
         for _ in 0..most {
-            match self.transit.line.pop_due(now, |to, _, datagram| send(to, datagram)) {
+            match self.transit.line.pop_due(now, |to, (), _, datagram| send(to, datagram)) {
                 Some(sent) => self.count(sent),
                 None => return,
             }

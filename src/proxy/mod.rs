@@ -31,7 +31,7 @@ use mio::net::UdpSocket;
 use self::forwarder::Forwarder;
 use self::sessions::Rules;
 use crate::entropy::Seed;
-use crate::fault::{Control, DirectionStats, FateObserver, Profile, Record, Trace};
+use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Record, Trace};
 
 /// A UDP fault proxy, which runs inside [`run_for`](Self::run_for).
 ///
@@ -40,7 +40,7 @@ use crate::fault::{Control, DirectionStats, FateObserver, Profile, Record, Trace
 /// full, is counted as failed, as a network card would drop it. One that exceeds an MTU is dropped even where the
 /// impairments ask for an error, as its sender is on another host.
 ///
-/// A copy in flight to the service when its session ends is discarded when it is due; one in flight to a client
+/// Of what is delayed it keeps what [`Capacity`] says, of each session. A copy in flight to the service when its session ends is discarded when it is due; one in flight to a client
 /// arrives.
 ///
 /// ```
@@ -76,6 +76,7 @@ pub struct ProxyBuilder {
     seed: Seed,
     idle: Duration,
     max_sessions: NonZeroUsize,
+    capacity: Capacity,
     observer: Option<FateObserver<SocketAddr>>,
 }
 
@@ -111,6 +112,7 @@ impl Proxy {
             seed: Seed::new(0),
             idle: Duration::from_secs(120),
             max_sessions: MAX_SESSIONS,
+            capacity: Capacity::DEFAULT,
             observer: None,
         }
     }
@@ -188,6 +190,14 @@ impl ProxyBuilder {
         Self { max_sessions, ..self }
     }
 
+    /// Sets how much is kept of what is delayed, of each session and in each direction; [`Capacity::DEFAULT`] by default.
+    ///
+    /// What exceeds it is dropped and counted, as [`Dropped::capacity`](crate::fault::Dropped::capacity).
+    #[must_use]
+    pub fn capacity(self, capacity: Capacity) -> Self {
+        Self { capacity, ..self }
+    }
+
     /// Shows every fate as it is decided, with the client's address.
     #[must_use]
     pub fn observer(self, observer: impl FnMut(SocketAddr, &Record) + Send + 'static) -> Self {
@@ -215,12 +225,12 @@ impl ProxyBuilder {
     }
 
     fn behind(self, listener: UdpSocket, upstream: SocketAddr) -> io::Result<Proxy> {
-        let Self { profile, replay, seed, idle, max_sessions, observer } = self;
+        let Self { profile, replay, seed, idle, max_sessions, capacity, observer } = self;
         if listener.local_addr()? == upstream {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy would be its own service"));
         }
         let receive_buffer = sockets::sessions_buffer(upstream, max_sessions)?;
-        let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, receive_buffer };
+        let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, receive_buffer, capacity };
         Ok(Proxy { forwarder: Forwarder::new(listener, rules, observer)? })
     }
 }
@@ -237,13 +247,14 @@ impl fmt::Debug for Proxy {
 
 impl fmt::Debug for ProxyBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { profile, replay, seed, idle, max_sessions, observer: _ } = self;
+        let Self { profile, replay, seed, idle, max_sessions, capacity, observer: _ } = self;
         f.debug_struct("ProxyBuilder")
             .field("profile", profile)
             .field("replay", replay)
             .field("seed", seed)
             .field("idle", idle)
             .field("max_sessions", max_sessions)
+            .field("capacity", capacity)
             .finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use super::lane::Lane;
 use super::sockets;
 use crate::entropy::Seed;
-use crate::fault::{Direction, LinkPair, LinkStats, Profile, Recent, Trace};
+use crate::fault::{Capacity, Direction, LinkPair, LinkStats, Profile, Recent, Trace};
 use crate::net::RecentPorts;
 use crate::time::Timestamp;
 
@@ -39,6 +39,8 @@ pub(super) struct Rules {
     pub(super) max_sessions: NonZeroUsize,
     /// Capacity for unread replies to ask for, in bytes; `None` if the system gives as much by default.
     pub(super) receive_buffer: Option<usize>,
+    /// For delayed datagrams of each session and direction.
+    pub(super) capacity: Capacity,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub(super) struct Session {
 }
 
 /// A session, to be found only as long as it is the same one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Ticket {
     place: usize,
     ordinal: u64,

@@ -2,8 +2,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-use super::{Dose, SimError, SimNet, Unmet};
-use crate::fault::Profile;
+use super::{SimError, SimNet, Unmet};
+use crate::fault::{Capacity, Profile};
 use crate::size::Pmtu;
 
 /// A host of a [`SimNet`]; no other network takes it.
@@ -58,15 +58,12 @@ impl SimNet {
         Ok(())
     }
 
-    /// Limits what the link from one host to the other may do.
+    /// Sets how many datagrams may be in flight in the whole network; 4,194,304 and 1 GiB by default.
     ///
-    /// # Errors
-    ///
-    /// [`SimError::OtherNetwork`]
-    pub fn dose(&self, from: HostId, to: HostId, dose: Dose) -> Result<(), SimError> {
-        let (from, to) = (self.number(from)?, self.number(to)?);
-        self.world.borrow_mut().dose(from, to, dose);
-        Ok(())
+    /// The drops beyond it are [`DropCause::Capacity`](crate::fault::DropCause::Capacity). The answers that endpoints
+    /// work on have a capacity of their own, equally large: those beyond it are `unsent`.
+    pub fn capacity(&self, capacity: Capacity) {
+        self.world.borrow_mut().set_capacity(capacity);
     }
 
     /// Lets nothing pass between the two hosts, in either direction, that is sent from now on.

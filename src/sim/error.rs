@@ -37,12 +37,4 @@ pub enum SimError {
     /// All ports are taken.
     #[error("the host has no free port")]
     NoPort,
-    /// A dose looks at 1 to 64 datagrams in a row.
-    #[error("a dose looks at 1 to 64 datagrams in a row, not at {window}: the nearest is {nearest}")]
-    DoseWindow {
-        /// The datagrams asked for.
-        window: u32,
-        /// The nearest number of datagrams.
-        nearest: u32,
-    },
 }

@@ -44,7 +44,8 @@ pub fn explore<E: ToString>(
 }
 
 /// Runs a scenario once for every sequence of choices over its first `datagrams` datagrams, in the order in which they
-/// are sent, by any host. Later datagrams meet what their path does. Returns the number of runs.
+/// are sent, by any host. Later datagrams meet what their path does. A path's [`Dose`](crate::fault::Dose) holds for
+/// choices too: one that would exceed it delivers the datagram unharmed. Returns the number of runs.
 ///
 /// # Errors
 ///

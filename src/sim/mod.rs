@@ -47,7 +47,6 @@
 
 mod client;
 mod conditions;
-mod dose;
 mod endpoint;
 mod error;
 mod event;
@@ -65,7 +64,6 @@ mod world;
 
 pub use client::{Client, Outcome};
 pub use conditions::HostId;
-pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use error::SimError;
 pub use event::{Happened, SimEvent};

@@ -75,18 +75,25 @@ impl Plan {
         least(given).with_script(script)
     }
 
-    /// What becomes of the datagram that was sent `ordinal`-th, from 1.
+    /// What becomes of the datagram that was sent `ordinal`-th, from 1, if that is not for its link to decide.
     #[inline]
-    pub(super) fn choose(&self, ordinal: u64, fate: Fate) -> Fate {
-        let Self::Choices(choices) = self else { return fate };
+    pub(super) fn choice(&self, ordinal: u64) -> Option<Choice> {
+        let Self::Choices(choices) = self else { return None };
         let place = usize::try_from(ordinal.saturating_sub(1)).unwrap_or(usize::MAX);
-        let (Some(choice), Fate::Delivered(mut copies)) = (choices.get(place), fate) else { return fate };
+        choices.get(place).copied()
+    }
+}
+
+impl Choice {
+    /// The fate that it makes of what the link decided; what the link has lost stays lost.
+    pub(super) fn applied_to(self, fate: Fate) -> Fate {
+        let Fate::Delivered(mut copies) = fate else { return fate };
         let Some(&first) = copies.as_slice().first() else { return fate };
-        match choice {
-            Choice::Deliver => {}
-            Choice::Drop => return Fate::Dropped(DropCause::Script),
-            Choice::Duplicate { after } => copies.push(Delivery { at: first.at.after(*after), ..first }),
-            Choice::Late { by } => return Fate::late(&copies, *by),
+        match self {
+            Self::Deliver => {}
+            Self::Drop => return Fate::Dropped(DropCause::Script),
+            Self::Duplicate { after } => copies.push(Delivery { at: first.at.after(after), ..first }),
+            Self::Late { by } => return Fate::late(&copies, by),
         }
         Fate::Delivered(copies)
     }

@@ -21,7 +21,7 @@ pub struct NetStats {
     /// Copies that found no socket, one that is connected to another peer, a full receive buffer, or an endpoint that has
     /// panicked.
     pub lost_on_arrival: u64,
-    /// Copies beyond the capacity of the simulation, and copies left unread when their socket was closed or moved.
+    /// Copies left unread when their socket was closed or moved.
     pub discarded: u64,
     /// Datagrams that endpoints wanted to send and could not.
     pub unsent: u64,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::waiting::{catch_up, wait};
 use super::world::{Key, Read};
 use super::{SimError, SimNet};
-use crate::size::Pmtu;
+use crate::size::{IpFamily, Plpmtu, Pmtu};
 use crate::time::Timestamp;
 use crate::transport::{
     Fragmentation, Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport,
@@ -171,6 +171,10 @@ impl Transport for SimTransport {
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         self.net.world.borrow_mut().entropy(key);
         Ok(())
+    }
+
+    fn max_plpmtu(&self, to: PathIndex) -> Option<Plpmtu> {
+        self.peer_addr_of(to).map(|peer| IpFamily::of(peer.ip()).max_plpmtu())
     }
 }
 

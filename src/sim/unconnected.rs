@@ -4,7 +4,7 @@ use core::time::Duration;
 use super::waiting::{catch_up, wait};
 use super::world::{Key, Read};
 use super::{SimError, SimNet};
-use crate::size::Pmtu;
+use crate::size::{IpFamily, Plpmtu, Pmtu};
 use crate::time::Timestamp;
 use crate::transport::{Fragmentation, Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
 
@@ -204,6 +204,10 @@ impl Transport for SimUnconnected {
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         self.net.world.borrow_mut().entropy(key);
         Ok(())
+    }
+
+    fn max_plpmtu(&self, to: Route) -> Option<Plpmtu> {
+        Some(IpFamily::of(to.remote.ip()).max_plpmtu())
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use udp_retry::fault::{
-    Bottleneck, Corrupt, DelayLaw, DelayModel, Duplicate, GilbertElliott, LossModel, MtuClamp, Outage, Oversize,
+    Bottleneck, Corrupt, DelayLaw, DelayModel, Dose, Duplicate, GilbertElliott, LossModel, MtuClamp, Outage, Oversize,
     QueueLimit, Reorder, Rule, Script, Truncate,
 };
 use udp_retry::size::Pmtu;
@@ -14,9 +14,10 @@ use prop::option::of;
 use prop::sample::select;
 
 pub(crate) fn impairments() -> impl Strategy<Value = Impairments> {
-    let before = (of(script()), prop::collection::vec(outage(), 0..4), of(mtu()), of(bottleneck()), headers());
-    let behind = (loss(), of(duplicate()), of(truncate()), of(corrupt()), of(delay()), of(reorder()));
-    (before, behind).prop_map(|((script, outages, mtu, hop, headers), (loss, duplicate, cut, corrupt, delay, hold))| {
+    let before = (of(script()), prop::collection::vec(outage(), 0..4), of(mtu()), of(bottleneck()), headers()).boxed();
+    let behind = (loss(), of(duplicate()), of(truncate()), of(corrupt()), of(delay()), of(reorder())).boxed();
+    (before, behind, of(dose())).prop_map(|(before, (loss, duplicate, cut, corrupt, delay, hold), dose)| {
+        let (script, outages, mtu, hop, headers) = before;
         let mut path = Impairments::NONE.with_headers(headers).with_loss(loss);
         for outage in outages {
             path = path.with_outage(outage).unwrap();
@@ -28,7 +29,8 @@ pub(crate) fn impairments() -> impl Strategy<Value = Impairments> {
         path = cut.map_or(path.clone(), |it| path.with_truncate(it));
         path = corrupt.map_or(path.clone(), |it| path.with_corrupt(it));
         path = delay.map_or(path.clone(), |it| path.with_delay(it));
-        hold.map_or(path.clone(), |it| path.with_reorder(it))
+        path = hold.map_or(path.clone(), |it| path.with_reorder(it));
+        dose.map_or(path.clone(), |it| path.with_dose(it))
     })
 }
 
@@ -140,6 +142,13 @@ fn truncate() -> impl Strategy<Value = Truncate> {
 
 fn corrupt() -> impl Strategy<Value = Corrupt> {
     (chance(), 1..=8_u8).prop_map(|(chance, bits)| Corrupt::new(chance).bits(bits).unwrap())
+}
+
+pub(crate) fn dose() -> impl Strategy<Value = Dose> {
+    (prop_oneof![3 => 0..8_u32, 1 => any::<u32>()], 1..=64_u32, of(0..5_u32)).prop_map(|(faults, window, drops)| {
+        let dose = Dose::at_most(faults, window).unwrap();
+        drops.map_or(dose, |drops| dose.drops_in_a_row(drops))
+    })
 }
 
 fn reorder() -> impl Strategy<Value = Reorder> {

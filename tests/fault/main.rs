@@ -3,6 +3,7 @@
 
 mod any_impairments;
 mod delay_laws;
+mod dose;
 mod fates;
 mod link_delay;
 mod link_loss;

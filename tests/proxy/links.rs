@@ -7,8 +7,8 @@ use std::thread::{self};
 use std::time::{Duration, Instant};
 
 use udp_retry::fault::{
-    Bottleneck, Corrupt, DelayLaw, DelayModel, Delivery, Direction, DirectionStats, Duplicate, Fate, Link, LossySink,
-    MtuClamp, Oversize, Profile, QueueLimit, Record, Reorder, Rule, Script, Trace, Truncate,
+    Bottleneck, Capacity, Corrupt, DelayLaw, DelayModel, Delivery, Direction, DirectionStats, Duplicate, Fate, Link,
+    LossySink, MtuClamp, Oversize, Profile, QueueLimit, Record, Reorder, Rule, Script, Trace, Truncate,
 };
 use udp_retry::proxy::{Proxy, ProxyBuilder};
 use udp_retry::size::Pmtu;
@@ -307,7 +307,7 @@ fn damaged_and_duplicated_copies_leave_at_once_and_in_order() {
 }
 
 #[test]
-fn a_full_delay_line_discards_and_says_so() {
+fn a_full_delay_line_drops_for_want_of_capacity_and_says_so() {
     within(MINUTE, || {
         let service = socket("127.0.0.1:0");
         let profile = to_server(delayed(Duration::from_secs(600)));
@@ -320,7 +320,47 @@ fn a_full_delay_line_discards_and_says_so() {
             proxy.run_for(Duration::ZERO).unwrap();
         }
         let stats = balanced(proxy.stats());
-        assert_eq!((stats.to_server.in_flight, stats.to_server.discarded), (1024, 6));
+        let DirectionStats { fates, in_flight, discarded, .. } = stats.to_server;
+        assert_eq!((in_flight, fates.dropped.capacity, discarded), (1024, 6, 0));
+    });
+}
+
+#[test]
+fn one_clients_flood_takes_no_others_share_of_the_capacity() {
+    within(MINUTE, || {
+        let service = socket("127.0.0.1:0");
+        let builder = Proxy::builder().profile(to_server(delayed(Duration::from_secs(600))));
+        let builder = builder.capacity(Capacity::new(100, 1 << 20).unwrap());
+        let mut proxy = builder.bind("127.0.0.1:0", service.local_addr().unwrap()).unwrap();
+        let clients = [client(proxy.local_addr()), client(proxy.local_addr())];
+        for (client, datagrams) in clients.iter().zip([300, 50]) {
+            for _ in 0..datagrams {
+                client.send(b"x").unwrap();
+                proxy.run_for(Duration::ZERO).unwrap();
+            }
+        }
+        let stats = balanced(proxy.stats()).to_server;
+        assert_eq!((stats.in_flight, stats.fates.dropped.capacity), (100 + 50, 200));
+    });
+}
+
+#[test]
+fn a_proxy_is_within_its_dose_for_each_client() {
+    within(MINUTE, || {
+        let service = socket("127.0.0.1:0");
+        let spec = "loss 100%; dose 2 of 3".parse().unwrap();
+        let mut proxy =
+            Proxy::builder().profile(to_server(spec)).bind("127.0.0.1:0", service.local_addr().unwrap()).unwrap();
+        let clients = [client(proxy.local_addr()), client(proxy.local_addr())];
+        for n in 0..6 {
+            for client in &clients {
+                client.send(&[n]).unwrap();
+                proxy.run_for(Duration::ZERO).unwrap();
+            }
+        }
+        let heard: Vec<_> = (0..4).map(|_| hear(&service)[0]).collect();
+        assert_eq!(heard, [2, 2, 5, 5]);
+        assert_eq!(balanced(proxy.stats()).to_server.fates.spared, 4);
     });
 }
 

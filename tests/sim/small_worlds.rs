@@ -4,9 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use udp_retry::fault::{Direction, Profile, Rule, Script};
+use udp_retry::fault::{Direction, Dose, Fate, Infeasible, Profile, Rule, Script};
 use udp_retry::policy::{Backoff, Jitter};
-use udp_retry::sim::{Choice, Counterexample, Dose, SimError, SimNet, SimTransport, exhaust, explore};
+use udp_retry::sim::{Choice, Counterexample, Happened, SimNet, SimTransport, exhaust, explore};
 use udp_retry::transaction::ReplyMatcher;
 use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{Impairments, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
@@ -235,9 +235,9 @@ fn two_faults_among_five_each_way_promise_a_reply_within_five_transmissions() {
 #[test]
 fn a_dose_looks_at_no_more_datagrams_than_it_remembers() {
     assert!(Dose::at_most(1, 1).is_ok() && Dose::at_most(64, 64).is_ok() && Dose::at_most(u32::MAX, 64).is_ok());
-    assert_eq!(Dose::at_most(0, 0), Err(SimError::DoseWindow { window: 0, nearest: 1 }));
+    assert_eq!(Dose::at_most(0, 0), Err(Infeasible::DoseWindow { window: 0, nearest: 1 }));
     let error = Dose::at_most(3, 65).unwrap_err();
-    assert_eq!(error, SimError::DoseWindow { window: 65, nearest: 64 });
+    assert_eq!(error, Infeasible::DoseWindow { window: 65, nearest: 64 });
     assert_eq!(error.to_string(), "a dose looks at 1 to 64 datagrams in a row, not at 65: the nearest is 64");
 }
 
@@ -257,6 +257,33 @@ fn without_a_dose_five_losses_suffice_to_fail() {
     assert_eq!(failure.shrunk_error.as_deref(), Some("no reply"));
 }
 
+/// Every sequence of losses, and what comes of it: of any three in a row at most one, on either link.
+#[test]
+fn choices_are_within_the_dose_too() {
+    let window = |lost: &[bool]| lost.windows(3).all(|three| three.iter().filter(|&&lost| lost).count() <= 1);
+    let seen = RefCell::new(BTreeSet::new());
+    let scenario = |net: &SimNet| {
+        net.record();
+        let world = World::new(net, "delay 10ms; dose 1 of 3", "delay 10ms");
+        let mut transport = world.connect();
+        for n in 0..8 {
+            transport.send(PathIndex::FIRST, &[n]).map_err(|error| error.to_string())?;
+        }
+        let lost = net.events().into_iter().filter_map(|event| match event.what {
+            Happened::Sent { fate, .. } => Some(!matches!(fate, Fate::Delivered(_))),
+            _ => None,
+        });
+        let lost: Vec<_> = lost.collect();
+        ensure!(lost.len() == 8 && window(&lost), "too much: {lost:?}");
+        seen.borrow_mut().insert(lost);
+        Ok(())
+    };
+    assert_eq!(exhaust(8, &[Choice::Deliver, Choice::Drop], scenario), Ok(256));
+    // And no less than the dose allows: every such sequence has been there.
+    let every = (0..256_u32).map(|bits| (0..8).map(|n| bits >> n & 1 == 1).collect::<Vec<_>>());
+    assert_eq!(seen.into_inner(), every.filter(|lost| window(lost)).collect());
+}
+
 const HARSH: &str = "loss 90%; delay 20ms";
 
 /// What it takes at most, if every request is answered.
@@ -266,8 +293,8 @@ fn most_transmissions(both_ways: &str, dose: Option<Dose>) -> Result<u32, Counte
         let world = World::new(net, both_ways, both_ways);
         world.serve(Manners::default());
         if let Some(dose) = dose {
-            net.dose(world.client, world.server, dose).unwrap();
-            net.dose(world.server, world.client, dose).unwrap();
+            let dosed = both_ways.parse::<Impairments>().unwrap().with_dose(dose);
+            net.path(world.client, world.server, Profile::both(dosed)).unwrap();
         }
         let unlimited = RetryBudget::unlimited();
         let mut asker =

@@ -134,12 +134,46 @@ fn a_setting_that_cannot_act_is_a_failure() {
         ("loss 100%; delay 5ms", "not as asked: delay, delay_law"),
         ("loss 100%; duplicate 1%", "not as asked: duplicate"),
         ("outage from 0s for 1s every 2s; outage from 1s for 1s every 2s", "not as asked: stray_drops"),
-        ("duplicate 0.0001% late 2s", "not as asked: late, late_law"),
     ] {
         let ended = faults(&["verify", usage, "--datagrams", "10000"]);
         assert_eq!((ended.code, ended.stderr.trim_end()), (Some(1), &*format!("error: {broken}")), "{usage}");
         assert!(ended.stdout.contains("NOT AS ASKED") || ended.stdout.contains("NOTHING TO SEE"), "{ended:?}");
     }
+}
+
+#[test]
+fn what_was_too_rare_to_be_seen_is_no_failure() {
+    for (usage, datagrams, not_due) in [
+        ("duplicate 0.0001% late 2s", "10000", &["late", "late_law"][..]),
+        ("loss 0.001%", "1000", &["mean_burst"]),
+        ("loss 0.01% burst 100", "200000", &[]),
+        ("loss 99%; delay 5ms; truncate 1% to 9; corrupt 1%", "10", &["truncate_to", "corrupt_bits"]),
+        ("delay 2502h", "2000", &[]),
+        ("delay 20000h ~5000h", "2000", &[]),
+    ] {
+        for seed in ["1", "2", "3"] {
+            let ended = faults(&["verify", usage, "--datagrams", datagrams, "--seed", seed, "--json"]);
+            assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{usage}: {ended:?}");
+            let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+            assert_eq!(report["ok"], true, "{report}");
+            let knobs = report["knobs"].as_array().unwrap();
+            for knob in knobs {
+                assert_eq!(knob["ok"].is_null(), knob["observed"].is_null(), "{knob}");
+            }
+            for name in not_due {
+                assert!(knobs.iter().any(|knob| knob["knob"] == *name && knob["ok"].is_null()), "{name}: {report}");
+            }
+        }
+    }
+    let text = faults(&["verify", "duplicate 0.0001% late 2s", "--datagrams", "10000"]).stdout;
+    assert_eq!(text.lines().filter(|line| line.ends_with("  not due")).count(), 2, "{text}");
+}
+
+#[test]
+fn a_dose_is_held_to_what_it_says() {
+    let report = json(&["loss 90%; duplicate 50%; dose 6 of 10 drops 3", "--datagrams", "20000"]);
+    let dose = report["knobs"].as_array().unwrap().iter().find(|knob| knob["knob"] == "dose").unwrap();
+    assert_eq!((&dose["asked"], &dose["observed"], &dose["ok"]), (&6.0.into(), &6.0.into(), &true.into()), "{dose}");
 }
 
 #[test]

@@ -47,6 +47,8 @@ fn wrong_usage_ends_with_2_and_says_where() {
         usage("--profile lte2", "there are book_half, lan, lte"),
         usage("--idle never", "seconds, such as"),
         usage("--max-sessions 0", "a number from 1"),
+        usage("--capacity 0", "a number from 1"),
+        usage("--capacity-bytes 65534", "1 datagram and 65535 bytes at least"),
         usage("--for -1", ""),
         usage("--replay /nowhere/at/all", "No such file"),
         usage("--both none --profile lan", "cannot be used with"),
@@ -118,6 +120,27 @@ fn each_direction_has_its_own_specification_and_loss_replaces_what_it_says_of_lo
         (&percentage["to_server"]["spec"], &percentage["to_client"]["spec"]),
         (&"loss 25%".into(), &"loss 25%".into())
     );
+}
+
+#[test]
+fn the_report_names_what_the_proxy_could_not_keep_and_what_met_no_datagram() {
+    let service = Service::echo();
+    let spec = "delay 1h; script { drop 99 }; outage from 1h for 1s; loss 0.001%; dose 1 of 2";
+    let arguments = ["--to-server", spec, "--capacity", "5", "--for", "1", "--seed", "1"];
+    let mut proxy = Proxy::start(&service, &arguments);
+    for _ in 0..8 {
+        proxy.client.send(b"there is no place for all of us").unwrap();
+    }
+    assert_eq!(proxy.ask(b"nor for me"), None);
+    let report = proxy.report();
+    let way = &report["to_server"];
+    assert_eq!((&way["in_flight"], &way["dropped"]["capacity"], &way["discarded"]), (&5.into(), &4.into(), &0.into()));
+    let knobs = way["knobs"].as_array().unwrap();
+    let verdict = |name: &str| &knobs.iter().find(|knob| knob["knob"] == name).unwrap()["ok"];
+    assert_eq!(verdict("capacity"), &Value::from(false), "{way}");
+    assert_eq!((verdict("loss"), verdict("mean_burst")), (&true.into(), &Value::Null), "too few to tell: {way}");
+    assert_eq!(way["unmet"], serde_json::json!(["script", "outage", "loss", "dose"]), "{way}");
+    assert_eq!(report["to_client"]["unmet"], serde_json::json!([]), "nothing was asked for there");
 }
 
 #[test]

@@ -18,6 +18,7 @@ A SPEC is clauses between \";\", in any order, each at most once except outage; 
   mtu 1400                               larger packets vanish; or \"error\" or \"truncate\" behind it
   outage from 10s for 200ms every 15s    nothing passes; once, without \"every\"
   headers 48                             bytes of headers, for rate and mtu; 28 by default
+  dose 6 of 10 drops 3                   of any 10 at most 6 are harmed, and 3 in a row lost
   script { drop 1,3; delay 7 by 200ms }  rules for single datagrams, counted from 1
 
 A distribution of times is one of:
@@ -49,7 +50,7 @@ mod tests {
     #[test]
     fn every_example_in_the_help_is_what_the_parser_takes() {
         for (section, around, number) in [
-            ("A SPEC is clauses", ["", ""], 16),
+            ("A SPEC is clauses", ["", ""], 17),
             ("A distribution of times", ["delay ", ""], 5),
             ("A rule of a script", ["script { ", " }"], 6),
         ] {

@@ -193,7 +193,8 @@ impl DelayLaw {
     pub fn cdf(&self, delay: Duration) -> f64 {
         let x = delay.as_nanos() as f64;
         match &self.0 {
-            Shape::Fixed(delay) => f64::from(u8::from(x >= *delay as f64)),
+            // As integers: a float of more than 104 days is too coarse for a nanosecond.
+            Shape::Fixed(fixed) => f64::from(u8::from(delay.as_nanos() >= u128::from(*fixed))),
             Shape::Uniform { mean, jitter: 0 } => f64::from(u8::from(x >= *mean as f64)),
             Shape::Uniform { mean, jitter } => {
                 let (mean, jitter) = (*mean as f64, *jitter as f64);

@@ -3,6 +3,7 @@ use alloc::sync::Arc;
 use super::bottleneck::Bottleneck;
 use super::damage::{Corrupt, Truncate};
 use super::delay::DelayModel;
+use super::dose::Dose;
 use super::duplicate::Duplicate;
 use super::infeasible::Infeasible;
 use super::loss::LossModel;
@@ -41,6 +42,7 @@ pub struct Impairments {
     corrupt: Option<Corrupt>,
     delay: Option<DelayModel>,
     reorder: Option<Reorder>,
+    dose: Option<Dose>,
 }
 
 impl Impairments {
@@ -62,6 +64,7 @@ impl Impairments {
             corrupt: None,
             delay: None,
             reorder: None,
+            dose: None,
         }
     }
 
@@ -140,6 +143,12 @@ impl Impairments {
         Self { reorder: Some(reorder), ..self }
     }
 
+    /// How much of all this may happen.
+    #[must_use]
+    pub fn with_dose(self, dose: Dose) -> Self {
+        Self { dose: Some(dose), ..self }
+    }
+
     /// What happens by number.
     #[must_use]
     pub const fn script(&self) -> &Script {
@@ -204,6 +213,12 @@ impl Impairments {
     #[must_use]
     pub const fn reorder(&self) -> Option<&Reorder> {
         self.reorder.as_ref()
+    }
+
+    /// How much of all this may happen.
+    #[must_use]
+    pub const fn dose(&self) -> Option<&Dose> {
+        self.dose.as_ref()
     }
 }
 

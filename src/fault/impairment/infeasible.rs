@@ -1,6 +1,7 @@
 use core::time::Duration;
 
 use super::probability::Probability;
+use crate::size::LARGEST_DATAGRAM;
 
 /// Why an impairment is not possible, and the nearest one that is.
 #[derive(Clone, Copy, PartialEq, Debug, thiserror::Error)]
@@ -122,6 +123,25 @@ pub enum Infeasible {
     TooManyOutages {
         /// The most outages.
         most: usize,
+    },
+    /// A dose looks at 1 to 64 datagrams in a row.
+    #[error("a dose looks at 1 to 64 datagrams in a row, not at {window}: the nearest is {nearest}")]
+    DoseWindow {
+        /// The datagrams asked for.
+        window: u32,
+        /// The nearest number of datagrams.
+        nearest: u32,
+    },
+    /// A capacity for less than one datagram of the largest size.
+    #[error(
+        "a capacity of {datagrams} datagrams and {bytes} bytes is too small: 1 datagram and {LARGEST_DATAGRAM} bytes at \
+         least"
+    )]
+    NoCapacity {
+        /// The datagrams asked for.
+        datagrams: usize,
+        /// The bytes asked for.
+        bytes: usize,
     },
     /// Scripts count datagrams from 1.
     #[error("the first datagram is number 1")]

@@ -7,6 +7,7 @@ pub(super) mod bottleneck;
 pub(super) mod damage;
 pub(super) mod decimal;
 pub(super) mod delay;
+pub(super) mod dose;
 pub(super) mod duplicate;
 pub(super) mod gilbert;
 pub(super) mod impairments;

@@ -35,6 +35,8 @@ pub enum DropCause {
     Queue,
     /// The loss model took it.
     Loss,
+    /// The bench itself could not keep it until it was due: see [`Capacity`](crate::fault::Capacity).
+    Capacity,
 }
 
 /// The copies of a datagram that arrive: at least the datagram itself.
@@ -64,29 +66,31 @@ impl Fate {
             _ => 0,
         }
     }
+
+    /// Whether a datagram of `len` bytes arrives once and whole.
+    #[inline]
+    pub(super) fn is_harmless(&self, len: usize) -> bool {
+        match self {
+            Self::Delivered(copies) => matches!(copies.as_slice(), [copy] if copy.is_whole(len)),
+            Self::Dropped(_) | Self::TooBig { .. } => false,
+        }
+    }
+
+    /// Leaves out the copies that cannot be kept, and returns how many these are.
+    #[inline]
+    pub(super) fn keep(&mut self, mut admits: impl FnMut(&Delivery) -> bool) -> u64 {
+        let Self::Delivered(copies) = self else { return 0 };
+        let refused = copies.iter().map(|copy| !admits(copy)).enumerate();
+        let refused = refused.fold(0_u8, |refused, (n, refuse)| refused | u8::from(refuse) << n);
+        if refused > 0 {
+            *self = copies.without(refused);
+        }
+        refused.count_ones().into()
+    }
 }
 
 #[cfg(any(test, feature = "sim"))]
 impl Fate {
-    /// The fate of a datagram where nothing is lost, duplicated or damaged: it takes the mean delay.
-    #[cfg(feature = "sim")]
-    pub(crate) fn plain(now: Timestamp, impairments: &crate::fault::Impairments, len: usize) -> Self {
-        let delay = impairments.delay().map(|model| model.law().mean()).unwrap_or_default();
-        Self::Delivered(Deliveries::one(Delivery::whole(now.after(delay), len)))
-    }
-
-    /// Whether it arrives once and whole, as the plain one does.
-    #[cfg(feature = "sim")]
-    pub(crate) fn is_harmless(&self, plain: &Self) -> bool {
-        match (self, plain) {
-            (Self::Delivered(copies), Self::Delivered(whole)) => match (copies.as_slice(), whole.as_slice()) {
-                ([copy], [whole]) => copy.len == whole.len && copy.flips == whole.flips,
-                _ => false,
-            },
-            _ => false,
-        }
-    }
-
     /// All copies, `by` later.
     pub(crate) fn late(copies: &Deliveries, by: core::time::Duration) -> Self {
         let mut late = *copies;
@@ -95,22 +99,10 @@ impl Fate {
         }
         Self::Delivered(late)
     }
-
-    /// The plain fate, at this one's time if it has one.
-    #[cfg(feature = "sim")]
-    pub(crate) fn healed(&self, plain: &Self) -> Self {
-        match (self, plain) {
-            (Self::Delivered(copies), Self::Delivered(whole)) => match (copies.as_slice(), whole.as_slice()) {
-                ([copy, ..], [whole, ..]) => Self::Delivered(Deliveries::one(Delivery { at: copy.at, ..*whole })),
-                _ => *plain,
-            },
-            _ => *plain,
-        }
-    }
 }
 
 impl DropCause {
-    /// `script`, `outage`, `mtu`, `queue` or `loss`.
+    /// `script`, `outage`, `mtu`, `queue`, `loss` or `capacity`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -119,6 +111,7 @@ impl DropCause {
             Self::Mtu => "mtu",
             Self::Queue => "queue",
             Self::Loss => "loss",
+            Self::Capacity => "capacity",
         }
     }
 }
@@ -139,6 +132,18 @@ impl Deliveries {
     #[must_use]
     pub fn as_slice(&self) -> &[Delivery] {
         self.copies.get(..self.count.into()).unwrap_or_default()
+    }
+
+    /// The fate without some of the copies, whose bits are set.
+    #[cold]
+    fn without(&self, refused: u8) -> Fate {
+        let mut kept = Self { count: 0, ..*self };
+        for (n, copy) in self.iter().enumerate() {
+            if refused >> n & 1 == 0 {
+                kept.push(*copy);
+            }
+        }
+        if kept.count == 0 { Fate::Dropped(DropCause::Capacity) } else { Fate::Delivered(kept) }
     }
 
     pub(super) fn as_mut_slice(&mut self) -> &mut [Delivery] {

@@ -1,6 +1,7 @@
 use super::Link;
 use super::stats::LinkStats;
 use crate::entropy::Seed;
+use crate::fault::capacity::Admission;
 use crate::fault::direction::Direction;
 use crate::fault::impairment::profile::Profile;
 use crate::fault::record::Record;
@@ -21,11 +22,17 @@ impl LinkPair {
         Self { ordinal, to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) }
     }
 
-    /// Decides over a datagram of `len` bytes in one direction.
-    pub(crate) fn transmit(&mut self, direction: Direction, now: Timestamp, len: usize) -> Record {
+    /// Decides over a datagram of `len` bytes in one direction, of which copies can be kept as far as there is capacity.
+    pub(crate) fn transmit(
+        &mut self,
+        direction: Direction,
+        now: Timestamp,
+        len: usize,
+        mut capacity: Admission,
+    ) -> Record {
         let ordinal = self.ordinal;
         let link = self.link_mut(direction);
-        let fate = link.transmit_len(now, len);
+        let fate = link.transmit_len(now, len, |fate| fate, |copy| capacity.admits(copy));
         Record { link: ordinal, direction, n: link.stats().received, at: now, len, fate }
     }
 

@@ -8,19 +8,20 @@ mod seeds;
 pub(super) mod stats;
 pub(super) mod transit;
 
-use self::fate::{Delivery, DropCause, Fate};
+use self::fate::{Deliveries, Delivery, DropCause, Fate};
 use self::seeds::Seeds;
 use self::stats::LinkStats;
 use crate::entropy::Seed;
 use crate::fault::impairment::bottleneck::BottleneckState;
 use crate::fault::impairment::damage::Flips;
 use crate::fault::impairment::delay::DelayState;
+use crate::fault::impairment::dose::DoseState;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::loss::LossState;
 use crate::fault::impairment::mtu::{MtuClamp, Oversize};
 use crate::fault::impairment::script::Rule;
 use crate::size::{Plpmtu, Pmtu};
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
 
 /// One direction of one path: a datagram goes in, its [`Fate`] comes out.
 ///
@@ -32,7 +33,8 @@ use crate::time::Timestamp;
 /// ```
 ///
 /// The order is fixed: a datagram that is lost behind the bottleneck has used its capacity; one that is lost has no
-/// copies; each copy is damaged independently.
+/// copies; each copy is damaged independently. What all of them would do passes the [`Dose`](super::Dose), if there is
+/// one, which may deliver the datagram unharmed instead.
 ///
 /// Pure: the time is an argument, and each stage decides over datagram number n by seed and n alone. So the other
 /// stages, other links and a look at the counters change nothing, and a stage that is added leaves the decisions of
@@ -60,6 +62,7 @@ pub struct Link {
     delay: DelayState,
     /// The latest arrival of those that do not overtake.
     in_order: Timestamp,
+    dose: DoseState,
     stats: LinkStats,
 }
 
@@ -77,32 +80,49 @@ impl Link {
             loss: LossState::default(),
             delay: DelayState::default(),
             in_order: Timestamp::ZERO,
+            dose: DoseState::default(),
             stats: LinkStats::default(),
         }
     }
 
     /// Decides what becomes of a datagram that enters at `now`.
     pub fn transmit(&mut self, now: Timestamp, datagram: &[u8]) -> Fate {
-        self.transmit_len(now, datagram.len())
+        self.transmit_len(now, datagram.len(), |fate| fate, |_| true)
     }
 
     /// Like [`transmit`](Self::transmit), for a datagram known by length only: contents decide nothing.
-    pub(in crate::fault) fn transmit_len(&mut self, now: Timestamp, len: usize) -> Fate {
-        self.transmit_packets(now, len, Packets::WHOLE).0
+    ///
+    /// `choose` may replace what the stages have decided, within the dose. `admits` is asked of one copy after the
+    /// other whether the caller can keep it until it arrives.
+    #[inline]
+    pub(in crate::fault) fn transmit_len(
+        &mut self,
+        now: Timestamp,
+        whole: usize,
+        choose: impl FnOnce(Fate) -> Fate,
+        admits: impl FnMut(&Delivery) -> bool,
+    ) -> Fate {
+        self.transmit_packets(now, whole, Packets::WHOLE, choose, admits).0
     }
 
     /// Like [`transmit_len`](Self::transmit_len), for a datagram in other packets than a whole one, and with the MTU that
     /// a router reports of it.
+    #[inline]
     pub(crate) fn transmit_packets(
         &mut self,
         now: Timestamp,
-        mut len: usize,
+        whole: usize,
         packets: Packets,
+        choose: impl FnOnce(Fate) -> Fate,
+        admits: impl FnMut(&Delivery) -> bool,
     ) -> (Fate, Option<Pmtu>) {
-        let mut reported = None;
-        let fate = self.decide(now, &mut len, packets, &mut reported);
-        self.stats.count(&fate, len);
-        (fate, reported)
+        let mut course = Course { len: whole, packets, reported: None, sent: now, delayed: 0 };
+        let fate = choose(self.decide(now, &mut course));
+        let mut fate = self.within_dose(fate, whole, &mut course);
+        let refused = fate.keep(admits);
+        self.dose.note(!fate.is_harmless(whole), !matches!(fate, Fate::Delivered(_)));
+        self.stats.count(&fate, course.len, refused);
+        (fate, course.reported)
     }
 
     /// Sets the impairments from the next datagram on. Numbers, the states of chains, the queue and the order of the
@@ -123,35 +143,76 @@ impl Link {
         &self.stats
     }
 
-    /// One stage a line, in the order of the drawing. `len` shrinks to what the MTU leaves.
-    fn decide(&mut self, now: Timestamp, len: &mut usize, packets: Packets, reported: &mut Option<Pmtu>) -> Fate {
-        let Self { impairments, seeds, bottleneck, loss, delay, in_order, stats } = self;
+    /// One stage a line, in the order of the drawing.
+    fn decide(&mut self, now: Timestamp, course: &mut Course) -> Fate {
+        let Self { impairments, seeds, bottleneck, loss, delay, in_order, stats, dose: _ } = self;
         let sequence = stats.received;
         let rules = impairments.script().of(sequence.saturating_add(1));
         // Chains move on with every datagram, also with those that an earlier stage takes: else adding that stage
         // would change what the later ones do to all that follow.
         let lost = loss.loses(impairments.loss_model(), seeds.loss, sequence);
-        let delayed = impairments.delay().map_or(0, |model| delay.draw(model, seeds.delay, sequence));
+        course.delayed = impairments.delay().map_or(0, |model| delay.draw(model, seeds.delay, sequence));
+        stats.scripted += u64::from(!rules.is_empty());
 
         // Only the datagram itself passes through the results: a fate is ten times as large.
         let mut arrive = || {
             script(rules)?;
             outage(impairments, now)?;
-            *len = mtu(impairments, *len, packets, reported, stats)?;
-            let sent = queue(impairments, bottleneck, now, *len)?;
+            course.len = mtu(impairments, course.len, course.packets, &mut course.reported, stats)?;
+            course.sent = queue(impairments, bottleneck, now, course.len)?;
             if lost {
                 return Err(Taken::Dropped(DropCause::Loss));
             }
-            let arrived = keep_order(impairments, in_order, sent.after_ns(delayed));
+            let arrived = keep_order(impairments, in_order, course.sent.after_ns(course.delayed));
             let released = hold_back(impairments, seeds, sequence, stats, arrived);
             let at = script_delay(rules, released);
-            Ok(Delivery { at, len: *len, flips: Flips::default() })
+            Ok(Delivery { at, len: course.len, flips: Flips::default() })
         };
         match arrive() {
             Ok(first) => Fate::Delivered(copies::of(impairments, seeds, first, sequence, rules)),
             Err(taken) => Fate::from(taken),
         }
     }
+
+    /// The fate, or the datagram whole and once if that would be too much.
+    #[inline]
+    fn within_dose(&mut self, fate: Fate, whole: usize, course: &mut Course) -> Fate {
+        match self.impairments.dose() {
+            Some(dose) if !fate.is_harmless(whole) => {
+                let dropped = !matches!(fate, Fate::Delivered(_));
+                if self.dose.allows(dose, dropped) { fate } else { self.spare(&fate, whole, course) }
+            }
+            _ => fate,
+        }
+    }
+
+    /// Undoes what has harmed the datagram, the counts of the stages included; not what has delayed it.
+    #[cold]
+    fn spare(&mut self, fate: &Fate, whole: usize, course: &mut Course) -> Fate {
+        let at = match fate {
+            Fate::Delivered(copies) => copies.as_slice().first().map(|copy| copy.at),
+            Fate::Dropped(_) | Fate::TooBig { .. } => None,
+        };
+        let Self { impairments, in_order, stats, .. } = self;
+        // One that was lost has not been put in order yet.
+        let at = at.unwrap_or_else(|| keep_order(impairments, in_order, course.sent.after_ns(course.delayed)));
+        stats.spared += 1;
+        stats.clamped -= u64::from(course.len < whole);
+        (course.len, course.reported) = (whole, None);
+        Fate::Delivered(Deliveries::one(Delivery::whole(at, whole)))
+    }
+}
+
+/// What the stages have done to a datagram so far.
+struct Course {
+    /// Its bytes: fewer than there were, once the MTU has truncated it.
+    len: usize,
+    packets: Packets,
+    /// The MTU that a router reports of it.
+    reported: Option<Pmtu>,
+    /// When it has left the bottleneck.
+    sent: Timestamp,
+    delayed: Ns,
 }
 
 /// How a datagram goes into IP packets: the MTU judges those.

@@ -4,7 +4,7 @@ use super::fate::{DropCause, Fate};
 
 /// What a link has done to its datagrams.
 ///
-/// Every datagram is accounted for: `received = delivered - duplicates + dropped.total()`, always.
+/// Every datagram is accounted for: `received + duplicates = delivered + dropped.total()`, always.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
 pub struct LinkStats {
@@ -12,7 +12,7 @@ pub struct LinkStats {
     pub received: u64,
     /// Copies that come out.
     pub delivered: u64,
-    /// Those of them that are second or further copies.
+    /// Second and further copies that were made.
     pub duplicates: u64,
     /// Datagrams that do not come out, by cause.
     pub dropped: Dropped,
@@ -26,6 +26,12 @@ pub struct LinkStats {
     pub clamped: u64,
     /// Datagrams held back by the reorder stage.
     pub held: u64,
+    /// Datagrams that the script has a rule for.
+    pub scripted: u64,
+    /// Datagrams that the dose has spared a fault; those count nowhere else but as delivered.
+    pub spared: u64,
+    /// Links that have carried something: 1, or as many as were counted together.
+    pub links: u64,
     /// Whether the loss model took the last datagram.
     in_burst: bool,
 }
@@ -44,6 +50,8 @@ pub struct Dropped {
     pub queue: u64,
     /// By the loss model.
     pub loss: u64,
+    /// Copies that the bench could not keep until they were due, beyond its [`Capacity`](crate::fault::Capacity).
+    pub capacity: u64,
 }
 
 /// What became of the datagrams of one direction of a [`LossySink`](crate::fault::LossySink) or a proxy.
@@ -58,8 +66,7 @@ pub struct DirectionStats {
     pub passed: u64,
     /// Copies that are still in flight.
     pub in_flight: u64,
-    /// Copies dropped by `renew`, beyond the capacity of the delay line, because their session has ended, or because an
-    /// observer panicked over them.
+    /// Copies dropped by `renew`, because their session has ended, or because an observer panicked over them.
     pub discarded: u64,
     /// Copies that the system did not send.
     pub failed: u64,
@@ -69,7 +76,7 @@ impl Dropped {
     /// By any cause.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.script + self.outage + self.mtu + self.queue + self.loss
+        self.script + self.outage + self.mtu + self.queue + self.loss + self.capacity
     }
 }
 
@@ -79,24 +86,30 @@ impl LinkStats {
         received: 0,
         delivered: 0,
         duplicates: 0,
-        dropped: Dropped { script: 0, outage: 0, mtu: 0, queue: 0, loss: 0 },
+        dropped: Dropped { script: 0, outage: 0, mtu: 0, queue: 0, loss: 0, capacity: 0 },
         bursts: 0,
         corrupted: 0,
         truncated: 0,
         clamped: 0,
         held: 0,
+        scripted: 0,
+        spared: 0,
+        links: 0,
         in_burst: false,
     };
 
-    /// Counts a fate; `len` is the length of the datagram that the MTU left.
-    pub(in crate::fault) fn count(&mut self, fate: &Fate, len: usize) {
+    /// Counts a fate; `len` is the length of the datagram that the MTU left, and `refused` copies found no capacity.
+    #[inline]
+    pub(in crate::fault) fn count(&mut self, fate: &Fate, len: usize, refused: u64) {
         self.received += 1;
+        self.links = 1;
+        self.dropped.capacity += refused;
         let mut lost = false;
         match fate {
             Fate::Delivered(deliveries) => {
                 let copies = deliveries.as_slice();
                 self.delivered += copies.len() as u64;
-                self.duplicates += copies.len().saturating_sub(1) as u64;
+                self.duplicates += (copies.len() as u64 + refused).saturating_sub(1);
                 for copy in copies {
                     self.corrupted += u64::from(!copy.flips.as_slice().is_empty());
                     self.truncated += u64::from(copy.len < len);
@@ -111,6 +124,7 @@ impl LinkStats {
                 self.bursts += u64::from(!self.in_burst);
                 lost = true;
             }
+            Fate::Dropped(DropCause::Capacity) => self.duplicates += refused.saturating_sub(1),
         }
         self.in_burst = lost;
     }
@@ -128,6 +142,9 @@ impl AddAssign for LinkStats {
         self.truncated += other.truncated;
         self.clamped += other.clamped;
         self.held += other.held;
+        self.scripted += other.scripted;
+        self.spared += other.spared;
+        self.links += other.links;
     }
 }
 
@@ -138,5 +155,6 @@ impl AddAssign for Dropped {
         self.mtu += other.mtu;
         self.queue += other.queue;
         self.loss += other.loss;
+        self.capacity += other.capacity;
     }
 }

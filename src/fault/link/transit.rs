@@ -1,11 +1,12 @@
 use super::delay_line::DelayLine;
 use super::fate::Fate;
 use super::stats::{DirectionStats, LinkStats};
+use crate::fault::capacity::Capacity;
 
 /// One direction of a bad network: the copies in flight, and the counts of the others.
 #[derive(Debug)]
-pub(crate) struct Transit<K> {
-    pub(crate) line: DelayLine<K>,
+pub(crate) struct Transit<P, K> {
+    pub(crate) line: DelayLine<P, K>,
     pub(crate) passed: u64,
     pub(crate) discarded: u64,
     pub(crate) failed: u64,
@@ -13,9 +14,9 @@ pub(crate) struct Transit<K> {
     retired: LinkStats,
 }
 
-impl<K: Copy> Transit<K> {
-    pub(crate) const fn new() -> Self {
-        Self { line: DelayLine::new(), passed: 0, discarded: 0, failed: 0, retired: LinkStats::NONE }
+impl<P: Copy + Ord, K: Copy> Transit<P, K> {
+    pub(crate) const fn new(capacity: Capacity) -> Self {
+        Self { line: DelayLine::new(capacity), passed: 0, discarded: 0, failed: 0, retired: LinkStats::NONE }
     }
 
     /// Shows a fate to an observer. If that panics, its copies are discarded, as nothing else happens to them.

@@ -8,6 +8,7 @@ use super::rules;
 use crate::fault::impairment::bottleneck::{Bottleneck, QueueLimit};
 use crate::fault::impairment::damage::{Corrupt, Truncate};
 use crate::fault::impairment::delay::{DelayLaw, DelayModel};
+use crate::fault::impairment::dose::Dose;
 use crate::fault::impairment::duplicate::Duplicate;
 use crate::fault::impairment::gilbert::GilbertElliott;
 use crate::fault::impairment::impairments::Impairments;
@@ -45,6 +46,7 @@ pub(in crate::fault) fn impairments(cursor: &mut Cursor<'_>) -> Result<Impairmen
             "corrupt" => all.with_corrupt(corrupt(cursor)?),
             "delay" => all.with_delay(delay(cursor)?),
             "reorder" => all.with_reorder(reorder(cursor)?),
+            "dose" => all.with_dose(dose(cursor)?),
             _ => return Err(cursor.unexpected(knob, expected)),
         };
         if knob.text != "outage" {
@@ -233,12 +235,24 @@ fn reorder(cursor: &mut Cursor<'_>) -> Result<Reorder, SpecError> {
     cursor.feasible(at, Reorder::new(probability, by))
 }
 
+fn dose(cursor: &mut Cursor<'_>) -> Result<Dose, SpecError> {
+    let at = cursor.at();
+    let faults = cursor.value(UP_TO_32_BITS)?;
+    cursor.expect("`of`")?;
+    let window = cursor.value(UP_TO_32_BITS)?;
+    let dose = cursor.feasible(at, Dose::at_most(faults, window))?;
+    if !cursor.may("drops", "`drops`, `;` or the end") {
+        return Ok(dose);
+    }
+    cursor.value(UP_TO_32_BITS).map(|drops| dose.drops_in_a_row(drops))
+}
+
 const USUAL_QUEUE: QueueLimit = QueueLimit::Time(Duration::from_millis(100));
 
-const KNOB: &str = "`script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, `corrupt`, `delay` \
-                    or `reorder`";
+const KNOB: &str = "`script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, `corrupt`, \
+                    `delay`, `reorder` or `dose`";
 const FIRST_KNOB: &str = "`none`, `script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, \
-                          `corrupt`, `delay` or `reorder`";
+                          `corrupt`, `delay`, `reorder` or `dose`";
 const AFTER_DELAY: AfterLaw = AfterLaw {
     time: "`~`, `normal`, `exponential`, `correlation`, `unordered`, `;` or the end",
     table: "`,`, `correlation`, `unordered`, `;` or the end",

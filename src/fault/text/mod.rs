@@ -75,6 +75,7 @@ impl fmt::Display for Found<'_> {
 /// | `corrupt 0.1% bits 3` | [`Corrupt`](super::Corrupt); 1 bit by default |
 /// | `delay 50ms ~10ms` | [`DelayModel`](super::DelayModel) with a distribution; `correlation 25%` and `unordered` may follow |
 /// | `reorder 2% by 30ms` | [`Reorder`](super::Reorder) |
+/// | `dose 6 of 10 drops 3` | [`Dose`](super::Dose): at most 6 of any 10 are harmed, 3 in a row lost; any without `drops` |
 ///
 /// | distribution | meaning |
 /// |---|---|

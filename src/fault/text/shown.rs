@@ -56,6 +56,10 @@ pub(in crate::fault) fn impairments(all: &Impairments, f: &mut fmt::Formatter<'_
     if let Some(reorder) = all.reorder() {
         text.add(format_args!("reorder {} by {}", reorder.probability(), time(reorder.by())))?;
     }
+    if let Some(dose) = all.dose() {
+        let drops = Behind(" drops ", dose.most_in_a_row());
+        text.add(format_args!("dose {} of {}{drops}", dose.faults(), dose.window()))?;
+    }
     text.end()
 }
 

@@ -15,7 +15,7 @@ use super::ports::RecentPorts;
 use super::seed::system_key;
 use super::swallowed::Swallowed;
 use super::{UNKNOWN, classify, options, sys};
-use crate::size::Pmtu;
+use crate::size::{Plpmtu, Pmtu};
 use crate::time::Timestamp;
 use crate::transport::{
     Fragmentation, Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport,
@@ -365,6 +365,10 @@ impl Transport for ConnectedUdp {
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         system_key(key)
+    }
+
+    fn max_plpmtu(&self, _to: PathIndex) -> Option<Plpmtu> {
+        pmtu::accepted(self.endpoint.socket())
     }
 }
 

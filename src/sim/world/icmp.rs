@@ -92,7 +92,7 @@ impl<A> World<A> {
     }
 }
 
-/// ICMP messages: they take the link like a datagram, but no dose and no plan spares them, and at most one copy of each
+/// ICMP messages: they take the link like a datagram, but no plan spares them, and at most one copy of each
 /// arrives.
 impl<A> World<A> {
     /// The host of `by` reports to `whom` that nothing listens there.
@@ -117,7 +117,8 @@ impl<A> World<A> {
         let found = self.topology.link_between(here, there).filter(|link| !link.is_closed());
         let Some(entered) = found else { return };
         let (path, direction) = (entered.path, entered.direction);
-        let fate = entered.link.transmit(now, &MESSAGE);
+        let mut capacity = self.flights.admission((), None);
+        let fate = entered.link.transmit_packets(now, MESSAGE.len(), Packets::WHOLE, |fate| fate, |copy| capacity.admits(copy)).0;
         let n = entered.link.stats().received;
         let happened = match what {
             Carried::Report(_) => Happened::ReportSent { path, direction, n, fate },
@@ -127,8 +128,7 @@ impl<A> World<A> {
         if let Fate::Delivered(copies) = fate {
             for copy in copies.iter().take(1) {
                 let arrival = Delivery::whole(copy.at, carried.len());
-                // Not counted if it does not fit: these are no part of the balance of datagrams.
-                let _ = self.flights.push(Flight { from: by, to: whom, host: there, what }, &arrival, carried);
+                self.flights.push((), Flight { from: by, to: whom, host: there, what }, &arrival, carried);
             }
         }
     }

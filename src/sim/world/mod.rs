@@ -38,9 +38,9 @@ use self::segments::Segments;
 use self::sockets::{Reader, Socket, Sockets};
 use self::topology::Topology;
 use super::shrink::{Fault, Plan, faults_of};
-use super::{Dose, Endpoint, NetStats, SimError, SimEvent, Unmet};
+use super::{Endpoint, NetStats, SimError, SimEvent, Unmet};
 use crate::entropy::Seed;
-use crate::fault::{DelayLine, Profile};
+use crate::fault::{Capacity, DelayLine, Profile};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -55,9 +55,9 @@ pub(super) struct World<A> {
     mtus: PathMtus,
     segments: Segments,
     /// Copies of datagrams, and ICMP messages, until they arrive.
-    flights: DelayLine<Flight>,
+    flights: DelayLine<(), Flight>,
     /// Answers that their servers still work on.
-    departures: DelayLine<Departure>,
+    departures: DelayLine<(), Departure>,
     /// By time, then by the order in which they were set.
     timers: BinaryHeap<Reverse<(Timestamp, u64, Timer)>>,
     timers_set: u64,
@@ -107,8 +107,8 @@ impl<A> World<A> {
             sockets: Sockets::new(),
             mtus: PathMtus::default(),
             segments: Segments::default(),
-            flights: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
-            departures: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
+            flights: DelayLine::new(CAPACITY),
+            departures: DelayLine::new(CAPACITY),
             timers: BinaryHeap::new(),
             timers_set: 0,
             timers_void: 0,
@@ -140,10 +140,9 @@ impl<A> World<A> {
         self.topology.set_path(client, server, profile);
     }
 
-    pub(super) fn dose(&mut self, from: usize, to: usize, dose: Dose) {
-        if let Some(link) = self.topology.link_between(from, to) {
-            link.dose = Some(dose);
-        }
+    pub(super) fn set_capacity(&mut self, capacity: Capacity) {
+        self.flights.set_capacity(capacity);
+        self.departures.set_capacity(capacity);
     }
 
     /// Nothing passes from one host to the other, until it does again.
@@ -265,7 +264,7 @@ impl<A> World<A> {
         } else if self.departures.next_due() == Some(next) {
             self.depart(next);
         } else if self.flights.next_due() == Some(next) {
-            if let Some((flight, at, datagram)) = self.flights.take_due(next) {
+            if let Some(((), flight, at, datagram)) = self.flights.take_due(next) {
                 self.arrive(flight, at, datagram);
             }
         } else if let Some(action) = self.fire() {
@@ -345,6 +344,5 @@ fn one_host(address: IpAddr) -> Result<(), SimError> {
     Ok(())
 }
 
-/// Far more than any scenario needs, and less than memory: a scenario that loops ends in `discarded`.
-const MOST_DATAGRAMS: usize = 1 << 22;
-const MOST_BYTES: usize = 1 << 30;
+/// Far more than any scenario needs, and less than memory: a scenario that loops ends in drops for want of capacity.
+const CAPACITY: Capacity = Capacity::of(1 << 22, 1 << 30);

@@ -133,6 +133,7 @@ impl<A> World<A> {
     #[inline]
     fn enter(&mut self, from: usize, to: usize, datagram: &[u8], packets: Packets) -> Result<Entered, Obstacle> {
         let now = self.now;
+        let choice = self.topology.plan().choice(self.stats.sent + 1);
         if self.topology.is_silent(from) {
             return Err(Obstacle::HostDown);
         }
@@ -140,10 +141,11 @@ impl<A> World<A> {
         if link.is_closed() {
             return Err(Obstacle::Partition);
         }
-        let (path, direction) = (link.path, link.direction);
-        let (fate, n, reported) = link.transmit(now, datagram, packets);
         // Choices count datagrams in the order of sending, whatever link they take.
-        let fate = self.topology.plan().choose(self.stats.sent + 1, fate);
+        let chosen = |fate| choice.map_or(fate, |choice| choice.applied_to(fate));
+        let mut capacity = self.flights.admission((), None);
+        let (path, direction) = (link.path, link.direction);
+        let (fate, n, reported) = link.transmit(now, datagram, packets, chosen, |copy| capacity.admits(copy));
         Ok(Entered { path, direction, n, fate, reported })
     }
 
@@ -163,8 +165,7 @@ impl<A> World<A> {
         self.stats.delivered += copies.as_slice().len() as u64;
         self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
         for copy in &copies {
-            let fits = self.flights.push(flight, copy, datagram);
-            self.stats.discarded += u64::from(!fits);
+            self.flights.push((), flight, copy, datagram);
         }
         Ok(())
     }

@@ -132,7 +132,7 @@ impl<A> World<A> {
 
     /// An answer that was worked on leaves.
     pub(super) fn depart(&mut self, now: Timestamp) {
-        let Some((Departure { socket, to }, _, datagram)) = self.departures.take_due(now) else { return };
+        let Some(((), Departure { socket, to }, _, datagram)) = self.departures.take_due(now) else { return };
         // One that was ended meanwhile gives no answer.
         let reader = self.sockets.get(socket).map(|it| it.reader);
         let sent = match reader {
@@ -160,8 +160,11 @@ impl<A> OpenSocket for Called<'_, A> {
 
     fn send_after(&mut self, after: Duration, to: SocketAddr, datagram: &[u8]) {
         let leaving = Delivery::whole(self.world.now.after(after), datagram.len());
-        let kept = self.world.departures.push(Departure { socket: self.socket, to }, &leaving, datagram);
-        self.world.stats.unsent += u64::from(!kept);
+        if self.world.departures.admission((), None).admits(&leaving) {
+            self.world.departures.push((), Departure { socket: self.socket, to }, &leaving, datagram);
+        } else {
+            self.world.stats.unsent += 1;
+        }
     }
 
     fn renew(&mut self) -> Result<(), PathError> {

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use super::met::{Down, Met, Partition};
 use crate::entropy::Seed;
-use crate::fault::{Direction, DropCause, Fate, Impairments, Link, Packets, Profile};
+use crate::fault::{Delivery, Direction, DropCause, Fate, Impairments, Link, Packets, Profile};
+use crate::sim::Unmet;
 use crate::sim::shrink::Plan;
-use crate::sim::{Dose, Unmet};
 use crate::size::Pmtu;
 use crate::time::Timestamp;
 
@@ -54,14 +54,13 @@ pub(super) struct DirectedLink {
     pub(super) link: Link,
     /// Nothing passes.
     partition: Option<Rc<Partition>>,
-    pub(super) dose: Option<Dose>,
     met: Met,
 }
 
 impl DirectedLink {
     fn new(path: u64, direction: Direction, impairments: Impairments, seed: Seed) -> Self {
         let link = Link::new(impairments, direction.link_seed(seed, path));
-        Self { path, direction, link, partition: None, dose: None, met: Met::default() }
+        Self { path, direction, link, partition: None, met: Met::default() }
     }
 
     /// Whether a partition stops a datagram that is here now.
@@ -73,14 +72,18 @@ impl DirectedLink {
         })
     }
 
-    /// What becomes of a datagram within the dose, its number on this link, and the MTU that a router reports of it.
+    /// What becomes of a datagram, its number on this link, and the MTU that a router reports of it.
     #[inline]
-    pub(super) fn transmit(&mut self, now: Timestamp, datagram: &[u8], packets: Packets) -> (Fate, u64, Option<Pmtu>) {
-        let (mut fate, reported) = self.link.transmit_packets(now, datagram.len(), packets);
+    pub(super) fn transmit(
+        &mut self,
+        now: Timestamp,
+        datagram: &[u8],
+        packets: Packets,
+        choose: impl FnOnce(Fate) -> Fate,
+        admits: impl FnMut(&Delivery) -> bool,
+    ) -> (Fate, u64, Option<Pmtu>) {
+        let (fate, reported) = self.link.transmit_packets(now, datagram.len(), packets, choose, admits);
         self.met.note(now, &fate, self.link.impairments());
-        if let Some(dose) = &mut self.dose {
-            fate = dose.moderate(fate, Fate::plain(now, self.link.impairments(), datagram.len()));
-        }
         let reported = reported.filter(|_| fate == Fate::Dropped(DropCause::Mtu));
         (fate, self.link.stats().received, reported)
     }
@@ -224,7 +227,7 @@ impl Topology {
         for asked in BOTH {
             let was = before.link_mut(if direction == Direction::ToServer { asked } else { asked.opposite() });
             let now = made.link_mut(asked);
-            (now.partition, now.dose) = (was.partition.take(), was.dose.take());
+            now.partition = was.partition.take();
         }
         self.path_of.insert((server, client), (place, Direction::ToClient));
         self.path_of.insert((client, server), (place, Direction::ToServer));

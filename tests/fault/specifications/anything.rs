@@ -13,12 +13,14 @@ use udp_retry::size::Pmtu;
 use udp_retry::{Impairments, Probability};
 
 use super::{ms, ns, secs};
+use crate::any_impairments::dose;
 
 pub(super) fn impairments() -> impl Strategy<Value = Impairments> {
     let maybe_script = prop_oneof![3 => Just(Script::EMPTY), 1 => scripts()];
-    let first = (maybe_script, vec(outages(), 0..5), headers(), maybe(mtus()), maybe(bottlenecks()), losses());
+    let first = (maybe_script, vec(outages(), 0..5), headers(), maybe(mtus()), maybe(bottlenecks()), losses()).boxed();
     let second = (maybe(duplicates()), maybe(truncates()), maybe(corrupts()), maybe(delays()), maybe(reorders()));
-    (first, second).prop_map(|((script, outages, headers, mtu, hop, loss), (twice, cut, flip, delay, hold))| {
+    (first, second.boxed(), maybe(dose())).prop_map(|(first, (twice, cut, flip, delay, hold), dose)| {
+        let (script, outages, headers, mtu, hop, loss) = first;
         let mut all = Impairments::NONE.with_script(script).with_headers(headers).with_loss(loss);
         all = outages.into_iter().fold(all, |all, outage| all.with_outage(outage).unwrap());
         all = mtu.into_iter().fold(all, Impairments::with_mtu);
@@ -27,7 +29,8 @@ pub(super) fn impairments() -> impl Strategy<Value = Impairments> {
         all = cut.into_iter().fold(all, Impairments::with_truncate);
         all = flip.into_iter().fold(all, Impairments::with_corrupt);
         all = delay.into_iter().fold(all, Impairments::with_delay);
-        hold.into_iter().fold(all, Impairments::with_reorder)
+        all = hold.into_iter().fold(all, Impairments::with_reorder);
+        dose.into_iter().fold(all, Impairments::with_dose)
     })
 }
 

@@ -1,7 +1,7 @@
 //! What each clause means.
 
 use udp_retry::fault::{
-    Bottleneck, Corrupt, DelayLaw, DelayModel, Duplicate, GilbertElliott, LossModel, MtuClamp, Outage, Oversize,
+    Bottleneck, Corrupt, DelayLaw, DelayModel, Dose, Duplicate, GilbertElliott, LossModel, MtuClamp, Outage, Oversize,
     Profile, QueueLimit, Reorder, Rule, Script, Truncate,
 };
 use udp_retry::size::Pmtu;
@@ -147,6 +147,8 @@ fn each_other_clause_is_the_value_that_it_names() {
         ("corrupt 1%", none().with_corrupt(Corrupt::new(percent(1)))),
         ("corrupt 1% bits 3", none().with_corrupt(Corrupt::new(percent(1)).bits(3).unwrap())),
         ("reorder 2% by 30ms", none().with_reorder(Reorder::new(percent(2), ms(30)).unwrap())),
+        ("dose 6 of 10", none().with_dose(Dose::at_most(6, 10).unwrap())),
+        ("dose 6 of 10 drops 3", none().with_dose(Dose::at_most(6, 10).unwrap().drops_in_a_row(3))),
         ("outage from 10s for 200ms", none().with_outage(outage).unwrap()),
         ("outage from 10s for 200ms every 15s", none().with_outage(outage.every(secs(15)).unwrap()).unwrap()),
         (

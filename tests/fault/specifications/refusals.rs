@@ -45,6 +45,8 @@ fn what_no_network_can_do_is_refused_with_the_reason() {
         ("corrupt 1% bits 0", 9, Infeasible::BitCount { bits: 0, nearest: 1 }),
         ("corrupt 1% bits 9", 9, Infeasible::BitCount { bits: 9, nearest: 8 }),
         ("reorder 1% by 0s", 9, Infeasible::HoldOfNothing),
+        ("dose 1 of 0", 6, Infeasible::DoseWindow { window: 0, nearest: 1 }),
+        ("loss 1%; dose 3 of 65", 15, Infeasible::DoseWindow { window: 65, nearest: 64 }),
         ("outage from 1s for 0s", 8, Infeasible::EmptyOutage),
         (
             "outage from 1s for 2s every 2s",
@@ -86,7 +88,7 @@ fn assert_refused<T: FromStr<Err = SpecError> + Debug>(table: &[(&str, &'static 
 }
 
 /// What is wrong stands behind the `^`; then what could stand there, and what does.
-const REFUSED: [(&str, &str, &str); 136] = [
+const REFUSED: [(&str, &str, &str); 142] = [
     ("^", FIRST_KNOB, ""),
     ("   ^", FIRST_KNOB, ""),
     ("^;", FIRST_KNOB, ";"),
@@ -193,6 +195,12 @@ const REFUSED: [(&str, &str, &str); 136] = [
     ("reorder 2% ^30ms", "`by`", "30"),
     ("reorder 2% by 30^", UNIT_OF_TIME, ""),
     ("reorder 2% by 30ms^,", END, ","),
+    ("dose ^x", "a whole number, 4294967295 at most", "x"),
+    ("dose 6^", "`of`", ""),
+    ("dose 6 ^in 10", "`of`", "in"),
+    ("dose 6 of ^4294967296", "a whole number, 4294967295 at most", "4294967296"),
+    ("dose 6 of 10 ^loss 5%", "`drops`, `;` or the end", "loss"),
+    ("dose 6 of 10 drops^", "a whole number, 4294967295 at most", ""),
     ("outage^", "`from`", ""),
     ("outage ^10s", "`from`", "10"),
     ("outage from 10s^", "`for`", ""),
@@ -268,10 +276,9 @@ const REFUSED_SCRIPTS: [(&str, &str, &str); 39] = [
 ];
 
 const FIRST_KNOB: &str = "`none`, `script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, \
-                          `corrupt`, `delay` or `reorder`";
+                          `corrupt`, `delay`, `reorder` or `dose`";
 
-const KNOB: &str =
-    "`script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, `corrupt`, `delay` or `reorder`";
+const KNOB: &str = "`script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, `corrupt`, `delay`, `reorder` or `dose`";
 
 const LOSS: &str = "a percentage such as 5%, `p`, `exactly` or `pattern`";
 const END: &str = "`;` or the end";

@@ -154,7 +154,7 @@ fn cases(usual: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, max_global_rejects: u32::MAX, ..ProptestConfig::default() }
 }
 
-const WORDS: [&str; 62] = [
+const WORDS: [&str; 64] = [
     "none",
     "script",
     "outage",
@@ -167,6 +167,8 @@ const WORDS: [&str; 62] = [
     "corrupt",
     "delay",
     "reorder",
+    "dose",
+    "drops",
     "burst",
     "correlation",
     "p",

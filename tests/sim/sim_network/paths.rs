@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use udp_retry::Seed;
-use udp_retry::fault::{Direction, Link, Profile};
+use udp_retry::fault::{Capacity, Direction, DropCause, Fate, Link, Profile};
 use udp_retry::sim::{Happened, SimNet, echo};
 use udp_retry::transport::{PathIndex, Received, Transport};
 
@@ -30,6 +30,27 @@ fn a_datagram_takes_the_time_of_its_way_there_and_back_over_either_family() {
         assert_eq!((transport.local_addr().unwrap().ip(), transport.peer_addr()), (ip(here), at(there)));
         balanced(&net);
     }
+}
+
+#[test]
+fn what_exceeds_the_capacity_of_the_network_is_a_drop_of_its_own() {
+    let net = recording(Seed::new(8));
+    let (client, server) = two(&net);
+    net.path(client, server, Profile::both(spec("delay 10ms"))).unwrap();
+    net.serve(SERVER, |_, _, _, _| {}).unwrap();
+    net.capacity(Capacity::new(3, 65_535).unwrap());
+    let mut transport = net.connect(client, SERVER).unwrap();
+    for _ in 0..5 {
+        transport.send(PathIndex::FIRST, b"x").unwrap();
+    }
+    let dropped = net.events().into_iter().filter(
+        |event| matches!(event.what, Happened::Sent { fate, .. } if fate == Fate::Dropped(DropCause::Capacity)),
+    );
+    assert_eq!((dropped.count(), net.stats().dropped, net.stats().in_flight), (2, 2, 3));
+    net.run_until(ms(20));
+    transport.send(PathIndex::FIRST, b"x").unwrap();
+    assert_eq!((net.stats().dropped, net.stats().in_flight), (2, 1));
+    balanced(&net);
 }
 
 #[test]

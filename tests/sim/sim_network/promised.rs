@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use udp_retry::fault::{Direction, Fate, Link, Profile};
-use udp_retry::sim::{Dose, Happened, HostId, SimError, SimNet, Unmet, echo, explore};
+use udp_retry::sim::{Happened, HostId, SimError, SimNet, Unmet, echo, explore};
 use udp_retry::transport::{PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
 use super::{SERVER, at, hear, ip, ms, recording, spec, two};
 
 /// Things to do before the path between the first two of four hosts is asked for; each must change nothing.
-const BEFORE: [(&str, Before); 8] = [
+const BEFORE: [(&str, Before); 7] = [
     ("nothing", |_, _| {}),
     ("heal, server first", |net, [client, server, ..]| net.heal(server, client).unwrap()),
     ("partition and heal, client first", |net, [client, server, ..]| {
@@ -23,10 +23,6 @@ const BEFORE: [(&str, Before); 8] = [
         net.heal(server, client).unwrap();
         net.partition(third, server).unwrap();
         net.partition(third, fourth).unwrap();
-    }),
-    ("doses that limit nothing", |net, [client, server, ..]| {
-        net.dose(server, client, Dose::at_most(1, 1).unwrap()).unwrap();
-        net.dose(client, server, Dose::at_most(1, 1).unwrap()).unwrap();
     }),
     ("requests and their refusals", |net, [client, ..]| sends(net, client, SERVER)),
     ("datagrams the other way", |net, [_, server, ..]| sends(net, server, at("10.0.0.1:7"))),
@@ -96,13 +92,13 @@ fn healing_before_the_path_is_made_does_not_turn_it_round() {
 }
 
 #[test]
-fn a_partition_and_a_dose_from_before_the_path_hold_on_it_in_their_own_directions() {
+fn a_partition_from_before_the_path_holds_on_it_in_its_own_direction() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
     net.serve(SERVER, echo()).unwrap();
     net.partition_one_way(server, client).unwrap();
-    net.dose(client, server, Dose::at_most(0, 1).unwrap()).unwrap();
-    net.path(client, server, Profile::both(spec("loss 100%"))).unwrap();
+    let profile = Profile { to_server: spec("loss 100%; dose 0 of 1"), to_client: spec("loss 100%") };
+    net.path(client, server, profile).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     for _ in 0..10 {
         transport.send(PathIndex::FIRST, b"x").unwrap();
@@ -125,7 +121,6 @@ fn a_host_of_another_network_is_refused_by_every_call_that_takes_one() {
     let wrong = Err(SimError::OtherNetwork);
     for (one, two) in [(client, foreign), (foreign, client), (foreign, foreign)] {
         assert_eq!(net.path(one, two, Profile::default()), wrong);
-        assert_eq!(net.dose(one, two, Dose::at_most(1, 2).unwrap()), wrong);
         assert_eq!(net.partition(one, two), wrong);
         assert_eq!(net.partition_one_way(one, two), wrong);
         assert_eq!(net.heal(one, two), wrong);

@@ -1,11 +1,13 @@
 //! A sink deals out the fates of its links around any transport, in both directions, and loses count of nothing.
 
+mod capacity;
 mod control;
 mod damage;
 mod delay;
 mod loss;
 mod one_fate;
 mod peers;
+mod size;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,67 +1,32 @@
 //! What a link was told beside what it counted: every rate, and how far from the setting chance may take it.
 //!
-//! A bound is 6 standard deviations and a few datagrams more, because a small count is not normal: of a billion links
-//! that do what they are told, a handful at most exceed it.
+//! A setting is called broken only if chance alone does that in one of a billion links: by the exact law of each count,
+//! whether millions were expected or half a one. What was not seen is judged only if it had to be seen.
 
+mod binomial;
+mod chain;
+mod rate;
+#[cfg(test)]
+mod sampled;
 #[cfg(test)]
 mod tests;
 
-use serde_json::{Value, json};
-use udp_retry::Impairments;
 use udp_retry::fault::{LinkStats, LossModel};
+use udp_retry::{Impairments, Probability};
 
-/// One setting, and what was seen of it.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Rate {
-    pub(crate) knob: &'static str,
-    pub(crate) asked: f64,
-    /// `None` if there was nothing that it could have acted on.
-    pub(crate) observed: Option<f64>,
-    /// How far apart the two may be.
-    pub(crate) bound: f64,
-    /// How many were looked at.
-    pub(crate) of: u64,
-    /// Too often for it to have stayed away by chance.
-    frequent: bool,
-}
-
-impl Rate {
-    pub(crate) fn new(knob: &'static str, asked: f64, observed: Option<f64>, bound: f64, of: u64) -> Self {
-        Self { knob, asked, observed, bound, of, frequent: false }
-    }
-
-    /// How many of those that it was decided for were hit; `slack` of them for other reasons.
-    fn share(knob: &'static str, asked: f64, (hit, of): (u64, u64), inflation: f64, slack: f64) -> Self {
-        let whole = of as f64;
-        let observed = (of > 0).then(|| hit as f64 / whole);
-        let bound = if of > 0 { (chance(whole * asked * (1.0 - asked), inflation) + slack) / whole } else { 0.0 };
-        let frequent = whole * asked - slack > SURE * inflation.max(1.0);
-        Self { frequent, ..Self::new(knob, asked, observed, bound, of) }
-    }
-
-    /// Whether it is as asked, as far as can be told.
-    pub(crate) fn ok(&self) -> bool {
-        let silent = self.frequent && self.observed == Some(0.0);
-        // Floats that stand for the same number.
-        let bound = self.bound + self.asked.abs() * 1e-12;
-        !silent && self.observed.is_some_and(|observed| (observed - self.asked).abs() <= bound)
-    }
-
-    pub(crate) fn to_json(&self) -> Value {
-        let Self { knob, observed, bound, of, .. } = self;
-        // 0.05 as a chain has it is 0.05000000000000001.
-        let asked = format!("{:.13e}", self.asked).parse().unwrap_or(self.asked);
-        json!({ "knob": knob, "asked": asked, "observed": observed, "bound": bound, "of": of, "ok": self.ok() })
-    }
-}
+use self::chain::{Carried, Chain};
+pub(crate) use self::rate::{Rate, Verdict};
 
 /// The rates of a link by its counters: of every setting, and of everything that happened without one.
 ///
 /// Shares are of what reached the stage, `mean_burst` is in datagrams. Supposes that datagrams have some 64 bytes at
 /// least and are longer than what they are cut to, and that the link has always been told the same.
 pub(crate) fn rates(asked: &Impairments, stats: &LinkStats) -> Vec<Rate> {
-    let passed = stats.delivered - stats.duplicates;
-    let scripted = asked.script().rules().len() as f64;
+    // What found no capacity was dealt its fate as all others.
+    let copies = stats.delivered + stats.dropped.capacity;
+    let passed = copies - stats.duplicates;
+    // Any of these may have been spared by the dose, or hit by the script, each copy by itself.
+    let beside = (stats.spared + 3 * stats.scripted) as f64;
     let truncate = asked.truncate().map(|it| it.probability().as_f64());
     let corrupt = asked.corrupt().map(|it| it.probability().as_f64());
     // What is cut to nothing has no bit to flip.
@@ -70,75 +35,152 @@ pub(crate) fn rates(asked: &Impairments, stats: &LinkStats) -> Vec<Rate> {
         Some(None) => 1.0 / 64.0,
         _ => 0.0,
     };
-    let unflippable = stats.delivered as f64 * emptied * truncate.unwrap_or(0.0) * corrupt.unwrap_or(0.0);
+    let unflippable = copies as f64 * emptied * truncate.unwrap_or(0.0) * corrupt.unwrap_or(0.0);
     let duplicate = asked.duplicate().map(|it| it.probability().as_f64());
     let reorder = asked.reorder().map(|it| it.probability().as_f64());
 
     let mut rates = loss(asked.loss_model(), stats);
     for (knob, asked, hit, of, slack) in [
-        ("duplicate", duplicate, stats.duplicates, passed, scripted),
-        ("truncate", truncate, stats.truncated, stats.delivered, scripted),
-        ("corrupt", corrupt, stats.corrupted, stats.delivered, scripted + unflippable),
+        ("duplicate", duplicate, stats.duplicates, passed, beside),
+        ("truncate", truncate, stats.truncated, copies, beside),
+        ("corrupt", corrupt, stats.corrupted, copies, beside + unflippable),
         ("reorder", reorder, stats.held, passed, 0.0),
     ] {
         if asked.is_some() || hit > 0 {
-            rates.push(Rate::share(knob, asked.unwrap_or(0.0), (hit, of), 1.0, slack));
+            rates.push(share(knob, asked.unwrap_or(0.0), (hit, of), slack));
         }
     }
+    if stats.dropped.capacity > 0 {
+        let observed = stats.dropped.capacity as f64 / copies as f64;
+        rates.push(Rate::new("capacity", 0.0, Some(observed), 0.0, copies));
+    }
     rates
+}
+
+/// The stages that are set and that no datagram has met: as far as these go, nothing has been tried.
+pub(crate) fn unmet(asked: &Impairments, stats: &LinkStats) -> Vec<&'static str> {
+    let dropped = &stats.dropped;
+    let stages = [
+        ("script", !asked.script().rules().is_empty(), stats.scripted),
+        ("outage", !asked.outages().is_empty(), dropped.outage),
+        ("mtu", asked.mtu().is_some(), dropped.mtu + stats.clamped),
+        ("rate", asked.bottleneck().is_some(), stats.received - dropped.script - dropped.outage - dropped.mtu),
+        ("loss", *asked.loss_model() != LossModel::NONE, dropped.loss),
+        ("duplicate", asked.duplicate().is_some(), stats.duplicates),
+        ("truncate", asked.truncate().is_some(), stats.truncated),
+        ("corrupt", asked.corrupt().is_some(), stats.corrupted),
+        ("delay", asked.delay().is_some(), stats.delivered + dropped.capacity),
+        ("reorder", asked.reorder().is_some(), stats.held),
+        ("dose", asked.dose().is_some(), stats.spared),
+    ];
+    stages.into_iter().filter(|&(_, set, met)| set && met == 0).map(|(stage, ..)| stage).collect()
+}
+
+/// How many of those that it was decided for were hit, each by itself; `slack` of them for other reasons.
+pub(crate) fn share(knob: &'static str, asked: f64, (hit, of): (u64, u64), slack: f64) -> Rate {
+    let (least, most) = binomial::reach(of, asked);
+    within(knob, asked, (hit, of), (least as f64, most as f64), slack)
+}
+
+/// Whether this happens to some of the datagrams that came through, as far as chance goes.
+pub(crate) fn must_be_seen(probability: Probability, stats: &LinkStats) -> bool {
+    binomial::reach(stats.delivered, probability.as_f64()).0 > stats.spared
+}
+
+fn within(knob: &'static str, asked: f64, (hit, of): (u64, u64), (least, most): (f64, f64), slack: f64) -> Rate {
+    let (whole, hits, mean) = (of.max(1) as f64, hit as f64, of as f64 * asked);
+    let (least, most) = (least - slack, most + slack);
+    let bound = (most - mean).max(mean - least).max(0.0) / whole;
+    // A float that stands for a whole number is not always one.
+    let step = 1e-9 * mean.max(1.0);
+    let observed = (of > 0).then(|| hits / whole);
+    Rate::new(knob, asked, observed, bound, of).judged(least - step <= hits && hits <= most + step)
 }
 
 fn loss(model: &LossModel, stats: &LinkStats) -> Vec<Rate> {
-    let (lost, share) = (stats.dropped.loss, model.stationary_loss());
-    if lost == 0 && share == 0.0 {
+    let (lost, asked) = (stats.dropped.loss, model.stationary_loss());
+    if lost == 0 && asked == 0.0 {
         return Vec::new();
     }
-    let elsewhere = stats.dropped.total() - lost;
-    let reached = stats.received - elsewhere;
-    let variance = share * (1.0 - share);
-    // Between whole blocks and patterns nothing is left to chance, unless other stages pick what gets here.
-    let inflation = if elsewhere > 0 { model.variance_inflation().max(1.0) } else { model.variance_inflation() };
-    let slack = period(model).map_or(0.0, |period| period * variance);
-    let mut rates = vec![Rate::share("loss", share, (lost, reached), inflation, slack)];
+    let taken = stats.dropped.total() - lost - stats.dropped.capacity;
+    let reached = stats.received - taken;
+    // Any of these may have been a loss.
+    let (spared, links) = (stats.spared, stats.links.max(1));
+    let carried = Carried { datagrams: reached, links, picked: taken > 0 || links > 1 };
+    let range = match model {
+        LossModel::Bernoulli(_) => {
+            let (least, most) = binomial::reach(reached, asked);
+            (least as f64, most as f64)
+        }
+        _ => deviation(model, stats, taken).unwrap_or_else(|| match Chain::of(model) {
+            Some(chain) => chain.reach(carried, 1.0, 0.0),
+            None => (0.0, reached as f64),
+        }),
+    };
+    let rate = within("loss", asked, (lost, reached), range, spared as f64);
+    let (mut rates, must_be) = (vec![rate], range.0 > spared as f64);
 
-    let (mean, bursts) = (model.mean_burst(), stats.bursts);
+    let (mean, bursts, elsewhere) = (model.mean_burst(), stats.bursts, taken + spared);
     // A drop elsewhere cuts a burst in two or hides it, and nobody can tell once there are as many as bursts.
     if mean.is_finite() && mean > 0.0 && (elsewhere < bursts || elsewhere == 0) {
-        let observed = (bursts > 0).then(|| lost as f64 / bursts as f64);
-        let (cut, per) = (elsewhere as f64, bursts.max(1) as f64);
-        let slack = observed.map_or(0.0, |observed| observed * (cut / lost as f64 + cut / per));
-        let bound = burst_bound(model, mean, lost.max(1) as f64, per, reached as f64) + slack;
-        rates.push(Rate::new("mean_burst", mean, observed, bound, bursts));
+        rates.push(match bursts {
+            0 => Rate::new("mean_burst", mean, None, 0.0, 0).due(must_be),
+            _ => mean_burst(model, (lost, bursts), carried, elsewhere),
+        });
     }
     rates
 }
 
-/// How far the mean length of so many bursts may be from theirs.
-fn burst_bound(model: &LossModel, mean: f64, lost: f64, bursts: f64, reached: f64) -> f64 {
+/// By what is left of the losses once each burst has taken its mean: unlike the quotient, that is a sum.
+fn mean_burst(model: &LossModel, (lost, bursts): (u64, u64), carried: Carried, elsewhere: u64) -> Rate {
+    let (mean, count) = (model.mean_burst(), bursts as f64);
+    let rest = lost as f64 - mean * count;
+    let (least, most) = match Chain::of(model) {
+        Some(chain) => chain.reach(carried, 1.0, -mean),
+        None => {
+            let edge = period(model) * (1.0 + mean) * carried.links as f64;
+            (-edge, edge)
+        }
+    };
+    // Each that was taken elsewhere may hide a loss, or begin a burst. And floats are not whole numbers.
+    let slack = elsewhere as f64 * (mean + 1.0) + 1e-9 * count;
+    let (least, most) = (least - slack, most + slack);
+    let bound = most.max(-least).max(0.0) / count;
+    let rate = Rate::new("mean_burst", mean, Some(lost as f64 / count), bound, bursts);
+    // Where there are far fewer bursts than expected, their lengths alone say more than their sum.
+    let may_end = Chain::of(model).is_none_or(|chain| chain.may_end(lost, bursts, elsewhere + carried.links));
+    rate.judged(least <= rest && rest <= most && may_end)
+}
+
+/// The least and the most losses of a model that has lost exactly its share after each period.
+fn deviation(model: &LossModel, stats: &LinkStats, taken: u64) -> Option<(f64, f64)> {
+    let (share, links) = (model.stationary_loss(), stats.links.max(1) as f64);
+    let reached = (stats.received - taken) as f64;
+    let begun = links * period(model) * share * (1.0 - share);
     match model {
-        LossModel::Pattern(_) => period(model).unwrap_or(0.0) * (1.0 / lost + 1.0 / bursts) * mean,
-        LossModel::GilbertElliott(chain)
-            if chain.loss_in_good().as_f64() > 0.0 || chain.loss_in_bad().as_f64() < 1.0 =>
-        {
-            // No law of its own: the quotient of two counts, each as far off as it may be.
-            let (inflation, share) = (model.variance_inflation().max(1.0), model.stationary_loss());
-            let relative = |share: f64| SIGMAS * (inflation * (1.0 - share) / share / reached).sqrt();
-            mean * (relative(share) + relative(share / mean) + SURE * inflation / bursts)
+        // A pattern has no chance in it: all that others took may have been losses, or none.
+        LossModel::Pattern(_) => {
+            let taken = taken as f64;
+            Some((reached * share - begun - taken * (1.0 - share), reached * share + begun + taken * share))
         }
-        // Geometric, or narrower.
-        _ => {
-            let sigma = (mean * (mean - 1.0)).max(0.0).sqrt();
-            SIGMAS * sigma / bursts.sqrt() + SURE * (mean - 1.0) / bursts
+        // A few whole blocks are all that there is; otherwise the law of its chain is nearer.
+        LossModel::ExactPerBlock(_) if taken == 0 && stats.links <= 1 => {
+            Some((reached * share - begun, reached * share + begun))
         }
+        LossModel::ExactPerBlock(_) => {
+            let (least, most) = binomial::reach(stats.received - taken, share);
+            Some((least as f64, most as f64))
+        }
+        _ => None,
     }
 }
 
-/// After so many datagrams a model has lost exactly its share.
-fn period(model: &LossModel) -> Option<f64> {
+/// After this many datagrams a model has lost exactly its share.
+fn period(model: &LossModel) -> f64 {
     match model {
-        LossModel::ExactPerBlock(block) => Some(f64::from(block.of())),
-        LossModel::Pattern(pattern) => Some(pattern.iter().count() as f64),
-        _ => None,
+        LossModel::ExactPerBlock(block) => f64::from(block.of()),
+        LossModel::Pattern(pattern) => pattern.iter().count() as f64,
+        _ => 0.0,
     }
 }
 
@@ -152,5 +194,3 @@ pub(crate) fn chance(variance: f64, inflation: f64) -> f64 {
 
 /// Exceeded by 2 of a billion.
 pub(crate) const SIGMAS: f64 = 6.0;
-/// What is expected so often, and never seen, happens once in a billion: e⁻²¹.
-const SURE: f64 = 21.0;

@@ -1,9 +1,10 @@
 //! What depends on load, on time or on numbers, each judged on a link that has the one stage: there it is exact.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use udp_retry::fault::{
-    Bottleneck, DelayModel, DropCause, Fate, Link, MtuClamp, Outage, QueueLimit, Reorder, Rule, Script,
+    Bottleneck, DelayModel, Dose, DropCause, Fate, Link, MtuClamp, Outage, QueueLimit, Reorder, Rule, Script,
 };
 use udp_retry::time::Timestamp;
 use udp_retry::{Impairments, Seed};
@@ -36,6 +37,9 @@ pub(crate) fn rates(spec: &Impairments, seed: Seed, datagrams: u64) -> Vec<Rate>
     }
     if let Some(reorder) = spec.reorder() {
         rates.push(reordered(link(bare.with_reorder(*reorder)), reorder, datagrams));
+    }
+    if let Some(dose) = spec.dose() {
+        rates.push(dosed(link(spec.clone()), dose, length(spec), datagrams));
     }
     rates
 }
@@ -231,6 +235,32 @@ fn reordered(mut link: Link, reorder: &Reorder, datagrams: u64) -> Rate {
     let inflation = f64::from(2 * OVERTAKERS + 1);
     let bound = chance(datagrams as f64 * asked * (1.0 - asked), inflation) / datagrams as f64;
     Rate::new("reordered", asked, Some(observed), bound, datagrams)
+}
+
+/// The most faults in a window, or more than it if too many in a row were lost.
+fn dosed(mut link: Link, dose: &Dose, len: usize, datagrams: u64) -> Rate {
+    let datagram = vec![0; len];
+    let (mut window, mut most, mut in_a_row) = (VecDeque::new(), 0, 0);
+    let mut too_many = false;
+    for n in 0..datagrams {
+        let fate = link.transmit(Timestamp::from_nanos(n.saturating_mul(1_000_000)), &datagram);
+        let (harmed, lost) = match &fate {
+            Fate::Delivered(copies) => match copies.as_slice() {
+                [copy] => (copy.len < len || !copy.flips.as_slice().is_empty(), false),
+                _ => (true, false),
+            },
+            _ => (true, true),
+        };
+        window.push_back(harmed);
+        if window.len() > dose.window() as usize {
+            window.pop_front();
+        }
+        most = most.max(window.iter().filter(|&&harmed| harmed).count());
+        in_a_row = if lost { in_a_row + 1 } else { 0 };
+        too_many |= dose.most_in_a_row().is_some_and(|most| in_a_row > most);
+    }
+    let (asked, most) = (f64::from(dose.faults()), most as f64);
+    Rate::new("dose", asked, Some(most), asked, datagrams).judged(most <= asked && !too_many)
 }
 
 /// Bytes, unless the specification needs others.

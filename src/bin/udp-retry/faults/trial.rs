@@ -30,13 +30,17 @@ impl Trial {
         let mut rates = audit::rates(&plain, apart.link.stats());
         rates.extend(apart.rates(&plain));
         rates.extend(stages::rates(spec, seed, apart.datagrams));
+        // Of what never arrives nothing will ever be seen.
+        if plain.loss_model().stationary_loss() >= 1.0 {
+            rates = rates.into_iter().map(|rate| rate.due(true)).collect();
+        }
         rates.sort_by_key(|rate| ORDER.iter().position(|&knob| knob == rate.knob));
         Self { rates, pictures: apart.pictures(&plain), datagrams: apart.datagrams, len: apart.len }
     }
 
     /// The settings that were not kept.
     pub(crate) fn broken(&self) -> Vec<&'static str> {
-        self.rates.iter().filter(|rate| !rate.ok()).map(|rate| rate.knob).collect()
+        self.rates.iter().filter(|rate| rate.is_broken()).map(|rate| rate.knob).collect()
     }
 }
 
@@ -146,11 +150,13 @@ impl Apart {
         let mean = |sum: u64, of: u64| (of > 0).then(|| sum as f64 / of as f64);
         if let Some(to) = spec.truncate().and_then(|it| it.length()) {
             let of = stats.truncated;
-            rates.push(Rate::new("truncate_to", to.into(), mean(self.cut_lengths, of), 0.0, of));
+            let due = spec.truncate().is_some_and(|it| audit::must_be_seen(it.probability(), stats));
+            rates.push(Rate::new("truncate_to", to.into(), mean(self.cut_lengths, of), 0.0, of).due(due));
         }
         if let Some(corrupt) = spec.corrupt() {
             let of = stats.corrupted;
-            rates.push(Rate::new("corrupt_bits", corrupt.bit_count().into(), mean(self.flips, of), 0.0, of));
+            let due = audit::must_be_seen(corrupt.probability(), stats);
+            rates.push(Rate::new("corrupt_bits", corrupt.bit_count().into(), mean(self.flips, of), 0.0, of).due(due));
         }
         let stray = stats.dropped.total() - stats.dropped.loss;
         if stray > 0 {
@@ -197,8 +203,10 @@ fn law_rates([mean, distance]: [&'static str; 2], law: &DelayLaw, sorted: &[u64]
     let (of, count) = (sorted.len() as u64, sorted.len().max(1) as f64);
     let sum = sorted.iter().map(|&ns| u128::from(ns)).sum::<u128>();
     let observed = |value: f64| (of > 0).then_some(value);
-    // A nanosecond, because every one is rounded.
-    let bound = SIGMAS * law.std_dev().as_secs_f64() * (inflation / count).sqrt() + 1e-9;
+    // A nanosecond, because every one is rounded. Few draws from a long tail are no normal sum (Bernstein).
+    let sigma = law.std_dev().as_secs_f64();
+    let bound =
+        SIGMAS * sigma * (inflation / count).sqrt() + tail(law) * inflation * SIGMAS * SIGMAS / 2.0 / count + 1e-9;
     let farthest = (inflation * (2.0 / CONFIDENCE).ln() / 2.0 / count).sqrt().min(1.0);
     [
         Rate::new(mean, law.mean().as_secs_f64(), observed(sum as f64 / count / 1e9), bound, of),
@@ -206,17 +214,37 @@ fn law_rates([mean, distance]: [&'static str; 2], law: &DelayLaw, sorted: &[u64]
     ]
 }
 
+/// How far, in seconds, single draws may be beyond what a normal distribution of the same width has: the scale of an
+/// exponential tail, or a third of the distance to the end.
+fn tail(law: &DelayLaw) -> f64 {
+    let (mean, sigma) = (law.mean().as_secs_f64(), law.std_dev().as_secs_f64());
+    let beyond = |by: f64| {
+        let up = Duration::try_from_secs_f64(mean + by * sigma).map_or(0.0, |upper| 1.0 - law.cdf(upper));
+        let down = Duration::try_from_secs_f64(mean - by * sigma).map_or(0.0, |lower| law.cdf(lower));
+        up.max(down)
+    };
+    let steps = || (1..=80).map(|half| f64::from(half) / 2.0);
+    if steps().all(|by| beyond(by) <= (-by * by / 2.0).exp() + UNSEEN) {
+        return 0.0;
+    }
+    if steps().all(|by| beyond(by) <= (1.0 - by).exp() + UNSEEN) {
+        return sigma;
+    }
+    (quantile(law, 1.0 - UNSEEN) as f64 / 1e9 - mean).max(mean - quantile(law, UNSEEN) as f64 / 1e9) / 3.0
+}
+
 /// The largest difference between the shares of the sample and of the law up to any time, but for the rounding to
-/// nanoseconds.
+/// nanoseconds, or to floats where these are coarser.
 fn distance_from(law: &DelayLaw, sorted: &[u64]) -> f64 {
     let cdf = |ns: Option<u64>| ns.map_or(0.0, |ns| law.cdf(Duration::from_nanos(ns)));
     let outside = |share: f64, from: f64, to: f64| (from - share).max(share - to);
     let (mut below, mut farthest) = (0, 0.0_f64);
     for equal in sorted.chunk_by(|a, b| a == b) {
         let (ns, upto) = (equal[0], below + equal.len());
+        let step = (ns >> 51).max(1);
         let share = |count: usize| count as f64 / sorted.len() as f64;
-        farthest = farthest.max(outside(share(upto), cdf(Some(ns)), cdf(Some(ns.saturating_add(1)))));
-        farthest = farthest.max(outside(share(below), cdf(ns.checked_sub(1)), cdf(Some(ns))));
+        farthest = farthest.max(outside(share(upto), cdf(Some(ns)), cdf(Some(ns.saturating_add(step)))));
+        farthest = farthest.max(outside(share(below), cdf(ns.checked_sub(step)), cdf(Some(ns))));
         below = upto;
     }
     farthest
@@ -257,7 +285,7 @@ const LEAST_SPACING: u64 = 1_000_000;
 const AGES: u64 = u64::MAX / 2;
 /// One after the other without a break.
 const MOST_OUTAGES: u32 = 1_000;
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "stray_drops",
     "script",
     "outage_share",
@@ -282,4 +310,5 @@ const ORDER: [&str; 24] = [
     "overtaking",
     "reorder",
     "reordered",
+    "dose",
 ];

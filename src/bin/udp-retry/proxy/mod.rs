@@ -9,7 +9,8 @@
 //!
 //! The first line of standard output is `listening on ADDR`, as soon as clients can come. SIGINT, SIGTERM or `--for`
 //! end it; then it prints one line of JSON: what was asked for and what was observed, stage by stage and direction by
-//! direction. While it runs, a terminal shows counters. Without `--listen`, it shows itself: a service, the proxy and
+//! direction. A knob's `ok` is null where nothing had to be seen of it, `unmet` names the stages that no datagram has met,
+//! and `capacity` is what the proxy itself could not keep. While it runs, a terminal shows counters. Without `--listen`, it shows itself: a service, the proxy and
 //! a client on loopback.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
 
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use udp_retry::fault::{DirectionStats, LossModel, Profile, Record, Trace};
+use udp_retry::fault::{Capacity, DirectionStats, LossModel, Profile, Record, Trace};
 use udp_retry::net::{UnconnectedUdp, system_seed};
 use udp_retry::proxy::{Proxy, ProxyStats};
 use udp_retry::time::Timestamp;
@@ -34,7 +35,7 @@ use udp_retry::{Impairments, Probability, ReliableRequester, RetryPolicy, Seed, 
 
 use crate::audit;
 use crate::grammar::GRAMMAR;
-use crate::terminal::{Outcome, say};
+use crate::terminal::{Misuse, Outcome, say};
 
 /// Forwards UDP datagrams, and does to them what a bad network would; without --listen, shows itself on loopback
 #[derive(Args)]
@@ -66,6 +67,22 @@ pub(crate) struct Arguments {
     /// Knows so many clients at once; the one idle for longest makes room
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1024")]
     max_sessions: NonZeroUsize,
+    /// Keeps so many delayed datagrams of a client each way, and as much as is still free of twice that
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "65536")]
+    capacity: NonZeroUsize,
+    /// Keeps so many bytes of delayed datagrams, by the same rule [default: 1024 for each datagram of --capacity]
+    #[arg(long, value_name = "BYTES", value_parser = at_least_one)]
+    capacity_bytes: Option<NonZeroUsize>,
+}
+
+impl Arguments {
+    /// Large enough for a single datagram, whatever was asked for.
+    fn capacity(&self) -> Outcome<Capacity> {
+        let datagrams = self.capacity.get();
+        let usual = datagrams.saturating_mul(1024).max(65_535);
+        Ok(Capacity::new(datagrams, self.capacity_bytes.map_or(usual, NonZeroUsize::get))
+            .map_err(|error| Misuse(error.to_string()))?)
+    }
 }
 
 #[derive(Args)]
@@ -162,7 +179,8 @@ impl<'a> Running<'a> {
             .profile(arguments.network.path(arguments.listen.is_none()))
             .seed(seed)
             .idle(arguments.idle)
-            .max_sessions(arguments.max_sessions);
+            .max_sessions(arguments.max_sessions)
+            .capacity(arguments.capacity()?);
         if let Some(trace) = &arguments.network.replay {
             builder = builder.replay(trace.clone());
         }
@@ -237,12 +255,15 @@ fn direction(asked: &Impairments, stats: &DirectionStats) -> Value {
             "mtu": dropped.mtu,
             "queue": dropped.queue,
             "loss": dropped.loss,
+            "capacity": dropped.capacity,
         },
         "passed": passed,
         "in_flight": in_flight,
         "discarded": discarded,
         "failed": failed,
         "knobs": audit::rates(asked, fates).iter().map(audit::Rate::to_json).collect::<Vec<_>>(),
+        "spared": fates.spared,
+        "unmet": audit::unmet(asked, fates),
     })
 }
 

@@ -1,28 +1,33 @@
+mod arriving;
+mod leaving;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::entropy::Seed;
+use crate::fault::capacity::Capacity;
 #[cfg(feature = "std")]
 use crate::fault::control::Control;
 use crate::fault::direction::Direction;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::profile::Profile;
-use crate::fault::link::fate::{Delivery, Fate};
 use crate::fault::link::stats::DirectionStats;
 use crate::fault::link::transit::Transit;
 use crate::fault::offered::LastOffered;
 use crate::fault::peer_links::PeerLinks;
 use crate::fault::record::Record;
-use crate::size::LARGEST_DATAGRAM;
+use crate::size::{LARGEST_DATAGRAM, Plpmtu};
 use crate::time::Timestamp;
-use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
+use crate::transport::{Incoming, NoEntropy, PathError, Renewal, Renewed, Transport};
 
 /// A bad network around any transport, and a transport itself, so it stacks.
 ///
 /// A datagram that is dropped when it is sent is reported as sent, as in a real network; one that is dropped when it
 /// arrives is never shown. Delayed datagrams are passed on while the caller sends or waits in `recv`, at their
-/// own time and without a thread; [`flush`](Self::flush) sends off the rest. Links are per peer, for the 1,024 most
+/// own time and without a thread; [`flush`](Self::flush) sends off the rest. A datagram that the transport inside is known
+/// to refuse as too big is refused at once, however late it would leave. Of what is delayed the sink keeps what
+/// [`Capacity`] says, of each peer. Links are per peer, for the 1,024 most
 /// recently active peers. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
 /// appearance, and the datagram's number alone.
 ///
@@ -48,8 +53,9 @@ pub struct LossySink<T: Transport> {
     /// The direction of what is sent here.
     sending: Direction,
     links: PeerLinks<T::Peer>,
-    outgoing: Transit<T::Peer>,
-    incoming: Transit<Arrived<T::Peer>>,
+    outgoing: Transit<T::Peer, ()>,
+    /// With the bytes of each datagram that the caller's buffer did not hold.
+    incoming: Transit<T::Peer, usize>,
     /// The latest error of a datagram that left late, until a call reports it.
     pending: Option<PathError>,
     /// The datagram whose send failed last, until something else is done.
@@ -58,13 +64,6 @@ pub struct LossySink<T: Transport> {
     cancelled: bool,
     /// For damaged copies, and for what arrives during a flush.
     scratch: Vec<u8>,
-}
-
-/// Where a datagram came from, and how many of its bytes the caller's buffer did not hold.
-#[derive(Clone, Copy, Debug)]
-struct Arrived<P> {
-    from: P,
-    missing: usize,
 }
 
 impl<T: Transport> LossySink<T> {
@@ -91,13 +90,23 @@ impl<T: Transport> LossySink<T> {
             inner,
             sending,
             links: PeerLinks::new(profile, seed),
-            outgoing: Transit::new(),
-            incoming: Transit::new(),
+            outgoing: Transit::new(Capacity::DEFAULT),
+            incoming: Transit::new(Capacity::DEFAULT),
             pending: None,
             offered: LastOffered::none(),
             cancelled: false,
             scratch: Vec::new(),
         }
+    }
+
+    /// Sets how much is kept of what is delayed, of each peer and in each direction; [`Capacity::DEFAULT`] by default.
+    ///
+    /// What exceeds it is dropped and counted, as [`Dropped::capacity`](crate::fault::Dropped::capacity).
+    #[must_use]
+    pub fn with_capacity(mut self, capacity: Capacity) -> Self {
+        self.outgoing.line.set_capacity(capacity);
+        self.incoming.line.set_capacity(capacity);
+        self
     }
 
     /// Shows every fate as it is decided, with the peer that the datagram goes to or comes from.
@@ -172,91 +181,6 @@ impl<T: Transport> LossySink<T> {
             }
         }
     }
-
-    /// Sends what is due by now. No one offers these datagrams again, so a send that fails is repeated here, once: its
-    /// error may be an earlier datagram's, and is what the next `recv` returns.
-    fn release(&mut self) {
-        if self.outgoing.line.len() == 0 {
-            return;
-        }
-        let Self { inner, outgoing: Transit { line, passed, failed, .. }, pending, .. } = self;
-        let now = inner.now();
-        while let Some((to, at, datagram)) = line.take_due(now) {
-            match send_again(inner, to, &datagram) {
-                Err(PathError::Cancelled) => {
-                    // Nothing leaves until the cancellation is taken; then this does.
-                    let back = line.push(to, &Delivery::whole(at, datagram.len()), &datagram);
-                    *failed += u64::from(!back);
-                    line.give_back(datagram);
-                    return;
-                }
-                Err(error) => {
-                    *failed += 1;
-                    *pending = Some(error);
-                }
-                Ok(swallowed) => {
-                    *passed += 1;
-                    *pending = swallowed.or(*pending);
-                }
-            }
-            line.give_back(datagram);
-        }
-    }
-
-    /// The fate that a datagram has been dealt already, if it is the one that was offered last, and its next copy.
-    #[cold]
-    fn offered_before(&mut self, to: T::Peer, datagram: &[u8]) -> Option<(Fate, usize)> {
-        let (fate, next) = self.offered.take(to, datagram)?;
-        self.outgoing.failed -= fate.copies_from(next);
-        Some((fate, next))
-    }
-
-    /// Nothing of it has left.
-    #[cold]
-    fn keep_offered(&mut self, to: T::Peer, datagram: &[u8], fate: Fate, next: usize) {
-        self.outgoing.failed += fate.copies_from(next);
-        self.offered.keep(to, datagram, fate, next);
-    }
-
-    /// Decides over a datagram that has arrived at this host. Returns `true` if the caller can have it as it lies in
-    /// the caller's buffer, which is possible only if `direct`; its other copies go into the line.
-    fn take_in(&mut self, received: &Received<T::Peer>, datagram: &[u8], direct: bool) -> bool {
-        let (back, incoming) = (self.sending.opposite(), &mut self.incoming);
-        let fate = self.links.decide(back, received.from, received.at, received.actual, incoming);
-        // Lost, and never shown. `TooBig` concerns a sender on this host, and this one is elsewhere.
-        let Fate::Delivered(deliveries) = fate else { return false };
-        let mut passed = false;
-        for delivery in &deliveries {
-            // The buffer serves one copy, and holds it as it came.
-            let buffer_serves = direct && !passed && delivery.is_whole(received.actual);
-            let has_arrived = delivery.at <= received.at;
-            // What is due by then and waits already was first.
-            let is_next = self.incoming.line.next_due().is_none_or(|due| due > delivery.at);
-            if buffer_serves && has_arrived && is_next {
-                passed = true;
-                self.incoming.passed += 1;
-                continue;
-            }
-            // The line keeps what there is of the datagram; its true length must come out all the same.
-            let missing = delivery.len.saturating_sub(datagram.len());
-            let kept = self.incoming.line.push(Arrived { from: received.from, missing }, delivery, datagram);
-            self.incoming.discarded += u64::from(!kept);
-        }
-        passed
-    }
-
-    /// The next datagram that has arrived by `now`.
-    fn hand_out(&mut self, buffer: &mut [u8], now: Timestamp) -> Option<Received<T::Peer>> {
-        let out = self.incoming.line.pop_due(now, |Arrived { from, missing }, at, datagram| {
-            let len = datagram.len().min(buffer.len());
-            if let (Some(to), Some(datagram)) = (buffer.get_mut(..len), datagram.get(..len)) {
-                to.copy_from_slice(datagram);
-            }
-            Received::new(from, len, datagram.len() + missing, at)
-        })?;
-        self.incoming.passed += 1;
-        Some(out)
-    }
 }
 
 impl<T: Transport> Transport for LossySink<T> {
@@ -271,51 +195,7 @@ impl<T: Transport> Transport for LossySink<T> {
             return Err(PathError::Cancelled);
         }
         self.release();
-        let now = self.inner.now();
-        let known = if self.offered.is_kept() { self.offered_before(to, datagram) } else { None };
-        let (fate, next) = match known {
-            Some(known) => known,
-            None => (self.links.decide(self.sending, to, now, datagram.len(), &mut self.outgoing), 0),
-        };
-        let deliveries = match fate {
-            Fate::Delivered(deliveries) => deliveries,
-            Fate::Dropped(_) => return Ok(()),
-            Fate::TooBig { limit } => {
-                self.keep_offered(to, datagram, fate, next);
-                return Err(PathError::TooBig { limit: Some(limit) });
-            }
-        };
-        let mut left = false;
-        for (n, delivery) in deliveries.iter().enumerate().skip(next) {
-            if delivery.at > now {
-                let room = self.outgoing.line.push(to, delivery, datagram);
-                self.outgoing.discarded += u64::from(!room);
-                left = true;
-                continue;
-            }
-            let copy = delivery.as_it_leaves(datagram, &mut self.scratch);
-            if left {
-                // The datagram itself has left, so what happens to this copy is no error of it.
-                match send_again(&mut self.inner, to, copy) {
-                    Ok(swallowed) => {
-                        self.outgoing.passed += 1;
-                        self.pending = swallowed.or(self.pending);
-                    }
-                    Err(error) => {
-                        self.outgoing.failed += 1;
-                        self.pending = Some(error);
-                    }
-                }
-                continue;
-            }
-            if let Err(error) = self.inner.send(to, copy) {
-                self.keep_offered(to, datagram, fate, n);
-                return Err(error);
-            }
-            self.outgoing.passed += 1;
-            left = true;
-        }
-        Ok(())
+        self.offer(to, datagram)
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<T::Peer> {
@@ -374,13 +254,9 @@ impl<T: Transport> Transport for LossySink<T> {
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         self.inner.entropy(key)
     }
-}
 
-/// Sends a datagram that no one offers again. `Ok(Some(error))` is an earlier datagram's.
-fn send_again<T: Transport>(inner: &mut T, to: T::Peer, datagram: &[u8]) -> Result<Option<PathError>, PathError> {
-    match inner.send(to, datagram) {
-        Ok(()) => Ok(None),
-        Err(swallowed) => inner.send(to, datagram).map(|()| Some(swallowed)),
+    fn max_plpmtu(&self, to: T::Peer) -> Option<Plpmtu> {
+        self.inner.max_plpmtu(to)
     }
 }
 
