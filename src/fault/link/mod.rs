@@ -88,7 +88,7 @@ impl Link {
 
     /// Like [`transmit`](Self::transmit), for a datagram known by length only: contents decide nothing.
     pub(in crate::fault) fn transmit_len(&mut self, now: Timestamp, len: usize) -> Fate {
-        self.transmit_packets(now, len, Packets::WHOLE).0
+        self.transmit_packets(now, len, Packets::WHOLE, &mut None)
     }
 
     /// Like [`transmit_len`](Self::transmit_len), for a datagram in other packets than a whole one, and with the MTU that
@@ -98,11 +98,11 @@ impl Link {
         now: Timestamp,
         mut len: usize,
         packets: Packets,
-    ) -> (Fate, Option<Pmtu>) {
-        let mut reported = None;
-        let fate = self.decide(now, &mut len, packets, &mut reported);
+        reported: &mut Option<Pmtu>,
+    ) -> Fate {
+        let fate = self.decide(now, &mut len, packets, reported);
         self.stats.count(&fate, len);
-        (fate, reported)
+        fate
     }
 
     /// Sets the impairments from the next datagram on. Numbers, the states of chains, the queue and the order of the

@@ -73,16 +73,23 @@ impl DirectedLink {
         })
     }
 
-    /// What becomes of a datagram within the dose, its number on this link, and the MTU that a router reports of it.
+    /// What becomes of a datagram within the dose, its number on this link, and the MTU that a
+    /// router reports of it.
     #[inline]
-    pub(super) fn transmit(&mut self, now: Timestamp, datagram: &[u8], packets: Packets) -> (Fate, u64, Option<Pmtu>) {
-        let (mut fate, reported) = self.link.transmit_packets(now, datagram.len(), packets);
+    pub(super) fn transmit(
+        &mut self,
+        now: Timestamp,
+        datagram: &[u8],
+        packets: Packets,
+        reported: &mut Option<Pmtu>,
+    ) -> (Fate, u64) {
+        let mut fate = self.link.transmit_packets(now, datagram.len(), packets, reported);
         self.met.note(now, &fate, self.link.impairments());
         if let Some(dose) = &mut self.dose {
             fate = dose.moderate(fate, Fate::plain(now, self.link.impairments(), datagram.len()));
+            *reported = reported.filter(|_| fate == Fate::Dropped(DropCause::Mtu));
         }
-        let reported = reported.filter(|_| fate == Fate::Dropped(DropCause::Mtu));
-        (fate, self.link.stats().received, reported)
+        (fate, self.link.stats().received)
     }
 }
 
