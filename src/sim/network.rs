@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 /// A network in virtual time: hosts, the paths between them, and the programs that listen there.
 ///
-/// Clones are handles on one network. Time moves in [`run_until`](Self::run_until) and while a [`SimTransport`] waits.
+/// Clones are handles on one network. Time moves in [`run_until`](Self::run_until) and while an end waits.
 /// What is due at the same moment happens in a fixed order: answers that were worked on leave, datagrams arrive,
 /// timers fire, each kind in the order in which it was caused. Nothing is random but the links, by the seed, so that a
 /// run can be repeated bit for bit: [`trace_hash`](Self::trace_hash).
@@ -143,7 +143,7 @@ impl SimNet {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let net = SimNet::new(Seed::new(1));
     /// let client = net.host("10.0.0.1".parse()?)?;
-    /// let servers = ["10.0.0.2:53".parse()?, "10.0.0.3:53".parse()?];
+    /// let servers: [core::net::SocketAddr; 2] = ["10.0.0.2:53".parse()?, "10.0.0.3:53".parse()?];
     /// for server in servers {
     ///     net.host(server.ip())?;
     ///     net.serve(server, echo())?;

@@ -68,11 +68,14 @@ fn five_hundred_servers_are_asked_from_one_socket_over_loopback() {
     });
 }
 
+/// Who asks, and the id.
+type Asking = (SocketAddr, Vec<u8>);
+
 /// The server: executes each request once, and repeats its answer to any copy.
 #[derive(Default)]
 struct ReplyTable {
-    /// The latest requests, by who asked and by id, and their answers.
-    answered: VecDeque<((SocketAddr, Vec<u8>), Vec<u8>)>,
+    /// The latest requests and their answers.
+    answered: VecDeque<(Asking, Vec<u8>)>,
     executions: u32,
 }
 

@@ -102,7 +102,7 @@ impl Link {
         choose: impl FnOnce(Fate) -> Fate,
         admits: impl FnMut(&Delivery) -> bool,
     ) -> Fate {
-        self.transmit_packets(now, whole, Packets::WHOLE, choose, admits).0
+        self.transmit_packets(now, whole, Packets::WHOLE, &mut None, choose, admits)
     }
 
     /// Like [`transmit_len`](Self::transmit_len), for a datagram in other packets than a whole one, and with the MTU that
@@ -113,16 +113,18 @@ impl Link {
         now: Timestamp,
         whole: usize,
         packets: Packets,
+        reported: &mut Option<Pmtu>,
         choose: impl FnOnce(Fate) -> Fate,
         admits: impl FnMut(&Delivery) -> bool,
-    ) -> (Fate, Option<Pmtu>) {
+    ) -> Fate {
         let mut course = Course { len: whole, packets, reported: None, sent: now, delayed: 0 };
         let fate = choose(self.decide(now, &mut course));
         let mut fate = self.within_dose(fate, whole, &mut course);
         let refused = fate.keep(admits);
         self.dose.note(!fate.is_harmless(whole), !matches!(fate, Fate::Delivered(_)));
         self.stats.count(&fate, course.len, refused);
-        (fate, course.reported)
+        *reported = course.reported;
+        fate
     }
 
     /// Sets the impairments from the next datagram on. Numbers, the states of chains, the queue and the order of the

@@ -71,7 +71,7 @@ impl<A> World<A> {
     }
 
     /// Something has arrived at the socket.
-    #[inline]
+    #[cold]
     pub(super) fn rouse(&mut self, socket: Key) {
         if let Some(watch) = self.sockets.get_mut(socket).and_then(|it| it.watch.take()) {
             if let Some(action) = self.forget_watch(Some(watch)) {

@@ -29,10 +29,6 @@ struct Learned {
 impl PathMtus {
     #[inline]
     fn of(&self, host: usize, to: IpAddr, now: Timestamp) -> Option<Learned> {
-        // Most networks report nothing.
-        if self.learned.is_empty() {
-            return None;
-        }
         self.learned.get(&(host, to)).filter(|it| now < it.until).copied()
     }
 
@@ -60,8 +56,17 @@ impl<A> World<A> {
     ///
     /// [`PathError::TooBig`] if its socket forbids what it would take.
     #[inline]
-    pub(super) fn packets(&self, socket: Key, host: usize, to: IpAddr, len: usize) -> Result<Packets, PathError> {
-        let mode = self.sockets.get(socket).map_or(Fragmentation::ByEstimate, |it| it.fragmentation);
+    pub(super) fn packets(
+        &self,
+        mode: Fragmentation,
+        host: usize,
+        to: IpAddr,
+        len: usize,
+    ) -> Result<Packets, PathError> {
+        // Most networks report nothing.
+        if self.mtus.learned.is_empty() && mode == Fragmentation::ByEstimate {
+            return Ok(Packets::WHOLE);
+        }
         let family = IpFamily::of(to);
         // Of IPv6 no router fragments anything.
         let v4 = family == IpFamily::V4;
@@ -118,7 +123,7 @@ impl<A> World<A> {
         let Some(entered) = found else { return };
         let (path, direction) = (entered.path, entered.direction);
         let mut capacity = self.flights.admission((), None);
-        let fate = entered.link.transmit_packets(now, MESSAGE.len(), Packets::WHOLE, |fate| fate, |copy| capacity.admits(copy)).0;
+        let fate = entered.link.transmit_packets(now, MESSAGE.len(), Packets::WHOLE, &mut None, |fate| fate, |copy| capacity.admits(copy));
         let n = entered.link.stats().received;
         let happened = match what {
             Carried::Report(_) => Happened::ReportSent { path, direction, n, fate },

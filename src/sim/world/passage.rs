@@ -37,8 +37,6 @@ struct Entered {
     direction: Direction,
     n: u64,
     fate: Fate,
-    /// The MTU that a router reports of it.
-    reported: Option<Pmtu>,
 }
 
 /// What keeps a datagram from its link, or from a socket.
@@ -79,7 +77,8 @@ impl<A> World<A> {
         to: SocketAddr,
         datagram: &[u8],
     ) -> Result<(), PathError> {
-        let (host, bound) = self.sockets.get(socket).map(|it| (it.host, it.address)).ok_or(PathError::Unsupported)?;
+        let sending = self.sockets.get(socket).ok_or(PathError::Unsupported)?;
+        let (host, bound, mode) = (sending.host, sending.address, sending.fragmentation);
         let limit = IpFamily::of(to.ip()).max_plpmtu();
         if datagram.len() > limit.bytes() {
             return Err(PathError::TooBig { limit: Some(limit) });
@@ -96,7 +95,7 @@ impl<A> World<A> {
             return Err(PathError::Unreachable);
         }
         let from = SocketAddr::new(source, bound.port());
-        let packets = self.packets(socket, host, to.ip(), datagram.len())?;
+        let packets = self.packets(mode, host, to.ip(), datagram.len())?;
         self.launch(host, Flight { from, to, host: there, what: Carried::Datagram }, datagram, packets)
     }
 
@@ -111,8 +110,9 @@ impl<A> World<A> {
     ) -> Result<(), PathError> {
         let Flight { from, to, host: there, .. } = flight;
         let event = self.event(from, to, datagram);
-        match self.enter(host, there, datagram, packets) {
-            Ok(Entered { path, direction, n, fate, reported }) => {
+        let mut reported = None;
+        match self.enter(host, there, datagram, packets, &mut reported) {
+            Ok(Entered { path, direction, n, fate }) => {
                 self.note(SimEvent { what: Happened::Sent { path, direction, n, fate }, ..event });
                 if let Some(pmtu) = reported {
                     self.send_report(to, from, pmtu, datagram);
@@ -129,9 +129,17 @@ impl<A> World<A> {
         }
     }
 
-    /// Puts a datagram into the link between two hosts, unless something keeps it from there.
+    /// Puts a datagram into the link between two hosts, unless something keeps it from there. Also returns the MTU that a
+    /// router reports of it.
     #[inline]
-    fn enter(&mut self, from: usize, to: usize, datagram: &[u8], packets: Packets) -> Result<Entered, Obstacle> {
+    fn enter(
+        &mut self,
+        from: usize,
+        to: usize,
+        datagram: &[u8],
+        packets: Packets,
+        reported: &mut Option<Pmtu>,
+    ) -> Result<Entered, Obstacle> {
         let now = self.now;
         let choice = self.topology.plan().choice(self.stats.sent + 1);
         if self.topology.is_silent(from) {
@@ -145,8 +153,8 @@ impl<A> World<A> {
         let chosen = |fate| choice.map_or(fate, |choice| choice.applied_to(fate));
         let mut capacity = self.flights.admission((), None);
         let (path, direction) = (link.path, link.direction);
-        let (fate, n, reported) = link.transmit(now, datagram, packets, chosen, |copy| capacity.admits(copy));
-        Ok(Entered { path, direction, n, fate, reported })
+        let (fate, n) = link.transmit(now, datagram, packets, reported, chosen, |copy| capacity.admits(copy));
+        Ok(Entered { path, direction, n, fate })
     }
 
     /// Lets a datagram meet its fate.
@@ -237,15 +245,20 @@ impl<A> World<A> {
     pub(super) fn enqueue(&mut self, socket: Key, at: Timestamp, own: SocketAddr, event: SimEvent, datagram: Vec<u8>) {
         let (order, from) = (self.arrivals, event.from);
         let queued = match self.sockets.get_mut(socket) {
-            Some(socket) => socket.enqueue(Queued { at, order, from, to: own, datagram }),
+            Some(socket) => {
+                let watched = socket.watch.is_some();
+                socket.enqueue(Queued { at, order, from, to: own, datagram }).map(|()| watched)
+            }
             None => Err(datagram),
         };
         match queued {
-            Ok(()) => {
+            Ok(watched) => {
                 self.arrivals += 1;
                 self.stats.arrived += 1;
                 self.note(event);
-                self.rouse(socket);
+                if watched {
+                    self.rouse(socket);
+                }
             }
             Err(datagram) => self.lose(event, Happened::Overflowed, datagram),
         }

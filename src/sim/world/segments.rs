@@ -126,6 +126,8 @@ impl<A> World<A> {
     /// # Errors
     ///
     /// [`PathError::Unreachable`] if the address means no one, [`PathError::Denied`] without the permission to broadcast.
+    #[cold]
+    #[inline(never)]
     pub(super) fn transmit_to_all(
         &mut self,
         socket: Key,
@@ -156,6 +158,8 @@ impl<A> World<A> {
     }
 
     /// A copy of a datagram that was sent to all reaches a host: every socket there takes it that may.
+    #[cold]
+    #[inline(never)]
     pub(super) fn arrive_for_all(&mut self, flight: Flight, at: Timestamp, datagram: Vec<u8>) {
         let Flight { from, to, host, .. } = flight;
         let event = self.event(from, to, &datagram);

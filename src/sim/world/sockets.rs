@@ -148,7 +148,12 @@ impl Sockets {
         self.at(to).or_else(|| self.wildcard(host, to.ip(), to.port()))
     }
 
+    #[inline]
     pub(super) fn wildcard(&self, host: usize, ip: IpAddr, port: u16) -> Option<Key> {
+        // Most networks have none.
+        if self.wildcards.is_empty() {
+            return None;
+        }
         self.wildcards.get(&(host, family(ip), port)).copied()
     }
 

@@ -79,13 +79,13 @@ impl DirectedLink {
         now: Timestamp,
         datagram: &[u8],
         packets: Packets,
+        reported: &mut Option<Pmtu>,
         choose: impl FnOnce(Fate) -> Fate,
         admits: impl FnMut(&Delivery) -> bool,
-    ) -> (Fate, u64, Option<Pmtu>) {
-        let (fate, reported) = self.link.transmit_packets(now, datagram.len(), packets, choose, admits);
+    ) -> (Fate, u64) {
+        let fate = self.link.transmit_packets(now, datagram.len(), packets, reported, choose, admits);
         self.met.note(now, &fate, self.link.impairments());
-        let reported = reported.filter(|_| fate == Fate::Dropped(DropCause::Mtu));
-        (fate, self.link.stats().received, reported)
+        (fate, self.link.stats().received)
     }
 }
 

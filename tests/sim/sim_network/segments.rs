@@ -1,9 +1,11 @@
 //! What is sent to all of a segment.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use udp_retry::fault::Profile;
-use udp_retry::sim::{Happened, HostId, SimError, SimNet, SimUnconnected, check_determinism};
+use udp_retry::sim::{Happened, HostId, Outbox, SimError, SimNet, SimUnconnected, check_determinism};
+use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathError, PathIndex, Route, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, transaction_id};
 
@@ -63,6 +65,10 @@ fn each_copy_meets_the_fate_of_its_own_path() {
     net.take_down(hosts[3]).unwrap();
     asking.send(asking.route_to(at("255.255.255.255:7")), b"all").unwrap();
     assert_eq!(asking.wait(&mut buffer, ms(200)), Ok(None));
+    let (partitioned, vanished) = (Happened::Partitioned, Happened::Vanished);
+    let later: Vec<_> = net.events().into_iter().filter(|event| event.at >= ms(100)).map(|event| event.what).collect();
+    assert!(later.contains(&partitioned) && later.contains(&vanished), "{later:?}");
+    assert!(!later.contains(&Happened::Arrived), "{later:?}");
     balanced(&net);
 }
 
@@ -79,6 +85,7 @@ fn a_group_reaches_those_who_have_joined_until_they_leave() {
             heard.map(|heard| heard.map(|it| it.from.local)).collect::<Vec<_>>()
         };
         assert_eq!(reached(&mut hearing), [None, None]);
+        assert_eq!(net.stats().sent, 0, "no one has joined");
         hearing[0].join(group.ip()).unwrap();
         hearing[0].join(group.ip()).unwrap();
         assert_eq!(reached(&mut hearing), [Some(at(own)), None]);
@@ -86,7 +93,7 @@ fn a_group_reaches_those_who_have_joined_until_they_leave() {
         net.join(hosts[1], group.ip()).unwrap();
         net.join(hosts[2], group.ip()).unwrap();
         assert!(reached(&mut hearing).iter().all(Option::is_some));
-        hearing[0].leave(group.ip());
+        // It has joined once, however often it asked.
         hearing[0].leave(group.ip());
         net.leave(hosts[2], group.ip()).unwrap();
         assert_eq!(reached(&mut hearing), [Some(at(own)), None], "another program there has joined");
@@ -135,6 +142,16 @@ fn a_connected_client_receives_no_answer_that_comes_from_another_address() {
     let mut requester = builder.peer(group).over(connected).unwrap();
     let error = requester.request(b"....who?").unwrap_err();
     assert!(error.hint().is_some(), "{error}");
+    // Nor does a connected program receive what is sent to all.
+    let bound =
+        net.serve_connected(hosts[1], at("10.0.0.1:9"), |_: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox<'_>| {
+            panic!("it is connected to another");
+        });
+    let mut asking = net.bind_broadcast(hosts[2], at("0.0.0.0:0")).unwrap();
+    let everywhere = SocketAddr::new(ip("255.255.255.255"), bound.unwrap().port());
+    asking.send(asking.route_to(everywhere), b"who?").unwrap();
+    net.run_until(net.now().after(Duration::from_secs(1)));
+    assert!(net.events().iter().any(|event| event.to == everywhere && event.what == Happened::Ignored));
     // To broadcast, it would need a permission that it has not.
     let mut broadcasting = net.connect(hosts[0], at("10.0.0.255:7")).unwrap();
     assert_eq!(broadcasting.send(PathIndex::FIRST, b"who?"), Err(PathError::Denied));
@@ -185,6 +202,13 @@ fn a_host_on_two_segments_sends_over_one_of_them_by_its_source_address() {
         assert_eq!(heard.remote, SocketAddr::new(ip(source), port), "{from} {to}");
         let own: IpAddr = ip(if which == 0 { "10.0.0.2" } else { "10.0.1.9" });
         assert_eq!(heard.local.ip(), own);
+    }
+    // What comes from either is answered from the address there.
+    let mut both = net.bind(hosts[0], at("0.0.0.0:7")).unwrap();
+    for (host, own) in [(hosts[1], "10.0.0.1:7"), (side, "10.0.1.1:7")] {
+        let mut asking = net.bind_broadcast(host, at("0.0.0.0:0")).unwrap();
+        asking.send(asking.route_to(at("255.255.255.255:7")), b"x").unwrap();
+        assert_eq!(both.wait(&mut [0; 8], net.now()).unwrap().map(|it| it.from.local), Some(at(own)));
     }
     balanced(&net);
 }
