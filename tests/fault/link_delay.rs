@@ -399,3 +399,11 @@ fn laws() -> Vec<Law> {
         Law::Quantiles(vec![0, 0, 0, 40 * MS]),
     ]
 }
+
+#[test]
+fn a_fixed_delay_is_told_from_the_nanosecond_before_however_long_it_is() {
+    for ns in [1, 1 << 53, (1 << 53) + 1, u64::MAX] {
+        let law = DelayLaw::fixed(Duration::from_nanos(ns)).unwrap();
+        assert_eq!([ns - 1, ns].map(|ns| law.cdf(Duration::from_nanos(ns))), [0.0, 1.0], "{ns}");
+    }
+}

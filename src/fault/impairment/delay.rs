@@ -191,29 +191,24 @@ impl DelayLaw {
     /// The probability of a delay of at most this.
     #[must_use]
     pub fn cdf(&self, delay: Duration) -> f64 {
-        let x = delay.as_nanos() as f64;
+        let x = delay.as_nanos();
+        let certain = |ns: &Ns| f64::from(u8::from(x >= u128::from(*ns)));
         match &self.0 {
-            // As integers: a float of more than 104 days is too coarse for a nanosecond.
-            Shape::Fixed(fixed) => f64::from(u8::from(delay.as_nanos() >= u128::from(*fixed))),
-            Shape::Uniform { mean, jitter: 0 } => f64::from(u8::from(x >= *mean as f64)),
-            Shape::Uniform { mean, jitter } => {
-                let (mean, jitter) = (*mean as f64, *jitter as f64);
-                ((x - mean + jitter) / (2.0 * jitter)).clamp(0.0, 1.0)
-            }
-            Shape::Normal { mean, sigma: 0 } => f64::from(u8::from(x >= *mean as f64)),
-            Shape::Normal { mean, sigma } => normal_cdf((x - *mean as f64) / *sigma as f64),
-            Shape::Exponential { least, tail: 0 } => f64::from(u8::from(x >= *least as f64)),
+            Shape::Fixed(delay) | Shape::Uniform { mean: delay, jitter: 0 } => certain(delay),
+            Shape::Normal { mean: delay, sigma: 0 } | Shape::Exponential { least: delay, tail: 0 } => certain(delay),
+            Shape::Uniform { mean, jitter } => (beyond(x, mean - jitter) / (2.0 * *jitter as f64)).clamp(0.0, 1.0),
+            Shape::Normal { mean, sigma } => normal_cdf(beyond(x, *mean) / *sigma as f64),
             Shape::Exponential { least, tail } => {
-                let beyond = (x - *least as f64) / *tail as f64;
+                let beyond = beyond(x, *least) / *tail as f64;
                 if beyond < 0.0 { 0.0 } else { -libm::expm1(-beyond) }
             }
             Shape::Quantiles(table) => {
-                let below = table.partition_point(|&quantile| quantile as f64 <= x);
+                let below = table.partition_point(|&quantile| u128::from(quantile) <= x);
                 match (below.checked_sub(1).and_then(|at| table.get(at)), table.get(below)) {
                     (None, _) => 0.0,
                     (_, None) => 1.0,
                     (Some(&lower), Some(&upper)) => {
-                        let part = (x - lower as f64) / (upper - lower) as f64;
+                        let part = beyond(x, lower) / (upper - lower) as f64;
                         ((below - 1) as f64 + part) / (table.len() - 1) as f64
                     }
                 }
@@ -262,6 +257,11 @@ impl DelayLaw {
     /// The duration at a normal score.
     fn at_score(&self, score: f64) -> Ns {
         match &self.0 {
+            // A float of more than 104 days is too coarse for a nanosecond.
+            Shape::Normal { mean, sigma } if *mean >= COARSE => {
+                let aside = *sigma as f64 * score;
+                if aside < 0.0 { mean.saturating_sub(whole(-aside)) } else { mean.saturating_add(whole(aside)) }
+            }
             Shape::Normal { mean, sigma } => whole(*mean as f64 + *sigma as f64 * score),
             _ => self.at_level(normal_cdf(score)),
         }
@@ -327,6 +327,12 @@ fn normal_cdf(score: f64) -> f64 {
     libm::erfc(-score / SQRT_2) / 2.0
 }
 
+/// Subtracted as integers, which are exact however large they are.
+fn beyond(x: u128, from: Ns) -> f64 {
+    let from = u128::from(from);
+    if x >= from { (x - from) as f64 } else { -((from - x) as f64) }
+}
+
 /// The 53 highest bits of a draw as a number from 0 to below 1.
 fn unit(draw: u64) -> f64 {
     (draw >> 11) as f64 / (1_u64 << 53) as f64
@@ -346,6 +352,8 @@ pub(in crate::fault) fn ns(duration: Duration) -> Result<Ns, Infeasible> {
     checked_ns(duration).ok_or(Infeasible::DurationTooLong { duration, most: Duration::from_nanos(Ns::MAX) })
 }
 
+/// From here on a float has no place for every nanosecond.
+const COARSE: Ns = 1 << 53;
 const SHORTEST_TABLE: usize = 2;
 const LONGEST_TABLE: usize = 1 << 16;
 const LAST_LEVEL: f64 = 1.0 - f64::EPSILON / 2.0;

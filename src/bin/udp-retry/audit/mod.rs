@@ -163,13 +163,12 @@ fn deviation(model: &LossModel, stats: &LinkStats, taken: u64) -> Option<(f64, f
             let taken = taken as f64;
             Some((reached * share - begun - taken * (1.0 - share), reached * share + begun + taken * share))
         }
-        // A few whole blocks are all that there is; otherwise the law of its chain is nearer.
-        LossModel::ExactPerBlock(_) if taken == 0 && stats.links <= 1 => {
-            Some((reached * share - begun, reached * share + begun))
-        }
         LossModel::ExactPerBlock(_) => {
+            // Those of a block vary less than if each were by itself; and between whole blocks not at all, unless others
+            // have taken some.
             let (least, most) = binomial::reach(stats.received - taken, share);
-            Some((least as f64, most as f64))
+            let begun = if taken == 0 { begun } else { f64::INFINITY };
+            Some(((least as f64).max(reached * share - begun), (most as f64).min(reached * share + begun)))
         }
         _ => None,
     }

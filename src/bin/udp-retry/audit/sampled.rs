@@ -49,9 +49,9 @@ fn what_does_something_else_is_found_out() {
         ("loss 1%", "loss 0.5%", 50_000, "loss"),
         ("loss 0.01% burst 100", "loss 0.01% burst 3", 20_000_000, "mean_burst"),
         ("loss 0.1% burst 2", "loss 0.1%", 200_000, "mean_burst"),
-        ("loss 5% burst 3", "loss 5% burst 4", 20_000, "mean_burst"),
-        ("loss 50% burst 10", "loss 50% burst 2", 200, "mean_burst"),
-        ("loss 1% burst 1000", "loss 1% burst 10", 200_000, "mean_burst"),
+        ("loss 5% burst 3", "loss 5% burst 4", 60_000, "mean_burst"),
+        ("loss 50% burst 10", "loss 50% burst 2", 1_000, "mean_burst"),
+        ("loss 1% burst 1000", "loss 1% burst 10", 500_000, "mean_burst"),
         ("loss 5% burst 3", "loss 1% burst 3", 20_000, "loss"),
     ] {
         let mut tried = 0;

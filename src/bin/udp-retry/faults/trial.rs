@@ -234,17 +234,16 @@ fn tail(law: &DelayLaw) -> f64 {
 }
 
 /// The largest difference between the shares of the sample and of the law up to any time, but for the rounding to
-/// nanoseconds, or to floats where these are coarser.
+/// nanoseconds.
 fn distance_from(law: &DelayLaw, sorted: &[u64]) -> f64 {
     let cdf = |ns: Option<u64>| ns.map_or(0.0, |ns| law.cdf(Duration::from_nanos(ns)));
     let outside = |share: f64, from: f64, to: f64| (from - share).max(share - to);
     let (mut below, mut farthest) = (0, 0.0_f64);
     for equal in sorted.chunk_by(|a, b| a == b) {
         let (ns, upto) = (equal[0], below + equal.len());
-        let step = (ns >> 51).max(1);
         let share = |count: usize| count as f64 / sorted.len() as f64;
-        farthest = farthest.max(outside(share(upto), cdf(Some(ns)), cdf(Some(ns.saturating_add(step)))));
-        farthest = farthest.max(outside(share(below), cdf(ns.checked_sub(step)), cdf(Some(ns))));
+        farthest = farthest.max(outside(share(upto), cdf(Some(ns)), cdf(Some(ns.saturating_add(1)))));
+        farthest = farthest.max(outside(share(below), cdf(ns.checked_sub(1)), cdf(Some(ns))));
         below = upto;
     }
     farthest

@@ -67,7 +67,7 @@ pub(crate) struct Arguments {
     /// Knows so many clients at once; the one idle for longest makes room
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1024")]
     max_sessions: NonZeroUsize,
-    /// Keeps so many delayed datagrams of a client each way, and as much as is still free of twice that
+    /// Keeps so many delayed datagrams of a client each way; of all clients twice as many, in fair shares
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "65536")]
     capacity: NonZeroUsize,
     /// Keeps so many bytes of delayed datagrams, by the same rule [default: 1024 for each datagram of --capacity]
