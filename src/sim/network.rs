@@ -6,7 +6,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::shrink::{Fault, Plan};
+use super::plan::{Fault, Plan};
 use super::world::{Step, World};
 use super::{Dose, Endpoint, NetStats, SimError, SimEvent, SimTransport};
 use crate::entropy::Seed;

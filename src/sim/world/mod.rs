@@ -22,7 +22,7 @@ use self::passage::Flight;
 use self::residents::{Departure, Resident};
 use self::sockets::{Reader, Socket, Sockets};
 use self::topology::Topology;
-use super::shrink::{Fault, Plan, faults_of};
+use super::plan::{Fault, Plan, faults_of};
 use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
 use crate::entropy::{Seed, labels};
 use crate::fault::{DelayLine, Profile};

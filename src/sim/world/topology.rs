@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use crate::entropy::Seed;
 use crate::fault::{Direction, Fate, Link, Profile};
 use crate::sim::Dose;
-use crate::sim::shrink::Plan;
+use crate::sim::plan::Plan;
 use crate::time::Timestamp;
 
 /// Which hosts there are, and what lies between them.

@@ -1,3 +1,5 @@
+mod shrink;
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -6,9 +8,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use super::shrink::{Choice, Fault, Plan, shrink};
-use super::{SimEvent, SimNet};
+use self::shrink::shrink;
 use crate::entropy::Seed;
+use crate::sim::plan::{Choice, Fault, Plan};
+use crate::sim::{SimEvent, SimNet};
 
 /// Runs a scenario once for each seed, each time in a network of its own, and stops at the first failure.
 ///

@@ -142,41 +142,6 @@ pub(super) fn faults_of(record: &[SimEvent], least_delay: impl Fn(u64, Direction
     faults
 }
 
-/// The smallest set of faults found that still fails: delta debugging (Zeller 1999), in a bounded number of runs.
-pub(super) fn shrink(mut faults: Vec<Fault>, mut fails: impl FnMut(&[Fault]) -> bool) -> Vec<Fault> {
-    let mut runs = 0;
-    let mut parts = 2;
-    while faults.len() > 1 || parts == 2 && faults.len() == 1 {
-        let size = faults.len().div_ceil(parts).max(1);
-        let mut smaller = None;
-        for start in (0..faults.len()).step_by(size) {
-            let without: Vec<Fault> = faults
-                .iter()
-                .enumerate()
-                .filter(|(n, _)| !(start..start + size).contains(n))
-                .map(|(_, it)| *it)
-                .collect();
-            runs += 1;
-            if runs > MOST_RUNS {
-                return faults;
-            }
-            if fails(&without) {
-                smaller = Some(without);
-                break;
-            }
-        }
-        match smaller {
-            Some(smaller) => {
-                faults = smaller;
-                parts = (parts - 1).max(2);
-            }
-            None if size == 1 => break,
-            None => parts = (parts * 2).min(faults.len()),
-        }
-    }
-    faults
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, direction, n, rule } = self;
@@ -184,5 +149,3 @@ impl fmt::Display for Fault {
         write!(f, "path {path}, {}: {script}", direction.as_str())
     }
 }
-
-const MOST_RUNS: u32 = 4000;
