@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use super::World;
 use super::sockets::Reader;
 use crate::fault::{Direction, Fate};
-use crate::sim::event::digest;
+use crate::sim::event::{digest, head};
 use crate::sim::{Happened, SimEvent};
 use crate::size::IpFamily;
 use crate::time::Timestamp;
@@ -124,7 +124,8 @@ impl<A> World<A> {
 
     #[inline]
     fn event(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> SimEvent {
-        SimEvent { at: self.now, from, to, len: datagram.len(), digest: digest(datagram), what: Happened::Arrived }
+        let (len, digest, head) = (datagram.len(), digest(datagram), head(datagram));
+        SimEvent { at: self.now, from, to, len, digest, head, what: Happened::Arrived }
     }
 }
 
@@ -205,7 +206,7 @@ impl<A> World<A> {
         let (path, direction) = (entered.path, entered.direction);
         let fate = entered.link.transmit(now, &REFUSAL);
         let what = Happened::RefusalSent { path, direction, n: entered.link.stats().received, fate };
-        self.note(SimEvent { at: now, from: by, to: whom, len: REFUSAL.len(), digest: 0, what });
+        self.note(SimEvent { at: now, from: by, to: whom, len: REFUSAL.len(), digest: 0, head: [0; 8], what });
         if let Fate::Delivered(copies) = fate {
             for copy in copies.iter().take(1) {
                 // Not counted if it does not fit: refusals are no part of the balance of datagrams.
