@@ -5,7 +5,8 @@
 //! shows them, restarts and moving clients. A [`SimTransport`] is a client's socket there:
 //! [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one. Servers, and clients by the thousand,
 //! are [`Endpoint`]s. [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
-//! matter; [`exhaust`] tries every fate of the first datagrams instead of any.
+//! matter; [`exhaust`] tries every fate of the first datagrams instead of any; [`replay`] keeps a failure as a test.
+//! [`check_determinism`] finds what makes a scenario differ from run to run, and [`Limits`] end one that has no end.
 //!
 //! A test of a protocol at 30 % loss in each direction, 1,000 seeds:
 //!
@@ -42,7 +43,9 @@ mod endpoint;
 mod error;
 mod event;
 mod explore;
+mod limits;
 mod network;
+mod observer;
 mod plan;
 mod stats;
 mod transport;
@@ -53,7 +56,8 @@ pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use error::SimError;
 pub use event::{Happened, SimEvent};
-pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore};
+pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore, replay};
+pub use limits::{Limits, Stopped};
 pub use network::{HostId, SimNet};
 pub use plan::{Choice, Fault};
 pub use stats::NetStats;

@@ -1,10 +1,12 @@
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::{Happened, SimEvent};
-use crate::fault::{DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Rule, Script};
+use crate::fault::{DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Infeasible, Rule, Script};
+use crate::time::Timestamp;
 
 /// What may happen to a datagram of a small world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,31 +50,55 @@ pub(super) enum Plan {
     /// These, for the first datagrams in the order of sending, by any host.
     Choices(Vec<Choice>),
     /// These, and each path has its least delay besides.
-    Faults(BTreeMap<(u64, Direction), Script>),
+    Faults(Faults),
+}
+
+/// What happens to which datagram of which link.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Faults {
+    scripts: BTreeMap<(u64, Direction), Script>,
+    /// What a link does, script included, from the first time that the scenario sets its path until it sets it again.
+    pinned: BTreeMap<(u64, Direction), Impairments>,
 }
 
 impl Plan {
-    /// Only these faults. If rules of one datagram are at odds, as they can be when some of them are left out, all
-    /// rules of its link are.
+    /// Only these faults. Those of one datagram that are at odds, as they can be when some of them are left out, are
+    /// left out together.
     pub(super) fn of(faults: &[Fault]) -> Self {
         let mut rules: BTreeMap<_, Vec<(u64, Rule)>> = BTreeMap::new();
         for fault in faults {
             rules.entry((fault.path, fault.direction)).or_default().push((fault.n, fault.rule));
         }
-        let scripts = rules.into_iter().map(|(link, rules)| (link, Script::new(rules).unwrap_or_default()));
-        Self::Faults(scripts.collect())
+        let scripts = rules.into_iter().map(|(link, rules)| (link, feasible(rules))).collect();
+        Self::Faults(Faults { scripts, pinned: BTreeMap::new() })
+    }
+
+    /// These links, as they were in a run of certain faults.
+    pub(super) fn pinned(pinned: BTreeMap<(u64, Direction), Impairments>) -> Self {
+        let scripts = pinned.iter().map(|(link, impairments)| (*link, impairments.script().clone())).collect();
+        Self::Faults(Faults { scripts, pinned })
     }
 
     /// What happens on one link.
     pub(super) fn script<'f>(faults: impl Iterator<Item = &'f Fault>) -> Script {
-        Script::new(faults.map(|fault| (fault.n, fault.rule))).unwrap_or_default()
+        feasible(faults.map(|fault| (fault.n, fault.rule)).collect())
     }
 
-    /// What a link does, where `given` is what the scenario asks for.
-    pub(super) fn impairments(&self, path: u64, direction: Direction, given: &Impairments) -> Impairments {
-        let Self::Faults(scripts) = self else { return given.clone() };
-        let script = scripts.get(&(path, direction)).cloned().unwrap_or_default();
+    /// What a link does, where `given` is what the scenario asks for, the `first` time or again.
+    pub(super) fn impairments(&self, path: u64, direction: Direction, given: &Impairments, first: bool) -> Impairments {
+        let Self::Faults(faults) = self else { return given.clone() };
+        if let Some(pinned) = faults.pinned.get(&(path, direction)).filter(|_| first) {
+            return pinned.clone();
+        }
+        let script = faults.scripts.get(&(path, direction)).cloned().unwrap_or_default();
         least(given).with_script(script)
+    }
+
+    /// Whether it says what happens to this datagram.
+    pub(super) fn names(&self, path: u64, direction: Direction, n: u64) -> bool {
+        let Self::Faults(faults) = self else { return false };
+        let script = faults.scripts.get(&(path, direction));
+        script.is_some_and(|script| script.rules().binary_search_by_key(&n, |(number, _)| *number).is_ok())
     }
 
     /// What becomes of the datagram that was sent `ordinal`-th, from 1.
@@ -92,6 +118,17 @@ impl Plan {
     }
 }
 
+/// The rules, without those of datagrams whose rules are at odds.
+fn feasible(mut rules: Vec<(u64, Rule)>) -> Script {
+    loop {
+        match Script::new(rules.iter().copied()) {
+            Ok(script) => return script,
+            Err(Infeasible::RulesAtOdds { number }) => rules.retain(|(n, _)| *n != number),
+            Err(_) => return Script::EMPTY,
+        }
+    }
+}
+
 /// The least delay of a link, and nothing else: what is left when every fault is taken away.
 fn least(given: &Impairments) -> Impairments {
     let fixed = given.delay().and_then(|model| crate::fault::DelayLaw::fixed(model.law().least()).ok());
@@ -101,45 +138,75 @@ fn least(given: &Impairments) -> Impairments {
     }
 }
 
-/// What happened, as faults against the least delay of each link, as it is at the end of the run.
-pub(super) fn faults_of(record: &[SimEvent], least_delay: impl Fn(u64, Direction) -> Duration) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for event in record {
-        let (Happened::Sent { path, direction, n, fate } | Happened::RefusalSent { path, direction, n, fate }) =
-            event.what
-        else {
-            continue;
-        };
-        let mut note = |rule| faults.push(Fault { path, direction, n, rule });
-        let copies = match fate {
-            Fate::Delivered(copies) => copies,
-            Fate::Dropped(_) => {
-                note(Rule::Drop);
-                continue;
-            }
-            Fate::TooBig { limit } => {
-                note(Rule::Refuse { limit: u16::try_from(limit.bytes()).unwrap_or(u16::MAX) });
-                continue;
-            }
-        };
-        let Some(first) = copies.as_slice().first() else { continue };
-        let by = first.at.since(event.at.after(least_delay(path, direction)));
-        if !by.is_zero() {
-            note(Rule::Delay { by });
+/// What happened to a datagram of `len` bytes that was sent at `sent`, as faults against the least delay of its link.
+pub(super) fn faults_of(fate: &Fate, sent: Timestamp, len: usize, least_delay: Duration, mut note: impl FnMut(Rule)) {
+    let copies = match fate {
+        Fate::Delivered(copies) => copies,
+        Fate::Dropped(_) => return note(Rule::Drop),
+        Fate::TooBig { limit } => {
+            return note(Rule::Refuse { limit: u16::try_from(limit.bytes()).unwrap_or(u16::MAX) });
         }
-        for (nth, copy) in (0_u8..).zip(&copies) {
-            if nth > 0 {
-                note(Rule::Duplicate { after: copy.at.since(first.at) });
-            }
-            if copy.len < event.len {
-                note(Rule::Truncate { copy: nth, to: u16::try_from(copy.len).unwrap_or(u16::MAX) });
-            }
-            for &bit in copy.flips.as_slice() {
-                note(Rule::Corrupt { copy: nth, bit });
-            }
+    };
+    let Some(first) = copies.as_slice().first() else { return };
+    let by = first.at.since(sent.after(least_delay));
+    if !by.is_zero() {
+        note(Rule::Delay { by });
+    }
+    for (nth, copy) in (0_u8..).zip(copies) {
+        if nth > 0 {
+            note(Rule::Duplicate { after: copy.at.since(first.at) });
+        }
+        if copy.len < len {
+            note(Rule::Truncate { copy: nth, to: u16::try_from(copy.len).unwrap_or(u16::MAX) });
+        }
+        for &bit in copy.flips.as_slice() {
+            note(Rule::Corrupt { copy: nth, bit });
         }
     }
-    faults
+}
+
+/// The word of [`Choice`], and a time in parentheses: `deliver`, `drop`, `duplicate(15ms)` or `late(115ms)`.
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deliver => f.write_str("deliver"),
+            Self::Drop => f.write_str("drop"),
+            Self::Duplicate { after } => write!(f, "duplicate({})", shown(*after)),
+            Self::Late { by } => write!(f, "late({})", shown(*by)),
+        }
+    }
+}
+
+impl Choice {
+    /// One as `Display` shows it.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        match text {
+            "deliver" => return Some(Self::Deliver),
+            "drop" => return Some(Self::Drop),
+            _ => {}
+        }
+        let (word, time) = text.strip_suffix(')')?.split_once('(')?;
+        match word {
+            "duplicate" => Some(Self::Duplicate { after: duration(time)? }),
+            "late" => Some(Self::Late { by: duration(time)? }),
+            _ => None,
+        }
+    }
+}
+
+/// A time as scripts show it.
+fn shown(time: Duration) -> String {
+    let script = Script::new([(1, Rule::Delay { by: time })]).unwrap_or_default().to_string();
+    script.strip_prefix("delay 1 by ").map_or_else(|| format!("{time:?}"), Into::into)
+}
+
+/// A time as scripts read it.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let script: Script = format!("delay 1 by {text}").parse().ok()?;
+    match script.rules() {
+        [(1, Rule::Delay { by })] => Some(*by),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Fault {

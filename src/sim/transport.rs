@@ -58,7 +58,9 @@ impl SimTransport {
 
     /// What a read finds now.
     fn read(&self, buffer: &mut [u8]) -> Option<Incoming<PathIndex>> {
-        self.net.world.borrow_mut().receive(self.socket, buffer)
+        let read = self.net.world.borrow_mut().receive(self.socket, buffer);
+        self.net.leave_if_over();
+        read
     }
 
     /// Lets happen what is due by now, before this socket does anything.
@@ -77,7 +79,9 @@ impl Transport for SimTransport {
 
     fn send(&mut self, _to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
         self.catch_up();
-        self.net.world.borrow_mut().send(self.socket, self.peer, datagram)
+        let sent = self.net.world.borrow_mut().send(self.socket, self.peer, datagram);
+        self.net.leave_if_over();
+        sent
     }
 
     fn recv(&mut self, buffer: &mut [u8], _now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {

@@ -1,183 +1,119 @@
-mod shrink;
+//! Looking for a run that fails, and for why it does.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | a run for each seed, until one fails |
+//! | `exhaust` | a run for each sequence of choices |
+//! | `replay` | one run with certain faults, and the test that makes it |
+//! | `determinism` | whether two runs are the same |
+//! | `search` | from a run that failed to the few faults that are enough |
+//! | `shrink` | fewer faults, and rounder |
+//! | `counterexample` | what is reported |
+//! | `run`, `panics`, `record`, `budget` | one run: how it is made, how it panics, what is kept of it, how long it may take |
+//! | `variables` | what the environment asks for |
 
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::{String, ToString};
-use alloc::vec;
-use alloc::vec::Vec;
-use core::fmt;
+mod budget;
+mod counterexample;
+mod determinism;
+mod exhaust;
+mod panics;
+mod record;
+mod replay;
+mod run;
+mod search;
+mod shrink;
+mod variables;
+
+use alloc::string::ToString;
+use core::any::type_name_of_val;
 use core::ops::Range;
 
-use self::shrink::shrink;
-use crate::entropy::Seed;
-use crate::sim::plan::{Choice, Fault, Plan};
-use crate::sim::{SimEvent, SimNet};
+pub(super) use self::budget::Budget;
+pub use self::counterexample::Counterexample;
+pub use self::determinism::{Divergence, check_determinism};
+pub use self::exhaust::exhaust;
+pub use self::replay::replay;
 
-/// Runs a scenario once for each seed, each time in a network of its own, and stops at the first failure.
+use self::counterexample::Origin;
+use self::panics::Listening;
+use self::run::{Run, Scenario};
+use self::search::{Failing, Search};
+use self::variables::Variables;
+use crate::entropy::Seed;
+use crate::sim::SimNet;
+use crate::sim::plan::Plan;
+
+/// Runs a scenario once for each seed, each time in a network of its own, until one fails. Returns the number of runs.
 ///
-/// The failure reports its seed and how to repeat it, and the few faults that are enough for it: those that are left
-/// when every fault is taken away without which it fails as well.
+/// A scenario fails by what it returns, by a panic, or by having no end: see [`Limits`](super::Limits). The
+/// [`Counterexample`] has the seed and how to repeat it, the few faults that are enough for it (those that are left when
+/// every fault is taken away without which it fails as well, with delays in round numbers), the datagrams that they
+/// met, what happened then, and a test to paste that fails in the same way.
 ///
-/// What else is random in a scenario should follow from [`SimNet::seed`], a requester's jitter too: a requester without
-/// a seed draws one from the operating system, and its runs cannot be repeated. Faults are reported by their numbers,
-/// against the paths as they are at the end of the scenario; if the scenario changes a path, they may not be enough.
+/// ```should_panic
+/// use udp_retry::fault::Profile;
+/// use udp_retry::sim::{SimNet, echo, explore};
+/// use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 ///
-/// With `UDP_RETRY_SEED` in the environment only that seed is run; `UDP_RETRY_SEEDS` is the number of seeds to run
-/// instead of the one given. Returns the number of runs.
+/// fn needs_no_retransmission(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
+///     let (client, server) = (net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?);
+///     net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?));
+///     net.serve("10.0.0.2:1060".parse()?, echo())?;
+///     let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
+///     let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(transport)?;
+///     let reply = requester.request(&[7, b'?'])?;
+///     assert_eq!(reply.transmissions(), 1);
+///     Ok(())
+/// }
+///
+/// // Panics, as one lost datagram is enough: `path 0, to_server: "drop 1"`.
+/// explore(0..1_000, needs_no_retransmission).unwrap_or_else(|failure| panic!("{failure}"));
+/// ```
+///
+/// What else is random in a scenario should follow from [`SimNet::seed`]. A requester that was given no seed has one that
+/// does, as its transport's entropy does. A scenario whose run differs from run to run is reported as such.
+///
+/// | variable | effect |
+/// |---|---|
+/// | `UDP_RETRY_SEED=49` | only this seed is run, in decimal or hexadecimal (`0x31`) |
+/// | `UDP_RETRY_SEEDS=5000` | this many are, from the first one asked for; `100..200`: these |
+/// | `UDP_RETRY_SHRINK=10s` | how long a failure may be shrunk, 3 s by default; `0s`: not at all |
+///
+/// The seed is written to the standard error before a failure is shrunk. That takes the time of two runs, of at most
+/// 4,000 more within the 3 s, and, if it left more than one fault, of up to 100 of the next seeds within 1 s more: the
+/// failure with the fewest faults is reported. Of a failing run some 20 MB are kept at most, whatever its length: the
+/// first 200,000 faults, and the first and last events. Panics are printed in the run that fails first, not while a
+/// failure is shrunk; for the time of the search the process has a panic hook that passes on those of other threads.
 ///
 /// # Errors
 ///
-/// The first failure.
+/// The failure; also if there is no seed to run, or a variable cannot be read.
 pub fn explore<E: ToString>(
     seeds: Range<u64>,
     scenario: impl Fn(&SimNet) -> Result<(), E>,
 ) -> Result<u64, Counterexample> {
-    let seeds = match (variable(ONE_SEED), variable(SEEDS)) {
-        (Some(one), _) => one..one.saturating_add(1),
-        (None, Some(many)) => seeds.start..seeds.start.saturating_add(many),
-        (None, None) => seeds,
+    let name = type_name_of_val(&scenario);
+    let run = |net: &SimNet| scenario(net).map_err(|error| error.to_string());
+    explored(&seeds, &Scenario { name, run: &run })
+}
+
+fn explored(seeds: &Range<u64>, scenario: &Scenario<'_>) -> Result<u64, Counterexample> {
+    let read = || {
+        let variables = Variables::of_process()?;
+        Ok((variables.seeds(seeds)?, variables.shrink()?))
     };
-    let runs = seeds.end.saturating_sub(seeds.start);
-    for seed in seeds.map(Seed::new) {
-        if let Err(error) = scenario(&SimNet::new(seed)) {
-            return Err(Counterexample::of(seed, Plan::Chance, &error, &scenario));
+    let (seeds, shrink_for) = read().map_err(Counterexample::not_run)?;
+    let _listening = Listening::start();
+    let mut runs = 0_u64;
+    let mut rest = seeds.map(Seed::new);
+    while let Some(seed) = rest.next() {
+        let ended = Run::by_chance().make(seed, scenario);
+        if let Some(error) = ended.failure {
+            let failing = Failing { seed, plan: Plan::Chance, error, trace_hash: ended.trace_hash };
+            let search = Search { scenario, shrink_for, origin: Origin::Explored };
+            return Err(search.explain(failing, rest));
         }
+        runs = runs.saturating_add(1);
     }
     Ok(runs)
 }
-
-/// Runs a scenario once for every sequence of choices over its first `datagrams` datagrams, in the order in which they
-/// are sent, by any host. Later datagrams meet what their path does. Returns the number of runs.
-///
-/// # Errors
-///
-/// The first failure.
-pub fn exhaust<E: ToString>(
-    datagrams: u32,
-    choices: &[Choice],
-    scenario: impl Fn(&SimNet) -> Result<(), E>,
-) -> Result<u64, Counterexample> {
-    let mut digits = vec![0; datagrams as usize];
-    let mut runs = 0;
-    loop {
-        let chosen: Vec<Choice> = digits.iter().filter_map(|&digit: &usize| choices.get(digit).copied()).collect();
-        let plan = Plan::Choices(chosen);
-        runs += 1;
-        if let Err(error) = scenario(&SimNet::planned(Seed::new(0), plan.clone(), false)) {
-            return Err(Counterexample::of(Seed::new(0), plan, &error, &scenario));
-        }
-        // The next number, in the base of the choices, the lowest digit first.
-        let Some(raised) = digits.iter().position(|digit| digit + 1 < choices.len()) else { return Ok(runs) };
-        for (n, digit) in digits.iter_mut().enumerate().take(raised + 1) {
-            *digit = if n < raised { 0 } else { *digit + 1 };
-        }
-    }
-}
-
-/// Runs a scenario twice and compares everything that happens. Returns the digest of the run.
-///
-/// # Errors
-///
-/// The first event in which the runs differ.
-pub fn check_determinism<R>(seed: Seed, scenario: impl Fn(&SimNet) -> R) -> Result<u64, Box<Divergence>> {
-    let run = || {
-        let net = SimNet::planned(seed, Plan::Chance, true);
-        let _ = scenario(&net);
-        (net.trace_hash(), net.events())
-    };
-    let ((one, first), (other, second)) = (run(), run());
-    if one == other {
-        return Ok(one);
-    }
-    let differ = (0..).find(|&n| first.get(n) != second.get(n)).unwrap_or_default();
-    let (first, second) = (first.get(differ).copied(), second.get(differ).copied());
-    Err(Box::new(Divergence { event: differ, first, second }))
-}
-
-/// A scenario that failed, and the faults that are enough for it to fail.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct Counterexample {
-    /// The seed of the network.
-    pub seed: Seed,
-    /// What the scenario reported.
-    pub error: String,
-    /// The few faults that are enough; `None` if the failure does not follow from faults alone.
-    pub faults: Option<Vec<Fault>>,
-    /// What the scenario reports when there are only these.
-    pub shrunk_error: Option<String>,
-}
-
-/// Where two runs of one scenario differ.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct Divergence {
-    /// The number of the event, from 0.
-    pub event: usize,
-    /// What happened in the first run; `None` if nothing more did.
-    pub first: Option<SimEvent>,
-    /// What happened in the second.
-    pub second: Option<SimEvent>,
-}
-
-impl Counterexample {
-    fn of<E: ToString>(seed: Seed, plan: Plan, error: &E, scenario: &impl Fn(&SimNet) -> Result<(), E>) -> Self {
-        let recorded = SimNet::planned(seed, plan, true);
-        let _ = scenario(&recorded);
-        let faults = recorded.faults();
-        let with = |faults: &[Fault]| scenario(&SimNet::planned(seed, Plan::of(faults), false)).err();
-        let mut failure = Self { seed, error: error.to_string(), faults: None, shrunk_error: None };
-        if with(&faults).is_some() {
-            let few = shrink(faults, |faults| with(faults).is_some());
-            failure.shrunk_error = with(&few).map(|error| error.to_string());
-            failure.faults = Some(few);
-        }
-        failure
-    }
-}
-
-impl fmt::Display for Counterexample {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, error, faults, shrunk_error } = self;
-        writeln!(f, "seed {seed}: {error}")?;
-        writeln!(f, "  repeat with {ONE_SEED}={seed}")?;
-        let Some(faults) = faults else { return f.write_str("  these faults alone do not repeat it") };
-        match shrunk_error {
-            Some(shrunk) if shrunk != error => writeln!(f, "  these faults are enough to fail, with: {shrunk}")?,
-            _ => writeln!(f, "  these faults are enough:")?,
-        }
-        let mut links: Vec<_> = faults.iter().map(|fault| (fault.path, fault.direction)).collect();
-        links.sort_unstable();
-        links.dedup();
-        if links.is_empty() {
-            f.write_str("    none at all")?;
-        }
-        for (path, direction) in links {
-            let of_link = faults.iter().filter(|fault| (fault.path, fault.direction) == (path, direction));
-            let script = Plan::script(of_link);
-            write!(f, "    path {path}, {}: \"{script}\".parse::<Script>()?", direction.as_str())?;
-            f.write_str("\n")?;
-        }
-        Ok(())
-    }
-}
-
-impl core::error::Error for Counterexample {}
-
-impl fmt::Display for Divergence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown =
-            |event: &Option<SimEvent>| event.map_or_else(|| "nothing more".to_string(), |event| format!("{event}"));
-        let Self { event, first, second } = self;
-        write!(f, "two runs differ at event {event}:\n  {}\n  {}", shown(first), shown(second))
-    }
-}
-
-impl core::error::Error for Divergence {}
-
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-const ONE_SEED: &str = "UDP_RETRY_SEED";
-const SEEDS: &str = "UDP_RETRY_SEEDS";

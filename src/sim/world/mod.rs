@@ -3,26 +3,35 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the verbs that change a network, its clock, and the order of what is due |
+//! | `history` | what is kept of an event |
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
 //! | `sockets`, `topology` | who is where, and what lies between |
+//! | `watch` | how much happens, and when it is too much |
 
+mod history;
 mod passage;
 mod residents;
 mod sockets;
 mod topology;
+mod watch;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::cmp::Reverse;
 use core::net::{IpAddr, SocketAddr};
 
 use self::passage::Flight;
 use self::residents::{Departure, Resident};
 use self::sockets::{Reader, Socket, Sockets};
+pub(super) use self::topology::MadePath;
 use self::topology::Topology;
-use super::plan::{Fault, Plan, faults_of};
+pub(super) use self::watch::Watch;
+use super::observer::Observer;
+use super::plan::Plan;
 use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
 use crate::entropy::{Seed, labels};
 use crate::fault::{DelayLine, Profile};
@@ -52,11 +61,13 @@ pub(super) struct World<A> {
     stats: NetStats,
     hash: u64,
     record: Option<Vec<SimEvent>>,
+    observer: Option<Rc<RefCell<dyn Observer>>>,
+    pub(super) watch: Watch,
 }
 
 /// What [`World::step`] has done.
 pub(super) enum Step<A> {
-    /// Nothing is due by then.
+    /// Nothing is due by then, or nothing may happen any more.
     Idle,
     Done,
     /// The caller has to do it, as it may change the world.
@@ -70,7 +81,7 @@ enum Timer {
 }
 
 impl<A> World<A> {
-    pub(super) fn new(seed: Seed, plan: Plan, recording: bool) -> Self {
+    pub(super) fn new(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>) -> Self {
         Self {
             now: Timestamp::ZERO,
             topology: Topology::new(seed, plan),
@@ -85,7 +96,9 @@ impl<A> World<A> {
             keys_drawn: 0,
             stats: NetStats::default(),
             hash: seed.number(),
-            record: recording.then(Vec::new),
+            record: None,
+            observer,
+            watch,
         }
     }
 }
@@ -187,11 +200,15 @@ impl<A> World<A> {
         if let Some(error) = self.sockets.get_mut(socket).and_then(|socket| socket.pending.take()) {
             return Err(error);
         }
+        if !self.watch.step(self.now) {
+            return Err(PathError::Unreachable);
+        }
         self.transmit(socket, to, datagram)
     }
 
     /// What a read finds now: an error that is pending, else the datagram that has waited the longest.
     pub(super) fn receive(&mut self, socket: usize, buffer: &mut [u8]) -> Option<Incoming<PathIndex>> {
+        self.watch.step(self.now);
         let socket = self.sockets.get_mut(socket)?;
         if let Some(error) = socket.pending.take() {
             return Some(Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 });
@@ -258,7 +275,14 @@ impl<A> World<A> {
 
     /// Moves the time to `time`, unless it is past that already. Everything due by then must have happened.
     pub(super) fn advance(&mut self, time: Timestamp) {
+        self.watch.reaches(time);
         self.now = self.now.max(time);
+    }
+
+    /// Moves the time at the wish of the scenario.
+    pub(super) fn let_pass(&mut self, time: Timestamp) {
+        self.watch.step(self.now.max(time));
+        self.advance(time);
     }
 
     /// When the next thing is due.
@@ -279,6 +303,9 @@ impl<A> World<A> {
             // What is due at the end of time is meant never to happen.
             return Step::Idle;
         };
+        if !self.watch.step(self.now.max(next)) || !self.watch.reaches(next) {
+            return Step::Idle;
+        }
         self.advance(next);
         if self.departures.next_due() == Some(next) {
             self.depart(next);
@@ -329,17 +356,9 @@ impl<A> World<A> {
         self.record.as_deref().unwrap_or_default()
     }
 
-    /// What happened, as faults.
-    pub(super) fn faults(&self) -> Vec<Fault> {
-        faults_of(self.events(), |path, direction| self.topology.least_delay(path, direction))
-    }
-
-    #[inline]
-    fn note(&mut self, event: SimEvent) {
-        self.hash = event.hash(self.hash);
-        if let Some(record) = &mut self.record {
-            record.push(event);
-        }
+    /// The paths in the order in which they were made.
+    pub(super) fn made_paths(&self) -> Vec<MadePath> {
+        self.topology.made_paths()
     }
 }
 

@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -29,6 +30,20 @@ struct Host {
 struct Path {
     to_server: DirectedLink,
     to_client: DirectedLink,
+    ends: (usize, usize),
+    /// What a plan of faults has made of it the first time that it was set, or when it was made.
+    planned: Option<Box<MadePath>>,
+    /// Whether the scenario has set it, and not only used it.
+    set: bool,
+}
+
+/// A path as it was first set in a run of certain faults.
+#[derive(Clone, PartialEq, Debug)]
+pub(in crate::sim) struct MadePath {
+    pub(in crate::sim) path: u64,
+    pub(in crate::sim) client: Option<IpAddr>,
+    pub(in crate::sim) server: Option<IpAddr>,
+    pub(in crate::sim) profile: Profile,
 }
 
 /// One direction of a path.
@@ -97,16 +112,40 @@ impl Topology {
 
     /// A new path, or new impairments for the one there is.
     pub(super) fn set_path(&mut self, client: usize, server: usize, profile: &Profile) {
-        let Some((path, to_server)) = self.path_of.get(&(client, server)).copied() else {
-            self.make_path(client, server, profile);
-            return;
+        let (path, to_server) = match self.path_of.get(&(client, server)).copied() {
+            Some(found) => found,
+            None => self.make_path(client, server, profile),
         };
+        let first = self.paths.get_mut(path).is_some_and(|path| !core::mem::replace(&mut path.set, true));
         for (asked, direction) in [(Direction::ToServer, to_server), (Direction::ToClient, to_server.opposite())] {
-            let impairments = self.plan.impairments(path as u64, direction, profile.direction(asked));
+            let impairments = self.plan.impairments(path as u64, direction, profile.direction(asked), first);
             if let Some(directed) = self.link_mut(path, direction) {
                 directed.link.reconfigure(impairments);
             }
         }
+        if first {
+            self.note_planned(path);
+        }
+    }
+
+    /// Keeps what a plan of faults has made of a path.
+    fn note_planned(&mut self, path: usize) {
+        if !matches!(self.plan, Plan::Faults(_)) {
+            return;
+        }
+        let Some(ends) = self.paths.get(path).map(|path| path.ends) else { return };
+        let (client, server) = (self.address_of(ends.0), self.address_of(ends.1));
+        if let Some(at) = self.paths.get_mut(path) {
+            let links = [&at.to_server, &at.to_client].map(|directed| directed.link.impairments().clone());
+            let [to_server, to_client] = links;
+            let profile = Profile { to_server, to_client };
+            at.planned = Some(Box::new(MadePath { path: path as u64, client, server, profile }));
+        }
+    }
+
+    /// The paths in the order in which they were made, if a plan of faults is in force.
+    pub(super) fn made_paths(&self) -> Vec<MadePath> {
+        self.paths.iter().filter_map(|path| path.planned.as_deref().cloned()).collect()
     }
 
     fn make_path(&mut self, client: usize, server: usize, profile: &Profile) -> (usize, Direction) {
@@ -115,14 +154,21 @@ impl Topology {
             path: path as u64,
             direction,
             link: Link::new(
-                self.plan.impairments(path as u64, direction, profile.direction(direction)),
+                self.plan.impairments(path as u64, direction, profile.direction(direction), false),
                 direction.link_seed(self.seed, path as u64),
             ),
             partitioned: false,
             dose: None,
         };
-        let made = Path { to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) };
+        let made = Path {
+            to_server: link(Direction::ToServer),
+            to_client: link(Direction::ToClient),
+            ends: (client, server),
+            planned: None,
+            set: false,
+        };
         self.paths.push(made);
+        self.note_planned(path);
         // Within a host both directions have one key: the direction to the server, put in last, is the one found.
         self.path_of.insert((server, client), (path, Direction::ToClient));
         self.path_of.insert((client, server), (path, Direction::ToServer));
