@@ -45,7 +45,7 @@ fn explored(rounds: usize) {
 
 fn answers_are_ours(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
     let (client, server) = (net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?);
-    net.path(client, server, Profile::both("loss 30%; duplicate 10%; delay 20ms ~5ms".parse()?));
+    net.path(client, server, Profile::both("loss 30%; duplicate 10%; delay 20ms ~5ms".parse()?))?;
     net.serve("10.0.0.2:1060".parse()?, echo())?;
     let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
     let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(transport)?;
@@ -105,7 +105,7 @@ fn fleet(net: &SimNet, requests: u64) -> u64 {
 fn lossy(net: &SimNet) -> HostId {
     let client = net.host("10.0.0.1".parse().unwrap()).unwrap();
     let server = net.host(SERVER.ip()).unwrap();
-    net.path(client, server, Profile::both("loss 30%; delay 20ms ~10ms".parse().unwrap()));
+    net.path(client, server, Profile::both("loss 30%; delay 20ms ~10ms".parse().unwrap())).unwrap();
     net.serve(SERVER, echo()).unwrap();
     client
 }

@@ -182,7 +182,7 @@ fn a_simulated_network_allocates_nothing_once_it_has_been_as_full_as_it_gets() {
     let [client, server] = ["10.0.0.1", "10.0.0.2"].map(|address| net.host(address.parse().unwrap()).unwrap());
     // Bad in the same way again and again, so that it is soon as full as it gets.
     let bad = "loss pattern 00100; duplicate 100% late 350ms; corrupt 100%; delay 50ms";
-    net.path(client, server, Profile::both(bad.parse().unwrap()));
+    net.path(client, server, Profile::both(bad.parse().unwrap())).unwrap();
     let address = "10.0.0.2:1060".parse().unwrap();
     net.serve(address, udp_retry::sim::echo()).unwrap();
     let connect = || net.connect(client, address).unwrap();

@@ -7,6 +7,7 @@ use crate::fault::impairment::profile::Profile;
 use crate::fault::link::fate::{DropCause, Fate};
 use crate::fault::link::link_pair::LinkPair;
 use crate::fault::link::stats::LinkStats;
+use crate::fault::link::transit::Transit;
 use crate::fault::recent::Recent;
 use crate::fault::record::FateObserver;
 use crate::time::Timestamp;
@@ -44,8 +45,15 @@ impl<P: Copy + Ord> PeerLinks<P> {
         self.control.clone()
     }
 
-    /// What becomes of a datagram.
-    pub(super) fn decide(&mut self, direction: Direction, peer: P, now: Timestamp, len: usize) -> Fate {
+    /// What becomes of a datagram, which `transit` takes then.
+    pub(super) fn decide<K: Copy>(
+        &mut self,
+        direction: Direction,
+        peer: P,
+        now: Timestamp,
+        len: usize,
+        transit: &mut Transit<K>,
+    ) -> Fate {
         if let Some(profile) = self.control.changed(&mut self.control_seen) {
             self.profile = profile;
             for links in self.links.values_mut() {
@@ -57,7 +65,7 @@ impl<P: Copy + Ord> PeerLinks<P> {
         let Some(links) = self.links.get_mut(place) else { return Fate::Dropped(DropCause::Loss) };
         let record = links.transmit(direction, now, len);
         if let Some(observer) = &mut self.observer {
-            observer(peer, &record);
+            transit.observed(&record.fate, || observer(peer, &record));
         }
         record.fate
     }

@@ -221,7 +221,8 @@ impl<T: Transport> LossySink<T> {
     /// Decides over a datagram that has arrived at this host. Returns `true` if the caller can have it as it lies in
     /// the caller's buffer, which is possible only if `direct`; its other copies go into the line.
     fn take_in(&mut self, received: &Received<T::Peer>, datagram: &[u8], direct: bool) -> bool {
-        let fate = self.links.decide(self.sending.opposite(), received.from, received.at, received.actual);
+        let (back, incoming) = (self.sending.opposite(), &mut self.incoming);
+        let fate = self.links.decide(back, received.from, received.at, received.actual, incoming);
         // Lost, and never shown. `TooBig` concerns a sender on this host, and this one is elsewhere.
         let Fate::Delivered(deliveries) = fate else { return false };
         let mut passed = false;
@@ -274,7 +275,7 @@ impl<T: Transport> Transport for LossySink<T> {
         let known = if self.offered.is_kept() { self.offered_before(to, datagram) } else { None };
         let (fate, next) = match known {
             Some(known) => known,
-            None => (self.links.decide(self.sending, to, now, datagram.len()), 0),
+            None => (self.links.decide(self.sending, to, now, datagram.len(), &mut self.outgoing), 0),
         };
         let deliveries = match fate {
             Fate::Delivered(deliveries) => deliveries,

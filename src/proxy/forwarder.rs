@@ -222,7 +222,7 @@ impl Forwarder {
         let Some((_, session)) = sessions.used(place, now) else { return };
         let record = session.links.transmit(Direction::ToServer, now, datagram.len());
         if let Some(observer) = observer {
-            observer(client, &record);
+            lanes.to_server.observed(&record.fate, || observer(client, &record));
         }
         if let Fate::Delivered(deliveries) = &record.fate {
             let ticket = session.ticket(place);
@@ -240,7 +240,7 @@ impl Forwarder {
         let Some((client, session)) = sessions.used(place, now) else { return };
         let record = session.links.transmit(Direction::ToClient, now, datagram.len());
         if let Some(observer) = observer {
-            observer(client, &record);
+            lanes.to_client.observed(&record.fate, || observer(client, &record));
         }
         if let Fate::Delivered(deliveries) = &record.fate {
             lanes.to_client.forward(client, deliveries, now, datagram, |client, datagram| {

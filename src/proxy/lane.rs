@@ -1,5 +1,5 @@
 use super::sockets::Sent;
-use crate::fault::{Deliveries, Delivery, DirectionStats, LinkStats, Transit};
+use crate::fault::{Deliveries, Delivery, DirectionStats, Fate, LinkStats, Transit};
 use crate::time::Timestamp;
 
 /// One direction of all sessions: sends what is due, and keeps the rest until it is.
@@ -15,6 +15,11 @@ pub(super) struct Lane<K> {
 impl<K: Copy> Lane<K> {
     pub(super) fn new() -> Self {
         Self { transit: Transit::new(), path_errors: 0 }
+    }
+
+    /// Shows a fate to an observer, which may panic.
+    pub(super) fn observed(&mut self, fate: &Fate, observe: impl FnOnce()) {
+        self.transit.observed(fate, observe);
     }
 
     /// Sends each copy now or keeps it; then sends a few of those that were kept.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::{Endpoint, Outbox};
 use crate::entropy::{Seed, labels};
 use crate::time::Timestamp;
-use crate::transaction::{Failure, Next, ReplyMatcher, Transaction};
+use crate::transaction::{Execution, Failure, Next, ReplyMatcher, Timeline, Transaction};
 use crate::transport::{PathError, Renewed};
 
 /// A client of a [`SimNet`](super::SimNet) that makes one request after the other: an [`Endpoint`] that drives a
@@ -34,6 +34,7 @@ pub enum Outcome<'a> {
     /// There was no request before.
     First,
     /// With this reply.
+    #[non_exhaustive]
     Reply {
         /// What the server sent.
         payload: &'a [u8],
@@ -41,8 +42,11 @@ pub enum Outcome<'a> {
         transmissions: u32,
         /// From the start to the reply.
         elapsed: Duration,
+        /// What happened, event by event.
+        timeline: &'a Timeline,
     },
     /// Without one.
+    #[non_exhaustive]
     Failed {
         /// Why.
         failure: Failure,
@@ -50,6 +54,12 @@ pub enum Outcome<'a> {
         transmissions: u32,
         /// From the start to the end.
         elapsed: Duration,
+        /// Whether the server may have executed the request.
+        execution: Execution,
+        /// What the system reported last, if it reported anything.
+        last_path_error: Option<PathError>,
+        /// What happened, event by event.
+        timeline: &'a Timeline,
     },
 }
 
@@ -67,19 +77,19 @@ where
     }
 
     /// Does what the transaction asks for, until it has to wait or has ended.
-    fn drive(&mut self, now: Timestamp, reply: &[u8], out: &mut Outbox) {
+    fn drive(&mut self, now: Timestamp, reply: &[u8], out: &mut Outbox<'_>) {
         loop {
             let outcome = match self.transaction.next(now) {
                 // Its bytes are given, so there is nothing to build.
                 Next::Idle | Next::Build(..) => return,
                 Next::Renew(path, _) => {
-                    out.renew();
-                    self.transaction.on_renewed(now, path, Ok(Renewed::FreshPort));
+                    let renewed = out.try_renew().map(|()| Renewed::FreshPort);
+                    self.transaction.on_renewed(now, path, renewed);
                     continue;
                 }
                 Next::Transmit(_) => {
-                    out.send(self.server, self.transaction.datagram());
-                    self.transaction.on_sent(now, Ok(()));
+                    let sent = out.try_send(self.server, self.transaction.datagram());
+                    self.transaction.on_sent(now, sent);
                     continue;
                 }
                 Next::WaitUntil(until) => {
@@ -90,11 +100,15 @@ where
                     payload: reply,
                     transmissions: self.transaction.transmissions(),
                     elapsed: self.transaction.elapsed(now),
+                    timeline: self.transaction.timeline(),
                 },
                 Next::Failed(failure) => Outcome::Failed {
                     failure,
                     transmissions: self.transaction.transmissions(),
                     elapsed: self.transaction.elapsed(now),
+                    execution: self.transaction.execution(),
+                    last_path_error: self.transaction.last_error(),
+                    timeline: self.transaction.timeline(),
                 },
             };
             self.wait = None;
@@ -110,7 +124,7 @@ where
     M: ReplyMatcher,
     F: FnMut(Timestamp, Outcome<'_>, &mut Vec<u8>) -> Option<Timestamp>,
 {
-    fn on_datagram(&mut self, now: Timestamp, _from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
+    fn on_datagram(&mut self, now: Timestamp, _from: SocketAddr, datagram: &[u8], out: &mut Outbox<'_>) {
         // Between two requests everything is late: a request in progress always waits for something.
         if self.wait.is_some() {
             self.transaction.on_datagram(now, datagram, datagram.len());
@@ -118,14 +132,14 @@ where
         }
     }
 
-    fn on_path_error(&mut self, now: Timestamp, error: PathError, out: &mut Outbox) {
+    fn on_path_error(&mut self, now: Timestamp, error: PathError, out: &mut Outbox<'_>) {
         if self.wait.is_some() {
             self.transaction.on_path_error(now, error);
             self.drive(now, &[], out);
         }
     }
 
-    fn on_wake(&mut self, now: Timestamp, out: &mut Outbox) {
+    fn on_wake(&mut self, now: Timestamp, out: &mut Outbox<'_>) {
         if self.wait.is_some_and(|until| until <= now) {
             // What was queued by now came through `on_datagram`.
             self.transaction.on_time_up(now);

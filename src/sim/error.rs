@@ -10,6 +10,15 @@ pub enum SimError {
     /// No host has this address.
     #[error("no host has the address {0}")]
     NoSuchHost(IpAddr),
+    /// Addresses that a host cannot have: 0.0.0.0, `::`, broadcast and multicast.
+    #[error("{0} is not the address of one host")]
+    NotAHost(IpAddr),
+    /// The host belongs to another network.
+    #[error("the host belongs to another network")]
+    OtherNetwork,
+    /// A server needs a port of its own, which 0 is not.
+    #[error("{0} has no port to listen on")]
+    PortZero(SocketAddr),
     /// Something listens there already.
     #[error("{0} is in use")]
     InUse(SocketAddr),

@@ -66,6 +66,8 @@ pub enum Happened {
     Overflowed,
     /// The socket is connected to another peer.
     Foreign,
+    /// The endpoint there has panicked.
+    Panicked,
     /// It vanished: the address was given up, or the host is down.
     Vanished,
 }
@@ -95,6 +97,7 @@ impl SimEvent {
             Happened::Overflowed => (6, 0),
             Happened::Foreign => (7, 0),
             Happened::Vanished => (8, 0),
+            Happened::Panicked => (10, 0),
         };
         let ports = u64::from(self.from.port()) << 16 | u64::from(self.to.port());
         let words = [self.at.as_nanos(), ports << 8 | kind, self.digest, detail];
@@ -163,6 +166,7 @@ impl fmt::Display for SimEvent {
             Happened::RefusalLost => f.write_str("its refusal found no socket"),
             Happened::Overflowed => f.write_str("lost, as the receive buffer was full"),
             Happened::Foreign => f.write_str("lost, as the socket is connected to another"),
+            Happened::Panicked => f.write_str("lost, as the endpoint there has panicked"),
             Happened::Vanished => f.write_str("vanished"),
         }
     }

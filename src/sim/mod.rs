@@ -8,6 +8,9 @@
 //! matter; [`exhaust`] tries every fate of the first datagrams instead of any; [`replay`] keeps a failure as a test.
 //! [`check_determinism`] finds what makes a scenario differ from run to run, and [`Limits`] end one that has no end.
 //!
+//! A server is a closure, `net.serve(address, |now, from, datagram, out| out.send(from, datagram))?`. A fault that a test
+//! asks for and that meets no datagram proves nothing: [`SimNet::unmet`] lists those.
+//!
 //! A test of a protocol at 30 % loss in each direction, 1,000 seeds:
 //!
 //! ```
@@ -19,7 +22,7 @@
 //! fn asks_three_times(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
 //!     let client = net.host("10.0.0.1".parse()?)?;
 //!     let server = net.host("10.0.0.2".parse()?)?;
-//!     net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?));
+//!     net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?))?;
 //!     net.serve("10.0.0.2:1060".parse()?, udp_retry::sim::echo())?;
 //!
 //!     let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
@@ -38,6 +41,7 @@
 //! ```
 
 mod client;
+mod conditions;
 mod dose;
 mod endpoint;
 mod error;
@@ -49,16 +53,19 @@ mod observer;
 mod plan;
 mod stats;
 mod transport;
+mod unmet;
 mod world;
 
 pub use client::{Client, Outcome};
+pub use conditions::HostId;
 pub use dose::Dose;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use error::SimError;
 pub use event::{Happened, SimEvent};
 pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore, replay};
 pub use limits::{Limits, Stopped};
-pub use network::{HostId, SimNet};
+pub use network::SimNet;
 pub use plan::{Choice, Fault};
 pub use stats::NetStats;
 pub use transport::SimTransport;
+pub use unmet::Unmet;

@@ -3,16 +3,17 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::panic::resume_unwind;
 
 use super::observer::Observer;
 use super::plan::Plan;
-use super::world::{MadePath, Step, Watch, World};
-use super::{Dose, Endpoint, Limits, NetStats, SimError, SimEvent, SimTransport, Stopped};
+use super::world::{Key, MadePath, Step, Watch, World};
+use super::{Endpoint, HostId, Limits, NetStats, Outbox, SimError, SimEvent, SimTransport, Stopped};
+use crate::atomic::AtomicU64;
 use crate::entropy::Seed;
-use crate::fault::Profile;
 use crate::time::Timestamp;
 
 /// A network in virtual time: hosts, the paths between them, and the programs that listen there.
@@ -21,27 +22,36 @@ use crate::time::Timestamp;
 /// What is due at the same moment happens in a fixed order: answers that were worked on leave, datagrams arrive,
 /// timers fire, each kind in the order in which it was caused. Nothing is random but the links, by the seed, so that a
 /// run can be repeated bit for bit: [`trace_hash`](Self::trace_hash).
-#[derive(Clone)]
+///
+/// A network lives as long as a handle on it, and one that an [action](Self::at) or an endpoint of its own holds counts
+/// too: see [`end`](Self::end).
 pub struct SimNet {
     pub(super) world: Rc<RefCell<World<Scheduled>>>,
+    pub(super) id: u64,
+    /// Sockets whose transports were dropped while the world was in use: to be closed when it is free.
+    pub(super) abandoned: Rc<RefCell<Vec<Key>>>,
+    /// Whether this handle, which no clone is, ends the network when it is dropped.
+    ends: bool,
 }
 
 /// What a scenario does to the network at a time of its choice.
 pub(super) type Scheduled = Box<dyn FnOnce(&SimNet)>;
 
-/// A host of a [`SimNet`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct HostId(usize);
-
 impl SimNet {
     /// A network without hosts, at time zero.
     #[must_use]
     pub fn new(seed: Seed) -> Self {
-        Self::planned(seed, Plan::Chance, Watch::new(Limits::default(), None), None)
+        Self::of(seed, Plan::Chance, Watch::new(Limits::default(), None), None, false)
     }
 
+    /// One that [ends](Self::end) with this handle: for a scenario, which may leave handles behind in its own actions.
     pub(super) fn planned(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>) -> Self {
-        Self { world: Rc::new(RefCell::new(World::new(seed, plan, watch, observer))) }
+        Self::of(seed, plan, watch, observer, true)
+    }
+
+    fn of(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>, ends: bool) -> Self {
+        let world = Rc::new(RefCell::new(World::new(seed, plan, watch, observer)));
+        Self { world, id: NETWORKS.fetch_add(1, Ordering::Relaxed), abandoned: Rc::default(), ends }
     }
 
     /// Sets how much may happen, from the start of the network on.
@@ -67,62 +77,39 @@ impl SimNet {
         self.world.borrow().seed()
     }
 
-    /// Adds a host with this address.
+    /// Runs a server at an address of a host: a closure that is called for each datagram, with the time, where it comes
+    /// from, its bytes, and an [`Outbox`] for the answers. For a server that needs to be woken, see
+    /// [`serve_endpoint`](Self::serve_endpoint).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let net = udp_retry::sim::SimNet::new(udp_retry::Seed::new(1));
+    /// # net.host("10.0.0.2".parse()?)?;
+    /// net.serve("10.0.0.2:1060".parse()?, |now, from, datagram, out| {
+    ///     out.send(from, &[datagram, &now.as_nanos().to_be_bytes()].concat());
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`SimError::AddressTaken`]
-    pub fn host(&self, address: IpAddr) -> Result<HostId, SimError> {
-        self.world.borrow_mut().add_host(address).map(HostId)
+    /// [`SimError::NoSuchHost`], [`SimError::PortZero`], [`SimError::InUse`].
+    pub fn serve(
+        &self,
+        at: SocketAddr,
+        server: impl FnMut(Timestamp, SocketAddr, &[u8], &mut Outbox<'_>) + 'static,
+    ) -> Result<(), SimError> {
+        self.serve_endpoint(at, server)
     }
 
-    /// Sets what happens between two hosts from now on. Without a path, datagrams arrive at once.
-    ///
-    /// The links' numbers and states stay when a path is changed.
-    pub fn path(&self, client: HostId, server: HostId, profile: Profile) {
-        self.world.borrow_mut().set_path(client.0, server.0, &profile);
-    }
-
-    /// Limits what the link from one host to the other may do.
-    pub fn dose(&self, from: HostId, to: HostId, dose: Dose) {
-        self.world.borrow_mut().dose(from.0, to.0, dose);
-    }
-
-    /// Lets nothing pass between the two hosts, in either direction, that is sent from now on.
-    pub fn partition(&self, one: HostId, other: HostId) {
-        self.partition_one_way(one, other);
-        self.partition_one_way(other, one);
-    }
-
-    /// Lets nothing pass from one host to the other that is sent from now on.
-    pub fn partition_one_way(&self, from: HostId, to: HostId) {
-        self.world.borrow_mut().partition(from.0, to.0, true);
-    }
-
-    /// Ends the partitions between the two hosts.
-    pub fn heal(&self, one: HostId, other: HostId) {
-        let mut world = self.world.borrow_mut();
-        world.partition(one.0, other.0, false);
-        world.partition(other.0, one.0, false);
-    }
-
-    /// Silences a host from now on: what reaches it vanishes, and nothing leaves it.
-    pub fn take_down(&self, host: HostId) {
-        self.world.borrow_mut().take_down(host.0);
-    }
-
-    /// Brings a host back, with everything that runs on it.
-    pub fn bring_up(&self, host: HostId) {
-        self.world.borrow_mut().bring_up(host.0);
-    }
-
-    /// Runs a server at an address of a host.
+    /// Runs a server with timers and errors at an address of a host.
     ///
     /// # Errors
     ///
-    /// [`SimError::NoSuchHost`], [`SimError::InUse`].
-    pub fn serve(&self, at: SocketAddr, endpoint: impl Endpoint + 'static) -> Result<(), SimError> {
-        self.world.borrow_mut().serve(at, Box::new(endpoint))
+    /// As [`serve`](Self::serve).
+    pub fn serve_endpoint(&self, at: SocketAddr, server: impl Endpoint + 'static) -> Result<(), SimError> {
+        self.world.borrow_mut().serve(at, Box::new(server))
     }
 
     /// Runs a client at a fresh port of a host: an endpoint that receives from `peer` alone, refusals included. Returns
@@ -130,39 +117,41 @@ impl SimNet {
     ///
     /// # Errors
     ///
-    /// [`SimError::OtherFamily`], [`SimError::NoPort`].
+    /// [`SimError::OtherNetwork`], [`SimError::OtherFamily`], [`SimError::NoPort`].
     pub fn serve_connected(
         &self,
         host: HostId,
         peer: SocketAddr,
         endpoint: impl Endpoint + 'static,
     ) -> Result<SocketAddr, SimError> {
-        self.world.borrow_mut().serve_connected(host.0, peer, Box::new(endpoint))
+        let host = self.number(host)?;
+        self.world.borrow_mut().serve_connected(host, peer, Box::new(endpoint))
     }
 
-    /// Ends whatever listens at an address, with all that it knew; what arrives there from now on is refused. Returns
-    /// `false` if nothing listened.
+    /// Ends whatever listens at an address, with all that it knew; what arrives there from now on is refused. A transport
+    /// that is stopped neither sends nor receives any more. Returns `false` if nothing listened.
     #[expect(clippy::must_use_candidate, reason = "most callers know what listens there")]
     pub fn stop(&self, at: SocketAddr) -> bool {
-        self.world.borrow_mut().stop(at)
+        // Bound, so that the world is free again when the endpoint is dropped.
+        let stopped = self.world.borrow_mut().stop(at);
+        stopped.is_some()
     }
 
     /// A client's socket on a host, connected to `peer` whether anything listens there or not.
     ///
     /// # Errors
     ///
-    /// [`SimError::OtherFamily`], [`SimError::NoPort`].
+    /// [`SimError::OtherNetwork`], [`SimError::OtherFamily`], [`SimError::NoPort`].
     pub fn connect(&self, host: HostId, peer: SocketAddr) -> Result<SimTransport, SimError> {
-        let socket = self.world.borrow_mut().connect(host.0, peer)?;
+        let host = self.number(host)?;
+        let socket = self.world.borrow_mut().connect(host, peer)?;
         Ok(SimTransport::new(self.clone(), socket, peer))
     }
 
-    /// Makes the host's NAT forget: its sockets appear at other ports, and what comes to the old ones vanishes.
-    pub fn rebind(&self, host: HostId) {
-        self.world.borrow_mut().rebind(host.0);
-    }
-
     /// Does something to the network once its time has come; at once when time next moves, if that is past.
+    ///
+    /// The action is given the network. A clone that it holds besides keeps the network in memory until the action has
+    /// run, or the network [ends](Self::end).
     pub fn at(&self, time: Duration, action: impl FnOnce(&Self) + 'static) {
         self.world.borrow_mut().schedule(Timestamp::ZERO.after(time), Box::new(action));
     }
@@ -173,10 +162,25 @@ impl SimNet {
         self.world.borrow().now()
     }
 
-    /// Lets everything happen up to this time, that included, unless the network is [`stopped`](Self::stopped) before.
+    /// Drops all endpoints and everything that is scheduled, after which nothing of its own keeps the network in memory.
+    /// What it has counted and recorded stays.
+    ///
+    /// Only needed where actions or endpoints hold handles on the network, and before they have run: then it would stay in
+    /// memory for good. The networks that [`explore`](super::explore) and its like make end with each run.
+    pub fn end(&self) {
+        // Bound, so that the world is free again when these are dropped: they may hold transports. Within a call of an
+        // endpoint it is in use, and the network ends with its last handle.
+        let ended = self.world.try_borrow_mut().map(|mut world| world.end());
+        drop(ended);
+    }
+
+    /// Lets everything happen up to this time, that included, unless the network is [`stopped`](Self::stopped) before. At the
+    /// end of time, which never comes, the clock stays where the last thing happened.
     pub fn run_until(&self, time: Timestamp) {
         while self.step(time) {}
-        self.world.borrow_mut().let_pass(time);
+        if time < Timestamp::MAX {
+            self.world.borrow_mut().let_pass(time);
+        }
         self.leave_if_over();
     }
 
@@ -189,7 +193,11 @@ impl SimNet {
     /// Does the next thing that is due by then; `false` if there was none.
     pub(super) fn step(&self, until: Timestamp) -> bool {
         // Bound, so that the world is free again when the action needs it.
-        let step = self.world.borrow_mut().step(until);
+        let step = {
+            let mut world = self.world.borrow_mut();
+            self.abandoned.borrow_mut().drain(..).for_each(|socket| world.close(socket));
+            world.step(until)
+        };
         match step {
             Step::Idle => {
                 self.leave_if_over();
@@ -244,12 +252,33 @@ impl SimNet {
 
     /// The paths as they were first set, in a run of certain faults.
     pub(super) fn made_paths(&self) -> Vec<MadePath> {
-        self.world.borrow().made_paths()
+        self.world.borrow().made_paths().to_vec()
+    }
+}
+
+impl Clone for SimNet {
+    fn clone(&self) -> Self {
+        Self { world: self.world.clone(), id: self.id, abandoned: self.abandoned.clone(), ends: false }
+    }
+}
+
+impl Drop for SimNet {
+    fn drop(&mut self) {
+        if self.ends {
+            self.end();
+        }
     }
 }
 
 impl fmt::Debug for SimNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimNet").field("now", &self.now()).field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("SimNet")
+            .field("now", &self.now())
+            .field("stats", &self.stats())
+            .field("unmet", &self.unmet())
+            .finish_non_exhaustive()
     }
 }
+
+/// How many networks there have been.
+static NETWORKS: AtomicU64 = AtomicU64::new(0);

@@ -216,3 +216,26 @@ impl fmt::Display for Fault {
         write!(f, "path {path}, {}: {script}", direction.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As when the duplicate, whose copy was truncated, has been taken away.
+    #[test]
+    fn faults_at_odds_are_left_out_and_take_no_others_with_them() {
+        let fault = |n, rule| Fault { path: 0, direction: Direction::ToServer, n, rule };
+        let faults = [
+            fault(1, Rule::Truncate { copy: 1, to: 3 }),
+            fault(2, Rule::Drop),
+            fault(3, Rule::Drop),
+            fault(3, Rule::Corrupt { copy: 0, bit: 1 }),
+            fault(4, Rule::Corrupt { copy: 0, bit: 1 }),
+        ];
+        assert_eq!(Plan::script(faults.iter()).to_string(), "drop 2; corrupt 4 bit 1");
+        let plan = Plan::of(&faults);
+        let named: Vec<u64> = (1..=5).filter(|&n| plan.names(0, Direction::ToServer, n)).collect();
+        assert_eq!(named, [2, 4]);
+        assert!(!plan.names(0, Direction::ToClient, 2) && !plan.names(1, Direction::ToServer, 2));
+    }
+}

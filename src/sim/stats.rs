@@ -6,11 +6,11 @@
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct NetStats {
-    /// Datagrams that entered the network.
+    /// Datagrams that entered the network. What its own host refuses to send, as it is too large, does not.
     pub sent: u64,
     /// Datagrams that met a partition, or whose own host is down.
     pub partitioned: u64,
-    /// Datagrams that their link dropped or refused.
+    /// Datagrams that their link dropped.
     pub dropped: u64,
     /// Copies that their links let through.
     pub delivered: u64,
@@ -18,12 +18,15 @@ pub struct NetStats {
     pub duplicates: u64,
     /// Copies that reached the socket they were sent to, and that were read or still can be.
     pub arrived: u64,
-    /// Copies that found no socket, one that is connected to another peer, or a full receive buffer.
+    /// Copies that found no socket, one that is connected to another peer, a full receive buffer, or an endpoint that has
+    /// panicked.
     pub lost_on_arrival: u64,
     /// Copies beyond the capacity of the simulation, and copies left unread when their socket was closed or moved.
     pub discarded: u64,
     /// Datagrams that endpoints wanted to send and could not.
     pub unsent: u64,
+    /// Endpoints that have panicked.
+    pub panicked: u64,
     /// Copies that have not arrived yet, refusals included.
     pub in_flight: u64,
 }

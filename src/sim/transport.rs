@@ -2,6 +2,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::SimNet;
+use super::world::Key;
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 
@@ -9,17 +10,21 @@ use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renew
 ///
 /// It behaves like a connected UDP socket on Linux. One error can be pending, and the next call reports it: a send
 /// then sends nothing, a receive leaves the reply behind it in the queue. It receives from its peer alone, and its
-/// receive buffer is bounded. Dropping it closes it.
+/// receive buffer is bounded. Dropping it closes it; one that was [stopped](SimNet::stop) sends nothing,
+/// receives nothing and stays closed.
+///
+/// A wait until the end of time in which nothing will ever happen returns [`Incoming::TimeUp`] with that time, at once, and
+/// moves no clock.
 #[derive(Debug)]
 pub struct SimTransport {
     net: SimNet,
-    socket: usize,
+    socket: Key,
     peer: SocketAddr,
     late: Duration,
 }
 
 impl SimTransport {
-    pub(super) fn new(net: SimNet, socket: usize, peer: SocketAddr) -> Self {
+    pub(super) fn new(net: SimNet, socket: Key, peer: SocketAddr) -> Self {
         Self { net, socket, peer, late: Duration::ZERO }
     }
 
@@ -38,7 +43,7 @@ impl SimTransport {
         self
     }
 
-    /// The own address at present, as the peer sees it.
+    /// The own address at present, as the peer sees it; `None` once it was [stopped](SimNet::stop).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.net.world.borrow().local_addr(self.socket)
@@ -94,8 +99,13 @@ impl Transport for SimTransport {
                 return Incoming::TimeUp(self.now());
             }
             if !self.net.step(until) {
+                if until == Timestamp::MAX {
+                    // Nothing will ever come. A driver must not wait for it again, and the clock must not go there: for
+                    // whatever is asked next, it would be too late.
+                    return Incoming::TimeUp(until);
+                }
                 // Nothing can come any more in time: the whole wait passes at once.
-                self.net.run_until(until.after(self.late));
+                self.net.run_until(until.after(self.late).min(LATEST));
                 // A wait that ends late finds what has come meanwhile.
                 return self.read(buffer).unwrap_or_else(|| Incoming::TimeUp(self.now()));
             }
@@ -104,8 +114,8 @@ impl Transport for SimTransport {
 
     fn renew(&mut self, _path: PathIndex, _need: Renewal) -> Result<Renewed, PathError> {
         self.catch_up();
-        let moved = self.net.world.borrow_mut().renew(self.socket);
-        if moved { Ok(Renewed::FreshPort) } else { Err(PathError::Unsupported) }
+        self.net.world.borrow_mut().renew(self.socket)?;
+        Ok(Renewed::FreshPort)
     }
 
     /// From the seed of the network, so that a run can be repeated; other bytes at each call.
@@ -117,9 +127,13 @@ impl Transport for SimTransport {
 
 impl Drop for SimTransport {
     fn drop(&mut self) {
-        // If an action or an endpoint drops it while the world is in use, its socket stays open.
-        if let Ok(mut world) = self.net.world.try_borrow_mut() {
-            world.close(self.socket);
+        match self.net.world.try_borrow_mut() {
+            Ok(mut world) => world.close(self.socket),
+            // An endpoint drops it while it is called.
+            Err(_) => self.net.abandoned.borrow_mut().push(self.socket),
         }
     }
 }
+
+/// Before the end of time, which no clock reaches.
+const LATEST: Timestamp = Timestamp::from_nanos(u64::MAX - 1);

@@ -8,14 +8,13 @@
 //! `complaints_of_many.rs`, those without a number in `complaints_close_behind.rs`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use udp_retry::fault::{Profile, Rule, Script};
 use udp_retry::net::classify;
 use udp_retry::policy::{Preset, RttEstimator};
-use udp_retry::sim::{Outbox, SimTransport, echo};
+use udp_retry::sim::{SimTransport, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Event, Execution, Failure, OnUnreachable};
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
@@ -29,7 +28,7 @@ fn complaint_1_one_duplicate_or_late_reply_shifts_all_later_pairs() {
     let shifting = |net: &Pair| {
         let third = (1..3_000).map(|nth| (3 * nth, Rule::Delay { by: ms(120) }));
         let both_ways: Impairments = "delay 5ms; duplicate 100% late 30ms".parse().unwrap();
-        net.path(net.client, net.server, Profile::both(both_ways.with_script(Script::new(third).unwrap())));
+        net.path(net.client, net.server, Profile::both(both_ways.with_script(Script::new(third).unwrap()))).unwrap();
         net.serve(SERVER, echo()).unwrap();
     };
     let (mut naive, mut by_id, mut by_port) = worlds(shifting);
@@ -88,7 +87,7 @@ fn complaint_3_a_wrong_id_or_garbage_ended_the_query() {
     let garbage: [&[u8]; 5] = [b"", b"\x00", b"?", b"Zask", &[0xff; 300]];
     for junk in garbage {
         let (mut naive, mut by_id, _) = worlds(|net| {
-            net.serve(SERVER, move |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+            net.serve(SERVER, move |_, from, datagram, out| {
                 out.send_after(ms(10), from, junk);
                 out.send_after(ms(250), from, datagram);
             })
@@ -294,7 +293,7 @@ fn complaint_12_a_peer_slower_than_the_wait_never_converges() {
     for answered in 1..=5_u8 {
         let net = world(|net| {
             path(net, "delay 299ms", "delay 299ms");
-            net.serve(SERVER, move |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+            net.serve(SERVER, move |_, from, datagram, out| {
                 if datagram[0] == answered {
                     out.send(from, datagram);
                 }

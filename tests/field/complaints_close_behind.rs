@@ -5,12 +5,11 @@
 //! address; that finished transactions are never removed cannot be, as a requester holds one, of fixed size
 //! (`tests/allocations.rs`).
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use udp_retry::policy::{Backoff, Deviation, Jitter, RttEstimator};
-use udp_retry::sim::{Outbox, echo};
+use udp_retry::sim::echo;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Event, Failure, GiveUp, Hold, Match, OnUnreachable, matching};
 use udp_retry::transport::{PathIndex, Transport};
@@ -169,7 +168,7 @@ fn a_client_that_was_told_to_go_away_sent_again_at_once() {
     // as the protocol has it. One that does not is junk.
     let pushed_back = |verdict: Match, names_it: bool| {
         let net = world(|net| {
-            net.serve(SERVER, move |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+            net.serve(SERVER, move |_, from, datagram, out| {
                 out.send_after(ms(10), from, &[if names_it { datagram[0] } else { b'?' }, b'!']);
             })
             .unwrap();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::{Backoff, Jitter};
-use udp_retry::sim::{Client, Outbox, Outcome, echo};
+use udp_retry::sim::{Client, Outcome, echo};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{ReplyMatcher, Transaction};
 use udp_retry::transport::{PathIndex, Transport};
@@ -129,12 +129,10 @@ fn complaint_15_a_server_of_many_addresses_answers_from_another_and_is_not_heard
     // What the server is asked its other address answers.
     let other = SocketAddr::from(([10, 0, 0, 3], SERVER.port()));
     net.host(other.ip()).unwrap();
-    net.serve(SERVER, move |_: Timestamp, _: SocketAddr, datagram: &[u8], out: &mut Outbox| out.send(other, datagram))
-        .unwrap();
+    net.serve(SERVER, move |_, _, datagram, out| out.send(other, datagram)).unwrap();
     let transport = connect(&net);
     let client = transport.local_addr().unwrap();
-    net.serve(other, move |_: Timestamp, _: SocketAddr, datagram: &[u8], out: &mut Outbox| out.send(client, datagram))
-        .unwrap();
+    net.serve(other, move |_, _, datagram, out| out.send(client, datagram)).unwrap();
     // A connected socket never shows it, whatever it says: whoever forges must forge the address too.
     let anything = any_reply().on_a_faithful_path();
     let mut requester = ReliableRequester::builder(anything).policy(RetryPolicy::LAN).over(transport).unwrap();

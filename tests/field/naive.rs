@@ -81,7 +81,7 @@ pub(crate) fn world(set_up: impl Fn(&Pair)) -> Pair {
 
 pub(crate) fn path(pair: &Pair, to_server: &str, to_client: &str) {
     let profile = Profile { to_server: to_server.parse().unwrap(), to_client: to_client.parse().unwrap() };
-    pair.net.path(pair.client, pair.server, profile);
+    pair.net.path(pair.client, pair.server, profile).unwrap();
 }
 
 pub(crate) fn connect(pair: &Pair) -> SimTransport {

@@ -23,7 +23,7 @@ fn bug_1_a_late_reply_shifts_every_later_one() {
     // A server that works on one request after the other, and takes long over the first.
     let late_first = |net: &Pair| {
         let mut free = None;
-        net.serve(SERVER, move |now: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+        net.serve(SERVER, move |now, from, datagram, out| {
             let done = match free {
                 None => now.after(ms(150)),
                 Some(free) => now.max(free).after(ms(1)),
@@ -60,7 +60,7 @@ fn bug_2_the_second_copy_of_a_reply_is_taken_for_the_next_one() {
 fn bug_3_anything_at_all_is_taken_for_the_reply() {
     for nonsense in [&b""[..], b"an error page", b"\xff"] {
         let (mut naive, mut by_id, _) = worlds(|net| {
-            net.serve(SERVER, move |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+            net.serve(SERVER, move |_, from, datagram, out| {
                 out.send(from, nonsense);
                 out.send_after(ms(5), from, datagram);
             })
@@ -153,7 +153,7 @@ fn bug_11_strays_postpone_or_hasten_the_retransmission() {
                 // From the server's own address, as a forger would.
                 net.stop(SERVER);
                 let shot = move |_: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox| {};
-                net.serve(SERVER, Shot { at: Some(net.now()), to: address, inner: shot }).unwrap();
+                net.serve_endpoint(SERVER, Shot { at: Some(net.now()), to: address, inner: shot }).unwrap();
             });
         }
         let error = requester.request(b"x").unwrap_err();

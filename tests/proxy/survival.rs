@@ -1,5 +1,6 @@
 //! What it survives.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self};
@@ -36,6 +37,29 @@ fn a_service_that_comes_back_on_its_port_misses_nothing() {
         let stats = proxy.stop();
         assert!(stats.path_errors >= 5, "{stats:?}");
         assert_eq!((stats.opened, stats.to_server.failed, stats.to_client.passed), (1, 0, 100));
+    });
+}
+
+#[test]
+fn an_observer_that_panics_leaves_the_books_balanced() {
+    within(MINUTE, || {
+        let service = socket("127.0.0.1:0");
+        let mut seen = 0;
+        let builder = Proxy::builder().observer(move |_, _| {
+            seen += 1;
+            assert_eq!(seen % 2, 0);
+        });
+        let mut proxy = builder.bind("127.0.0.1:0", service.local_addr().unwrap()).unwrap();
+        let client = client(proxy.local_addr());
+        let mut panics = 0;
+        while panics < 5 {
+            client.send(b"x").unwrap();
+            let ran = AssertUnwindSafe(|| proxy.run_for(Duration::from_millis(1)));
+            panics += u32::from(catch_unwind(ran).is_err());
+        }
+        let it = proxy.stats().to_server;
+        assert_eq!(it.fates.delivered, it.passed + it.in_flight + it.discarded + it.failed, "{it:?}");
+        assert_eq!(it.discarded, 5);
     });
 }
 

@@ -203,7 +203,7 @@ type Heard = Rc<RefCell<Vec<(Timestamp, Vec<u8>)>>>;
 fn serve(net: &SimNet, spec: &str, heard: Heard) -> udp_retry::sim::HostId {
     let client = net.host("10.0.0.1".parse().unwrap()).unwrap();
     let server = net.host(SERVER.ip()).unwrap();
-    net.path(client, server, Profile { to_server: spec.parse().unwrap(), ..Profile::default() });
+    net.path(client, server, Profile { to_server: spec.parse().unwrap(), ..Profile::default() }).unwrap();
     let note = move |now: Timestamp, _: SocketAddr, datagram: &[u8], _: &mut Outbox| {
         heard.borrow_mut().push((now, datagram.to_vec()));
     };

@@ -100,7 +100,7 @@ struct Tally {
 impl Tally {
     fn note(&mut self, outcome: &Outcome<'_>, slots: &Slots, request: &[u8], withheld: bool) -> Verdict {
         let (transmissions, elapsed) = match *outcome {
-            Outcome::Reply { payload, transmissions, elapsed } => {
+            Outcome::Reply { payload, transmissions, elapsed, .. } => {
                 self.replies += 1;
                 ensure!(payload == answer(request), "a wrong reply");
                 ensure!(elapsed <= slots.end, "a reply after the end");
@@ -131,8 +131,8 @@ fn outage(world: &World) {
 
 fn cut(world: &World) {
     let (cutting, healing) = (world.clone(), world.clone());
-    world.net.at(ms(300), move |net| net.partition(cutting.client, cutting.server));
-    world.net.at(ms(2_500), move |net| net.heal(healing.client, healing.server));
+    world.net.at(ms(300), move |net| net.partition(cutting.client, cutting.server).unwrap());
+    world.net.at(ms(2_500), move |net| net.heal(healing.client, healing.server).unwrap());
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn duplicated_and_delayed<M: ReplyMatcher + Send + Sync + 'static>(matcher: fn()
     let both_ways = both_ways.with_script(Script::new(third).unwrap());
     let net = SimNet::new(Seed::new(1));
     let world = World::new(&net, "none", "none");
-    net.path(world.client, world.server, Profile::both(both_ways));
+    net.path(world.client, world.server, Profile::both(both_ways)).unwrap();
     world.serve(Manners::default());
     let unlimited = RetryBudget::unlimited();
     let mut asker = Asker::new(&world, world.connect(), RetryPolicy::LAN, matcher(), &unlimited, Timing::Exact);
@@ -293,7 +293,7 @@ fn transmissions(policy: RetryPolicy, seed: Seed, junk: &[Timestamp]) -> (Vec<Ti
     let net = SimNet::new(seed);
     let world = World::new(&net, "none", "none");
     let server = Junk { times: junk.to_vec().into(), to: None };
-    net.serve(SERVER, server).unwrap();
+    net.serve_endpoint(SERVER, server).unwrap();
     let builder = ReliableRequester::builder(transaction_id(0..8)).policy(policy).seed(seed);
     let mut requester = builder.buffer(64).over(net.connect(world.client, SERVER).unwrap()).unwrap();
     // One that is answered, so that there are stale replies to send.
@@ -345,7 +345,7 @@ fn a_client_that_dies_leaves_nothing_behind() {
     }
     let net = SimNet::new(Seed::new(1));
     let world = World::new(&net, "delay 1ms", "delay 1ms");
-    net.serve(SERVER, Silent).unwrap();
+    net.serve_endpoint(SERVER, Silent).unwrap();
     let transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..8));
     let next = |now: Timestamp, outcome: Outcome<'_>, bytes: &mut Vec<u8>| {
         bytes.extend_from_slice(&request([1; 8], 1, 0));

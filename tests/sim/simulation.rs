@@ -45,9 +45,9 @@ scenarios! {
     the_server_restarts_now_and_then: on(DELAY).doing(restarts).plain_refusals().biting(|it| it.news > 0);
     the_server_restarts_and_forgets: on("loss 20%; delay 20ms").server(taking(0, 200)).doing(restarts).by(Port);
     the_path_is_cut_and_heals: on(DELAY).doing(|it| cuts(it, both_ways)).biting(|it| it.retransmissions > 0);
-    requests_alone_are_cut: on(DELAY).doing(|it| cuts(it, |it| it.net.partition_one_way(it.client, it.server)));
-    replies_alone_are_cut: on(DELAY).doing(|it| cuts(it, |it| it.net.partition_one_way(it.server, it.client)));
-    the_server_is_silent_for_a_while: on(DELAY).doing(|it| cuts(it, |it| it.net.take_down(it.server)));
+    requests_alone_are_cut: on(DELAY).doing(|it| cuts(it, |it| it.net.partition_one_way(it.client, it.server).unwrap()));
+    replies_alone_are_cut: on(DELAY).doing(|it| cuts(it, |it| it.net.partition_one_way(it.server, it.client).unwrap()));
+    the_server_is_silent_for_a_while: on(DELAY).doing(|it| cuts(it, |it| it.net.take_down(it.server).unwrap()));
     a_round_trip_takes_a_week: on("loss 30%; delay 84h").policy(for_weeks()).biting(|it| it.replies * it.failures > 0);
     a_round_trip_takes_a_week_and_nobody_waits: on("delay 84h").biting(|it| it.replies == 0);
     the_server_is_slower_than_every_interval: on("delay 5ms").server(taking(1_650, 1_650)).biting(|it| it.replies > 0);
@@ -377,7 +377,7 @@ fn restarts(world: &World) {
 }
 
 fn both_ways(world: &World) {
-    world.net.partition(world.client, world.server);
+    world.net.partition(world.client, world.server).unwrap();
 }
 
 fn cuts(world: &World, cut: fn(&World)) {
@@ -385,8 +385,8 @@ fn cuts(world: &World, cut: fn(&World)) {
         let (cutting, healing) = (world.clone(), world.clone());
         world.net.at(ms(30 + 900 * n), move |_| cut(&cutting));
         world.net.at(ms(500 + 900 * n), move |net| {
-            net.heal(healing.client, healing.server);
-            net.bring_up(healing.server);
+            net.heal(healing.client, healing.server).unwrap();
+            net.bring_up(healing.server).unwrap();
         });
     }
 }
@@ -394,7 +394,7 @@ fn cuts(world: &World, cut: fn(&World)) {
 fn rebinds(world: &World) {
     for n in 0..100 {
         let client = world.client;
-        world.net.at(ms(50 + 70 * n), move |net| net.rebind(client));
+        world.net.at(ms(50 + 70 * n), move |net| net.rebind(client).unwrap());
     }
 }
 

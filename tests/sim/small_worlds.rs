@@ -266,8 +266,8 @@ fn most_transmissions(both_ways: &str, dose: Option<Dose>) -> Result<u32, Counte
         let world = World::new(net, both_ways, both_ways);
         world.serve(Manners::default());
         if let Some(dose) = dose {
-            net.dose(world.client, world.server, dose);
-            net.dose(world.server, world.client, dose);
+            net.dose(world.client, world.server, dose).unwrap();
+            net.dose(world.server, world.client, dose).unwrap();
         }
         let unlimited = RetryBudget::unlimited();
         let mut asker =

@@ -149,7 +149,7 @@ impl Bad {
         }
         for n in 0..of(6, 4) {
             let client = world.client;
-            net.at(ms(457 + 900 * n), move |net| net.rebind(client));
+            net.at(ms(457 + 900 * n), move |net| net.rebind(client).unwrap());
         }
         let backoff = Backoff::exponential(ms(80 + of(7, 90)), Duration::from_secs(2)).unwrap();
         let policy = RetryPolicy::new(backoff.with_jitter(Jitter::UPWARD).unwrap()).with_max_transmissions(5).unwrap();

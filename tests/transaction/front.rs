@@ -58,7 +58,7 @@ fn ask_10_000(matcher: impl ReplyMatcher) -> (u32, u64) {
         to_server: impairments("duplicate 100% late 40ms; delay 3ms"),
         to_client: impairments("delay 3ms").with_script(every_third),
     };
-    net.path(client, server, profile);
+    net.path(client, server, profile).unwrap();
     net.serve("10.0.0.2:7".parse().unwrap(), echo()).unwrap();
     let mut transport = net.connect(client, "10.0.0.2:7".parse().unwrap()).unwrap();
 

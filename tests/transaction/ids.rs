@@ -163,7 +163,7 @@ fn ask(requester: &mut ReliableRequester<SimTransport>, width: usize, requests: 
 fn world(seed: Seed, path: &str) -> (SimNet, SimTransport) {
     let net = SimNet::new(seed);
     let (client, server) = (net.host(CLIENT).unwrap(), net.host(SERVER.ip()).unwrap());
-    net.path(client, server, Profile::both(path.parse().unwrap()));
+    net.path(client, server, Profile::both(path.parse().unwrap())).unwrap();
     let transport = net.connect(client, SERVER).unwrap();
     (net, transport)
 }

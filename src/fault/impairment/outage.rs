@@ -78,7 +78,7 @@ impl Outage {
         self.every.map_or(0.0, |every| self.lasting as f64 / every as f64)
     }
 
-    pub(in crate::fault) fn covers(&self, now: Timestamp) -> bool {
+    pub(crate) fn covers(&self, now: Timestamp) -> bool {
         let Some(since) = now.as_nanos().checked_sub(self.from) else { return false };
         let since = self.every.and_then(|every| since.checked_rem(every)).unwrap_or(since);
         since < self.lasting

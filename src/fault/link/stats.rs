@@ -58,7 +58,8 @@ pub struct DirectionStats {
     pub passed: u64,
     /// Copies that are still in flight.
     pub in_flight: u64,
-    /// Copies dropped by `renew`, beyond the capacity of the delay line, or because their session has ended.
+    /// Copies dropped by `renew`, beyond the capacity of the delay line, because their session has ended, or because an
+    /// observer panicked over them.
     pub discarded: u64,
     /// Copies that the system did not send.
     pub failed: u64,

@@ -1,4 +1,5 @@
 use super::delay_line::DelayLine;
+use super::fate::Fate;
 use super::stats::{DirectionStats, LinkStats};
 
 /// One direction of a bad network: the copies in flight, and the counts of the others.
@@ -15,6 +16,14 @@ pub(crate) struct Transit<K> {
 impl<K: Copy> Transit<K> {
     pub(crate) const fn new() -> Self {
         Self { line: DelayLine::new(), passed: 0, discarded: 0, failed: 0, retired: LinkStats::NONE }
+    }
+
+    /// Shows a fate to an observer. If that panics, its copies are discarded, as nothing else happens to them.
+    pub(crate) fn observed(&mut self, fate: &Fate, observe: impl FnOnce()) {
+        let copies = fate.copies_from(0);
+        self.discarded += copies;
+        observe();
+        self.discarded -= copies;
     }
 
     /// Keeps the counts of a link that will be no more.

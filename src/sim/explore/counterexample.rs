@@ -12,7 +12,7 @@ use crate::entropy::Seed;
 use crate::fault::Direction;
 use crate::sim::plan::Plan;
 use crate::sim::world::MadePath;
-use crate::sim::{Choice, Fault, Happened, SimEvent};
+use crate::sim::{Choice, Fault, Happened, SimEvent, Unmet};
 
 /// A scenario that failed, and the faults that are enough for it to fail.
 ///
@@ -82,6 +82,8 @@ pub(super) struct Story {
     pub(super) met: Vec<SimEvent>,
     pub(super) log: Log,
     pub(super) paths: Vec<MadePath>,
+    /// Of the failing run, before it was shrunk.
+    pub(super) unmet: Vec<Unmet>,
 }
 
 impl Counterexample {
@@ -181,6 +183,9 @@ impl fmt::Display for Counterexample {
         writeln!(f, "{}: {}", details.origin.named(*seed), indented(error))?;
         self.repeats(f)?;
         self.shown_faults(f)?;
+        for unmet in details.story.unmet.iter().take(MOST_UNMET) {
+            writeln!(f, "  of what the scenario asked for, {unmet}")?;
+        }
         let of_few = self.faults.is_some();
         f.write_str(if of_few { "  with these faults alone, this happens:\n" } else { "  this happened:\n" })?;
         write!(f, "{}", details.story.log)?;
@@ -261,6 +266,7 @@ fn indented(text: &str) -> String {
     text.trim_end().replace('\n', "\n    ")
 }
 
+const MOST_UNMET: usize = 8;
 /// Faults, in a message or in a test.
 const MOST_SHOWN: usize = 64;
 const USUAL_CAUSES: &str = "it depends on something besides SimNet::seed: the order of a HashMap, a clock, a thread, or what a run before left";

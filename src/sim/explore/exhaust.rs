@@ -24,7 +24,7 @@ use crate::sim::{Choice, SimNet};
 ///
 /// fn two_losses_are_survived(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
 ///     let (client, server) = (net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?);
-///     net.path(client, server, Profile::both("delay 20ms".parse()?));
+///     net.path(client, server, Profile::both("delay 20ms".parse()?))?;
 ///     net.serve("10.0.0.2:1060".parse()?, echo())?;
 ///     let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
 ///     let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(transport)?;

@@ -30,7 +30,7 @@ use crate::sim::{Fault, SimNet};
 ///
 /// fn is_answered(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
 /// #   let (client, server) = (net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?);
-/// #   net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?));
+/// #   net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse()?))?;
 /// #   net.serve("10.0.0.2:1060".parse()?, echo())?;
 /// #   let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
 /// #   let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(transport)?;
@@ -89,7 +89,7 @@ fn replayed(seed: Seed, links: Links, scenario: &Scenario<'_>) -> Result<(), Cou
         repeats: Repeats::Exactly,
         shrinking: Shrinking::Complete,
         before: None,
-        story: Story { met: record.met, log: record.log, paths: ended.paths },
+        story: Story { met: record.met, log: record.log, paths: ended.paths, unmet: ended.unmet },
     });
     Err(Counterexample { seed, error, faults: Some(faults), shrunk_error: None, details })
 }

@@ -9,7 +9,7 @@ use crate::entropy::Seed;
 use crate::sim::observer::Observer;
 use crate::sim::plan::Plan;
 use crate::sim::world::{MadePath, Watch};
-use crate::sim::{Limits, SimNet};
+use crate::sim::{Limits, SimNet, Unmet};
 
 /// A scenario, and what the compiler calls it.
 pub(super) struct Scenario<'s> {
@@ -34,6 +34,8 @@ pub(super) struct Ended {
     pub(super) spent: bool,
     pub(super) trace_hash: u64,
     pub(super) paths: Vec<MadePath>,
+    /// What the scenario asked for in vain, if it failed.
+    pub(super) unmet: Vec<Unmet>,
 }
 
 impl Run {
@@ -60,6 +62,7 @@ impl Run {
 
     pub(super) fn make(self, seed: Seed, scenario: &Scenario<'_>) -> Ended {
         let watch = Watch::new(Limits::EXPLORED, Some(self.budget));
+        let observed = self.observer.is_some();
         let net = SimNet::planned(seed, self.plan, watch, self.observer);
         let ended = caught(self.quiet, || (scenario.run)(&net));
         let failure = match (net.stopped(), ended) {
@@ -68,7 +71,8 @@ impl Run {
             (None, Ok(ended)) => ended.err(),
             (None, Err(panicked)) => Some(panicked),
         };
+        let unmet = if failure.is_some() && observed { net.unmet() } else { Vec::new() };
         let spent = net.is_spent();
-        Ended { failure, spent, trace_hash: net.trace_hash(), paths: net.made_paths() }
+        Ended { failure, spent, trace_hash: net.trace_hash(), paths: net.made_paths(), unmet }
     }
 }

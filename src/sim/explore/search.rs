@@ -14,8 +14,8 @@ use super::record::Record;
 use super::run::{Run, Scenario};
 use super::shrink::{fewest, roundest};
 use crate::entropy::Seed;
-use crate::sim::Fault;
 use crate::sim::plan::Plan;
+use crate::sim::{Fault, Unmet};
 
 /// From a run that failed to what is reported of it.
 pub(super) struct Search<'s> {
@@ -41,6 +41,7 @@ struct Reduced {
     shrinking: Shrinking,
     /// Of the run itself, made again.
     record: Rc<RefCell<Record>>,
+    unmet: Vec<Unmet>,
 }
 
 impl Search<'_> {
@@ -91,7 +92,8 @@ impl Search<'_> {
             Some(_) => Repeats::Differently(self.divergence(&failing).map(Box::new)),
             None => Repeats::Not(self.divergence(&failing).map(Box::new)),
         };
-        let mut reduced = Reduced { failing, repeats, faults: None, shrinking: Shrinking::Complete, record };
+        let mut reduced =
+            Reduced { failing, repeats, faults: None, shrinking: Shrinking::Complete, record, unmet: again.unmet };
         if matches!(reduced.repeats, Repeats::Not(_)) {
             return reduced;
         }
@@ -139,7 +141,7 @@ impl Search<'_> {
 
     /// Makes the run with the few faults once more, and keeps what happens.
     fn report(self, found: Reduced, before: Option<(Seed, String)>) -> Counterexample {
-        let Reduced { failing, repeats, faults, mut shrinking, record } = found;
+        let Reduced { failing, repeats, faults, mut shrinking, record, unmet } = found;
         let seed = failing.seed;
         let (mut shrunk_error, mut record) = (None, record.take());
         let mut paths = Vec::new();
@@ -153,7 +155,7 @@ impl Search<'_> {
             None if record.more_faults && shrinking == Shrinking::Complete => shrinking = Shrinking::TooMany,
             None => {}
         }
-        let story = Story { met: record.met, log: record.log, paths };
+        let story = Story { met: record.met, log: record.log, paths, unmet };
         let (origin, scenario) = (self.origin, self.scenario.name);
         let details = Box::new(Details { origin, scenario, repeats, shrinking, before, story });
         Counterexample { seed, error: failing.error, faults, shrunk_error, details }

@@ -5,25 +5,33 @@
 //! | here | the verbs that change a network, its clock, and the order of what is due |
 //! | `history` | what is kept of an event |
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
+//! | `transports` | what a transport does with its socket |
 //! | `residents` | endpoints: when they are called, and what becomes of what they send |
 //! | `sockets`, `topology` | who is where, and what lies between |
+//! | `met` | which faults have met a datagram |
+//! | `arena` | keys of sockets and endpoints, which come and go by the million |
 //! | `watch` | how much happens, and when it is too much |
 
+mod arena;
 mod history;
+mod met;
 mod passage;
 mod residents;
 mod sockets;
 mod topology;
+mod transports;
 mod watch;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::cmp::Reverse;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use self::arena::Arena;
+pub(super) use self::arena::Key;
 use self::passage::Flight;
 use self::residents::{Departure, Resident};
 use self::sockets::{Reader, Socket, Sockets};
@@ -32,15 +40,16 @@ use self::topology::Topology;
 pub(super) use self::watch::Watch;
 use super::observer::Observer;
 use super::plan::Plan;
-use super::{Dose, Endpoint, NetStats, Outbox, SimError, SimEvent};
-use crate::entropy::{Seed, labels};
+use super::{Dose, Endpoint, NetStats, SimError, SimEvent, Unmet};
+use crate::entropy::Seed;
 use crate::fault::{DelayLine, Profile};
 use crate::time::Timestamp;
-use crate::transport::{Incoming, PathError, PathIndex, Received};
+use crate::transport::PathError;
 
 /// A simulated network; `A` is what a caller may schedule in it.
 ///
-/// Hosts and sockets are known by their numbers, in the order in which they were made.
+/// Hosts are known by their numbers, in the order in which they were made; sockets and endpoints, which come and go, by
+/// keys that are never used again.
 pub(super) struct World<A> {
     now: Timestamp,
     topology: Topology,
@@ -52,10 +61,12 @@ pub(super) struct World<A> {
     /// By time, then by the order in which they were set.
     timers: BinaryHeap<Reverse<(Timestamp, u64, Timer)>>,
     timers_set: u64,
+    /// Those among them of residents that have changed their mind, or gone.
+    timers_void: usize,
     scheduled: BTreeMap<u64, A>,
-    /// A place stays empty once its resident has gone: sockets and timers name it by number.
-    residents: Vec<Option<Resident>>,
-    outbox: Outbox,
+    residents: Arena<Resident>,
+    /// Errors of sends that are still to come to the endpoints that sent.
+    reports: VecDeque<(Key, PathError)>,
     /// How often a transport has asked for entropy.
     keys_drawn: u64,
     stats: NetStats,
@@ -76,7 +87,7 @@ pub(super) enum Step<A> {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    Wake(usize),
+    Wake(Key),
     Scheduled(u64),
 }
 
@@ -85,14 +96,15 @@ impl<A> World<A> {
         Self {
             now: Timestamp::ZERO,
             topology: Topology::new(seed, plan),
-            sockets: Sockets::default(),
+            sockets: Sockets::new(),
             flights: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             departures: DelayLine::bounded(MOST_DATAGRAMS, MOST_BYTES),
             timers: BinaryHeap::new(),
             timers_set: 0,
+            timers_void: 0,
             scheduled: BTreeMap::new(),
-            residents: Vec::new(),
-            outbox: Outbox::default(),
+            residents: Arena::new(),
+            reports: VecDeque::new(),
             keys_drawn: 0,
             stats: NetStats::default(),
             hash: seed.number(),
@@ -106,6 +118,10 @@ impl<A> World<A> {
 /// What a scenario changes.
 impl<A> World<A> {
     pub(super) fn add_host(&mut self, address: IpAddr) -> Result<usize, SimError> {
+        let canonical = address.to_canonical();
+        if canonical.is_unspecified() || canonical.is_multicast() || canonical == Ipv4Addr::BROADCAST {
+            return Err(SimError::NotAHost(address));
+        }
         self.topology.add_host(address).ok_or(SimError::AddressTaken(address))
     }
 
@@ -120,22 +136,27 @@ impl<A> World<A> {
     }
 
     /// Nothing passes from one host to the other, until it does again.
-    pub(super) fn partition(&mut self, from: usize, to: usize, partitioned: bool) {
-        if let Some(link) = self.topology.link_between(from, to) {
-            link.partitioned = partitioned;
-        }
+    pub(super) fn partition(&mut self, from: usize, to: usize, both_ways: bool) {
+        self.topology.partition(from, to, both_ways, self.now);
+    }
+
+    pub(super) fn heal(&mut self, one: usize, other: usize) {
+        self.topology.heal(one, other);
     }
 
     pub(super) fn take_down(&mut self, host: usize) {
-        self.topology.set_down(host, true);
+        self.topology.take_down(host, self.now);
     }
 
     pub(super) fn bring_up(&mut self, host: usize) {
-        self.topology.set_down(host, false);
+        self.topology.bring_up(host);
     }
 
     pub(super) fn serve(&mut self, at: SocketAddr, endpoint: Box<dyn Endpoint>) -> Result<(), SimError> {
         let host = self.topology.host_at(at.ip()).ok_or(SimError::NoSuchHost(at.ip()))?;
+        if at.port() == 0 {
+            return Err(SimError::PortZero(at));
+        }
         if self.sockets.at(at).is_some() {
             return Err(SimError::InUse(at));
         }
@@ -154,8 +175,8 @@ impl<A> World<A> {
         Ok(at)
     }
 
-    /// A socket that is read when its owner gets round to it. Returns its number.
-    pub(super) fn connect(&mut self, host: usize, peer: SocketAddr) -> Result<usize, SimError> {
+    /// A socket that is read when its owner gets round to it. Returns its key.
+    pub(super) fn connect(&mut self, host: usize, peer: SocketAddr) -> Result<Key, SimError> {
         let at = self.address_towards(host, peer)?;
         Ok(self.sockets.bind(Socket::new(host, at, Some(peer), Reader::Transport)))
     }
@@ -169,17 +190,16 @@ impl<A> World<A> {
         Ok(at)
     }
 
-    /// Ends whatever listens there; `false` if nothing did.
-    pub(super) fn stop(&mut self, at: SocketAddr) -> bool {
-        let Some(socket) = self.sockets.at(at) else { return false };
-        self.dismiss_reader(socket);
-        self.close(socket);
-        true
+    /// Ends whatever listens there, and hands out the endpoint if it was one; `None` if nothing listened.
+    pub(super) fn stop(&mut self, at: SocketAddr) -> Option<Option<Box<dyn Endpoint>>> {
+        let reader = self.unbind(self.sockets.at(at)?)?;
+        Some(self.dismiss(reader))
     }
 
     /// The host's NAT forgets its mappings.
-    pub(super) fn rebind(&mut self, host: usize) {
-        self.sockets.forget_mappings(host);
+    pub(super) fn rebind(&mut self, host: usize) -> Result<(), SimError> {
+        let ip = self.topology.address_of(host).ok_or(SimError::NoPort)?;
+        self.sockets.forget_mappings(host, ip).ok_or(SimError::NoPort)
     }
 
     pub(super) fn schedule(&mut self, at: Timestamp, action: A) {
@@ -188,82 +208,15 @@ impl<A> World<A> {
         self.set_timer(at, Timer::Scheduled(number));
     }
 
+    /// Everything that could still act on its own, taken out of the world.
+    pub(super) fn end(&mut self) -> (BTreeMap<u64, A>, Vec<Box<dyn Endpoint>>) {
+        self.timers.clear();
+        self.timers_void = 0;
+        (core::mem::take(&mut self.scheduled), self.dismiss_all())
+    }
+
     pub(super) fn start_recording(&mut self) {
         self.record.get_or_insert_default();
-    }
-}
-
-/// What a transport does with its socket.
-impl<A> World<A> {
-    /// Sends, unless an error is pending: the call that reports it sends nothing (Linux).
-    pub(super) fn send(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
-        if let Some(error) = self.sockets.get_mut(socket).and_then(|socket| socket.pending.take()) {
-            return Err(error);
-        }
-        if !self.watch.step(self.now) {
-            return Err(PathError::Unreachable);
-        }
-        self.transmit(socket, to, datagram)
-    }
-
-    /// What a read finds now: an error that is pending, else the datagram that has waited the longest.
-    pub(super) fn receive(&mut self, socket: usize, buffer: &mut [u8]) -> Option<Incoming<PathIndex>> {
-        self.watch.step(self.now);
-        let socket = self.sockets.get_mut(socket)?;
-        if let Some(error) = socket.pending.take() {
-            return Some(Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 });
-        }
-        let queued = socket.dequeue()?;
-        let len = queued.datagram.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), queued.datagram.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        let received = Received::new(PathIndex::FIRST, len, queued.datagram.len(), queued.at);
-        self.flights.give_back(queued.datagram);
-        Some(Incoming::Datagram(received))
-    }
-
-    /// What stands for the entropy of a system: by the seed, and other bytes each time.
-    pub(super) fn entropy(&mut self, key: &mut [u8; 32]) {
-        let draws = self.topology.seed().derive(labels::NET_ENTROPY).derive(self.keys_drawn);
-        self.keys_drawn += 1;
-        for (n, bytes) in (0..).zip(key.chunks_exact_mut(8)) {
-            bytes.copy_from_slice(&draws.draw(n).to_le_bytes());
-        }
-    }
-
-    pub(super) fn set_receive_buffer(&mut self, socket: usize, bytes: usize) {
-        if let Some(socket) = self.sockets.get_mut(socket) {
-            socket.capacity = bytes;
-        }
-    }
-
-    pub(super) fn local_addr(&self, socket: usize) -> Option<SocketAddr> {
-        self.sockets.get(socket).map(|socket| socket.address)
-    }
-
-    /// Gives the socket another address, with nothing queued; what comes to the old one is refused. `false` if the
-    /// host has no free port.
-    pub(super) fn renew(&mut self, socket: usize) -> bool {
-        let moved = self.sockets.rebind(socket);
-        if moved {
-            self.discard_queue(socket);
-        }
-        moved
-    }
-
-    pub(super) fn close(&mut self, socket: usize) {
-        self.sockets.unbind(socket);
-        self.discard_queue(socket);
-    }
-
-    fn discard_queue(&mut self, socket: usize) {
-        while let Some(queued) = self.sockets.get_mut(socket).and_then(Socket::dequeue) {
-            // It had arrived, but will not be read.
-            self.stats.arrived -= 1;
-            self.stats.discarded += 1;
-            self.flights.give_back(queued.datagram);
-        }
     }
 }
 
@@ -287,7 +240,8 @@ impl<A> World<A> {
 
     /// When the next thing is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        [self.departures.next_due(), self.flights.next_due(), self.next_timer()].into_iter().flatten().min()
+        let reports = (!self.reports.is_empty()).then_some(self.now);
+        [reports, self.departures.next_due(), self.flights.next_due(), self.next_timer()].into_iter().flatten().min()
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
@@ -296,8 +250,8 @@ impl<A> World<A> {
 
     /// Does the next thing that is due by `until`, and moves the time there.
     ///
-    /// Of what is due at one moment, answers leave first, as their work was begun before anything else that happens
-    /// now. Datagrams arrive before timers fire, so that a reply that arrives at the very end of a wait is in time.
+    /// Of what is due at one moment, endpoints learn first what became of their sends, as a program that sends does. Then
+    /// answers leave, as their work was begun before anything else that happens now. Datagrams arrive before timers fire, so that a reply that arrives at the very end of a wait is in time.
     pub(super) fn step(&mut self, until: Timestamp) -> Step<A> {
         let Some(next) = self.next_due().filter(|&next| next <= until && next < Timestamp::MAX) else {
             // What is due at the end of time is meant never to happen.
@@ -307,7 +261,9 @@ impl<A> World<A> {
             return Step::Idle;
         }
         self.advance(next);
-        if self.departures.next_due() == Some(next) {
+        if !self.reports.is_empty() {
+            self.report();
+        } else if self.departures.next_due() == Some(next) {
             self.depart(next);
         } else if self.flights.next_due() == Some(next) {
             if let Some((flight, at, datagram)) = self.flights.take_due(next) {
@@ -321,20 +277,22 @@ impl<A> World<A> {
 
     /// The next timer fires; what was scheduled is the caller's to do.
     fn fire(&mut self) -> Option<A> {
-        let Reverse((at, _, timer)) = self.timers.pop()?;
+        let Reverse((_, set, timer)) = self.timers.pop()?;
         match timer {
             Timer::Scheduled(number) => self.scheduled.remove(&number),
             Timer::Wake(resident) => {
-                self.wake(resident, at);
+                self.wake(resident, set);
                 None
             }
         }
     }
 
-    /// A time in the past is now.
-    fn set_timer(&mut self, at: Timestamp, timer: Timer) {
-        self.timers.push(Reverse((at.max(self.now), self.timers_set, timer)));
+    /// A time in the past is now. Returns the number of the timer.
+    fn set_timer(&mut self, at: Timestamp, timer: Timer) -> u64 {
+        let number = self.timers_set;
+        self.timers.push(Reverse((at.max(self.now), number, timer)));
         self.timers_set += 1;
+        number
     }
 }
 
@@ -356,9 +314,14 @@ impl<A> World<A> {
         self.record.as_deref().unwrap_or_default()
     }
 
-    /// The paths in the order in which they were made.
-    pub(super) fn made_paths(&self) -> Vec<MadePath> {
+    /// The paths in the order in which they were made, if a plan of faults is in force.
+    pub(super) fn made_paths(&self) -> &[MadePath] {
         self.topology.made_paths()
+    }
+
+    /// Faults that have met no datagram.
+    pub(super) fn unmet(&self) -> Vec<Unmet> {
+        self.topology.unmet()
     }
 }
 

@@ -2,7 +2,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::World;
-use super::sockets::Reader;
+use super::arena::Key;
+use super::sockets::{Reader, Socket};
 use crate::fault::{Direction, Fate};
 use crate::sim::event::{digest, head};
 use crate::sim::{Happened, SimEvent};
@@ -35,6 +36,7 @@ enum Obstacle {
     ForgottenMapping,
     NothingListens,
     OtherPeer,
+    EndpointPanicked,
 }
 
 impl From<Obstacle> for Happened {
@@ -44,6 +46,7 @@ impl From<Obstacle> for Happened {
             Obstacle::HostDown | Obstacle::ForgottenMapping => Self::Vanished,
             Obstacle::NothingListens => Self::Refused,
             Obstacle::OtherPeer => Self::Foreign,
+            Obstacle::EndpointPanicked => Self::Panicked,
         }
     }
 }
@@ -54,8 +57,8 @@ impl<A> World<A> {
     ///
     /// # Errors
     ///
-    /// The datagram has not left, except for [`PathError::TooBig`] by the link's MTU, which counts as dropped.
-    pub(super) fn transmit(&mut self, socket: usize, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
+    /// The datagram has not left, and does not count as sent.
+    pub(super) fn transmit(&mut self, socket: Key, to: SocketAddr, datagram: &[u8]) -> Result<(), PathError> {
         let (host, from) = self.sockets.get(socket).map(|it| (it.host, it.address)).ok_or(PathError::Unsupported)?;
         let destination = self.topology.host_at(to.ip()).filter(|_| from.is_ipv4() == to.is_ipv4());
         let destination = destination.ok_or(PathError::Unreachable)?;
@@ -63,7 +66,6 @@ impl<A> World<A> {
         if datagram.len() > limit.bytes() {
             return Err(PathError::TooBig { limit: Some(limit) });
         }
-        self.stats.sent += 1;
         let event = self.event(from, to, datagram);
         match self.enter(host, destination, datagram) {
             Ok(Entered { path, direction, n, fate }) => {
@@ -71,6 +73,7 @@ impl<A> World<A> {
                 self.deal_out(Flight { from, to, refusal: false }, fate, datagram)
             }
             Err(obstacle) => {
+                self.stats.sent += 1;
                 // Its sender cannot know.
                 self.stats.partitioned += 1;
                 self.note(SimEvent { what: obstacle.into(), ..event });
@@ -82,44 +85,41 @@ impl<A> World<A> {
     /// Puts a datagram into the link between two hosts, unless something keeps it from there.
     #[inline]
     fn enter(&mut self, from: usize, to: usize, datagram: &[u8]) -> Result<Entered, Obstacle> {
-        let (now, down) = (self.now, self.topology.is_down(from));
-        // Before anything else, as paths are numbered by their first use, and a use by a host that is down is one.
-        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
-        if down {
+        let now = self.now;
+        if self.topology.is_silent(from) {
             return Err(Obstacle::HostDown);
         }
-        if link.partitioned {
+        let link = self.topology.link_between(from, to).ok_or(Obstacle::Partition)?;
+        if link.is_closed() {
             return Err(Obstacle::Partition);
         }
         let (path, direction) = (link.path, link.direction);
         let (fate, n) = link.transmit(now, datagram);
         // Choices count datagrams in the order of sending, whatever link they take.
-        let fate = self.topology.plan().choose(self.stats.sent, fate);
+        let fate = self.topology.plan().choose(self.stats.sent + 1, fate);
         Ok(Entered { path, direction, n, fate })
     }
 
     /// Lets a datagram meet its fate.
     #[inline]
     fn deal_out(&mut self, flight: Flight, fate: Fate, datagram: &[u8]) -> Result<(), PathError> {
-        match fate {
-            Fate::Delivered(copies) => {
-                self.stats.delivered += copies.as_slice().len() as u64;
-                self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
-                for copy in &copies {
-                    let fits = self.flights.push(flight, copy, datagram);
-                    self.stats.discarded += u64::from(!fits);
-                }
-                Ok(())
-            }
+        let copies = match fate {
+            Fate::Delivered(copies) => copies,
             Fate::Dropped(_) => {
+                self.stats.sent += 1;
                 self.stats.dropped += 1;
-                Ok(())
+                return Ok(());
             }
-            Fate::TooBig { limit } => {
-                self.stats.dropped += 1;
-                Err(PathError::TooBig { limit: Some(limit) })
-            }
+            Fate::TooBig { limit } => return Err(PathError::TooBig { limit: Some(limit) }),
+        };
+        self.stats.sent += 1;
+        self.stats.delivered += copies.as_slice().len() as u64;
+        self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
+        for copy in &copies {
+            let fits = self.flights.push(flight, copy, datagram);
+            self.stats.discarded += u64::from(!fits);
         }
+        Ok(())
     }
 
     #[inline]
@@ -159,8 +159,8 @@ impl<A> World<A> {
 
     /// The socket that takes what comes from `from`, and who reads it.
     #[inline]
-    fn reader_of(&self, from: SocketAddr, to: SocketAddr) -> Result<(usize, Reader), Obstacle> {
-        if self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_down(host)) {
+    fn reader_of(&mut self, from: SocketAddr, to: SocketAddr) -> Result<(Key, Reader), Obstacle> {
+        if self.topology.host_at(to.ip()).is_none_or(|host| self.topology.is_silent(host)) {
             return Err(Obstacle::HostDown);
         }
         let found = self.sockets.at(to).and_then(|number| Some((number, self.sockets.get(number)?)));
@@ -169,12 +169,15 @@ impl<A> World<A> {
             None if self.sockets.is_given_up(to) => Err(Obstacle::ForgottenMapping),
             None => Err(Obstacle::NothingListens),
             Some((_, socket)) if socket.peer.is_some_and(|peer| peer != from) => Err(Obstacle::OtherPeer),
+            Some((_, Socket { reader: Reader::Endpoint(resident), .. })) if self.has_panicked(*resident) => {
+                Err(Obstacle::EndpointPanicked)
+            }
             Some((number, socket)) => Ok((number, socket.reader)),
         }
     }
 
     #[inline]
-    fn enqueue(&mut self, socket: usize, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
+    fn enqueue(&mut self, socket: Key, at: Timestamp, event: SimEvent, datagram: Vec<u8>) {
         let queued = match self.sockets.get_mut(socket) {
             Some(socket) => socket.enqueue(at, datagram),
             None => Err(datagram),
@@ -201,7 +204,7 @@ impl<A> World<A> {
         let ends = (self.topology.host_at(by.ip()), self.topology.host_at(whom.ip()));
         let (Some(here), Some(there)) = ends else { return };
         let now = self.now;
-        let found = self.topology.link_between(here, there).filter(|link| !link.partitioned);
+        let found = self.topology.link_between(here, there).filter(|link| !link.is_closed());
         let Some(entered) = found else { return };
         let (path, direction) = (entered.path, entered.direction);
         let fate = entered.link.transmit(now, &REFUSAL);
@@ -217,14 +220,21 @@ impl<A> World<A> {
 
     /// A connected socket learns of it, others do not (Linux).
     fn refusal_arrives(&mut self, event: SimEvent) {
-        let socket = self.sockets.at(event.to).and_then(|socket| self.sockets.get_mut(socket));
-        let Some(socket) = socket.filter(|socket| socket.peer == Some(event.from)) else {
+        if self.topology.host_at(event.to.ip()).is_none_or(|host| self.topology.is_silent(host)) {
+            self.note(SimEvent { what: Happened::RefusalLost, ..event });
+            return;
+        }
+        let socket = self.sockets.at(event.to).and_then(|socket| self.sockets.get(socket));
+        let reader = socket.filter(|socket| socket.peer == Some(event.from)).map(|socket| socket.reader);
+        let alive = reader.filter(|reader| !matches!(reader, Reader::Endpoint(it) if self.has_panicked(*it)));
+        let Some(reader) = alive else {
             self.note(SimEvent { what: Happened::RefusalLost, ..event });
             return;
         };
-        let reader = socket.reader;
         if reader == Reader::Transport {
-            socket.pending = Some(PathError::Refused);
+            if let Some(socket) = self.sockets.at(event.to).and_then(|socket| self.sockets.get_mut(socket)) {
+                socket.pending = Some(PathError::Refused);
+            }
         }
         self.note(SimEvent { what: Happened::RefusalArrived, ..event });
         if let Reader::Endpoint(resident) = reader {

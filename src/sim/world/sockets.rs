@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 // Looked up and never walked through, so that its order means nothing.
 use std::collections::HashMap;
 
+use super::arena::{Arena, Key};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -28,9 +29,7 @@ pub(super) enum Reader {
     /// A transport, when it gets round to it.
     Transport,
     /// An endpoint, at once.
-    Endpoint(usize),
-    /// No one.
-    Closed,
+    Endpoint(Key),
 }
 
 #[derive(Debug)]
@@ -64,25 +63,32 @@ impl Socket {
 }
 
 /// All sockets of a network, by address.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Sockets {
-    all: Vec<Socket>,
-    bound: HashMap<SocketAddr, usize>,
-    /// What arrives there vanishes: the mappings that a NAT has forgotten.
+    open: Arena<Socket>,
+    bound: HashMap<SocketAddr, Key>,
+    /// What arrives there vanishes: the mappings that a NAT has forgotten, until it gives the port to another.
     given_up: BTreeSet<SocketAddr>,
     next_port: HashMap<IpAddr, u16>,
 }
 
 impl Sockets {
-    pub(super) fn get(&self, socket: usize) -> Option<&Socket> {
-        self.all.get(socket)
+    pub(super) fn new() -> Self {
+        Self { open: Arena::new(), bound: HashMap::new(), given_up: BTreeSet::new(), next_port: HashMap::new() }
     }
 
-    pub(super) fn get_mut(&mut self, socket: usize) -> Option<&mut Socket> {
-        self.all.get_mut(socket)
+    #[inline]
+    pub(super) fn get(&self, socket: Key) -> Option<&Socket> {
+        self.open.get(socket)
     }
 
-    pub(super) fn at(&self, address: SocketAddr) -> Option<usize> {
+    #[inline]
+    pub(super) fn get_mut(&mut self, socket: Key) -> Option<&mut Socket> {
+        self.open.get_mut(socket)
+    }
+
+    #[inline]
+    pub(super) fn at(&self, address: SocketAddr) -> Option<Key> {
         self.bound.get(&address).copied()
     }
 
@@ -90,63 +96,78 @@ impl Sockets {
         self.given_up.contains(&address)
     }
 
-    pub(super) fn bind(&mut self, socket: Socket) -> usize {
-        self.bound.insert(socket.address, self.all.len());
-        self.all.push(socket);
-        self.all.len() - 1
+    /// Opens a socket at an address that must be free.
+    pub(super) fn bind(&mut self, socket: Socket) -> Key {
+        let address = socket.address;
+        let key = self.open.insert(socket);
+        self.occupy(address, key);
+        key
     }
 
-    /// Closes it, and frees its address.
-    pub(super) fn unbind(&mut self, socket: usize) {
-        if let Some(closed) = self.all.get_mut(socket) {
-            closed.reader = Reader::Closed;
-            self.bound.remove(&closed.address);
-        }
+    /// Closes it, and frees its address. Returns it with what is queued there.
+    pub(super) fn unbind(&mut self, socket: Key) -> Option<Socket> {
+        let closed = self.open.remove(socket)?;
+        self.bound.remove(&closed.address);
+        Some(closed)
     }
 
-    /// An address of the host that nothing is bound to, other than the ones before.
+    /// An address of the host that nothing is bound to: the port after the one taken last. Ports that a NAT has given up
+    /// come again when all others have been taken, so that they never run out.
     pub(super) fn fresh_address(&mut self, host: IpAddr) -> Option<SocketAddr> {
         let next = self.next_port.entry(host).or_insert(FIRST_PORT);
         (FIRST_PORT..=u16::MAX).find_map(|_| {
             let address = SocketAddr::new(host, *next);
             *next = next.checked_add(1).unwrap_or(FIRST_PORT);
-            (!self.bound.contains_key(&address) && !self.given_up.contains(&address)).then_some(address)
+            (!self.bound.contains_key(&address)).then_some(address)
         })
     }
 
-    /// Gives the socket a fresh address, and forgets the errors of the old one.
-    pub(super) fn rebind(&mut self, socket: usize) -> bool {
-        let Some(old) = self.all.get(socket).map(|it| it.address) else { return false };
-        let Some(fresh) = self.fresh_address(old.ip()) else { return false };
-        if let Some(moved) = self.all.get_mut(socket) {
-            moved.address = fresh;
-            moved.pending = None;
-        }
+    /// Gives an open socket a fresh address, and forgets the errors of the old one; `None` if the host has no free port.
+    pub(super) fn rebind(&mut self, socket: Key) -> Option<()> {
+        let old = self.open.get(socket)?.address;
+        let fresh = self.fresh_address(old.ip())?;
+        let moved = self.open.get_mut(socket)?;
+        moved.address = fresh;
+        moved.pending = None;
         self.bound.remove(&old);
-        self.bound.insert(fresh, socket);
-        true
+        self.occupy(fresh, socket);
+        Some(())
     }
 
     /// Every open socket of the host gets a fresh address without its knowledge, and gives up the old one. What is
-    /// queued or pending stays: the socket itself has not changed.
-    pub(super) fn forget_mappings(&mut self, host: usize) {
-        for socket in 0..self.all.len() {
-            let Some(old) = self.all.get(socket).filter(|it| it.host == host).map(|it| it.address) else { continue };
-            let Some(fresh) = (self.at(old) == Some(socket)).then(|| self.fresh_address(old.ip())).flatten() else {
-                continue;
-            };
-            if let Some(moved) = self.all.get_mut(socket) {
+    /// queued or pending stays: the socket itself has not changed. `None`, and nothing moves, if there are too few ports.
+    pub(super) fn forget_mappings(&mut self, host: usize, ip: IpAddr) -> Option<()> {
+        let of_host = self.open.iter().filter(|(_, socket)| socket.host == host);
+        let mut moving: Vec<_> = of_host.map(|(key, socket)| (key, socket.address)).collect();
+        let taken = moving.iter().filter(|(_, address)| address.port() >= FIRST_PORT).count();
+        if moving.len() > PORTS - taken {
+            return None;
+        }
+        moving.sort_unstable();
+        for (socket, _) in &moving {
+            // The old addresses are all bound still, so that none of them is given to another socket.
+            let fresh = self.fresh_address(ip)?;
+            if let Some(moved) = self.open.get_mut(*socket) {
                 moved.address = fresh;
             }
+            self.occupy(fresh, *socket);
+        }
+        for (_, old) in moving {
             self.bound.remove(&old);
             self.given_up.insert(old);
-            self.bound.insert(fresh, socket);
         }
+        Some(())
+    }
+
+    fn occupy(&mut self, address: SocketAddr, socket: Key) {
+        self.given_up.remove(&address);
+        self.bound.insert(address, socket);
     }
 }
 
 /// Where systems begin to count the ports that they pick.
 const FIRST_PORT: u16 = 49_152;
+const PORTS: usize = (u16::MAX - FIRST_PORT) as usize + 1;
 /// What Linux grants unless asked for more, and about what it charges for a datagram besides its bytes.
 const CAPACITY: usize = 212_992;
 const OVERHEAD: usize = 768;

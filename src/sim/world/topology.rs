@@ -1,14 +1,16 @@
-use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::net::IpAddr;
 use core::time::Duration;
 // Looked up and never walked through, so that its order means nothing.
 use std::collections::HashMap;
 
+use super::met::{Down, Met, Partition};
 use crate::entropy::Seed;
-use crate::fault::{Direction, Fate, Link, Profile};
-use crate::sim::Dose;
+use crate::fault::{Direction, Fate, Impairments, Link, Profile};
 use crate::sim::plan::Plan;
+use crate::sim::{Dose, Unmet};
 use crate::time::Timestamp;
 
 /// Which hosts there are, and what lies between them.
@@ -19,25 +21,33 @@ pub(super) struct Topology {
     host_of: HashMap<IpAddr, usize>,
     paths: Vec<Path>,
     path_of: HashMap<(usize, usize), (usize, Direction)>,
+    /// Those of `paths` that were asked for, in this order.
+    asked_for: Vec<usize>,
+    /// Faults that have ended, and had met nothing.
+    unmet: Vec<Unmet>,
+    /// What a plan of faults has made of the paths, as they were made.
+    made: Vec<MadePath>,
 }
 
 struct Host {
     address: IpAddr,
-    down: bool,
+    down: Option<Down>,
 }
 
-/// Between a pair of hosts; the one named first is the client of its profile.
+/// Between a pair of hosts.
+///
+/// One that was asked for is numbered by that, from 0, and so are the draws of its links. One that is only used is
+/// perfect until then, has no client, and its number says nothing but which hosts it lies between: so neither what a
+/// scenario did before it asked, nor the order in which hosts happen to use such paths, changes any fate.
 struct Path {
+    client: usize,
+    server: usize,
+    asked_for: bool,
     to_server: DirectedLink,
     to_client: DirectedLink,
-    ends: (usize, usize),
-    /// What a plan of faults has made of it the first time that it was set, or when it was made.
-    planned: Option<Box<MadePath>>,
-    /// Whether the scenario has set it, and not only used it.
-    set: bool,
 }
 
-/// A path as it was first set in a run of certain faults.
+/// A path as it was made in a run of certain faults.
 #[derive(Clone, PartialEq, Debug)]
 pub(in crate::sim) struct MadePath {
     pub(in crate::sim) path: u64,
@@ -52,15 +62,31 @@ pub(super) struct DirectedLink {
     pub(super) direction: Direction,
     pub(super) link: Link,
     /// Nothing passes.
-    pub(super) partitioned: bool,
+    partition: Option<Rc<Partition>>,
     pub(super) dose: Option<Dose>,
+    met: Met,
 }
 
 impl DirectedLink {
+    fn new(path: u64, direction: Direction, impairments: Impairments, seed: Seed) -> Self {
+        let link = Link::new(impairments, direction.link_seed(seed, path));
+        Self { path, direction, link, partition: None, dose: None, met: Met::default() }
+    }
+
+    /// Whether a partition stops a datagram that is here now.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.partition.as_ref().is_some_and(|partition| {
+            partition.met.set(true);
+            true
+        })
+    }
+
     /// What becomes of a datagram within the dose, and its number on this link.
     #[inline]
     pub(super) fn transmit(&mut self, now: Timestamp, datagram: &[u8]) -> (Fate, u64) {
         let mut fate = self.link.transmit(now, datagram);
+        self.met.note(now, &fate, self.link.impairments());
         if let Some(dose) = &mut self.dose {
             fate = dose.moderate(fate, Fate::plain(now, self.link.impairments(), datagram.len()));
         }
@@ -70,8 +96,9 @@ impl DirectedLink {
 
 impl Topology {
     pub(super) fn new(seed: Seed, plan: Plan) -> Self {
-        let (host_of, path_of) = (HashMap::new(), HashMap::new());
-        Self { seed, plan, hosts: Vec::new(), host_of, paths: Vec::new(), path_of }
+        let (hosts, host_of) = (Vec::new(), HashMap::new());
+        let (paths, path_of, asked_for) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { seed, plan, hosts, host_of, paths, path_of, asked_for, unmet: Vec::new(), made: Vec::new() }
     }
 
     pub(super) const fn seed(&self) -> Seed {
@@ -87,11 +114,12 @@ impl Topology {
         if self.host_of.contains_key(&address) {
             return None;
         }
-        self.hosts.push(Host { address, down: false });
+        self.hosts.push(Host { address, down: None });
         self.host_of.insert(address, self.hosts.len() - 1);
         Some(self.hosts.len() - 1)
     }
 
+    #[inline]
     pub(super) fn host_at(&self, address: IpAddr) -> Option<usize> {
         self.host_of.get(&address).copied()
     }
@@ -100,107 +128,207 @@ impl Topology {
         self.hosts.get(host).map(|host| host.address)
     }
 
-    pub(super) fn set_down(&mut self, host: usize, down: bool) {
+    pub(super) fn take_down(&mut self, host: usize, now: Timestamp) {
         if let Some(host) = self.hosts.get_mut(host) {
-            host.down = down;
+            host.down.get_or_insert(Down { since: now, met: false });
         }
     }
 
-    pub(super) fn is_down(&self, host: usize) -> bool {
-        self.hosts.get(host).is_none_or(|host| host.down)
+    pub(super) fn bring_up(&mut self, host: usize) {
+        let Some(host) = self.hosts.get_mut(host) else { return };
+        let unmet = host.down.take().and_then(|down| down.unmet(host.address));
+        self.has_ended(unmet);
     }
 
-    /// A new path, or new impairments for the one there is.
-    pub(super) fn set_path(&mut self, client: usize, server: usize, profile: &Profile) {
-        let (path, to_server) = match self.path_of.get(&(client, server)).copied() {
-            Some(found) => found,
-            None => self.make_path(client, server, profile),
-        };
-        let first = self.paths.get_mut(path).is_some_and(|path| !core::mem::replace(&mut path.set, true));
-        for (asked, direction) in [(Direction::ToServer, to_server), (Direction::ToClient, to_server.opposite())] {
-            let impairments = self.plan.impairments(path as u64, direction, profile.direction(asked), first);
-            if let Some(directed) = self.link_mut(path, direction) {
-                directed.link.reconfigure(impairments);
+    /// Whether a host is silent, to which something is sent now or from which something is to leave.
+    #[inline]
+    pub(super) fn is_silent(&mut self, host: usize) -> bool {
+        let Some(host) = self.hosts.get_mut(host) else { return true };
+        host.down.as_mut().is_some_and(|down| {
+            down.met = true;
+            true
+        })
+    }
+
+    /// Closes one direction, or both, unless they are closed already.
+    pub(super) fn partition(&mut self, from: usize, to: usize, both_ways: bool, since: Timestamp) {
+        let (Some(here), Some(there)) = (self.address_of(from), self.address_of(to)) else { return };
+        let open = |it: &mut Self, from, to| it.link_between(from, to).is_some_and(|link| link.partition.is_none());
+        let (forth, back) = (open(self, from, to), both_ways && open(self, to, from));
+        let closes = |from, to, both_ways| Rc::new(Partition { from, to, both_ways, since, met: Cell::new(false) });
+        let one = if forth { closes(here, there, back) } else { closes(there, here, false) };
+        for (from, to) in [forth.then_some((from, to)), back.then_some((to, from))].into_iter().flatten() {
+            if let Some(link) = self.link_between(from, to) {
+                link.partition = Some(Rc::clone(&one));
             }
         }
-        if first {
-            self.note_planned(path);
+    }
+
+    /// Opens both directions.
+    pub(super) fn heal(&mut self, one: usize, other: usize) {
+        for (from, to) in [(one, other), (other, one)] {
+            let ended = self.link_between(from, to).and_then(|link| link.partition.take());
+            self.has_ended(ended.and_then(Rc::into_inner).and_then(|partition| partition.unmet()));
         }
     }
 
-    /// Keeps what a plan of faults has made of a path.
-    fn note_planned(&mut self, path: usize) {
-        if !matches!(self.plan, Plan::Faults(_)) {
+    /// A new path, or other impairments for the one that was asked for before.
+    pub(super) fn set_path(&mut self, client: usize, server: usize, profile: &Profile) {
+        let found = self.path_of.get(&(client, server)).copied();
+        let asked_for = found.filter(|(path, _)| self.paths.get(*path).is_some_and(|path| path.asked_for));
+        let Some((path, to_server)) = asked_for else {
+            self.ask_for_path(client, server, profile, found);
             return;
+        };
+        let (Some(here), Some(there)) = (self.address_of(client), self.address_of(server)) else { return };
+        let Some(path) = self.paths.get_mut(path) else { return };
+        for asked in BOTH {
+            let direction = if to_server == Direction::ToServer { asked } else { asked.opposite() };
+            let ends = if asked == Direction::ToServer { (here, there) } else { (there, here) };
+            let directed = path.link_mut(direction);
+            let impairments = self.plan.impairments(directed.path, direction, profile.direction(asked), false);
+            directed.met.change(&directed.link, &impairments, ends, &mut self.unmet);
+            directed.link.reconfigure(impairments);
         }
-        let Some(ends) = self.paths.get(path).map(|path| path.ends) else { return };
-        let (client, server) = (self.address_of(ends.0), self.address_of(ends.1));
-        if let Some(at) = self.paths.get_mut(path) {
-            let links = [&at.to_server, &at.to_client].map(|directed| directed.link.impairments().clone());
-            let [to_server, to_client] = links;
-            let profile = Profile { to_server, to_client };
-            at.planned = Some(Box::new(MadePath { path: path as u64, client, server, profile }));
+        self.unmet.truncate(MOST_UNMET);
+    }
+
+    /// The first time that this path is asked for; `used` is the one that lies there.
+    fn ask_for_path(&mut self, client: usize, server: usize, profile: &Profile, used: Option<(usize, Direction)>) {
+        let number = self.asked_for.len() as u64;
+        let made = self.make_path(number, client, server, profile);
+        let Some((place, direction)) = used else {
+            self.asked_for.push(self.paths.len());
+            self.place(made);
+            return;
+        };
+        self.asked_for.push(place);
+        let Some(before) = self.paths.get_mut(place) else { return };
+        let mut before = core::mem::replace(before, made);
+        // What was done to its directions stays.
+        let Some(made) = self.paths.get_mut(place) else { return };
+        for asked in BOTH {
+            let was = before.link_mut(if direction == Direction::ToServer { asked } else { asked.opposite() });
+            let now = made.link_mut(asked);
+            (now.partition, now.dose) = (was.partition.take(), was.dose.take());
         }
+        self.path_of.insert((server, client), (place, Direction::ToClient));
+        self.path_of.insert((client, server), (place, Direction::ToServer));
+    }
+
+    fn make_path(&mut self, number: u64, client: usize, server: usize, profile: &Profile) -> Path {
+        let link = |direction: Direction| {
+            let impairments = self.plan.impairments(number, direction, profile.direction(direction), true);
+            DirectedLink::new(number, direction, impairments, self.seed)
+        };
+        let (to_server, to_client) = (link(Direction::ToServer), link(Direction::ToClient));
+        if matches!(self.plan, Plan::Faults(_)) {
+            let (client, server) = (self.address_of(client), self.address_of(server));
+            let [to_server, to_client] = [&to_server, &to_client].map(|made| made.link.impairments().clone());
+            self.made.push(MadePath { path: number, client, server, profile: Profile { to_server, to_client } });
+        }
+        Path { client, server, asked_for: number < FIRST_USED, to_server, to_client }
+    }
+
+    fn place(&mut self, path: Path) -> (usize, Direction) {
+        let (place, client, server) = (self.paths.len(), path.client, path.server);
+        self.paths.push(path);
+        // Within a host both directions have one key: the direction to the server, put in last, is the one found.
+        self.path_of.insert((server, client), (place, Direction::ToClient));
+        self.path_of.insert((client, server), (place, Direction::ToServer));
+        (place, Direction::ToServer)
+    }
+
+    /// The link from one host to another. If no path was asked for, a perfect one is made.
+    #[inline]
+    pub(super) fn link_between(&mut self, from: usize, to: usize) -> Option<&mut DirectedLink> {
+        let (place, direction) = match self.path_of.get(&(from, to)) {
+            Some(found) => *found,
+            None => self.use_path(from, to),
+        };
+        self.paths.get_mut(place).map(|path| path.link_mut(direction))
+    }
+
+    /// The host that was made first stands where a client would.
+    fn use_path(&mut self, from: usize, to: usize) -> (usize, Direction) {
+        let (first, second) = (from.min(to), from.max(to));
+        let number = FIRST_USED + (second * (second + 1) / 2 + first) as u64;
+        let made = self.make_path(number, first, second, &Profile::default());
+        let (place, to_second) = self.place(made);
+        (place, if from <= to { to_second } else { to_second.opposite() })
     }
 
     /// The paths in the order in which they were made, if a plan of faults is in force.
-    pub(super) fn made_paths(&self) -> Vec<MadePath> {
-        self.paths.iter().filter_map(|path| path.planned.as_deref().cloned()).collect()
+    pub(super) fn made_paths(&self) -> &[MadePath] {
+        &self.made
     }
 
-    fn make_path(&mut self, client: usize, server: usize, profile: &Profile) -> (usize, Direction) {
-        let path = self.paths.len();
-        let link = |direction: Direction| DirectedLink {
-            path: path as u64,
-            direction,
-            link: Link::new(
-                self.plan.impairments(path as u64, direction, profile.direction(direction), false),
-                direction.link_seed(self.seed, path as u64),
-            ),
-            partitioned: false,
-            dose: None,
-        };
-        let made = Path {
-            to_server: link(Direction::ToServer),
-            to_client: link(Direction::ToClient),
-            ends: (client, server),
-            planned: None,
-            set: false,
-        };
-        self.paths.push(made);
-        self.note_planned(path);
-        // Within a host both directions have one key: the direction to the server, put in last, is the one found.
-        self.path_of.insert((server, client), (path, Direction::ToClient));
-        self.path_of.insert((client, server), (path, Direction::ToServer));
-        (path, Direction::ToServer)
+    /// Faults that have met no datagram: first those that have ended, then those that are there.
+    pub(super) fn unmet(&self) -> Vec<Unmet> {
+        let mut all = self.unmet.clone();
+        all.extend(self.hosts.iter().filter_map(|host| host.down.and_then(|down| down.unmet(host.address))));
+        for path in &self.paths {
+            let (Some(client), Some(server)) = (self.address_of(path.client), self.address_of(path.server)) else {
+                continue;
+            };
+            path.unmet(client, server, &mut all);
+        }
+        all
     }
 
-    /// The link from one host to another. If no path was set, a perfect one is made.
-    pub(super) fn link_between(&mut self, from: usize, to: usize) -> Option<&mut DirectedLink> {
-        let (path, direction) = match self.path_of.get(&(from, to)) {
-            Some(found) => *found,
-            None => self.make_path(from, to, &Profile::default()),
-        };
-        self.link_mut(path, direction)
+    fn has_ended(&mut self, unmet: Option<Unmet>) {
+        if self.unmet.len() < MOST_UNMET {
+            self.unmet.extend(unmet);
+        }
     }
 
     /// The least delay of a link, as it is now.
     pub(super) fn least_delay(&self, path: u64, direction: Direction) -> Duration {
-        let path = usize::try_from(path).ok().and_then(|path| self.paths.get(path));
-        let link = path.map(|path| match direction {
-            Direction::ToServer => &path.to_server,
-            Direction::ToClient => &path.to_client,
-        });
+        let place = usize::try_from(path).ok().and_then(|number| self.asked_for.get(number));
+        let link = place.and_then(|place| self.paths.get(*place)).map(|path| path.link(direction));
         link.and_then(|directed| directed.link.impairments().delay())
             .map(|model| model.law().least())
             .unwrap_or_default()
     }
+}
 
-    fn link_mut(&mut self, path: usize, direction: Direction) -> Option<&mut DirectedLink> {
-        let path = self.paths.get_mut(path)?;
-        Some(match direction {
-            Direction::ToServer => &mut path.to_server,
-            Direction::ToClient => &mut path.to_client,
-        })
+impl Path {
+    const fn link(&self, direction: Direction) -> &DirectedLink {
+        match direction {
+            Direction::ToServer => &self.to_server,
+            Direction::ToClient => &self.to_client,
+        }
+    }
+
+    #[inline]
+    const fn link_mut(&mut self, direction: Direction) -> &mut DirectedLink {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    fn unmet(&self, client: IpAddr, server: IpAddr, all: &mut Vec<Unmet>) {
+        let links = BOTH.map(|direction| &self.link(direction).link);
+        if links.iter().all(|link| link.stats().received == 0) && links.iter().any(|link| does_something(link)) {
+            all.push(Unmet::Path { client, server });
+        }
+        for (direction, ends) in [(Direction::ToServer, (client, server)), (Direction::ToClient, (server, client))] {
+            let directed = self.link(direction);
+            // One of both directions is listed with the first.
+            let partition = directed.partition.as_deref().filter(|partition| (partition.from, partition.to) == ends);
+            all.extend(partition.and_then(Partition::unmet));
+            all.extend(directed.met.unmet(&directed.link, ends));
+        }
     }
 }
+
+fn does_something(link: &Link) -> bool {
+    *link.impairments() != Impairments::NONE
+}
+
+const BOTH: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
+/// The numbers of paths that no one has asked for.
+const FIRST_USED: u64 = 1 << 32;
+/// Of the faults that have ended: a scenario that runs for very long has seen enough by then.
+const MOST_UNMET: usize = 1_000;

@@ -264,10 +264,12 @@ fn fails_slowly(net: &SimNet, takes: Duration) -> Result<(), String> {
     let world = World::new(net, "delay 10ms ~10ms", "none");
     let late = std::rc::Rc::new(Cell::new(0));
     let note = late.clone();
-    let server =
-        move |now: udp_retry::time::Timestamp, _: std::net::SocketAddr, _: &[u8], _: &mut udp_retry::sim::Outbox| {
-            note.set(note.get() + u32::from(now > udp_retry::time::Timestamp::ZERO));
-        };
+    let server = move |now: udp_retry::time::Timestamp,
+                       _: std::net::SocketAddr,
+                       _: &[u8],
+                       _: &mut udp_retry::sim::Outbox<'_>| {
+        note.set(note.get() + u32::from(now > udp_retry::time::Timestamp::ZERO));
+    };
     net.serve(SERVER, server).unwrap();
     let mut transport = net.connect(world.client, SERVER).unwrap();
     for _ in 0..200 {

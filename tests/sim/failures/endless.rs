@@ -51,7 +51,7 @@ fn an_endpoint_that_wants_to_be_woken_in_the_past_is_stopped_with_the_seed() {
         let failure = failure(|net| {
             net.limit(FEW);
             net.host("10.0.0.1".parse().unwrap()).unwrap();
-            net.serve("10.0.0.1:7".parse().unwrap(), Restless).unwrap();
+            net.serve_endpoint("10.0.0.1:7".parse().unwrap(), Restless).unwrap();
             net.run_until(at(1_000));
         });
         assert!(failure.error.contains("time does not get past 5.000 ms"), "{failure}");
@@ -86,6 +86,19 @@ fn a_time_that_is_allowed_is_a_limit_too() {
         net.stopped().map_or(Ok(()), Err)
     });
     assert_eq!(runs, Ok(1));
+}
+
+#[test]
+fn steps_at_one_instant_are_counted_anew_at_each() {
+    let beats = |many| {
+        let net = SimNet::new(Seed::new(1));
+        net.limit(Limits::default().with_steps_at_one_instant(many));
+        heartbeat(&net);
+        net.run_until(at(1_000_000));
+        net.stopped()
+    };
+    assert_eq!(beats(3), None);
+    assert_eq!(beats(0), Some(Stopped::AtOneInstant { at: Timestamp::ZERO, limit: 0 }));
 }
 
 /// No event happens there at all: only the scenario asks, again and again.
@@ -215,14 +228,14 @@ fn failure(scenario: impl Fn(&SimNet)) -> Counterexample {
 fn echoes(net: &SimNet, both_ways: &str) -> (udp_retry::sim::HostId, udp_retry::sim::HostId) {
     let hosts = two(net, both_ways);
     net.serve("10.0.0.2:7".parse().unwrap(), echo()).unwrap();
-    net.serve("10.0.0.1:7".parse().unwrap(), Starts(false, "10.0.0.2:7".parse().unwrap())).unwrap();
+    net.serve_endpoint("10.0.0.1:7".parse().unwrap(), Starts(false, "10.0.0.2:7".parse().unwrap())).unwrap();
     hosts
 }
 
 fn two(net: &SimNet, both_ways: &str) -> (udp_retry::sim::HostId, udp_retry::sim::HostId) {
     let host = |address: &str| net.host(address.parse().unwrap()).unwrap();
     let hosts = (host("10.0.0.1"), host("10.0.0.2"));
-    net.path(hosts.0, hosts.1, Profile::both(both_ways.parse().unwrap()));
+    net.path(hosts.0, hosts.1, Profile::both(both_ways.parse().unwrap())).unwrap();
     hosts
 }
 
@@ -230,11 +243,11 @@ fn two(net: &SimNet, both_ways: &str) -> (udp_retry::sim::HostId, udp_retry::sim
 struct Starts(bool, SocketAddr);
 
 impl Endpoint for Starts {
-    fn on_datagram(&mut self, _: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
+    fn on_datagram(&mut self, _: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox<'_>) {
         out.send(from, datagram);
     }
 
-    fn on_wake(&mut self, _: Timestamp, out: &mut Outbox) {
+    fn on_wake(&mut self, _: Timestamp, out: &mut Outbox<'_>) {
         self.0 = true;
         out.send(self.1, b"ping");
     }
@@ -248,7 +261,7 @@ impl Endpoint for Starts {
 struct Restless;
 
 impl Endpoint for Restless {
-    fn on_datagram(&mut self, _: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox) {}
+    fn on_datagram(&mut self, _: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox<'_>) {}
 
     fn wake_at(&self) -> Option<Timestamp> {
         Some(at(5))

@@ -33,7 +33,7 @@ fn lost(net: &SimNet, to_server: &str, datagrams: usize) -> Vec<usize> {
     let world = World::new(net, to_server, "none");
     let all = Rc::new(RefCell::new(vec![true; datagrams]));
     let note = all.clone();
-    let server = move |_: Timestamp, _: SocketAddr, datagram: &[u8], _: &mut Outbox| {
+    let server = move |_: Timestamp, _: SocketAddr, datagram: &[u8], _: &mut Outbox<'_>| {
         let number = u32::from_be_bytes(datagram.try_into().unwrap());
         note.borrow_mut()[number as usize] = false;
     };

@@ -1,12 +1,13 @@
 //! A scenario that panics is a failure like any other, and what it prints is printed once.
 #![expect(clippy::disallowed_methods, reason = "threads that panic, and searches at the same time")]
 
+use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::env;
 use std::panic;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -114,17 +115,20 @@ fn panics_are_printed_in_the_first_run_only_and_those_of_other_threads_always() 
 fn the_panic_hook_is_put_back_whatever_happens() {
     within(MINUTE, || {
         let output = alone("the_panic_hook_is_put_back_whatever_happens", || {
-            let calls = Arc::new(AtomicU32::new(0));
+            let (calls, depth) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicUsize::new(0)));
             let panics = |how: &str, counts: u32| {
                 let before = calls.load(Ordering::SeqCst);
                 let _ = panic::catch_unwind(|| panic!("counted"));
                 assert_eq!(calls.load(Ordering::SeqCst) - before, counts, "{how}");
             };
-            let counting = calls.clone();
+            let (counting, measuring) = (calls.clone(), depth.clone());
             panic::set_hook(Box::new(move |_| {
                 counting.fetch_add(1, Ordering::SeqCst);
+                let frames = Backtrace::force_capture().to_string().lines().count();
+                measuring.store(frames, Ordering::SeqCst);
             }));
             panics("before", 1);
+            let without_others = depth.load(Ordering::SeqCst);
 
             let fails = |_: &SimNet| -> Result<(), String> { panic!("always") };
             explore(0..9, fails).unwrap_err();
@@ -140,6 +144,7 @@ fn the_panic_hook_is_put_back_whatever_happens() {
                 threads.into_iter().for_each(|thread| assert!(thread.join().unwrap().error.contains("always")));
             }
             panics("after searches that overlap", 1);
+            assert_eq!(depth.load(Ordering::SeqCst), without_others, "other hooks are left before it");
 
             // One that a scenario sets stays, and one that it takes away stays away.
             let (runs, twice) = (Cell::new(0), calls.clone());

@@ -76,7 +76,7 @@ fn a_requester_with_jitter_and_without_a_seed_fails_again_with_the_same_faults()
     let policy = policy.with_max_transmissions(5).unwrap();
     let scenario = |net: &SimNet| {
         let (client, server) = (host(net, "10.0.0.1"), host(net, "10.0.0.2"));
-        net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse().unwrap()));
+        net.path(client, server, Profile::both("loss 30%; delay 20ms ~5ms".parse().unwrap())).unwrap();
         net.serve("10.0.0.2:7".parse().unwrap(), echo()).unwrap();
         let transport = net.connect(client, "10.0.0.2:7".parse().unwrap()).unwrap();
         let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(policy).over(transport).unwrap();

@@ -16,7 +16,7 @@ use crate::watchdog::{MINUTE, within};
 fn a_failure_is_told_from_its_seed_to_a_test_that_repeats_it() {
     let scenario = |net: &SimNet| {
         let (client, server) = two(net);
-        net.path(client, server, Profile { to_server: "loss pattern 01".parse().unwrap(), ..delayed() });
+        net.path(client, server, Profile { to_server: "loss pattern 01".parse().unwrap(), ..delayed() }).unwrap();
         requests(net, client, 2)
     };
     let told = explore(7..8, scenario).unwrap_err().to_string();
@@ -59,7 +59,7 @@ fn a_reply_and_a_refusal_are_called_so() {
     // Only replies are lost.
     let reply = found(|net| {
         let (client, server) = two(net);
-        net.path(client, server, Profile { to_client: "loss 30%".parse().unwrap(), ..Profile::default() });
+        net.path(client, server, Profile { to_client: "loss 30%".parse().unwrap(), ..Profile::default() }).unwrap();
         requests(net, client, 3)
     });
     let told = reply.to_string();
@@ -69,7 +69,7 @@ fn a_reply_and_a_refusal_are_called_so() {
     let refusal = found(|net| {
         let client = net.host("10.0.0.1".parse().unwrap()).unwrap();
         let server = net.host("10.0.0.2".parse().unwrap()).unwrap();
-        net.path(client, server, Profile { to_client: "loss 30%".parse().unwrap(), ..Profile::default() });
+        net.path(client, server, Profile { to_client: "loss 30%".parse().unwrap(), ..Profile::default() }).unwrap();
         let transport = net.connect(client, "10.0.0.2:1060".parse().unwrap()).unwrap();
         let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN);
         let mut requester = builder.over(transport).unwrap();
@@ -91,7 +91,7 @@ fn the_hosts_of_a_fault_are_named_where_there_are_many_paths() {
         for n in 1..=8 {
             let client = net.host(format!("10.0.0.{n}").parse().unwrap()).unwrap();
             let path = if n == 7 { "loss 50%; delay 3ms" } else { "delay 2ms" };
-            net.path(client, server, Profile::both(path.parse().unwrap()));
+            net.path(client, server, Profile::both(path.parse().unwrap())).unwrap();
             let transport = net.connect(client, "10.0.1.1:1060".parse().unwrap()).unwrap();
             let builder = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN);
             let mut requester = builder.over(transport).unwrap();
@@ -111,12 +111,27 @@ fn the_hosts_of_a_fault_are_named_where_there_are_many_paths() {
     );
 }
 
+/// A reader learns that the partition proves nothing, whatever else fails.
+#[test]
+fn what_the_scenario_asked_for_in_vain_is_shown() {
+    let scenario = |net: &SimNet| {
+        let (client, server) = two(net);
+        net.path(client, server, Profile::both("loss 30%; outage from 1h for 1s".parse().unwrap())).unwrap();
+        let other = net.host("10.0.0.8".parse().unwrap()).unwrap();
+        net.partition(client, other).unwrap();
+        requests(net, client, 3)
+    };
+    let told = found(scenario).to_string();
+    assert!(told.contains("asked for, the partition 10.0.0.1 <-> 10.0.0.8 since 0 ms met no datagram\n"), "{told}");
+    assert!(told.contains("asked for, the outage 10.0.0.1 -> 10.0.0.2 from 3600s for 1s met no datagram\n"), "{told}");
+}
+
 #[test]
 fn a_small_world_is_repeated_by_its_choices() {
     within(MINUTE, || {
         let scenario = |net: &SimNet| {
             let (client, server) = two(net);
-            net.path(client, server, delayed());
+            net.path(client, server, delayed()).unwrap();
             requests(net, client, 3)
         };
         let choices = [Choice::Deliver, Choice::Late { by: Duration::from_millis(50) }, Choice::Drop];

@@ -27,7 +27,7 @@ fn endpoints_are_woken_when_they_asked_for_it() {
         next: ms(2),
         shoot: move |_: &mut Outbox| seen.borrow_mut().push(clock.get()),
     };
-    net.serve(SERVER, ticking).unwrap();
+    net.serve_endpoint(SERVER, ticking).unwrap();
     for at in 1..12 {
         net.run_until(ms(at));
         now.set(ms(at + 1));
@@ -43,8 +43,8 @@ fn endpoints_are_woken_when_they_asked_for_it() {
 fn an_answer_leaves_when_it_is_worked_out() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
-    net.serve(SERVER, |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
+    net.serve(SERVER, |_, from, datagram, out| {
         out.send_after(Duration::from_millis(u64::from(datagram[0])), from, datagram);
     })
     .unwrap();
@@ -64,7 +64,7 @@ fn a_client_endpoint_does_what_a_requester_does() {
     let by_requester = {
         let net = SimNet::new(Seed::new(5));
         let (client, server) = two(&net);
-        net.path(client, server, profile());
+        net.path(client, server, profile()).unwrap();
         net.serve(SERVER, echo()).unwrap();
         let transport = net.connect(client, SERVER).unwrap();
         let mut requester = ReliableRequester::builder(transaction_id(0..8))
@@ -83,13 +83,13 @@ fn a_client_endpoint_does_what_a_requester_does() {
     let by_endpoint = {
         let net = SimNet::new(Seed::new(5));
         let (client, server) = two(&net);
-        net.path(client, server, profile());
+        net.path(client, server, profile()).unwrap();
         net.serve(SERVER, echo()).unwrap();
         let outcomes = Rc::new(RefCell::new(Vec::new()));
         let (noted, mut id) = (outcomes.clone(), 0);
         let next = move |now: Timestamp, outcome: Outcome<'_>, request: &mut Vec<u8>| {
             match outcome {
-                Outcome::Reply { payload, transmissions, elapsed } => {
+                Outcome::Reply { payload, transmissions, elapsed, .. } => {
                     noted.borrow_mut().push((payload.to_vec(), transmissions, elapsed));
                 }
                 Outcome::Failed { transmissions, elapsed, .. } => {
@@ -116,7 +116,7 @@ fn a_client_endpoint_does_what_a_requester_does() {
 fn a_client_endpoint_without_ids_asks_from_a_fresh_port_each_time() {
     let net = SimNet::new(Seed::new(3));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms; duplicate 50% late 30ms")));
+    net.path(client, server, Profile::both(spec("delay 5ms; duplicate 50% late 30ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let (wrong, mut asked) = (Rc::new(Cell::new((0, 0))), 0_u64);
     let counts = wrong.clone();
@@ -153,10 +153,10 @@ fn a_connected_endpoint_hears_of_refusals_and_an_unconnected_one_does_not() {
     }
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 2ms")));
+    net.path(client, server, Profile::both(spec("delay 2ms"))).unwrap();
     let (connected, free) = (Rc::default(), Rc::default());
     net.serve_connected(client, SERVER, Prober(Rc::clone(&connected), Some(ms(1)))).unwrap();
-    net.serve(at("10.0.0.1:9"), Prober(Rc::clone(&free), Some(ms(1)))).unwrap();
+    net.serve_endpoint(at("10.0.0.1:9"), Prober(Rc::clone(&free), Some(ms(1)))).unwrap();
     net.run_until(ms(50));
     assert_eq!(*connected.borrow(), [(ms(5), PathError::Refused)]);
     assert_eq!(*free.borrow(), []);

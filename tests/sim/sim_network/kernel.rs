@@ -18,7 +18,7 @@ use crate::waits::Waits;
 fn a_refusal_swallows_the_next_send_which_is_re_issued_once() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     // Alternately: every other datagram never leaves.
     for sent in [1, 1, 2, 2, 3] {
@@ -35,7 +35,7 @@ fn a_refusal_swallows_the_next_send_which_is_re_issued_once() {
 fn a_pending_error_hides_a_queued_reply_and_there_is_room_for_one() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     transport.send(PathIndex::FIRST, b"ping").unwrap();
@@ -56,7 +56,7 @@ fn a_pending_error_hides_a_queued_reply_and_there_is_room_for_one() {
 fn a_refusal_wakes_whoever_waits_and_takes_as_long_as_a_reply() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile { to_server: spec("delay 10ms"), to_client: spec("delay 7ms") });
+    net.path(client, server, Profile { to_server: spec("delay 10ms"), to_client: spec("delay 7ms") }).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     transport.send(PathIndex::FIRST, b"x").unwrap();
     assert_eq!(transport.wait(&mut [0; 8], ms(500)), Err(PathError::Refused));
@@ -70,12 +70,12 @@ fn a_refusal_wakes_whoever_waits_and_takes_as_long_as_a_reply() {
         "{whats:?}"
     );
     // A way that loses everything loses refusals too.
-    net.path(client, server, Profile { to_server: spec("none"), to_client: spec("loss 100%") });
+    net.path(client, server, Profile { to_server: spec("none"), to_client: spec("loss 100%") }).unwrap();
     transport.send(PathIndex::FIRST, b"x").unwrap();
     assert_eq!(transport.wait(&mut [0; 8], ms(500)), Ok(None));
     // And so does a partition.
-    net.path(client, server, Profile::default());
-    net.partition_one_way(server, client);
+    net.path(client, server, Profile::default()).unwrap();
+    net.partition_one_way(server, client).unwrap();
     transport.send(PathIndex::FIRST, b"x").unwrap();
     assert_eq!(transport.wait(&mut [0; 8], ms(900)), Ok(None));
     balanced(&net);
@@ -85,12 +85,12 @@ fn a_refusal_wakes_whoever_waits_and_takes_as_long_as_a_reply() {
 fn a_connected_socket_hears_its_peer_alone() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
     let stranger = at("10.0.0.2:666");
     // A forger on the server's own host, with another port.
     let target = Rc::new(Cell::new(None));
     let shot = target.clone();
-    net.serve(
+    net.serve_endpoint(
         stranger,
         Every {
             period: Duration::from_millis(1),
@@ -134,7 +134,7 @@ fn what_cannot_be_sent_is_an_error_at_once() {
     let (client, server) = two(&net);
     let mut transport = net.connect(client, SERVER).unwrap();
     assert_eq!(transport.send(PathIndex::FIRST, &[0; 65_508]), Err(PathError::too_big(Some(Plpmtu::new(65_507)))));
-    net.path(client, server, Profile::both(spec("mtu 1400 error")));
+    net.path(client, server, Profile::both(spec("mtu 1400 error"))).unwrap();
     assert_eq!(transport.send(PathIndex::FIRST, &[0; 1373]), Err(PathError::too_big(Some(Plpmtu::new(1372)))));
     let mut nowhere = net.connect(client, at("10.9.9.9:1")).unwrap();
     assert_eq!(nowhere.send(PathIndex::FIRST, b"x"), Err(PathError::Unreachable));
@@ -150,7 +150,7 @@ fn what_cannot_be_sent_is_an_error_at_once() {
 fn a_late_wake_up_finds_what_has_come_meanwhile() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 6ms")));
+    net.path(client, server, Profile::both(spec("delay 6ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap().late_by(Duration::from_millis(5));
     assert_eq!(transport.wait(&mut [0; 8], ms(10)), Ok(None));

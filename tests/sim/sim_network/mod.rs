@@ -2,10 +2,14 @@
 //! all of it can be repeated.
 
 mod endpoints;
+mod ends;
+mod frees;
 mod kernel;
 mod moves;
 mod paths;
+mod promised;
 mod repeats;
+mod unsent;
 
 use std::net::SocketAddr;
 use std::time::Duration;

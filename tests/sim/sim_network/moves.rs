@@ -17,7 +17,7 @@ use super::{SERVER, balanced, hear, ms, recording, spec, two};
 fn a_fresh_port_hears_nothing_of_the_old_one() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms")));
+    net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     let old = transport.local_addr();
@@ -49,17 +49,17 @@ fn a_fresh_port_hears_nothing_of_the_old_one() {
 fn a_nat_that_forgets_moves_its_clients_and_swallows_what_comes_to_the_old_ports() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms")));
+    net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     let peers = Rc::new(RefCell::new(Vec::new()));
     let seen = peers.clone();
-    net.serve(SERVER, move |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+    net.serve(SERVER, move |_, from, datagram, out| {
         seen.borrow_mut().push(from);
         out.send(from, datagram);
     })
     .unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     transport.send(PathIndex::FIRST, b"1").unwrap();
-    net.at(Duration::from_millis(7), move |net| net.rebind(client));
+    net.at(Duration::from_millis(7), move |net| net.rebind(client).unwrap());
     assert_eq!(hear(&mut transport, ms(50)), None, "the reply went to the old port");
     transport.send(PathIndex::FIRST, b"2").unwrap();
     assert_eq!(hear(&mut transport, ms(100)).map(|(datagram, _)| datagram), Some(b"2".to_vec()));
@@ -73,7 +73,7 @@ fn a_nat_that_forgets_moves_its_clients_and_swallows_what_comes_to_the_old_ports
 fn a_server_that_comes_back_has_forgotten_everything() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 1ms")));
+    net.path(client, server, Profile::both(spec("delay 1ms"))).unwrap();
     let counting = || {
         let mut count = 0_u8;
         move |_: Timestamp, from: SocketAddr, _: &[u8], out: &mut Outbox| {
@@ -101,7 +101,7 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
     let (client, server) = two(&net);
     let heard = Rc::new(Cell::new(0));
     let count = heard.clone();
-    net.serve(SERVER, move |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+    net.serve(SERVER, move |_, from, datagram, out| {
         count.set(count.get() + 1);
         out.send(from, datagram);
     })
@@ -115,23 +115,23 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
         (heard.get() - before, answered)
     };
     assert_eq!(timer(0), (1, true));
-    net.partition_one_way(server, client);
+    net.partition_one_way(server, client).unwrap();
     assert_eq!(timer(1), (1, false));
-    net.heal(client, server);
-    net.partition_one_way(client, server);
+    net.heal(client, server).unwrap();
+    net.partition_one_way(client, server).unwrap();
     assert_eq!(timer(1), (0, false));
-    net.heal(client, server);
+    net.heal(client, server).unwrap();
     // Whichever end is named first.
-    net.partition(server, client);
+    net.partition(server, client).unwrap();
     assert_eq!(timer(1), (0, false));
-    net.heal(server, client);
+    net.heal(server, client).unwrap();
     assert_eq!(timer(0), (1, true));
-    net.take_down(server);
+    net.take_down(server).unwrap();
     assert_eq!(timer(0), (0, false), "silent, not refusing");
-    net.bring_up(server);
-    net.take_down(client);
+    net.bring_up(server).unwrap();
+    net.take_down(client).unwrap();
     assert_eq!(timer(1), (0, false));
-    net.bring_up(client);
+    net.bring_up(client).unwrap();
     assert_eq!(timer(0), (1, true));
     balanced(&net);
 }
@@ -140,7 +140,7 @@ fn a_partition_has_the_directions_that_it_was_given_until_it_is_healed() {
 fn a_socket_that_is_dropped_is_closed() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms")));
+    net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     transport.send(PathIndex::FIRST, b"x").unwrap();

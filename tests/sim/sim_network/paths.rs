@@ -1,14 +1,12 @@
 //! Time and ways.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use udp_retry::Seed;
 use udp_retry::fault::{Direction, Link, Profile};
-use udp_retry::sim::{Happened, Outbox, SimNet, echo};
-use udp_retry::time::Timestamp;
+use udp_retry::sim::{Happened, SimNet, echo};
 use udp_retry::transport::{PathIndex, Received, Transport};
 
 use super::{SERVER, at, balanced, hear, ip, ms, recording, spec, two};
@@ -19,7 +17,7 @@ fn a_datagram_takes_the_time_of_its_way_there_and_back_over_either_family() {
     for (here, there) in [("10.0.0.1", "10.0.0.2:7"), ("fd00::1", "[fd00::2]:7")] {
         let net = SimNet::new(Seed::new(1));
         let (client, server) = (net.host(ip(here)).unwrap(), net.host(at(there).ip()).unwrap());
-        net.path(client, server, Profile { to_server: spec("delay 30ms"), to_client: spec("delay 50ms") });
+        net.path(client, server, Profile { to_server: spec("delay 30ms"), to_client: spec("delay 50ms") }).unwrap();
         net.serve(at(there), echo()).unwrap();
         let mut transport = net.connect(client, at(there)).unwrap();
         transport.send(PathIndex::FIRST, b"ping").unwrap();
@@ -39,7 +37,7 @@ fn each_way_of_the_first_path_meets_the_fates_of_the_first_client_of_a_proxy() {
     let profile = Profile::both(spec("loss 40%; duplicate 20%; delay 5ms ~5ms"));
     let net = recording(Seed::new(8));
     let (client, server) = two(&net);
-    net.path(client, server, profile.clone());
+    net.path(client, server, profile.clone()).unwrap();
     net.serve(SERVER, echo()).unwrap();
     let mut transport = net.connect(client, SERVER).unwrap();
     for n in 0..300_u64 {
@@ -69,13 +67,13 @@ fn without_a_path_datagrams_arrive_at_once_and_a_path_can_change() {
     let mut transport = net.connect(client, SERVER).unwrap();
     for (delay, arrives) in [("none", 0), ("delay 5ms", 10), ("delay 1ms", 12)] {
         if delay != "none" {
-            net.path(client, server, Profile::both(spec(delay)));
+            net.path(client, server, Profile::both(spec(delay))).unwrap();
         }
         transport.send(PathIndex::FIRST, b"x").unwrap();
         assert_eq!(hear(&mut transport, ms(100)).map(|(_, at)| at), Some(ms(arrives)));
     }
     // Seen from the other end it is the same path.
-    net.path(server, client, Profile { to_server: spec("delay 20ms"), to_client: spec("delay 3ms") });
+    net.path(server, client, Profile { to_server: spec("delay 20ms"), to_client: spec("delay 3ms") }).unwrap();
     transport.send(PathIndex::FIRST, b"x").unwrap();
     assert_eq!(hear(&mut transport, ms(100)).map(|(_, at)| at), Some(ms(35)));
 }
@@ -84,10 +82,10 @@ fn without_a_path_datagrams_arrive_at_once_and_a_path_can_change() {
 fn what_is_due_at_one_moment_happens_in_the_order_in_which_it_was_caused() {
     let net = SimNet::new(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms")));
+    net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
     let order = Rc::new(RefCell::new(Vec::new()));
     let heard = order.clone();
-    net.serve(SERVER, move |_: Timestamp, _: SocketAddr, datagram: &[u8], _: &mut Outbox| {
+    net.serve(SERVER, move |_, _, datagram, _| {
         heard.borrow_mut().push(datagram[0]);
     })
     .unwrap();
@@ -108,8 +106,8 @@ fn what_is_due_at_one_moment_happens_in_the_order_in_which_it_was_caused() {
 fn answers_leave_before_what_arrives_at_the_same_moment() {
     let net = recording(Seed::new(1));
     let (client, server) = two(&net);
-    net.path(client, server, Profile::both(spec("delay 5ms")));
-    net.serve(SERVER, |_: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox| {
+    net.path(client, server, Profile::both(spec("delay 5ms"))).unwrap();
+    net.serve(SERVER, |_, from, datagram, out| {
         out.send_after(Duration::from_millis(5), from, datagram);
     })
     .unwrap();

@@ -40,7 +40,8 @@ impl World {
     pub(crate) fn new(net: &SimNet, to_server: &str, to_client: &str) -> Self {
         let (client, server) = (net.host(CLIENT).unwrap(), net.host(SERVER.ip()).unwrap());
         let impairments = |text: &str| text.parse::<Impairments>().unwrap();
-        net.path(client, server, Profile { to_server: impairments(to_server), to_client: impairments(to_client) });
+        net.path(client, server, Profile { to_server: impairments(to_server), to_client: impairments(to_client) })
+            .unwrap();
         let seed = net.seed();
         Self { net: net.clone(), client, server, seed, executed: Rc::default() }
     }
@@ -48,7 +49,7 @@ impl World {
     pub(crate) fn serve(&self, manners: Manners) {
         let server =
             Server { manners, seed: self.seed.derive(SERVER_DRAWS), heard: 0, executed: self.executed.clone() };
-        self.net.serve(SERVER, server).unwrap();
+        self.net.serve_endpoint(SERVER, server).unwrap();
     }
 
     pub(crate) fn connect(&self) -> Watched {
@@ -72,9 +73,9 @@ impl World {
     /// A perfect network from now on, with nothing on its way and a server that answers.
     pub(crate) fn recover(&self) {
         self.net.run_to_the_end(Timestamp::MAX);
-        self.net.heal(self.client, self.server);
-        self.net.bring_up(self.server);
-        self.net.path(self.client, self.server, Profile::default());
+        self.net.heal(self.client, self.server).unwrap();
+        self.net.bring_up(self.server).unwrap();
+        self.net.path(self.client, self.server, Profile::default()).unwrap();
         self.net.stop(SERVER);
         self.serve(Manners::default());
     }

@@ -151,13 +151,13 @@ impl Study {
         };
         let arrivals = Timestamp::ZERO.after(Duration::from_secs(seconds as u64));
         let server = net.host(SERVER.ip())?;
-        net.serve(SERVER, Server::new(trouble, row.server_drops_expired, ledger.clone()))?;
+        net.serve_endpoint(SERVER, Server::new(trouble, row.server_drops_expired, ledger.clone()))?;
         let rate = REQUESTS_A_SECOND / f64::from(self.clients);
         let mut hosts = Vec::new();
         for client in 0..self.clients {
             if client % CLIENTS_A_HOST == 0 {
                 let host = net.host(address(client / CLIENTS_A_HOST))?;
-                net.path(host, server, path(loss));
+                net.path(host, server, path(loss))?;
                 hosts.push(host);
             }
             let Some(&host) = hosts.last() else { break };
@@ -168,7 +168,12 @@ impl Study {
         if let Some(Trouble { cause: Cause::Loss, begin, end }) = trouble {
             for (time, loss) in [(begin, "loss 50%; "), (end, loss)] {
                 let hosts = hosts.clone();
-                let change = move |net: &SimNet| hosts.iter().for_each(|&host| net.path(host, server, path(loss)));
+                let change = move |net: &SimNet| {
+                    for &host in &hosts {
+                        // All of them are hosts of this network.
+                        let _ = net.path(host, server, path(loss));
+                    }
+                };
                 net.at(time.since(Timestamp::ZERO), change);
             }
         }

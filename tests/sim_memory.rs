@@ -1,0 +1,141 @@
+//! What a simulated network holds does not grow with what has come and gone in it: counted by the allocator, for this
+//! thread alone.
+#![expect(unsafe_code, reason = "an allocator cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use udp_retry::Seed;
+use udp_retry::sim::{Endpoint, HostId, Outbox, SimNet, echo};
+use udp_retry::time::Timestamp;
+use udp_retry::transport::{PathIndex, Renewal, Transport};
+
+#[test]
+fn the_counter_counts() {
+    assert!(grown(|| std::mem::forget(vec![0_u8; 1000])) >= 1000);
+    assert_eq!(grown(|| drop(vec![0_u8; 1000])), 0);
+}
+
+#[test]
+fn a_socket_that_is_rebound_and_renewed_a_million_times_takes_no_memory() {
+    let (net, client) = network();
+    let mut transport = net.connect(client, SERVER).unwrap();
+    let mut round = |rounds: u32| {
+        for _ in 0..rounds {
+            net.rebind(client).unwrap();
+            transport.renew(PathIndex::FIRST, Renewal::Required).unwrap();
+        }
+    };
+    // Once through all ports, so that a NAT has all of them in its books.
+    round(20_000);
+    let grown = grown(|| round(500_000));
+    assert!(grown < SOME, "{grown} bytes");
+}
+
+#[test]
+fn a_million_sockets_that_are_opened_and_dropped_take_no_memory() {
+    let (net, client) = network();
+    net.serve(SERVER, echo()).unwrap();
+    let round = |rounds: u32| {
+        for _ in 0..rounds {
+            let mut transport = net.connect(client, SERVER).unwrap();
+            transport.send(PathIndex::FIRST, b"left unread").unwrap();
+            net.run_to_the_end(Timestamp::MAX);
+        }
+    };
+    round(1_000);
+    let grown = grown(|| round(1_000_000));
+    assert!(grown < SOME, "{grown} bytes");
+}
+
+#[test]
+fn endpoints_that_end_take_their_timers_with_them_and_so_do_those_that_change_their_minds() {
+    /// Wants to be woken in the far future, and each time at another time.
+    struct Fickle(u64);
+    impl Endpoint for Fickle {
+        fn on_datagram(&mut self, _: Timestamp, _: SocketAddr, _: &[u8], _: &mut Outbox) {
+            self.0 ^= 1;
+        }
+        fn wake_at(&self) -> Option<Timestamp> {
+            Some(Timestamp::from_nanos(u64::MAX / 2 + self.0))
+        }
+    }
+    let (net, client) = network();
+    let mut transport = net.connect(client, SERVER).unwrap();
+    let mut round = |rounds: u32| {
+        for n in 0..rounds {
+            if n % 100 == 0 {
+                net.stop(SERVER);
+                net.serve_endpoint(SERVER, Fickle(0)).unwrap();
+            }
+            transport.send(PathIndex::FIRST, b"change").unwrap();
+            net.run_until(net.now());
+        }
+    };
+    round(1_000);
+    let grown = grown(|| round(1_000_000));
+    assert!(grown < SOME, "{grown} bytes");
+}
+
+/// And a client's host in it.
+fn network() -> (SimNet, HostId) {
+    let net = SimNet::new(Seed::new(1));
+    let client = net.host("10.0.0.1".parse().unwrap()).unwrap();
+    net.host(SERVER.ip()).unwrap();
+    (net, client)
+}
+
+const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 1060);
+/// Hundredths of a byte for each that came and went.
+const SOME: i64 = 20_000;
+
+/// By how many bytes this thread holds more than before.
+fn grown(work: impl FnOnce()) -> i64 {
+    let before = HELD.get();
+    work();
+    HELD.get() - before
+}
+
+thread_local! {
+    /// Constant from the start, so that counting needs no allocation itself.
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn count(bytes: usize, by: i64) {
+    // Threads that end may free and allocate after their locals are gone.
+    let _ = HELD.try_with(|held| held.set(held.get() + by * bytes as i64));
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged; counting touches no memory that it manages.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 1);
+        // SAFETY: the caller keeps the contract, and it is the same one.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 1);
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(layout.size(), -1);
+        count(size, 1);
+        // SAFETY: as above; `memory` came from the system's allocator, because all of it does.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(layout.size(), -1);
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
