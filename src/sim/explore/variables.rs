@@ -155,7 +155,7 @@ mod tests {
         let (after, by) = (Duration::from_millis(15), Duration::new(1, 500_000_001));
         let choices = [Choice::Drop, Choice::Duplicate { after }, Choice::Deliver, Choice::Late { by }];
         let text = choices.map(|choice| choice.to_string()).join(" ");
-        assert_eq!(text, "drop duplicate(15ms) deliver late(1500.000001ms)");
+        assert_eq!(text, "drop duplicate(15ms) deliver late(1.500000001s)");
         let read = |text: &str| Variables { choices: Some(text.to_string()), ..Variables::default() }.choices();
         assert_eq!(read(&text), Ok(Some(choices.to_vec())));
         assert_eq!(read(" drop\tdrop "), Ok(Some(alloc::vec![Choice::Drop; 2])));
