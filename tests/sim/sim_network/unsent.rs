@@ -174,13 +174,14 @@ fn an_endpoint_learns_that_its_host_has_no_port_left() {
 }
 
 #[test]
-fn an_endpoint_that_sends_again_whenever_a_send_fails_does_not_hold_the_network_up_inside_one_call() {
+fn an_endpoint_that_sends_again_when_a_send_failed_learns_so_again_at_the_same_moment() {
     struct Stubborn(Rc<Cell<u32>>);
     impl Endpoint for Stubborn {
         fn on_datagram(&mut self, _: Timestamp, _: SocketAddr, _: &[u8], out: &mut Outbox<'_>) {
             out.send(at("10.9.9.9:1"), b"again");
         }
         fn on_path_error(&mut self, now: Timestamp, _: PathError, out: &mut Outbox<'_>) {
+            assert_eq!(now, ms(0));
             self.0.set(self.0.get() + 1);
             if self.0.get() < 1_000 {
                 self.on_datagram(now, SERVER, b"", out);
