@@ -82,7 +82,7 @@ use crate::sim::plan::Plan;
 /// The seed is written to the standard error before a failure is shrunk. That takes the time of two runs, of at most
 /// 4,000 more within the 3 s, and, if it left more than one fault, of up to 100 of the next seeds within 1 s more: the
 /// failure with the fewest faults is reported. Of a failing run some 20 MB are kept at most, whatever its length: the
-/// first 200,000 faults, and the first and last events. Panics are printed in the run that fails first, not while a
+/// first 100,000 faults, and the first and last events. Panics are printed in the run that fails first, not while a
 /// failure is shrunk; for the time of the search the process has a panic hook that passes on those of other threads.
 ///
 /// # Errors

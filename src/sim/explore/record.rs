@@ -80,8 +80,8 @@ impl fmt::Display for Log {
     }
 }
 
-/// Some 10 MB. A failure that takes more faults than this is none that a reader could follow.
-const MOST_FAULTS: usize = 200_000;
+/// Some 5 MB. A failure that takes more faults than this is none that a reader could follow.
+const MOST_FAULTS: usize = 100_000;
 const MOST_MET: usize = 64;
 const FIRST_EVENTS: usize = 40;
 const LAST_EVENTS: usize = 20;

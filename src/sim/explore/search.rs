@@ -106,7 +106,7 @@ impl Search<'_> {
             let ended = Run::by(Plan::of(faults)).quiet().within(budget).make(reduced.failing.seed, self.scenario);
             (!ended.spent).then_some(ended.failure.is_some())
         };
-        let all = reduced.record.borrow().faults.clone();
+        let all = core::mem::take(&mut reduced.record.borrow_mut().faults);
         match fails(&all) {
             None => reduced.shrinking = Shrinking::NotTried,
             Some(false) => {}
@@ -152,7 +152,7 @@ impl Search<'_> {
                 (shrunk_error, paths) = (ended.failure, ended.paths);
                 record = of_few.take();
             }
-            None if record.more_faults && shrinking == Shrinking::Complete => shrinking = Shrinking::TooMany,
+            None if record.more_faults => shrinking = Shrinking::TooMany,
             None => {}
         }
         let story = Story { met: record.met, log: record.log, paths, unmet };
