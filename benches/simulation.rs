@@ -1,6 +1,8 @@
 //! A million requests through a simulated network that loses 30 % each way: `cargo bench --features sim --bench simulation`.
 //!
-//! Once with one blocking requester, once with a fleet of a thousand clients; one thread each time.
+//! Once with one blocking requester, once with a fleet of a thousand clients; one thread each time. Then what a test
+//! costs that explores 1,000 seeds, in a debug build as tests are made: `cargo bench --profile dev --features sim --bench
+//! simulation -- explore` does this alone.
 #![expect(clippy::disallowed_methods, reason = "real time is measured")]
 
 use std::cell::Cell;
@@ -9,7 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use udp_retry::fault::Profile;
-use udp_retry::sim::{Client, HostId, Outcome, SimNet, echo};
+use udp_retry::sim::{Client, HostId, Outcome, SimNet, echo, explore};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::Transaction;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
@@ -18,10 +20,54 @@ fn main() {
     // `cargo test --benches` wants to know whether it runs, not how fast.
     let quick = std::env::args().any(|argument| argument == "--test");
     let (rounds, requests) = if quick { (1, 1000) } else { (5, 1_000_000) };
+    explored(if quick { 1 } else { 9 });
+    if std::env::args().any(|argument| argument == "explore") {
+        return;
+    }
     println!("{:<36} {:>9} {:>9} {:>10} {:>14}", "", "requests", "answered", "median", "datagrams/s");
     measured("one requester, by id", rounds, requests, |net, requests| requester(net, requests, true));
     measured("one requester, without ids", rounds, requests, |net, requests| requester(net, requests, false));
     measured("a fleet of 1,000 clients", rounds, requests, fleet);
+}
+
+/// The median of 1,000 runs of README's example, none of which fails.
+fn explored(rounds: usize) {
+    let mut times: Vec<Duration> = (0..rounds)
+        .map(|_| {
+            let before = processor_time();
+            assert_eq!(explore(0..1000, answers_are_ours), Ok(1000));
+            processor_time() - before
+        })
+        .collect();
+    times.sort_unstable();
+    println!("1,000 runs of README's example: {:.3} s of processor time", times[rounds / 2].as_secs_f64());
+}
+
+/// Of this process, so that it does not matter what else runs.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn processor_time() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
+fn answers_are_ours(net: &SimNet) -> Result<(), Box<dyn std::error::Error>> {
+    let (client, server) = (net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?);
+    net.path(client, server, Profile::both("loss 30%; duplicate 10%; delay 20ms ~5ms".parse()?))?;
+    net.serve("10.0.0.2:1060".parse()?, echo())?;
+    let transport = net.connect(client, "10.0.0.2:1060".parse()?)?;
+    let mut requester = ReliableRequester::builder(transaction_id(0..1)).policy(RetryPolicy::LAN).over(transport)?;
+    for id in 0..3 {
+        if let Ok(reply) = requester.request(&[id, b'?']) {
+            assert_eq!(reply.payload(), [id, b'?']);
+        }
+    }
+    Ok(())
 }
 
 /// The median of some rounds.

@@ -5,9 +5,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use udp_retry::Seed;
-use udp_retry::sim::{Endpoint, HostId, Outbox, SimNet, echo};
+use udp_retry::fault::Profile;
+use udp_retry::sim::{Endpoint, HostId, Outbox, SimNet, echo, explore};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{PathIndex, Renewal, Transport};
 
@@ -78,6 +80,29 @@ fn endpoints_that_end_take_their_timers_with_them_and_so_do_those_that_change_th
     assert!(grown < SOME, "{grown} bytes");
 }
 
+/// Each of its 340,000 events took 600 bytes once.
+#[test]
+fn a_failing_run_is_kept_in_twenty_megabytes_however_long_it_is() {
+    let scenario = |net: &SimNet| {
+        let client = net.host("10.0.0.1".parse().unwrap()).unwrap();
+        let server = net.host(SERVER.ip()).unwrap();
+        net.path(client, server, Profile::both("loss 30%; delay 1ms ~1ms".parse().unwrap())).unwrap();
+        net.serve(SERVER, |_, _, _, _| {}).unwrap();
+        let mut transport = net.connect(client, SERVER).unwrap();
+        for _ in 0..200_000 {
+            transport.send(PathIndex::FIRST, b"lost or late").unwrap();
+            net.run_until(net.now().after(Duration::from_millis(1)));
+        }
+        // Nothing of it follows from the faults that are kept.
+        if net.stats().dropped > 50_000 { Err("whatever") } else { Ok(()) }
+    };
+    let mut failure = None;
+    let peak = peak(|| failure = Some(explore(0..1_000, scenario).unwrap_err()));
+    let told = failure.unwrap().to_string();
+    assert!(told.contains("it has more faults than are kept") && told.contains(" events more"), "{told}");
+    assert!(peak < 20_000_000, "{peak} bytes");
+}
+
 /// And a client's host in it.
 fn network() -> (SimNet, HostId) {
     let net = SimNet::new(Seed::new(1));
@@ -97,7 +122,16 @@ fn grown(work: impl FnOnce()) -> i64 {
     HELD.get() - before
 }
 
+/// How many more bytes this thread held at most.
+fn peak(work: impl FnOnce()) -> i64 {
+    let before = HELD.get();
+    PEAK.set(before);
+    work();
+    PEAK.get() - before
+}
+
 thread_local! {
+    static PEAK: Cell<i64> = const { Cell::new(0) };
     /// Constant from the start, so that counting needs no allocation itself.
     static HELD: Cell<i64> = const { Cell::new(0) };
 }
@@ -109,7 +143,10 @@ static COUNTING: Counting = Counting;
 
 fn count(bytes: usize, by: i64) {
     // Threads that end may free and allocate after their locals are gone.
-    let _ = HELD.try_with(|held| held.set(held.get() + by * bytes as i64));
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + by * bytes as i64);
+        PEAK.with(|peak| peak.set(peak.get().max(held.get())));
+    });
 }
 
 // SAFETY: every call is passed on to the system's allocator unchanged; counting touches no memory that it manages.

@@ -1,5 +1,5 @@
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::entropy::Seed;
 use crate::fault::{Direction, Fate};
@@ -19,6 +19,8 @@ pub struct SimEvent {
     pub len: usize,
     /// A digest of its bytes.
     pub digest: u64,
+    /// Its first bytes, zeros if it has fewer.
+    pub head: [u8; 8],
     /// What.
     pub what: Happened,
 }
@@ -98,9 +100,10 @@ impl SimEvent {
             | Happened::ReportSent { path, direction, n, fate } => {
                 let sent = fold(fold(*path * 2 + u64::from(*direction == Direction::ToClient), *n), 0);
                 let fate = match fate {
-                    Fate::Delivered(copies) => {
-                        copies.iter().fold(1, |hash, copy| fold(hash, copy.at.as_nanos() ^ (copy.len as u64) << 40))
-                    }
+                    Fate::Delivered(copies) => copies.iter().fold(1, |hash, copy| {
+                        let flipped = copy.flips.as_slice().iter().fold(hash, |hash, &bit| fold(hash, bit.into()));
+                        fold(fold(flipped, copy.at.as_nanos()), copy.len as u64)
+                    }),
                     Fate::Dropped(cause) => 2 + *cause as u64,
                     Fate::TooBig { limit } => 100 + limit.bytes() as u64,
                 };
@@ -126,14 +129,47 @@ impl SimEvent {
         };
         let ports = u64::from(self.from.port()) << 16 | u64::from(self.to.port());
         let words = [self.at.as_nanos(), ports << 8 | kind, self.digest, detail];
-        words.into_iter().fold(before, fold)
+        let hash = words.into_iter().fold(before, fold);
+        match (self.from.ip(), self.to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => fold(hash, u64::from(from.to_bits()) << 32 | u64::from(to.to_bits())),
+            (from, to) => [from, to].into_iter().fold(hash, |hash, address| match address {
+                IpAddr::V4(address) => fold(hash, digest(&address.octets())),
+                IpAddr::V6(address) => fold(hash, digest(&address.octets())),
+            }),
+        }
+    }
+}
+
+/// The first bytes of a datagram, in square brackets.
+pub(super) struct Start<'a> {
+    bytes: &'a [u8],
+    more: bool,
+}
+
+impl SimEvent {
+    pub(super) fn start(&self) -> Start<'_> {
+        Start { bytes: self.head.get(..self.len).unwrap_or(&self.head), more: self.len > self.head.len() }
+    }
+}
+
+impl fmt::Display for Start<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (nth, byte) in self.bytes.iter().enumerate() {
+            write!(f, "{}{byte:02x}", if nth == 0 { "" } else { " " })?;
+        }
+        f.write_str(if self.more { " ..]" } else { "]" })
     }
 }
 
 impl fmt::Display for SimEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, from, to, len, what, .. } = self;
-        write!(f, "{:>12.3} ms  {from} -> {to}, {len} bytes: ", at.as_nanos() as f64 / 1e6)?;
+        write!(f, "{:>12.3} ms  {from} -> {to}, {len} bytes", at.as_nanos() as f64 / 1e6)?;
+        if !matches!(what, Happened::RefusalSent { .. } | Happened::RefusalArrived | Happened::RefusalLost) {
+            write!(f, " {}", self.start())?;
+        }
+        f.write_str(": ")?;
         match what {
             Happened::RefusalSent { fate: Fate::Delivered(_), n, .. } => write!(f, "refused, reported as number {n}"),
             Happened::RefusalSent { n, .. } => write!(f, "refused, reported as number {n}, which is lost"),
@@ -171,6 +207,15 @@ impl fmt::Display for SimEvent {
             Happened::Vanished => f.write_str("vanished"),
         }
     }
+}
+
+/// The first bytes of a datagram.
+pub(super) fn head(datagram: &[u8]) -> [u8; 8] {
+    let mut head = [0; 8];
+    for (to, from) in head.iter_mut().zip(datagram) {
+        *to = *from;
+    }
+    head
 }
 
 /// Eight bytes a step; equal for equal bytes, and that is all it promises.

@@ -11,7 +11,8 @@
 //! | [`Endpoint`] | a server, or clients by the thousand, called when something happens | [`SimNet::serve`], [`SimNet::serve_connected`] |
 //!
 //! [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
-//! matter; [`exhaust`] tries every fate of the first datagrams instead of any.
+//! matter; [`exhaust`] tries every fate of the first datagrams instead of any; [`replay`] keeps a failure as a test.
+//! [`check_determinism`] finds what makes a scenario differ from run to run, and [`Limits`] end one that has no end.
 //!
 //! A server is a closure, `net.serve(address, |now, from, datagram, out| out.send(from, datagram))?`. A fault that a test
 //! asks for and that meets no datagram proves nothing: [`SimNet::unmet`] lists those.
@@ -51,9 +52,11 @@ mod endpoint;
 mod error;
 mod event;
 mod explore;
+mod limits;
 mod network;
+mod observer;
+mod plan;
 mod segment;
-mod shrink;
 mod stats;
 mod transport;
 mod turns;
@@ -67,9 +70,10 @@ pub use conditions::HostId;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use error::SimError;
 pub use event::{Happened, SimEvent};
-pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore};
+pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore, replay};
+pub use limits::{Limits, Stopped};
 pub use network::SimNet;
-pub use shrink::{Choice, Fault};
+pub use plan::{Choice, Fault};
 pub use stats::NetStats;
 pub use transport::SimTransport;
 pub use unconnected::SimUnconnected;

@@ -6,10 +6,14 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use std::panic::resume_unwind;
 
-use super::shrink::{Fault, Plan};
-use super::world::{Key, Step, World};
-use super::{Endpoint, HostId, NetStats, Outbox, SimError, SimEvent, SimTransport, SimUnconnected};
+use super::observer::Observer;
+use super::plan::Plan;
+use super::world::{Key, MadePath, Step, Watch, World};
+use super::{
+    Endpoint, HostId, Limits, NetStats, Outbox, SimError, SimEvent, SimTransport, SimUnconnected, Stopped,
+};
 use crate::atomic::AtomicU64;
 use crate::entropy::Seed;
 use crate::time::Timestamp;
@@ -39,20 +43,32 @@ impl SimNet {
     /// A network without hosts, at time zero.
     #[must_use]
     pub fn new(seed: Seed) -> Self {
-        Self::of(seed, Plan::Chance, false, false)
+        Self::of(seed, Plan::Chance, Watch::new(Limits::default(), None), None, false)
     }
 
     /// One that [ends](Self::end) with this handle: for a scenario, which may leave handles behind in its own actions.
-    pub(super) fn planned(seed: Seed, plan: Plan, recording: bool) -> Self {
-        Self::of(seed, plan, recording, true)
+    pub(super) fn planned(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>) -> Self {
+        Self::of(seed, plan, watch, observer, true)
     }
 
-    fn of(seed: Seed, plan: Plan, recording: bool, ends: bool) -> Self {
-        let world = Rc::new(RefCell::new(World::new(seed, plan, recording)));
+    fn of(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>, ends: bool) -> Self {
+        let world = Rc::new(RefCell::new(World::new(seed, plan, watch, observer)));
         Self { world, id: NETWORKS.fetch_add(1, Ordering::Relaxed), abandoned: Rc::default(), ends }
     }
 
-    /// Keeps all [`events`](Self::events) from now on.
+    /// Sets how much may happen, from the start of the network on.
+    pub fn limit(&self, limits: Limits) {
+        self.world.borrow_mut().watch.limit(limits);
+    }
+
+    /// Why nothing happens in the network any more; `None` while things do. A loop of the caller's own that waits for
+    /// something to happen should ask this.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Stopped> {
+        self.world.borrow().watch.stopped()
+    }
+
+    /// Keeps all [`events`](Self::events) from now on, at some 300 bytes each.
     pub fn record(&self) {
         self.world.borrow_mut().start_recording();
     }
@@ -205,16 +221,18 @@ impl SimNet {
         drop(ended);
     }
 
-    /// Lets everything happen up to this time, that included. At the end of time, which never comes, the clock stays where
-    /// the last thing happened.
+    /// Lets everything happen up to this time, that included, unless the network is [`stopped`](Self::stopped) before. At the
+    /// end of time, which never comes, the clock stays where the last thing happened.
     pub fn run_until(&self, time: Timestamp) {
         while self.step(time) {}
         if time < Timestamp::MAX {
-            self.world.borrow_mut().advance(time);
+            self.world.borrow_mut().let_pass(time);
         }
+        self.leave_if_over();
     }
 
-    /// Lets everything happen until nothing more will, or this time has come.
+    /// Lets everything happen until nothing more will, or this time has come, or the network is
+    /// [`stopped`](Self::stopped).
     pub fn run_to_the_end(&self, limit: Timestamp) {
         while self.step(limit) {}
     }
@@ -228,13 +246,30 @@ impl SimNet {
             world.step(until)
         };
         match step {
-            Step::Idle => false,
+            Step::Idle => {
+                self.leave_if_over();
+                false
+            }
             Step::Done => true,
             Step::Act(action) => {
                 action(self);
                 true
             }
         }
+    }
+
+    /// Leaves a scenario that is explored, once its network has been stopped: no code of its own may have an end then.
+    pub(super) fn leave_if_over(&self) {
+        let over = self.world.borrow().watch.is_left();
+        // What is dropped on the way out may use the network, and must not leave it a second time.
+        if over && !std::thread::panicking() {
+            resume_unwind(Box::new("the network was stopped"));
+        }
+    }
+
+    /// Whether there was no real time left to go on.
+    pub(super) fn is_spent(&self) -> bool {
+        self.world.borrow().watch.is_spent()
     }
 
     /// When the next thing will happen.
@@ -258,7 +293,8 @@ impl SimNet {
         self.world.borrow().stats()
     }
 
-    /// A digest of everything that has happened, down to the last bit: equal for equal runs.
+    /// A digest of everything that has happened, down to the last bit, with all times and addresses: equal for equal
+    /// runs.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.world.borrow().trace_hash()
@@ -270,9 +306,9 @@ impl SimNet {
         self.world.borrow().events().to_vec()
     }
 
-    /// What happened, as faults.
-    pub(super) fn faults(&self) -> Vec<Fault> {
-        self.world.borrow().faults()
+    /// The paths as they were first set, in a run of certain faults.
+    pub(super) fn made_paths(&self) -> Vec<MadePath> {
+        self.world.borrow().made_paths().to_vec()
     }
 }
 

@@ -146,7 +146,9 @@ impl Transport for SimTransport {
     fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
         let Path { socket, peer } = self.path(to)?;
         catch_up(&self.net);
-        self.net.world.borrow_mut().send(socket, peer, datagram)
+        let sent = self.net.world.borrow_mut().send(socket, peer, datagram);
+        self.net.leave_if_over();
+        sent
     }
 
     fn recv(&mut self, buffer: &mut [u8], _now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {

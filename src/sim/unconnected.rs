@@ -179,12 +179,16 @@ impl Transport for SimUnconnected {
     fn send(&mut self, to: Route, datagram: &[u8]) -> Result<(), PathError> {
         self.catch_up();
         let (local, remote) = (unmapped(to.local), unmapped(to.remote));
-        self.net.world.borrow_mut().send_to(self.end.socket, local, remote, datagram)
+        let sent = self.net.world.borrow_mut().send_to(self.end.socket, local, remote, datagram);
+        self.net.leave_if_over();
+        sent
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {
         if self.in_turn {
-            if let Some(incoming) = self.read(buffer) {
+            let found = self.read(buffer);
+            self.net.leave_if_over();
+            if let Some(incoming) = found {
                 return incoming;
             }
             if until <= now {

@@ -14,7 +14,9 @@ pub(super) fn wait<P>(
 ) -> Incoming<P> {
     loop {
         catch_up(net);
-        if let Some(incoming) = read() {
+        let found = read();
+        net.leave_if_over();
+        if let Some(incoming) = found {
             return incoming;
         }
         if net.now() >= until {

@@ -2,6 +2,7 @@
 
 mod entropy;
 mod explore;
+mod failures;
 mod fleets;
 mod loss_table;
 #[path = "../common/offers.rs"]

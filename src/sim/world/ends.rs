@@ -34,6 +34,9 @@ impl<A> World<A> {
         to: SocketAddr,
         datagram: &[u8],
     ) -> Result<(), PathError> {
+        if !self.watch.step(self.now) {
+            return Err(PathError::Unreachable);
+        }
         let named = Some(local.ip()).filter(|ip| !ip.is_unspecified());
         self.transmit(socket, named, to, datagram)
     }
@@ -45,6 +48,7 @@ impl<A> World<A> {
         sockets: impl Iterator<Item = Key>,
         buffer: &mut [u8],
     ) -> Option<(usize, Read)> {
+        self.watch.step(self.now);
         let order = |socket: Key| {
             let socket = self.sockets.get(socket)?;
             if socket.pending.is_some() { Some(0) } else { socket.first().map(|first| first.order) }

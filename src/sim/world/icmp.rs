@@ -129,7 +129,7 @@ impl<A> World<A> {
             Carried::Report(_) => Happened::ReportSent { path, direction, n, fate },
             Carried::Datagram | Carried::Refusal => Happened::RefusalSent { path, direction, n, fate },
         };
-        self.note(SimEvent { at: now, from: by, to: whom, len: MESSAGE.len(), digest: 0, what: happened });
+        self.note(SimEvent { at: now, from: by, to: whom, len: MESSAGE.len(), digest: 0, head: [0; 8], what: happened });
         if let Fate::Delivered(copies) = fate {
             for copy in copies.iter().take(1) {
                 let arrival = Delivery::whole(copy.at, carried.len());

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the verbs that change a network, its clock, and the order of what is due |
+//! | `history` | what is kept of an event |
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
 //! | `transports`, `ends` | what a program does with its sockets; how they are bound, connected and watched |
 //! | `icmp` | messages of refusals, and of what is too large; what a kernel remembers of path MTUs |
@@ -11,9 +12,11 @@
 //! | `sockets`, `topology` | who is where, and what lies between |
 //! | `met` | which faults have met a datagram |
 //! | `arena` | keys of sockets and endpoints, which come and go by the million |
+//! | `watch` | how much happens, and when it is too much |
 
 mod arena;
 mod ends;
+mod history;
 mod icmp;
 mod met;
 mod passage;
@@ -22,10 +25,13 @@ mod segments;
 mod sockets;
 mod topology;
 mod transports;
+mod watch;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -36,8 +42,11 @@ use self::passage::Flight;
 use self::residents::{Departure, Resident};
 use self::segments::Segments;
 use self::sockets::{Reader, Socket, Sockets};
+pub(super) use self::topology::MadePath;
 use self::topology::Topology;
-use super::shrink::{Fault, Plan, faults_of};
+pub(super) use self::watch::Watch;
+use super::observer::Observer;
+use super::plan::Plan;
 use super::{Endpoint, NetStats, SimError, SimEvent, Unmet};
 use crate::entropy::Seed;
 use crate::fault::{Capacity, DelayLine, Profile};
@@ -74,11 +83,13 @@ pub(super) struct World<A> {
     stats: NetStats,
     hash: u64,
     record: Option<Vec<SimEvent>>,
+    observer: Option<Rc<RefCell<dyn Observer>>>,
+    pub(super) watch: Watch,
 }
 
 /// What [`World::step`] has done.
 pub(super) enum Step<A> {
-    /// Nothing is due by then.
+    /// Nothing is due by then, or nothing may happen any more.
     Idle,
     Done,
     /// The caller has to do it, as it may change the world.
@@ -100,7 +111,7 @@ enum Timer {
 }
 
 impl<A> World<A> {
-    pub(super) fn new(seed: Seed, plan: Plan, recording: bool) -> Self {
+    pub(super) fn new(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>) -> Self {
         Self {
             now: Timestamp::ZERO,
             topology: Topology::new(seed, plan),
@@ -119,7 +130,9 @@ impl<A> World<A> {
             arrivals: 1,
             stats: NetStats::default(),
             hash: seed.number(),
-            record: recording.then(Vec::new),
+            record: None,
+            observer,
+            watch,
         }
     }
 }
@@ -236,7 +249,14 @@ impl<A> World<A> {
 
     /// Moves the time to `time`, unless it is past that already. Everything due by then must have happened.
     pub(super) fn advance(&mut self, time: Timestamp) {
+        self.watch.reaches(time);
         self.now = self.now.max(time);
+    }
+
+    /// Moves the time at the wish of the scenario.
+    pub(super) fn let_pass(&mut self, time: Timestamp) {
+        self.watch.step(self.now.max(time));
+        self.advance(time);
     }
 
     /// When the next thing is due.
@@ -258,6 +278,9 @@ impl<A> World<A> {
             // What is due at the end of time is meant never to happen.
             return Step::Idle;
         };
+        if !self.watch.step(self.now.max(next)) || !self.watch.reaches(next) {
+            return Step::Idle;
+        }
         self.advance(next);
         if !self.reports.is_empty() {
             self.report();
@@ -316,22 +339,14 @@ impl<A> World<A> {
         self.record.as_deref().unwrap_or_default()
     }
 
+    /// The paths in the order in which they were made, if a plan of faults is in force.
+    pub(super) fn made_paths(&self) -> &[MadePath] {
+        self.topology.made_paths()
+    }
+
     /// Faults that have met no datagram.
     pub(super) fn unmet(&self) -> Vec<Unmet> {
         self.topology.unmet()
-    }
-
-    /// What happened, as faults.
-    pub(super) fn faults(&self) -> Vec<Fault> {
-        faults_of(self.events(), |path, direction| self.topology.least_delay(path, direction))
-    }
-
-    #[inline]
-    fn note(&mut self, event: SimEvent) {
-        self.hash = event.hash(self.hash);
-        if let Some(record) = &mut self.record {
-            record.push(event);
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::World;
 use super::arena::Key;
 use super::sockets::{Queued, Reader, Socket};
 use crate::fault::{Direction, Fate, Packets};
-use crate::sim::event::digest;
+use crate::sim::event::{digest, head};
 use crate::sim::{Happened, SimEvent};
 use crate::size::{IpFamily, Pmtu};
 use crate::time::Timestamp;
@@ -180,7 +180,8 @@ impl<A> World<A> {
 
     #[inline]
     pub(super) fn event(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> SimEvent {
-        SimEvent { at: self.now, from, to, len: datagram.len(), digest: digest(datagram), what: Happened::Arrived }
+        let (len, digest, head) = (datagram.len(), digest(datagram), head(datagram));
+        SimEvent { at: self.now, from, to, len, digest, head, what: Happened::Arrived }
     }
 }
 

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use super::met::{Down, Met, Partition};
 use crate::entropy::Seed;
-use crate::fault::{Delivery, Direction, DropCause, Fate, Impairments, Link, Packets, Profile};
+use crate::fault::{Delivery, Direction, Fate, Impairments, Link, Packets, Profile};
 use crate::sim::Unmet;
-use crate::sim::shrink::Plan;
+use crate::sim::plan::Plan;
 use crate::size::Pmtu;
 use crate::time::Timestamp;
 
@@ -26,6 +26,8 @@ pub(super) struct Topology {
     asked_for: Vec<usize>,
     /// Faults that have ended, and had met nothing.
     unmet: Vec<Unmet>,
+    /// What a plan of faults has made of the paths, as they were made.
+    made: Vec<MadePath>,
 }
 
 struct Host {
@@ -45,6 +47,15 @@ struct Path {
     asked_for: bool,
     to_server: DirectedLink,
     to_client: DirectedLink,
+}
+
+/// A path as it was made in a run of certain faults.
+#[derive(Clone, PartialEq, Debug)]
+pub(in crate::sim) struct MadePath {
+    pub(in crate::sim) path: u64,
+    pub(in crate::sim) client: Option<IpAddr>,
+    pub(in crate::sim) server: Option<IpAddr>,
+    pub(in crate::sim) profile: Profile,
 }
 
 /// One direction of a path.
@@ -93,7 +104,7 @@ impl Topology {
     pub(super) fn new(seed: Seed, plan: Plan) -> Self {
         let (hosts, host_of) = (Vec::new(), HashMap::new());
         let (paths, path_of, asked_for) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { seed, plan, hosts, host_of, paths, path_of, asked_for, unmet: Vec::new() }
+        Self { seed, plan, hosts, host_of, paths, path_of, asked_for, unmet: Vec::new(), made: Vec::new() }
     }
 
     pub(super) const fn seed(&self) -> Seed {
@@ -203,7 +214,7 @@ impl Topology {
             let direction = if to_server == Direction::ToServer { asked } else { asked.opposite() };
             let ends = if asked == Direction::ToServer { (here, there) } else { (there, here) };
             let directed = path.link_mut(direction);
-            let impairments = self.plan.impairments(directed.path, direction, profile.direction(asked));
+            let impairments = self.plan.impairments(directed.path, direction, profile.direction(asked), false);
             directed.met.change(&directed.link, &impairments, ends, &mut self.unmet);
             directed.link.reconfigure(impairments);
         }
@@ -233,12 +244,17 @@ impl Topology {
         self.path_of.insert((client, server), (place, Direction::ToServer));
     }
 
-    fn make_path(&self, number: u64, client: usize, server: usize, profile: &Profile) -> Path {
+    fn make_path(&mut self, number: u64, client: usize, server: usize, profile: &Profile) -> Path {
         let link = |direction: Direction| {
-            let impairments = self.plan.impairments(number, direction, profile.direction(direction));
+            let impairments = self.plan.impairments(number, direction, profile.direction(direction), true);
             DirectedLink::new(number, direction, impairments, self.seed)
         };
         let (to_server, to_client) = (link(Direction::ToServer), link(Direction::ToClient));
+        if matches!(self.plan, Plan::Faults(_)) {
+            let (client, server) = (self.address_of(client), self.address_of(server));
+            let [to_server, to_client] = [&to_server, &to_client].map(|made| made.link.impairments().clone());
+            self.made.push(MadePath { path: number, client, server, profile: Profile { to_server, to_client } });
+        }
         Path { client, server, asked_for: number < FIRST_USED, to_server, to_client }
     }
 
@@ -268,6 +284,11 @@ impl Topology {
         let made = self.make_path(number, first, second, &Profile::default());
         let (place, to_second) = self.place(made);
         (place, if from <= to { to_second } else { to_second.opposite() })
+    }
+
+    /// The paths in the order in which they were made, if a plan of faults is in force.
+    pub(super) fn made_paths(&self) -> &[MadePath] {
+        &self.made
     }
 
     /// Faults that have met no datagram: first those that have ended, then those that are there.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use udp_retry::Seed;
 use udp_retry::fault::Profile;
-use udp_retry::sim::{SimError, SimNet};
+use udp_retry::sim::{Limits, SimError, SimNet};
 use udp_retry::time::Timestamp;
 
 use super::client::Client;
@@ -141,6 +141,8 @@ impl Study {
     pub(crate) fn run(&self, row: &Row, scene: Scene, run: u64) -> Result<Ledger, SimError> {
         let seed = Seed::new(self.seed).derive(run);
         let (clients, net) = (seed.derive(0), SimNet::new(seed.derive(1)));
+        // The arrivals end, so the run does, however many clients take part.
+        net.limit(Limits::NONE);
         let ledger = Rc::new(RefCell::new(Ledger::default()));
         let (trouble, loss, seconds) = match scene {
             Scene::Outage => (Some(self.trouble()), "loss 1%; ", self.arrivals()),
