@@ -4,6 +4,7 @@
 //! [`LossySink`] puts links around any [`Transport`](crate::transport::Transport). The proxy and the simulator use
 //! the same [`Link`]: one specification and one seed give the same fates everywhere.
 
+mod arrived;
 #[cfg_attr(not(feature = "std"), path = "no_control.rs")]
 mod control;
 mod direction;

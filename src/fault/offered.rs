@@ -1,6 +1,7 @@
 use alloc::vec::Vec;
 
 use crate::fault::link::fate::Fate;
+use crate::transport::{PathError, Transport};
 
 /// The datagram that the system did not take when it was sent last, so that it keeps its fate when it is offered again.
 #[derive(Debug)]
@@ -61,5 +62,17 @@ impl<P: Copy + PartialEq> LastOffered<P> {
         if let Some(Offered { bytes, .. }) = self.kept.take() {
             self.spare = bytes;
         }
+    }
+}
+
+/// Sends a datagram that no one offers again. `Ok(Some(error))` is an earlier datagram's.
+pub(super) fn send_again<T: Transport>(
+    inner: &mut T,
+    to: T::Peer,
+    datagram: &[u8],
+) -> Result<Option<PathError>, PathError> {
+    match inner.send(to, datagram) {
+        Ok(()) => Ok(None),
+        Err(swallowed) => inner.send(to, datagram).map(|()| Some(swallowed)),
     }
 }

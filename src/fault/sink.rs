@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::entropy::Seed;
+use crate::fault::arrived::Arrived;
 #[cfg(feature = "std")]
 use crate::fault::control::Control;
 use crate::fault::direction::Direction;
@@ -11,7 +12,7 @@ use crate::fault::impairment::profile::Profile;
 use crate::fault::link::fate::{Delivery, Fate};
 use crate::fault::link::stats::DirectionStats;
 use crate::fault::link::transit::Transit;
-use crate::fault::offered::LastOffered;
+use crate::fault::offered::{LastOffered, send_again};
 use crate::fault::peer_links::PeerLinks;
 use crate::fault::record::Record;
 use crate::size::LARGEST_DATAGRAM;
@@ -58,13 +59,6 @@ pub struct LossySink<T: Transport> {
     cancelled: bool,
     /// For damaged copies, and for what arrives during a flush.
     scratch: Vec<u8>,
-}
-
-/// Where a datagram came from, and how many of its bytes the caller's buffer did not hold.
-#[derive(Clone, Copy, Debug)]
-struct Arrived<P> {
-    from: P,
-    missing: usize,
 }
 
 impl<T: Transport> LossySink<T> {
@@ -243,19 +237,6 @@ impl<T: Transport> LossySink<T> {
         }
         passed
     }
-
-    /// The next datagram that has arrived by `now`.
-    fn hand_out(&mut self, buffer: &mut [u8], now: Timestamp) -> Option<Received<T::Peer>> {
-        let out = self.incoming.line.pop_due(now, |Arrived { from, missing }, at, datagram| {
-            let len = datagram.len().min(buffer.len());
-            if let (Some(to), Some(datagram)) = (buffer.get_mut(..len), datagram.get(..len)) {
-                to.copy_from_slice(datagram);
-            }
-            Received::new(from, len, datagram.len() + missing, at)
-        })?;
-        self.incoming.passed += 1;
-        Some(out)
-    }
 }
 
 impl<T: Transport> Transport for LossySink<T> {
@@ -330,7 +311,7 @@ impl<T: Transport> Transport for LossySink<T> {
             }
             if self.incoming.line.len() > 0 {
                 now = self.inner.now();
-                if let Some(received) = self.hand_out(buffer, now) {
+                if let Some(received) = self.incoming.hand_out(buffer, now) {
                     return Incoming::Datagram(received);
                 }
             }
@@ -353,7 +334,10 @@ impl<T: Transport> Transport for LossySink<T> {
                 Incoming::TimeUp(at) if wake < until => now = at,
                 Incoming::TimeUp(at) => {
                     self.release();
-                    return self.hand_out(buffer, at.min(until)).map_or(Incoming::TimeUp(at), Incoming::Datagram);
+                    return self
+                        .incoming
+                        .hand_out(buffer, at.min(until))
+                        .map_or(Incoming::TimeUp(at), Incoming::Datagram);
                 }
                 other => return other,
             }
@@ -372,14 +356,6 @@ impl<T: Transport> Transport for LossySink<T> {
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
         self.inner.entropy(key)
-    }
-}
-
-/// Sends a datagram that no one offers again. `Ok(Some(error))` is an earlier datagram's.
-fn send_again<T: Transport>(inner: &mut T, to: T::Peer, datagram: &[u8]) -> Result<Option<PathError>, PathError> {
-    match inner.send(to, datagram) {
-        Ok(()) => Ok(None),
-        Err(swallowed) => inner.send(to, datagram).map(|()| Some(swallowed)),
     }
 }
 

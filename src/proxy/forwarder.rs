@@ -10,6 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::ProxyStats;
 use super::lane::Lane;
+use super::pause::pause;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Sent};
 use super::timer::Timer;
@@ -275,12 +276,6 @@ type Call<T> = fn(&UdpSocket, &mut [u8]) -> io::Result<T>;
 
 const SOUND: Receive = Receive { from_client: UdpSocket::recv_from, from_service: UdpSocket::recv };
 
-/// Sockets that had nothing but errors are asked again after this time, unless others have something; else
-/// they could take all time. It grows with the turns in a row, so that what does not end costs next to nothing.
-fn pause(turns: u32) -> Duration {
-    PAUSE.saturating_mul(1 << turns.min(5)).min(LONGEST_PAUSE)
-}
-
 fn send_to_server(sessions: &mut Sessions, ticket: Ticket, datagram: &[u8]) -> Sent {
     match sessions.socket(ticket) {
         Some(socket) => sockets::send(|| socket.send(datagram)),
@@ -302,8 +297,6 @@ const SLICE: usize = 64;
 const MOST_ERRORS: u64 = 16;
 /// Datagrams of all sessions in one turn.
 const SESSIONS_SLICE: usize = 4 * SLICE;
-const PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -313,6 +306,7 @@ mod tests {
 
     use super::*;
     use crate::fault::Profile;
+    use crate::proxy::pause::LONGEST_PAUSE;
     use crate::{Impairments, Seed};
 
     #[test]
@@ -351,11 +345,6 @@ mod tests {
         proxy.run_for(2 * LONGEST_PAUSE).unwrap();
         let stats = proxy.stats();
         assert_eq!((stats.to_server.passed, stats.to_client.passed), (3, 1), "what waited meanwhile is passed on");
-    }
-
-    #[test]
-    fn pauses_grow_while_nothing_else_happens() {
-        assert_eq!([0, 1, 3, 4, u32::MAX].map(|turns| pause(turns).as_millis()), [5, 10, 40, 80, 100]);
     }
 
     // The call is made all the same, and costs what it costs.

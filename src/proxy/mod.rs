@@ -16,6 +16,7 @@
 
 mod forwarder;
 mod lane;
+mod pause;
 mod sessions;
 mod sockets;
 mod timer;
