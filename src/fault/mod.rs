@@ -32,8 +32,10 @@ pub use impairment::mtu::{MtuClamp, Oversize};
 pub use impairment::outage::Outage;
 pub use impairment::probability::{NotAProbability, Probability};
 pub use impairment::profile::Profile;
+pub use impairment::rate_trace::{RateTrace, RateTraceError};
 pub use impairment::reorder::Reorder;
 pub use impairment::script::{Rule, Script};
+pub use impairment::timeline::Setting;
 pub use link::Link;
 #[cfg(feature = "sim")]
 pub(crate) use link::delay_line::DelayLine;
@@ -45,4 +47,10 @@ pub use text::SpecError;
 #[cfg(feature = "trace")]
 pub use text::trace::{Trace, TraceError};
 #[cfg(feature = "proxy")]
-pub(crate) use {link::link_pair::LinkPair, link::transit::Transit, recent::Recent, record::FateObserver};
+pub(crate) use {
+    control::{Changed, Seen},
+    link::link_pair::LinkPair,
+    link::transit::Transit,
+    recent::Recent,
+    record::FateObserver,
+};

@@ -15,7 +15,7 @@ use crate::fault::link::transit::Transit;
 use crate::fault::offered::{LastOffered, send_again};
 use crate::fault::peer_links::PeerLinks;
 use crate::fault::record::Record;
-use crate::size::LARGEST_DATAGRAM;
+use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Transport};
 
@@ -24,7 +24,7 @@ use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewe
 /// A datagram that is dropped when it is sent is reported as sent, as in a real network; one that is dropped when it
 /// arrives is never shown. Delayed datagrams are passed on while the caller sends or waits in `recv`, at their
 /// own time and without a thread; [`flush`](Self::flush) sends off the rest. Links are per peer, for the 1,024 most
-/// recently active peers. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
+/// recently active peers. Times in impairments count from when the sink was made. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
 /// appearance, and the datagram's number alone.
 ///
 /// ```
@@ -81,10 +81,11 @@ impl<T: Transport> LossySink<T> {
     }
 
     fn around(inner: T, sending: Direction, profile: Profile, seed: Seed) -> Self {
+        let links = PeerLinks::new(profile, seed, inner.now());
         Self {
             inner,
             sending,
-            links: PeerLinks::new(profile, seed),
+            links,
             outgoing: Transit::new(),
             incoming: Transit::new(),
             pending: None,
@@ -92,6 +93,14 @@ impl<T: Transport> LossySink<T> {
             cancelled: false,
             scratch: Vec::new(),
         }
+    }
+
+    /// Counts headers as between addresses of this family, as a transport does not report its own: 28 bytes for IPv4, the
+    /// default, or 48 for IPv6. What the impairments say of headers has the last word.
+    #[must_use]
+    pub fn over(mut self, family: IpFamily) -> Self {
+        self.links.family = family;
+        self
     }
 
     /// Shows every fate as it is decided, with the peer that the datagram goes to or comes from.
@@ -170,6 +179,7 @@ impl<T: Transport> LossySink<T> {
     /// Sends what is due by now. No one offers these datagrams again, so a send that fails is repeated here, once: its
     /// error may be an earlier datagram's, and is what the next `recv` returns.
     fn release(&mut self) {
+        self.follow_control();
         if self.outgoing.line.len() == 0 {
             return;
         }
@@ -197,6 +207,18 @@ impl<T: Transport> LossySink<T> {
         }
     }
 
+    #[inline]
+    fn follow_control(&mut self) {
+        for direction in self.links.follow_control().into_iter().flatten() {
+            let now = self.inner.now();
+            if direction == self.sending {
+                self.outgoing.line.hasten(now, |_| true);
+            } else {
+                self.incoming.line.hasten(now, |_| true);
+            }
+        }
+    }
+
     /// The fate that a datagram has been dealt already, if it is the one that was offered last, and its next copy.
     #[cold]
     fn offered_before(&mut self, to: T::Peer, datagram: &[u8]) -> Option<(Fate, usize)> {
@@ -215,6 +237,7 @@ impl<T: Transport> LossySink<T> {
     /// Decides over a datagram that has arrived at this host. Returns `true` if the caller can have it as it lies in
     /// the caller's buffer, which is possible only if `direct`; its other copies go into the line.
     fn take_in(&mut self, received: &Received<T::Peer>, datagram: &[u8], direct: bool) -> bool {
+        self.follow_control();
         let fate = self.links.decide(self.sending.opposite(), received.from, received.at, received.actual);
         // Lost, and never shown. `TooBig` concerns a sender on this host, and this one is elsewhere.
         let Fate::Delivered(deliveries) = fate else { return false };

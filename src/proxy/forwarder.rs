@@ -14,7 +14,7 @@ use super::pause::pause;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Sent};
 use super::timer::Timer;
-use crate::fault::{Control, Direction, Fate, FateObserver};
+use crate::fault::{Changed, Control, Direction, Fate, FateObserver, Seen};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 
@@ -35,7 +35,7 @@ pub(super) struct Forwarder {
     pub(super) sessions: Sessions,
     lanes: Lanes,
     pub(super) control: Control,
-    control_seen: u64,
+    control_seen: Seen,
     observer: Option<FateObserver<SocketAddr>>,
     unserved: u64,
     /// Reported while reading.
@@ -64,7 +64,7 @@ impl Forwarder {
             only_errors: 0,
             lanes: Lanes { to_server: Lane::new(), to_client: Lane::new() },
             control: Control::new(rules.profile.clone()),
-            control_seen: 0,
+            control_seen: Seen::default(),
             sessions: Sessions::new(rules),
             observer,
             unserved: 0,
@@ -252,8 +252,22 @@ impl Forwarder {
 
     /// A change holds from the next datagram on.
     fn follow_control(&mut self) {
-        if let Some(profile) = self.control.changed(&mut self.control_seen) {
+        if let Some(Changed { profile, released }) = self.control.changed(&mut self.control_seen) {
             self.sessions.reconfigure(profile);
+            for direction in released.into_iter().flatten() {
+                self.let_go(direction);
+            }
+        }
+    }
+
+    /// What is in flight leaves with the next turn.
+    #[cold]
+    fn let_go(&mut self, direction: Direction) {
+        let now = self.now();
+        self.sessions.release(direction);
+        match direction {
+            Direction::ToServer => self.lanes.to_server.hasten(now),
+            Direction::ToClient => self.lanes.to_client.hasten(now),
         }
     }
 

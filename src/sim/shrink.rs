@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{Happened, SimEvent};
-use crate::fault::{DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Rule, Script};
+use crate::fault::{DelayLaw, DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Rule, Script};
 
 /// What may happen to a datagram of a small world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,10 +94,9 @@ impl Plan {
 
 /// The least delay of a link, and nothing else: what is left when every fault is taken away.
 fn least(given: &Impairments) -> Impairments {
-    let fixed = given.delay().and_then(|model| crate::fault::DelayLaw::fixed(model.law().least()).ok());
-    match fixed {
-        Some(law) => Impairments::NONE.with_delay(DelayModel::new(law)),
-        None => Impairments::NONE,
+    match DelayLaw::fixed(given.least_delay()) {
+        Ok(law) => Impairments::NONE.with_delay(DelayModel::new(law)),
+        Err(_) => Impairments::NONE,
     }
 }
 

@@ -4,23 +4,24 @@ pub(super) mod copies;
 pub(super) mod delay_line;
 pub(super) mod fate;
 pub(super) mod link_pair;
+mod queue;
 mod seeds;
 pub(super) mod stats;
 pub(super) mod transit;
 
 use self::fate::{Delivery, DropCause, Fate};
+use self::queue::Queue;
 use self::seeds::Seeds;
 use self::stats::LinkStats;
 use crate::entropy::Seed;
-use crate::fault::impairment::bottleneck::BottleneckState;
 use crate::fault::impairment::damage::Flips;
 use crate::fault::impairment::delay::DelayState;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::loss::LossState;
 use crate::fault::impairment::mtu::Oversize;
 use crate::fault::impairment::script::Rule;
-use crate::size::Plpmtu;
-use crate::time::Timestamp;
+use crate::size::{IpFamily, Plpmtu};
+use crate::time::{Ns, Timestamp};
 
 /// One direction of one path: a datagram goes in, its [`Fate`] comes out.
 ///
@@ -55,7 +56,10 @@ use crate::time::Timestamp;
 pub struct Link {
     impairments: Impairments,
     seeds: Seeds,
-    bottleneck: BottleneckState,
+    /// Where the times of outages and changes count from.
+    origin: Timestamp,
+    family: IpFamily,
+    queue: Queue,
     loss: LossState,
     delay: DelayState,
     /// The latest arrival of those that do not overtake.
@@ -73,12 +77,27 @@ impl Link {
         Self {
             impairments,
             seeds: Seeds::new(seed),
-            bottleneck: BottleneckState::default(),
+            origin: Timestamp::ZERO,
+            family: IpFamily::V4,
+            queue: Queue::default(),
             loss: LossState::default(),
             delay: DelayState::default(),
             in_order: Timestamp::ZERO,
             stats: LinkStats::default(),
         }
+    }
+
+    /// Counts the times of outages and changes from this moment; from the origin of the timestamps by default.
+    #[must_use]
+    pub fn since(self, origin: Timestamp) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// Counts headers as between addresses of this family: 28 bytes for IPv4, the default, 48 for IPv6. What the
+    /// impairments say of headers has the last word.
+    #[must_use]
+    pub fn over(self, family: IpFamily) -> Self {
+        Self { family, ..self }
     }
 
     /// Decides what becomes of a datagram that enters at `now`.
@@ -94,9 +113,24 @@ impl Link {
     }
 
     /// Sets the impairments from the next datagram on. Numbers, the states of chains, the queue and the order of the
-    /// datagrams in flight stay.
+    /// datagrams in flight stay, and the times in the impairments count from where they did.
+    ///
+    /// What entered before keeps its fate: what waits in the queue leaves when it was to leave, also if the rate is
+    /// another one now. A rate that changes while datagrams wait for it belongs into the impairments themselves, by
+    /// [`Impairments::with_change`] or a [`RateTrace`](super::RateTrace). What comes next waits for what is in flight,
+    /// also if nothing else holds it up; [`release`](Self::release) ends that.
     pub fn reconfigure(&mut self, impairments: Impairments) {
+        if self.impairments.pace() != impairments.pace() {
+            self.queue.end_pace(self.impairments.pace());
+        }
         self.impairments = impairments;
+    }
+
+    /// Forgets what waits and what is in flight, for a caller who delivers it at once or drops it: the queue is empty, and
+    /// the next datagram waits for nothing that entered before. Numbers and the states of chains stay.
+    pub fn release(&mut self) {
+        self.queue = Queue::default();
+        self.in_order = Timestamp::ZERO;
     }
 
     /// What it does to datagrams.
@@ -113,7 +147,10 @@ impl Link {
 
     /// One stage a line, in the order of the drawing. `len` shrinks to what the MTU leaves.
     fn decide(&mut self, now: Timestamp, len: &mut usize) -> Fate {
-        let Self { impairments, seeds, bottleneck, loss, delay, in_order, stats } = self;
+        let Self { impairments: all, seeds, origin, family, queue, loss, delay, in_order, stats } = self;
+        let since = now.since_ns(*origin);
+        let impairments = all.during(since);
+        let headers = impairments.headers_over(*family);
         let sequence = stats.received;
         let rules = impairments.script().of(sequence.saturating_add(1));
         // Chains move on with every datagram, also with those that an earlier stage takes: else adding that stage
@@ -124,13 +161,13 @@ impl Link {
         // Only the datagram itself passes through the results: a fate is ten times as large.
         let mut arrive = || {
             script(rules)?;
-            outage(impairments, now)?;
-            *len = mtu(impairments, *len, stats)?;
-            let sent = queue(impairments, bottleneck, now, *len)?;
+            outage(impairments, since)?;
+            *len = mtu(impairments, headers, *len, stats)?;
+            let waited = bottleneck(all, impairments, queue, since, len.saturating_add(headers as usize))?;
             if lost {
                 return Err(Taken::Dropped(DropCause::Loss));
             }
-            let arrived = keep_order(impairments, in_order, sent.after_ns(delayed));
+            let arrived = keep_order(impairments, in_order, now.after_ns(waited).after_ns(delayed));
             let released = hold_back(impairments, seeds, sequence, stats, arrived);
             let at = script_delay(rules, released);
             Ok(Delivery { at, len: *len, flips: Flips::default() })
@@ -167,7 +204,7 @@ fn script(rules: &[(u64, Rule)]) -> Result<(), Taken> {
 }
 
 #[inline]
-fn outage(impairments: &Impairments, now: Timestamp) -> Result<(), Taken> {
+fn outage(impairments: &Impairments, now: Ns) -> Result<(), Taken> {
     match impairments.outages().iter().any(|outage| outage.covers(now)) {
         true => Err(Taken::Dropped(DropCause::Outage)),
         false => Ok(()),
@@ -176,9 +213,8 @@ fn outage(impairments: &Impairments, now: Timestamp) -> Result<(), Taken> {
 
 /// How many bytes go on.
 #[inline]
-fn mtu(impairments: &Impairments, len: usize, stats: &mut LinkStats) -> Result<usize, Taken> {
+fn mtu(impairments: &Impairments, headers: u32, len: usize, stats: &mut LinkStats) -> Result<usize, Taken> {
     let Some(mtu) = impairments.mtu() else { return Ok(len) };
-    let headers = impairments.headers();
     let limit = mtu.limit(headers);
     match mtu.oversize() {
         _ if mtu.carries(len, headers) => Ok(len),
@@ -192,17 +228,14 @@ fn mtu(impairments: &Impairments, len: usize, stats: &mut LinkStats) -> Result<u
     }
 }
 
-/// When the bottleneck has sent it.
+/// How long the bottleneck takes until it has sent all these bytes.
 #[inline]
-fn queue(
-    impairments: &Impairments,
-    bottleneck: &mut BottleneckState,
-    now: Timestamp,
-    len: usize,
-) -> Result<Timestamp, Taken> {
-    let Some(hop) = impairments.bottleneck() else { return Ok(now) };
-    let bytes = len.saturating_add(impairments.headers() as usize);
-    bottleneck.pass(hop, now, bytes).ok_or(Taken::Dropped(DropCause::Queue))
+fn bottleneck(all: &Impairments, present: &Impairments, queue: &mut Queue, now: Ns, bytes: usize) -> Result<Ns, Taken> {
+    let (Some(hop), Some(pace)) = (present.bottleneck(), all.pace()) else { return Ok(0) };
+    match queue.pass(hop, pace, now, bytes) {
+        Some(sent) => Ok(sent - now),
+        None => Err(Taken::Dropped(DropCause::Queue)),
+    }
 }
 
 /// Jitter does not reorder by default: no datagram arrives before the one in front of it.

@@ -1,5 +1,5 @@
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::World;
 use super::sockets::Reader;
@@ -17,6 +17,13 @@ pub(super) struct Flight {
     to: SocketAddr,
     /// Not the datagram itself but the message to `to` that nothing listens at `from`.
     refusal: bool,
+}
+
+impl Flight {
+    /// Whether it goes from one host to the other.
+    pub(super) fn leads(&self, from: usize, to: usize, host_at: impl Fn(IpAddr) -> Option<usize>) -> bool {
+        (host_at(self.from.ip()), host_at(self.to.ip())) == (Some(from), Some(to))
+    }
 }
 
 /// A datagram in its link: its number there, and what the link makes of it.

@@ -8,6 +8,7 @@ use crate::entropy::Seed;
 use crate::fault::{Direction, Fate, Link, Profile};
 use crate::sim::Dose;
 use crate::sim::shrink::Plan;
+use crate::size::IpFamily;
 use crate::time::Timestamp;
 
 /// Which hosts there are, and what lies between them.
@@ -47,7 +48,8 @@ impl DirectedLink {
     pub(super) fn transmit(&mut self, now: Timestamp, datagram: &[u8]) -> (Fate, u64) {
         let mut fate = self.link.transmit(now, datagram);
         if let Some(dose) = &mut self.dose {
-            fate = dose.moderate(fate, Fate::plain(now, self.link.impairments(), datagram.len()));
+            let present = self.link.impairments().at(now.since(Timestamp::ZERO));
+            fate = dose.moderate(fate, Fate::plain(now, &present, datagram.len()));
         }
         (fate, self.link.stats().received)
     }
@@ -111,13 +113,16 @@ impl Topology {
 
     fn make_path(&mut self, client: usize, server: usize, profile: &Profile) -> (usize, Direction) {
         let path = self.paths.len();
+        // Paths lead between addresses of one family alone.
+        let family = self.address_of(client).map_or(IpFamily::V4, IpFamily::of);
         let link = |direction: Direction| DirectedLink {
             path: path as u64,
             direction,
             link: Link::new(
                 self.plan.impairments(path as u64, direction, profile.direction(direction)),
                 direction.link_seed(self.seed, path as u64),
-            ),
+            )
+            .over(family),
             partitioned: false,
             dose: None,
         };
@@ -138,16 +143,14 @@ impl Topology {
         self.link_mut(path, direction)
     }
 
-    /// The least delay of a link, as it is now.
+    /// The least delay of a link at any time, as it is set now.
     pub(super) fn least_delay(&self, path: u64, direction: Direction) -> Duration {
         let path = usize::try_from(path).ok().and_then(|path| self.paths.get(path));
         let link = path.map(|path| match direction {
             Direction::ToServer => &path.to_server,
             Direction::ToClient => &path.to_client,
         });
-        link.and_then(|directed| directed.link.impairments().delay())
-            .map(|model| model.law().least())
-            .unwrap_or_default()
+        link.map(|directed| directed.link.impairments().least_delay()).unwrap_or_default()
     }
 
     fn link_mut(&mut self, path: usize, direction: Direction) -> Option<&mut DirectedLink> {

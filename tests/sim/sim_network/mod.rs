@@ -4,6 +4,7 @@
 mod endpoints;
 mod kernel;
 mod moves;
+mod over_time;
 mod paths;
 mod repeats;
 

@@ -8,7 +8,7 @@ mod tests;
 
 use serde_json::{Value, json};
 use udp_retry::Impairments;
-use udp_retry::fault::{LinkStats, LossModel};
+use udp_retry::fault::{LinkStats, LossModel, Setting};
 
 /// One setting, and what was seen of it.
 #[derive(Clone, PartialEq, Debug)]
@@ -58,7 +58,8 @@ impl Rate {
 /// The rates of a link by its counters: of every setting, and of everything that happened without one.
 ///
 /// Shares are of what reached the stage, `mean_burst` is in datagrams. Supposes that datagrams have some 64 bytes at
-/// least and are longer than what they are cut to, and that the link has always been told the same.
+/// least and are longer than what they are cut to, and that the link has always been told the same. A setting that
+/// changes over time has no rate of its own.
 pub(crate) fn rates(asked: &Impairments, stats: &LinkStats) -> Vec<Rate> {
     let passed = stats.delivered - stats.duplicates;
     let scripted = asked.script().rules().len() as f64;
@@ -74,14 +75,29 @@ pub(crate) fn rates(asked: &Impairments, stats: &LinkStats) -> Vec<Rate> {
     let duplicate = asked.duplicate().map(|it| it.probability().as_f64());
     let reorder = asked.reorder().map(|it| it.probability().as_f64());
 
-    let mut rates = loss(asked.loss_model(), stats);
-    for (knob, asked, hit, of, slack) in [
+    // What a setting that changed has done all in all says nothing of any of its values.
+    let changes =
+        |setting: fn(&Setting) -> bool| asked.changes().any(|(_, it)| matches!(it, Setting::Nothing) || setting(it));
+    let mut rates = match changes(|it| matches!(it, Setting::Loss(_))) {
+        false => loss(asked.loss_model(), stats),
+        true => Vec::new(),
+    };
+    let changing: [fn(&Setting) -> bool; 4] = [
+        |it| matches!(it, Setting::Duplicate(_) | Setting::Script(_)),
+        |it| matches!(it, Setting::Truncate(_) | Setting::Script(_)),
+        |it| matches!(it, Setting::Corrupt(_) | Setting::Truncate(_) | Setting::Script(_)),
+        |it| matches!(it, Setting::Reorder(_)),
+    ];
+    for ((knob, asked, hit, of, slack), set) in [
         ("duplicate", duplicate, stats.duplicates, passed, scripted),
         ("truncate", truncate, stats.truncated, stats.delivered, scripted),
         ("corrupt", corrupt, stats.corrupted, stats.delivered, scripted + unflippable),
         ("reorder", reorder, stats.held, passed, 0.0),
-    ] {
-        if asked.is_some() || hit > 0 {
+    ]
+    .into_iter()
+    .zip(changing)
+    {
+        if (asked.is_some() || hit > 0) && !changes(set) {
             rates.push(Rate::share(knob, asked.unwrap_or(0.0), (hit, of), 1.0, slack));
         }
     }
