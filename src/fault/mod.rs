@@ -1,8 +1,9 @@
 //! What a bad network does to datagrams, as pure and seeded values.
 //!
-//! [`Impairments`] say what one direction of a path does, a [`Link`] does it to one datagram after the other, and
-//! [`LossySink`] puts links around any [`Transport`](crate::transport::Transport). The proxy and the simulator use
-//! the same [`Link`]: one specification and one seed give the same fates everywhere.
+//! [`Impairments`] say what one direction of a path does, at first and [later](Impairments::with_change), a [`Link`]
+//! does it to one datagram after the other, and [`LossySink`] puts links around any
+//! [`Transport`](crate::transport::Transport). The proxy and the simulator use the same [`Link`]: one specification and
+//! one seed give the same fates everywhere, what changes over time included, as its times count from the beginning of each.
 
 mod arrived;
 #[cfg_attr(not(feature = "std"), path = "no_control.rs")]

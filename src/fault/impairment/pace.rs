@@ -43,6 +43,7 @@ struct Loop {
 }
 
 impl Pace<'_> {
+    #[inline]
     pub(in crate::fault) fn run(self, from: Place, steps: u128) -> (Place, Ns) {
         match self {
             Self::Steady(rate) => rate.run(from, steps),

@@ -22,6 +22,7 @@ pub(in crate::fault) struct Place {
 
 impl Rate {
     /// Where work ends that begins at this place, and in which nanosecond it is done at the latest.
+    #[inline]
     pub(in crate::fault) fn run(&self, from: Place, steps: u128) -> (Place, Ns) {
         match self {
             Self::Constant(rate) => {

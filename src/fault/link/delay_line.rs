@@ -146,8 +146,8 @@ const MOST_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
-    use super::super::Flips;
     use super::*;
+    use crate::fault::Flips;
 
     fn at(ns: u64, len: usize) -> Delivery {
         Delivery { at: Timestamp::from_nanos(ns), len, flips: Flips::default() }

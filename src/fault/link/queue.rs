@@ -36,28 +36,33 @@ impl Queue {
     #[inline]
     pub(super) fn pass(&mut self, hop: &Bottleneck, pace: Pace<'_>, now: Ns, bytes: usize) -> Option<Ns> {
         self.forget_what_left(now);
-        let start = if self.free.ns < now { Place { ns: now, part: 0 } } else { self.free };
-        let start_at = self.free_at.max(now);
-        let busy = start_at > now;
-        let fits = match hop.queue() {
-            QueueLimit::Time(limit) => start_at - now <= saturating_ns(limit),
-            QueueLimit::Bytes(limit) => !busy || self.ahead(pace, now) <= u128::from(limit) * STEPS_PER_BYTE,
-            QueueLimit::Datagrams(limit) => !busy || self.starts.len() < limit as usize,
-        };
-        if !fits || self.earlier.len() > MOST_STRETCHES {
+        // What comes to a free hop needs no place in the queue.
+        if self.free_at > now && !self.takes_in(hop, pace, now) {
             return None;
         }
-        if busy {
-            if self.starts.len() == LONGEST_QUEUE as usize {
-                self.starts.pop_front();
-            }
-            self.starts.push_back(start_at);
-        }
+        let start = if self.free.ns < now { Place { ns: now, part: 0 } } else { self.free };
         (self.free, self.free_at) = match bytes {
-            0 => (start, start_at),
+            0 => (start, self.free_at.max(now)),
             _ => pace.run(start, bytes as u128 * STEPS_PER_BYTE),
         };
         Some(self.free_at)
+    }
+
+    /// Whether one more may wait, which then does.
+    fn takes_in(&mut self, hop: &Bottleneck, pace: Pace<'_>, now: Ns) -> bool {
+        let fits = match hop.queue() {
+            QueueLimit::Time(limit) => self.free_at - now <= saturating_ns(limit),
+            QueueLimit::Bytes(limit) => self.ahead(pace, now) <= u128::from(limit) * STEPS_PER_BYTE,
+            QueueLimit::Datagrams(limit) => self.starts.len() < limit as usize,
+        };
+        if !fits || self.earlier.len() > MOST_STRETCHES {
+            return false;
+        }
+        if self.starts.len() == LONGEST_QUEUE as usize {
+            self.starts.pop_front();
+        }
+        self.starts.push_back(self.free_at);
+        true
     }
 
     /// From now on another pace holds, or none. What waits is done at the one there was until now.

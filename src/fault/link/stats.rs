@@ -1,6 +1,6 @@
 use core::ops::AddAssign;
 
-use super::fate::{DropCause, Fate};
+use super::fate::{Deliveries, DropCause};
 
 /// What a link has done to its datagrams.
 ///
@@ -87,28 +87,39 @@ impl LinkStats {
         in_burst: false,
     };
 
-    /// Counts a fate; `len` is the length of the datagram that the MTU left.
-    pub(in crate::fault) fn count(&mut self, fate: &Fate, len: usize) {
+    /// Counts a datagram that arrives once and whole.
+    #[inline]
+    pub(super) fn count_whole(&mut self) {
         self.received += 1;
-        let mut lost = false;
-        match fate {
-            Fate::Delivered(deliveries) => {
-                let copies = deliveries.as_slice();
-                self.delivered += copies.len() as u64;
-                self.duplicates += copies.len().saturating_sub(1) as u64;
-                for copy in copies {
-                    self.corrupted += u64::from(!copy.flips.as_slice().is_empty());
-                    self.truncated += u64::from(copy.len < len);
-                }
-            }
-            Fate::Dropped(DropCause::Script) => self.dropped.script += 1,
-            Fate::Dropped(DropCause::Outage) => self.dropped.outage += 1,
-            Fate::Dropped(DropCause::Mtu) | Fate::TooBig { .. } => self.dropped.mtu += 1,
-            Fate::Dropped(DropCause::Queue) => self.dropped.queue += 1,
-            Fate::Dropped(DropCause::Loss) => {
+        self.delivered += 1;
+        self.in_burst = false;
+    }
+
+    /// Counts the copies that arrive; `len` is the length of the datagram that the MTU left.
+    pub(super) fn count_delivered(&mut self, copies: &Deliveries, len: usize) {
+        let copies = copies.as_slice();
+        self.received += 1;
+        self.delivered += copies.len() as u64;
+        self.duplicates += copies.len().saturating_sub(1) as u64;
+        for copy in copies {
+            self.corrupted += u64::from(!copy.flips.as_slice().is_empty());
+            self.truncated += u64::from(copy.len < len);
+        }
+        self.in_burst = false;
+    }
+
+    /// Counts a datagram that does not arrive; one that is too big is one that exceeds the MTU.
+    pub(super) fn count_dropped(&mut self, cause: DropCause) {
+        self.received += 1;
+        let lost = cause == DropCause::Loss;
+        match cause {
+            DropCause::Script => self.dropped.script += 1,
+            DropCause::Outage => self.dropped.outage += 1,
+            DropCause::Mtu => self.dropped.mtu += 1,
+            DropCause::Queue => self.dropped.queue += 1,
+            DropCause::Loss => {
                 self.dropped.loss += 1;
                 self.bursts += u64::from(!self.in_burst);
-                lost = true;
             }
         }
         self.in_burst = lost;
