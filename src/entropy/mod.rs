@@ -9,7 +9,7 @@ pub(crate) mod labels;
 mod seed;
 
 pub use ids::IdSource;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", feature = "fault"))]
 pub(crate) use seed::Draws;
 pub use seed::Seed;
 pub(crate) use seed::uniform;

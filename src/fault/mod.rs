@@ -1,8 +1,9 @@
 //! What a bad network does to datagrams, as pure and seeded values.
 //!
-//! [`Impairments`] say what one direction of a path does, a [`Link`] does it to one datagram after the other, and
-//! [`LossySink`] puts links around any [`Transport`](crate::transport::Transport). The proxy and the simulator use
-//! the same [`Link`]: one specification and one seed give the same fates everywhere.
+//! [`Impairments`] say what one direction of a path does, at first and [later](Impairments::with_change), a [`Link`]
+//! does it to one datagram after the other, and [`LossySink`] puts links around any
+//! [`Transport`](crate::transport::Transport). The proxy and the simulator use the same [`Link`]: one specification and
+//! one seed give the same fates everywhere, what changes over time included, as its times count from the beginning of each.
 
 mod capacity;
 #[cfg_attr(not(feature = "std"), path = "no_control.rs")]
@@ -34,8 +35,10 @@ pub use impairment::mtu::{MtuClamp, Oversize};
 pub use impairment::outage::Outage;
 pub use impairment::probability::{NotAProbability, Probability};
 pub use impairment::profile::Profile;
+pub use impairment::rate_trace::{RateTrace, RateTraceError};
 pub use impairment::reorder::Reorder;
 pub use impairment::script::{Rule, Script};
+pub use impairment::timeline::Setting;
 pub use link::Link;
 pub use link::fate::{Deliveries, Delivery, DropCause, Fate};
 pub use link::stats::{DirectionStats, Dropped, LinkStats};
@@ -48,5 +51,10 @@ pub use text::SpecError;
 pub use text::trace::{Trace, TraceError};
 #[cfg(feature = "proxy")]
 pub(crate) use {
-    capacity::Admission, link::link_pair::LinkPair, link::transit::Transit, recent::Recent, record::FateObserver,
+    capacity::Admission,
+    control::{Changed, Seen},
+    link::link_pair::LinkPair,
+    link::transit::Transit,
+    recent::Recent,
+    record::FateObserver,
 };

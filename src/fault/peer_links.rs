@@ -1,7 +1,7 @@
 use core::fmt;
 
 use crate::entropy::Seed;
-use crate::fault::control::Control;
+use crate::fault::control::{Changed, Control, Seen};
 use crate::fault::direction::Direction;
 use crate::fault::impairment::profile::Profile;
 use crate::fault::link::fate::{DropCause, Fate};
@@ -10,13 +10,17 @@ use crate::fault::link::stats::LinkStats;
 use crate::fault::link::transit::Transit;
 use crate::fault::recent::Recent;
 use crate::fault::record::FateObserver;
+use crate::size::IpFamily;
 use crate::time::Timestamp;
 
 /// The links to each peer, made when it first appears: which fate which datagram meets.
 pub(super) struct PeerLinks<P> {
     seed: Seed,
+    /// When the sink was made.
+    origin: Timestamp,
+    pub(super) family: IpFamily,
     control: Control,
-    control_seen: u64,
+    control_seen: Seen,
     profile: Profile,
     links: Recent<P, LinkPair>,
     /// How many peers there have been.
@@ -27,11 +31,13 @@ pub(super) struct PeerLinks<P> {
 }
 
 impl<P: Copy + Ord> PeerLinks<P> {
-    pub(super) fn new(profile: Profile, seed: Seed) -> Self {
+    pub(super) fn new(profile: Profile, seed: Seed, origin: Timestamp) -> Self {
         Self {
             seed,
+            origin,
+            family: IpFamily::V4,
             control: Control::new(profile.clone()),
-            control_seen: 0,
+            control_seen: Seen::default(),
             profile,
             links: Recent::new(),
             ordinal: 0,
@@ -45,6 +51,20 @@ impl<P: Copy + Ord> PeerLinks<P> {
         self.control.clone()
     }
 
+    /// Takes over what the control has changed; returns the directions in which what is in flight is to leave at once.
+    #[inline]
+    pub(super) fn follow_control(&mut self) -> [Option<Direction>; 2] {
+        let Some(Changed { profile, released }) = self.control.changed(&mut self.control_seen) else {
+            return [None, None];
+        };
+        self.profile = profile;
+        for links in self.links.values_mut() {
+            links.reconfigure(&self.profile);
+            released.into_iter().flatten().for_each(|direction| links.release(direction));
+        }
+        released
+    }
+
     /// What becomes of a datagram, which `transit` takes then, as far as it has capacity: what is due by `direct` needs none.
     pub(super) fn decide<K: Copy>(
         &mut self,
@@ -55,12 +75,6 @@ impl<P: Copy + Ord> PeerLinks<P> {
         direct: Option<Timestamp>,
         transit: &mut Transit<P, K>,
     ) -> Fate {
-        if let Some(profile) = self.control.changed(&mut self.control_seen) {
-            self.profile = profile;
-            for links in self.links.values_mut() {
-                links.reconfigure(&self.profile);
-            }
-        }
         let place = self.place(peer);
         // A place that was just found is there.
         let Some(links) = self.links.get_mut(place) else { return Fate::Dropped(DropCause::Loss) };
@@ -86,6 +100,7 @@ impl<P: Copy + Ord> PeerLinks<P> {
             }
         }
         let links = LinkPair::new(&self.profile, self.seed, self.ordinal);
+        let links = links.since(self.origin).over(self.family, self.family);
         self.ordinal += 1;
         self.links.insert(peer, links)
     }

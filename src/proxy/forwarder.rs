@@ -10,10 +10,11 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::ProxyStats;
 use super::lane::Lane;
+use super::pause::pause;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Sent};
 use super::timer::Timer;
-use crate::fault::{Control, Direction, Fate, FateObserver};
+use crate::fault::{Changed, Control, Direction, Fate, FateObserver, Seen};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 
@@ -34,7 +35,7 @@ pub(super) struct Forwarder {
     pub(super) sessions: Sessions,
     lanes: Lanes,
     pub(super) control: Control,
-    control_seen: u64,
+    control_seen: Seen,
     observer: Option<FateObserver<SocketAddr>>,
     unserved: u64,
     /// Reported while reading.
@@ -63,7 +64,7 @@ impl Forwarder {
             only_errors: 0,
             lanes: Lanes { to_server: Lane::new(rules.capacity), to_client: Lane::new(rules.capacity) },
             control: Control::new(rules.profile.clone()),
-            control_seen: 0,
+            control_seen: Seen::default(),
             sessions: Sessions::new(rules),
             observer,
             unserved: 0,
@@ -253,8 +254,22 @@ impl Forwarder {
 
     /// A change holds from the next datagram on.
     fn follow_control(&mut self) {
-        if let Some(profile) = self.control.changed(&mut self.control_seen) {
+        if let Some(Changed { profile, released }) = self.control.changed(&mut self.control_seen) {
             self.sessions.reconfigure(profile);
+            for direction in released.into_iter().flatten() {
+                self.let_go(direction);
+            }
+        }
+    }
+
+    /// What is in flight leaves with the next turn.
+    #[cold]
+    fn let_go(&mut self, direction: Direction) {
+        let now = self.now();
+        self.sessions.release(direction);
+        match direction {
+            Direction::ToServer => self.lanes.to_server.hasten(now),
+            Direction::ToClient => self.lanes.to_client.hasten(now),
         }
     }
 
@@ -277,12 +292,6 @@ type Call<T> = fn(&UdpSocket, &mut [u8]) -> io::Result<T>;
 
 const SOUND: Receive = Receive { from_client: UdpSocket::recv_from, from_service: UdpSocket::recv };
 
-/// Sockets that had nothing but errors are asked again after this time, unless others have something; else
-/// they could take all time. It grows with the turns in a row, so that what does not end costs next to nothing.
-fn pause(turns: u32) -> Duration {
-    PAUSE.saturating_mul(1 << turns.min(5)).min(LONGEST_PAUSE)
-}
-
 fn send_to_server(sessions: &mut Sessions, ticket: Ticket, datagram: &[u8]) -> Sent {
     match sessions.socket(ticket) {
         Some(socket) => sockets::send(|| socket.send(datagram)),
@@ -304,8 +313,6 @@ const SLICE: usize = 64;
 const MOST_ERRORS: u64 = 16;
 /// Datagrams of all sessions in one turn.
 const SESSIONS_SLICE: usize = 4 * SLICE;
-const PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -315,6 +322,7 @@ mod tests {
 
     use super::*;
     use crate::fault::{Capacity, Profile};
+    use crate::proxy::pause::LONGEST_PAUSE;
     use crate::{Impairments, Seed};
 
     #[test]
@@ -353,11 +361,6 @@ mod tests {
         proxy.run_for(2 * LONGEST_PAUSE).unwrap();
         let stats = proxy.stats();
         assert_eq!((stats.to_server.passed, stats.to_client.passed), (3, 1), "what waited meanwhile is passed on");
-    }
-
-    #[test]
-    fn pauses_grow_while_nothing_else_happens() {
-        assert_eq!([0, 1, 3, 4, u32::MAX].map(|turns| pause(turns).as_millis()), [5, 10, 40, 80, 100]);
     }
 
     // The call is made all the same, and costs what it costs.

@@ -57,6 +57,11 @@ impl<P: Copy + Ord> Lane<P> {
         }
     }
 
+    /// Everything that was kept is due by now.
+    pub(super) fn hasten(&mut self, now: Timestamp) {
+        self.transit.line.hasten(now, |_| true);
+    }
+
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.transit.line.next_due()
     }

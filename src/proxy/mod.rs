@@ -16,6 +16,7 @@
 
 mod forwarder;
 mod lane;
+mod pause;
 mod sessions;
 mod sockets;
 mod timer;
@@ -156,6 +157,10 @@ impl Proxy {
 
 impl ProxyBuilder {
     /// Sets what happens in each direction; nothing by default.
+    ///
+    /// Times within impairments count from when the proxy was bound, for every client. Where headers are not set, they have
+    /// the bytes of the family by which a datagram leaves: of the service's address for requests, of the client's for
+    /// replies.
     #[must_use]
     pub fn profile(self, profile: Profile) -> Self {
         Self { profile, ..self }

@@ -12,6 +12,7 @@ use super::sockets;
 use crate::entropy::Seed;
 use crate::fault::{Capacity, Direction, LinkPair, LinkStats, Profile, Recent, Trace};
 use crate::net::RecentPorts;
+use crate::size::IpFamily;
 use crate::time::Timestamp;
 
 /// The sessions by client address: a bounded number, in the order in which they were used.
@@ -178,6 +179,13 @@ impl Sessions {
         }
     }
 
+    /// Nothing waits any more on the links of one direction.
+    pub(super) fn release(&mut self, direction: Direction) {
+        for session in self.table.values_mut() {
+            session.links.release(direction);
+        }
+    }
+
     pub(super) fn links(&self, direction: Direction) -> impl Iterator<Item = &LinkStats> {
         self.table.values().map(move |session| session.links.stats(direction))
     }
@@ -216,6 +224,7 @@ impl Sessions {
             Some(trace) => LinkPair::new(&trace.profile(ordinal), rules.seed, ordinal),
             None => LinkPair::new(&rules.profile, rules.seed, ordinal),
         };
+        let links = links.over(IpFamily::of(rules.upstream.ip()), IpFamily::of(client.ip()));
         let place = self.table.insert(client, Session { socket, links, ordinal, used: now, ready: false });
         if let Some(session) = self.table.get_mut(place) {
             if let Err(error) = registry.register(&mut session.socket, Token(place), Interest::READABLE) {

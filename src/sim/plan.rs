@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::fault::{
-    DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Infeasible, Oversize, Rule, Script,
+    DelayLaw, DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Infeasible, Oversize, Rule, Script, Setting,
 };
 use crate::time::Timestamp;
 
@@ -125,13 +125,16 @@ fn feasible(mut rules: Vec<(u64, Rule)>) -> Script {
 
 /// The least delay of a link, and the routers that report: what is left when every fault is taken away.
 fn least(given: &Impairments) -> Impairments {
-    let fixed = given.delay().and_then(|model| crate::fault::DelayLaw::fixed(model.law().least()).ok());
-    let least = match fixed {
-        Some(law) => Impairments::NONE.with_delay(DelayModel::new(law)),
-        None => Impairments::NONE,
+    let least = match DelayLaw::fixed(given.least_delay()) {
+        Ok(law) => Impairments::NONE.with_delay(DelayModel::new(law)),
+        Err(_) => Impairments::NONE,
     };
     match given.mtu().filter(|mtu| mtu.oversize() == Oversize::Report) {
-        Some(mtu) => least.with_mtu(*mtu).with_headers(given.headers()),
+        Some(mtu) => {
+            // What was feasible with more beside it is so alone.
+            let headers = least.clone().with(Setting::Headers(given.chosen_headers()));
+            headers.and_then(|with| with.with_mtu(*mtu)).unwrap_or(least)
+        }
         None => least,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use udp_retry::fault::{
     Bottleneck, Corrupt, DelayLaw, DelayModel, Dose, Duplicate, GilbertElliott, LossModel, MtuClamp, Outage, Oversize,
-    QueueLimit, Reorder, Rule, Script, Truncate,
+    QueueLimit, RateTrace, Reorder, Rule, Script, Setting, Truncate,
 };
 use udp_retry::size::Pmtu;
 use udp_retry::{Impairments, Probability};
@@ -14,24 +14,44 @@ use prop::option::of;
 use prop::sample::select;
 
 pub(crate) fn impairments() -> impl Strategy<Value = Impairments> {
-    let before = (of(script()), prop::collection::vec(outage(), 0..4), of(mtu()), of(bottleneck()), headers()).boxed();
-    let behind = (loss(), of(duplicate()), of(truncate()), of(corrupt()), of(delay()), of(reorder())).boxed();
-    (before, behind, of(dose())).prop_map(|(before, (loss, duplicate, cut, corrupt, delay, hold), dose)| {
-        let (script, outages, mtu, hop, headers) = before;
-        let mut path = Impairments::NONE.with_headers(headers).with_loss(loss);
-        for outage in outages {
-            path = path.with_outage(outage).unwrap();
-        }
-        path = script.map_or(path.clone(), |it| path.with_script(it));
-        path = mtu.map_or(path.clone(), |it| path.with_mtu(it));
-        path = hop.map_or(path.clone(), |it| path.with_bottleneck(it));
-        path = duplicate.map_or(path.clone(), |it| path.with_duplicate(it));
-        path = cut.map_or(path.clone(), |it| path.with_truncate(it));
-        path = corrupt.map_or(path.clone(), |it| path.with_corrupt(it));
-        path = delay.map_or(path.clone(), |it| path.with_delay(it));
-        path = hold.map_or(path.clone(), |it| path.with_reorder(it));
-        dose.map_or(path.clone(), |it| path.with_dose(it))
+    let later = prop::collection::vec((span(), setting()), 0..6);
+    let schedule = prop_oneof![2 => Just(None), 1 => (later, of((span(), span()))).prop_map(Some)];
+    (first(), schedule).prop_map(|(path, schedule)| {
+        let Some((changes, repeat)) = schedule else { return path };
+        // What cannot be is left out: two changes at once, an MTU below the headers, a repetition of nothing.
+        let path =
+            changes.into_iter().fold(path, |path, (at, setting)| path.clone().with_change(at, setting).unwrap_or(path));
+        repeat.and_then(|(from, every)| path.clone().repeating(from, every).ok()).unwrap_or(path)
     })
+}
+
+fn first() -> BoxedStrategy<Impairments> {
+    let before = (
+        of(script()).boxed(),
+        prop::collection::vec(outage(), 0..4).boxed(),
+        of(mtu()),
+        of(bottleneck()).boxed(),
+        of(headers()),
+    );
+    let behind =
+        (loss().boxed(), of(duplicate()).boxed(), of(truncate()), of(corrupt()), of(delay()).boxed(), of(reorder()));
+    (before, behind, of(dose()))
+        .prop_map(|((script, outages, mtu, hop, headers), (loss, duplicate, cut, corrupt, delay, hold), dose)| {
+            let mut path = Impairments::NONE.with(Setting::Headers(headers)).unwrap().with_loss(loss);
+            for outage in outages {
+                path = path.with_outage(outage).unwrap();
+            }
+            path = script.map_or(path.clone(), |it| path.with_script(it));
+            path = mtu.map_or(path.clone(), |it| path.clone().with_mtu(it).unwrap_or(path));
+            path = hop.map_or(path.clone(), |it| path.with_bottleneck(it));
+            path = duplicate.map_or(path.clone(), |it| path.with_duplicate(it));
+            path = cut.map_or(path.clone(), |it| path.with_truncate(it));
+            path = corrupt.map_or(path.clone(), |it| path.with_corrupt(it));
+            path = delay.map_or(path.clone(), |it| path.with_delay(it));
+            path = hold.map_or(path.clone(), |it| path.with_reorder(it));
+            dose.map_or(path.clone(), |it| path.with_dose(it))
+        })
+        .boxed()
 }
 
 fn chance() -> impl Strategy<Value = Probability> {
@@ -53,7 +73,37 @@ fn span() -> impl Strategy<Value = Duration> {
 }
 
 fn headers() -> impl Strategy<Value = u32> {
-    prop_oneof![4 => select(vec![0, 28, 48]), 1 => any::<u32>()]
+    prop_oneof![4 => select(vec![0, 28, 48]), 1 => 0..=65_535_u32]
+}
+
+fn setting() -> BoxedStrategy<Setting> {
+    prop_oneof![
+        Just(Setting::Nothing),
+        script().prop_map(Setting::Script),
+        of(headers()).prop_map(Setting::Headers),
+        of(mtu()).prop_map(Setting::Mtu),
+        of(bottleneck()).prop_map(Setting::Bottleneck),
+        loss().prop_map(Setting::Loss),
+        of(duplicate()).prop_map(Setting::Duplicate),
+        of(truncate()).prop_map(Setting::Truncate),
+        of(corrupt()).prop_map(Setting::Corrupt),
+        of(delay()).prop_map(Setting::Delay),
+        of(reorder()).prop_map(Setting::Reorder),
+        of(dose()).prop_map(Setting::Dose),
+    ]
+    .boxed()
+}
+
+/// Dense, sparse, and with gaps of weeks.
+pub(crate) fn trace() -> impl Strategy<Value = RateTrace> {
+    let gap = prop_oneof![3 => 0..3_u32, 2 => 0..100_u32, 1 => any::<u32>()];
+    prop::collection::vec(gap, 1..30).prop_filter_map("no time", |gaps| {
+        let lines = gaps.iter().scan(0_u32, |at, gap| {
+            *at = at.saturating_add(*gap);
+            Some(*at)
+        });
+        RateTrace::new(lines).ok()
+    })
 }
 
 fn script() -> impl Strategy<Value = Script> {
@@ -86,9 +136,13 @@ fn bottleneck() -> impl Strategy<Value = Bottleneck> {
         prop_oneof![0..200_000_u64, any::<u64>()].prop_map(QueueLimit::Bytes),
         span().prop_map(QueueLimit::Time),
         (0..=65_536_u32).prop_map(QueueLimit::Datagrams),
-    ];
+    ]
+    .boxed();
     let rate = prop_oneof![1..1000_u64, 1_000..10_000_000_000_u64, any::<u64>().prop_map(|rate| rate.max(1))];
-    (rate, queue).prop_map(|(rate, queue)| Bottleneck::new(rate, queue).unwrap())
+    prop_oneof![
+        3 => (rate, queue.clone()).prop_map(|(rate, queue)| Bottleneck::new(rate, queue).unwrap()),
+        1 => (trace(), queue).prop_map(|(trace, queue)| Bottleneck::traced(trace, queue).unwrap()),
+    ]
 }
 
 fn loss() -> impl Strategy<Value = LossModel> {

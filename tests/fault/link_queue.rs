@@ -9,7 +9,7 @@ use udp_retry::fault::{
     Bottleneck, DelayLaw, DelayModel, DropCause, Fate, Infeasible, Link, LossModel, QueueLimit, Reorder,
 };
 use udp_retry::time::Timestamp;
-use udp_retry::{Impairments, Probability, Seed};
+use udp_retry::{Impairments, Seed};
 
 use crate::fates::{MILLION, assert_binomial, at, cases, ms, ns, only, probability};
 
@@ -91,7 +91,7 @@ fn what_propagates_does_not_wait_in_the_queue() {
     let hop = |queue| Impairments::NONE.with_bottleneck(Bottleneck::new(1_000_000, queue).unwrap());
     for queue in [QueueLimit::Bytes(10_000), QueueLimit::Time(ms(50)), QueueLimit::Datagrams(7)] {
         let delay = DelayModel::new(DelayLaw::fixed(Duration::from_secs(10)).unwrap());
-        let reorder = Reorder::new(Probability::ONE, Duration::from_secs(5)).unwrap();
+        let reorder = Reorder::new(probability(1.0 - f64::EPSILON), Duration::from_secs(5)).unwrap();
         let slow = hop(queue).with_delay(delay).with_reorder(reorder);
         let (mut near, mut far) = (Link::new(hop(queue), Seed::new(1)), Link::new(slow, Seed::new(1)));
         for n in 0..10_000 {
@@ -127,13 +127,17 @@ fn an_overloaded_hop_carries_its_rate_to_within_one_datagram() {
 #[test]
 fn what_is_lost_behind_the_hop_has_used_it_and_what_is_dropped_before_has_not() {
     let hop = Bottleneck::new(8_000, QueueLimit::Datagrams(2)).unwrap();
-    let lossy = Impairments::NONE.with_headers(0).with_bottleneck(hop).with_loss(LossModel::pattern(&[true]).unwrap());
+    let lossy = Impairments::NONE
+        .with_headers(0)
+        .unwrap()
+        .with_bottleneck(hop.clone())
+        .with_loss(LossModel::pattern(&[true]).unwrap());
     let mut link = Link::new(lossy, Seed::new(1));
     let fates = [DropCause::Loss, DropCause::Loss, DropCause::Loss, DropCause::Queue].map(Fate::Dropped);
     assert_eq!([0; 4].map(|_| link.transmit(at(0), &[0; 1000])), fates);
     assert_eq!((link.stats().dropped.loss, link.stats().dropped.queue, link.stats().bursts), (3, 1, 1));
     // What was not accepted is not served either.
-    link.reconfigure(Impairments::NONE.with_headers(0).with_bottleneck(hop));
+    link.reconfigure(Impairments::NONE.with_headers(0).unwrap().with_bottleneck(hop.clone()));
     assert_eq!(only(&link.transmit(at(2 * SECOND), &[0; 1000])).at, at(4 * SECOND));
 }
 
@@ -154,7 +158,7 @@ fn loss_behind_an_overloaded_hop_is_still_the_loss_asked_for() {
 fn a_new_rate_holds_from_the_next_datagram_on_and_the_queue_stays() {
     let impairments = |rate, limit| {
         let hop = Bottleneck::new(rate, QueueLimit::Datagrams(limit)).unwrap();
-        Impairments::NONE.with_headers(0).with_bottleneck(hop)
+        Impairments::NONE.with_headers(0).unwrap().with_bottleneck(hop.clone())
     };
     let mut link = Link::new(impairments(8_000, 2), Seed::new(1));
     let seconds = |link: &mut Link| match link.transmit(at(0), &[0; 1000]) {
@@ -292,5 +296,5 @@ fn nth_departure(k: u64, packet: u64, rate: u64) -> u64 {
 
 fn link(rate: u64, queue: QueueLimit, headers: u32) -> Link {
     let hop = Bottleneck::new(rate, queue).unwrap();
-    Link::new(Impairments::NONE.with_headers(headers).with_bottleneck(hop), Seed::new(1))
+    Link::new(Impairments::NONE.with_headers(headers).unwrap().with_bottleneck(hop), Seed::new(1))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use udp_retry::fault::{
     Corrupt, DelayLaw, DelayModel, Delivery, DropCause, Duplicate, Fate, Infeasible, Link, LossModel, MtuClamp, Outage,
-    Oversize, Reorder, Rule, Script, Truncate,
+    Oversize, Reorder, Rule, Script, Setting, Truncate,
 };
 use udp_retry::size::{Plpmtu, Pmtu};
 use udp_retry::{Impairments, Probability, Seed};
@@ -233,7 +233,8 @@ fn what_fits_into_the_mtu_with_its_headers_passes_and_one_byte_more_does_not() {
         for oversize in [Oversize::Drop, Oversize::Error, Oversize::Report, Oversize::Truncate] {
             let clamp = MtuClamp::new(Pmtu::new(pmtu), oversize);
             assert_eq!((clamp.pmtu(), clamp.oversize()), (Pmtu::new(pmtu), oversize));
-            let mut link = Link::new(Impairments::NONE.with_headers(headers).with_mtu(clamp), Seed::new(1));
+            let mut link =
+                Link::new(Impairments::NONE.with_headers(headers).unwrap().with_mtu(clamp).unwrap(), Seed::new(1));
             let fits = vec![0; limit.into()];
             assert_eq!(only(&link.transmit(at(0), &fits)).len, fits.len());
             let fate = link.transmit(at(0), &[&fits[..], &[0]].concat());
@@ -249,12 +250,26 @@ fn what_fits_into_the_mtu_with_its_headers_passes_and_one_byte_more_does_not() {
             }
         }
     }
-    // Where the headers alone are too large, not even an empty datagram passes.
+    // Where the headers alone are too large, not even an empty datagram would pass.
     for oversize in [Oversize::Drop, Oversize::Error, Oversize::Report, Oversize::Truncate] {
-        let mut link = Link::new(Impairments::NONE.with_mtu(MtuClamp::new(Pmtu::new(27), oversize)), Seed::new(1));
-        assert!(!matches!(link.transmit(at(0), b""), Fate::Delivered(_)), "{oversize:?}");
-        assert_eq!((link.stats().dropped.mtu, link.stats().clamped), (1, 0));
+        let clamp = |pmtu| MtuClamp::new(Pmtu::new(pmtu), oversize);
+        for (headers, mtu, least) in
+            [(Some(28), 27, 28), (Some(48), 20, 48), (Some(1), 0, 1), (None, 47, 48), (None, 0, 48)]
+        {
+            let refused = Err(Infeasible::MtuBelowHeaders { mtu, least });
+            let first = Impairments::NONE.with(Setting::Headers(headers)).unwrap();
+            assert_eq!(first.clone().with_mtu(clamp(mtu)), refused);
+            assert!(first.with_mtu(clamp(least)).is_ok());
+            // In the other order, and at any later time.
+            if let Some(headers) = headers {
+                let other = Impairments::NONE.with_headers(0).unwrap().with_mtu(clamp(mtu)).unwrap();
+                assert_eq!(other.clone().with_headers(headers), refused);
+                assert_eq!(other.with_change(ms(5), Setting::Headers(Some(headers))), refused);
+            }
+        }
     }
+    let most = 65_535;
+    assert_eq!(Impairments::NONE.with_headers(65_536), Err(Infeasible::HeadersTooLong { headers: 65_536, most }));
     assert_eq!(Oversize::default(), Oversize::Drop);
 }
 
@@ -263,7 +278,7 @@ fn what_is_cut_to_the_mtu_is_sent_and_damaged_as_short_as_it_is() {
     let clamp = MtuClamp::new(Pmtu::new(100), Oversize::Truncate);
     let hop = udp_retry::fault::Bottleneck::new(8, udp_retry::fault::QueueLimit::Bytes(0)).unwrap();
     let corrupt = Corrupt::new(Probability::ONE).bits(8).unwrap();
-    let impairments = Impairments::NONE.with_mtu(clamp).with_bottleneck(hop).with_corrupt(corrupt);
+    let impairments = Impairments::NONE.with_mtu(clamp).unwrap().with_bottleneck(hop).with_corrupt(corrupt);
     let mut link = Link::new(impairments, Seed::new(1));
     for n in 0..1000 {
         let now = at(n * 100_000_000_000);

@@ -348,7 +348,7 @@ fn path(set: u32) -> Impairments {
         path = path.with_outage(Outage::new(ms(5), ms(2)).unwrap().every(ms(13)).unwrap()).unwrap();
     }
     if has(MTU) {
-        path = path.with_mtu(MtuClamp::new(Pmtu::new(300), Oversize::Drop));
+        path = path.with_mtu(MtuClamp::new(Pmtu::new(300), Oversize::Drop)).unwrap();
     }
     if has(HOP) {
         path = path.with_bottleneck(Bottleneck::new(1_500_001, QueueLimit::Bytes(60)).unwrap());

@@ -12,6 +12,9 @@ mod link_stages;
 mod link_whole;
 mod markov;
 mod profiles;
+mod queue_history;
+mod rate_traces;
+mod schedules;
 mod seeds;
 mod specifications;
 #[cfg(feature = "trace")]

@@ -470,7 +470,7 @@ fn impairments() -> impl Strategy<Value = Impairments> {
                 all = all.with_outage(outage).unwrap();
             }
             if mtu.0 {
-                all = all.with_mtu(MtuClamp::new(Pmtu::new(mtu.1), mtu.2));
+                all = all.with_mtu(MtuClamp::new(Pmtu::new(mtu.1.max(48)), mtu.2)).unwrap();
             }
             if hop.0 {
                 all = all.with_bottleneck(Bottleneck::new(hop.1, hop.2).unwrap());

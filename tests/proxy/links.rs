@@ -270,8 +270,10 @@ fn what_exceeds_the_mtu_is_dropped_and_counted_whether_the_sender_would_be_told_
         let service = Service::echo("127.0.0.1:0");
         for oversize in [Oversize::Drop, Oversize::Error] {
             let mtu = MtuClamp::new(Pmtu::new(1280), oversize);
-            let proxy =
-                Running::start(Proxy::builder().profile(to_server(Impairments::NONE.with_mtu(mtu))), service.address);
+            let proxy = Running::start(
+                Proxy::builder().profile(to_server(Impairments::NONE.with_mtu(mtu).unwrap())),
+                service.address,
+            );
             let client = client(proxy.address);
             client.send(&[7; 1253]).unwrap();
             assert_eq!(ask(&client, &[8; 1252]), [8; 1252]);
@@ -376,9 +378,9 @@ fn rough() -> Impairments {
         .with_reorder(Reorder::new(p(0.1), 5 * MS).unwrap())
 }
 
-type Records = Arc<Mutex<Vec<(SocketAddr, Record)>>>;
+pub(crate) type Records = Arc<Mutex<Vec<(SocketAddr, Record)>>>;
 
-fn recording() -> (Records, impl FnMut(SocketAddr, &Record) + Send + 'static) {
+pub(crate) fn recording() -> (Records, impl FnMut(SocketAddr, &Record) + Send + 'static) {
     let records = Records::default();
     let kept = records.clone();
     (records, move |client, record: &Record| kept.lock().unwrap().push((client, *record)))

@@ -11,6 +11,7 @@ mod forwarding;
 mod links;
 #[path = "../common/offers.rs"]
 mod offers;
+mod over_time;
 mod sessions;
 mod survival;
 mod tools;

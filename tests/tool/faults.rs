@@ -77,6 +77,47 @@ fn every_setting_has_a_row_with_what_was_asked_and_a_bound_that_tells() {
 }
 
 #[test]
+fn a_specification_that_changes_is_tried_state_by_state() {
+    let spec =
+        "loss 5%; rate 10mbit; at 5s rate 1mbit queue 64kB; at 9s loss 30% burst 2; at 9.5s loss 5%; repeat every 10s";
+    let ended = faults(&["verify", spec, "--datagrams", "20000", "--json"]);
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    let reports: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let states: Vec<_> =
+        reports.iter().map(|it| (it["from"].as_f64().unwrap(), it["spec"].as_str().unwrap())).collect();
+    // The last one is like the second.
+    let expected = [
+        (0.0, "rate 10mbit queue 100ms; loss 5%"),
+        (5.0, "rate 1mbit queue 64kB; loss 5%"),
+        (9.0, "rate 1mbit queue 64kB; loss 30% burst 2"),
+    ];
+    assert_eq!(states, expected);
+    assert!(reports.iter().all(|report| report["ok"] == true), "{ended:?}");
+    let text = faults(&["verify", "at 5s loss 5%", "--datagrams", "20000"]).stdout;
+    assert!(text.contains("from 0ns on: none\n") && text.contains("from 5s on: loss 5%\n"), "{text}");
+    // So many states that not all are tried.
+    let many: Vec<_> = (1..40).map(|n| format!("at {n}s loss {n}%")).collect();
+    let ended = faults(&["verify", &many.join(";"), "--datagrams", "1000", "--json"]);
+    assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 16), "{ended:?}");
+}
+
+#[test]
+fn a_recorded_rate_is_held_to_its_lines() {
+    let scratch = Scratch::new("up.trace");
+    std::fs::write(&scratch.0, "0\n0\n3\n7\n7\n10\n").unwrap();
+    for (spec, rate) in [
+        (format!("rate trace {} queue 64kB; delay 20ms ~5ms; loss 5%", scratch.path()), 6.0 * 1504.0 * 8.0 * 100.0),
+        ("headers 48; rate trace { 1 }".to_owned(), 1504.0 * 8.0 * 1000.0),
+    ] {
+        let report = json(&[&spec, "--datagrams", "20000"]);
+        let knob = report["knobs"].as_array().unwrap().iter().find(|knob| knob["knob"] == "rate").unwrap();
+        let told = ["asked", "observed", "bound"].map(|key| knob[key].as_f64().unwrap());
+        assert!((told[0] - rate).abs() < 1e-3 && told[1] == told[0] && told[2] == 0.0, "{knob}");
+        assert_eq!(report["ok"], true, "{report}");
+    }
+}
+
+#[test]
 fn json_is_one_line_with_the_promised_keys() {
     let ended = faults(&["verify", "loss 5%; rate 10mbit", "--seed", "18446744073709551615", "--json"]);
     assert_eq!((ended.stdout.matches('\n').count(), &*ended.stderr), (1, ""), "{ended:?}");
@@ -226,9 +267,12 @@ fn extremes_neither_hang_nor_panic() {
         "delay 1ns normal 1h correlation 99.9% unordered",
         "rate 1bit queue 584h",
         "rate 18446744073709551615bit queue 18446744073709551615B",
-        "loss p 0.0000001% r 0.0000001%; mtu 28 truncate",
-        "reorder 100% by 500000h",
+        "loss p 0.0000001% r 0.0000001%; headers 28; mtu 28 truncate",
+        "reorder 99% by 500000h",
         "outage from 5000000h for 1ns every 2ns",
+        "rate 1bit queue 1h; at 1ns rate 18446744073709551615bit queue 5000000h; repeat every 2ns",
+        "headers 65535; rate trace { 4294967295 } queue 5000000h",
+        "at 5000000h none; at 5000001h reorder 99% by 500000h; repeat from 5000000h every 9h",
         "script { delay 18446744073709551615 by 1ns }",
     ] {
         for datagrams in ["1", "2000"] {

@@ -2,7 +2,7 @@
 
 /// What a SPEC may be. The tests hold it against the parser and against the documentation of `Impairments`.
 pub(crate) const GRAMMAR: &str = "\
-A SPEC is clauses between \";\", in any order, each at most once except outage; or \"none\":
+A SPEC is clauses between \";\", in any order, each at most once except outage and at; or \"none\":
   loss 5%                                loses each datagram by itself
   loss 5% burst 3                        in bursts of 3 on average
   loss 5% correlation 25%                each like the one before, to that degree
@@ -11,15 +11,22 @@ A SPEC is clauses between \";\", in any order, each at most once except outage; 
   loss pattern 0100                      over and over, 1 is lost
   delay 50ms ~10ms                       a distribution; \"correlation 25%\", \"unordered\" may follow
   rate 10mbit queue 100ms                a bottleneck; or \"queue 64kB\"; 100ms by default
+  rate trace FILE queue 64kB             the rate of a mahimahi file; or \"trace { 3,3,10 }\", in ms
   duplicate 1% late 2s                   a copy, later by a distribution; at once without \"late\"
   reorder 2% by 30ms                     holds a datagram back, so that later ones overtake it
   corrupt 0.1% bits 3                    flips bits; 1 by default
   truncate 0.5% to 100                   cuts to 100 bytes; to any shorter length without \"to\"
   mtu 1400                               larger packets vanish; or \"error\" or \"truncate\" behind it
   outage from 10s for 200ms every 15s    nothing passes; once, without \"every\"
-  headers 48                             bytes of headers, for rate and mtu; 28 by default
+  headers 48                             bytes of headers, for rate and mtu; 28 by default, 48 between
+                                         IPv6 addresses
   dose 6 of 10 drops 3                   of any 10 at most 6 are harmed, and 3 in a row lost
   script { drop 1,3; delay 7 by 200ms }  rules for single datagrams, counted from 1
+  at 5s loss 30%                         this clause from then on; \"loss none\", or \"none\": all gone
+  repeat from 5s every 200ms             the changes from then on, over and over; from 0s by default
+
+1 and 9 Mbit/s by turns are \"rate 1mbit; at 100ms rate 9mbit; repeat every 200ms\". Times count
+from the beginning, when the proxy starts.
 
 A distribution of times is one of:
   50ms                                   always
@@ -50,17 +57,18 @@ mod tests {
     #[test]
     fn every_example_in_the_help_is_what_the_parser_takes() {
         for (section, around, number) in [
-            ("A SPEC is clauses", ["", ""], 17),
+            ("A SPEC is clauses", ["", ""], 20),
             ("A distribution of times", ["delay ", ""], 5),
             ("A rule of a script", ["script { ", " }"], 6),
         ] {
             let examples = examples(section);
             assert_eq!(examples.len(), number, "{section}: {examples:?}");
             for example in examples {
-                parses(&format!("{}{example}{}", around[0], around[1]));
+                parses(&format!("{}{}{}", around[0], complete(example), around[1]));
             }
         }
-        let whole: Vec<_> = examples("A SPEC is clauses").into_iter().filter(|it| !it.starts_with("loss ")).collect();
+        let more = |it: &&str| !it.starts_with("loss ") && !it.starts_with("rate trace");
+        let whole: Vec<_> = examples("A SPEC is clauses").into_iter().filter(more).map(complete).collect();
         parses(&format!("{}; outage from 1s for 1ms; loss 5%", whole.join("; ")));
         parses("none");
     }
@@ -75,6 +83,9 @@ mod tests {
             "mtu 1400 error",
             "mtu 1400 truncate",
             "mtu 1400 report",
+            "rate trace { 3,3,10 }",
+            "at 5s none",
+            "rate 1mbit; at 100ms rate 9mbit; repeat every 200ms",
             "duplicate 1% late 50ms normal 10ms",
             "script { duplicate 4,9 after 2s; truncate 4.1 to 100; corrupt 9.1 bit 13 }",
         ] {
@@ -101,7 +112,8 @@ mod tests {
             ("loss p 1% r 20%", "loss p 1% r 20% good 0% bad 100%"),
             ("rate 10mbit", "rate 10mbit queue 100ms"),
             ("corrupt 0.1%", "corrupt 0.1% bits 1"),
-            ("mtu 1400", "headers 28; mtu 1400"),
+            ("at 5s loss none", "at 5s loss 0%"),
+            ("at 1s loss 1%; repeat every 2s", "at 1s loss 1%; repeat from 0s every 2s"),
         ] {
             assert_eq!(parsed(short), parsed(long));
         }
@@ -132,6 +144,12 @@ mod tests {
         let lines = GRAMMAR.lines().skip_while(|line| !line.starts_with(section)).skip(1);
         let rows = lines.map_while(|line| line.strip_prefix("  "));
         rows.map(|row| row.split_once("  ").unwrap_or_else(|| panic!("{row:?} explains nothing")).0).collect()
+    }
+
+    /// With what an example needs besides: a trace that is there, and something to repeat.
+    fn complete(example: &str) -> String {
+        let example = example.replace("FILE", "{ 3,3,10 }");
+        if example.starts_with("repeat") { format!("at 5.1s delay 1ms; {example}") } else { example }
     }
 
     fn parses(spec: &str) {

@@ -1,14 +1,15 @@
-use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::delay::ns;
 use super::infeasible::Infeasible;
-use crate::time::{Ns, Timestamp};
+use super::rate::{Place, Rate, STEPS_PER_BYTE, constant};
+use super::rate_trace::RateTrace;
 
-/// The slowest hop: a rate in bits per second, and a bounded queue in front of it.
+/// The slowest hop: a rate in bits per second, or a recorded one, and a bounded queue in front of it.
 ///
 /// A datagram that arrives while the hop is busy waits; if too much waits already, it is dropped. The time that a
-/// datagram takes to *propagate* is not part of it: that is the delay.
+/// datagram takes to *propagate* is not part of it: that is the delay. When a datagram leaves is known when it enters,
+/// also where the specification [changes the rate](crate::Impairments::with_change) while it waits.
 ///
 /// ```
 /// use core::time::Duration;
@@ -20,13 +21,15 @@ use crate::time::{Ns, Timestamp};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Bottleneck {
-    rate: u64,
+    rate: Rate,
     queue: QueueLimit,
 }
 
 /// How much may wait in front of a [`Bottleneck`] when a datagram arrives, so that it is not dropped.
+///
+/// It is what is really ahead, whatever the rate and the limit were when that came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum QueueLimit {
@@ -48,6 +51,19 @@ impl Bottleneck {
         if rate == 0 {
             return Err(Infeasible::ZeroRate);
         }
+        Self::of(Rate::Constant(rate), queue)
+    }
+
+    /// The rate of a recording, headers included.
+    ///
+    /// # Errors
+    ///
+    /// [`Infeasible::QueueTooLong`] past 65,536 datagrams, [`Infeasible::DurationTooLong`].
+    pub fn traced(trace: RateTrace, queue: QueueLimit) -> Result<Self, Infeasible> {
+        Self::of(Rate::Trace(trace), queue)
+    }
+
+    fn of(rate: Rate, queue: QueueLimit) -> Result<Self, Infeasible> {
         match queue {
             QueueLimit::Datagrams(datagrams) if datagrams > LONGEST_QUEUE => {
                 return Err(Infeasible::QueueTooLong { datagrams, most: LONGEST_QUEUE });
@@ -60,10 +76,22 @@ impl Bottleneck {
         Ok(Self { rate, queue })
     }
 
-    /// Bits per second.
+    /// Bits per second; of a recorded rate the mean, rounded down.
     #[must_use]
-    pub const fn rate(&self) -> u64 {
-        self.rate
+    pub fn rate(&self) -> u64 {
+        match &self.rate {
+            Rate::Constant(rate) => *rate,
+            Rate::Trace(trace) => trace.mean_rate(),
+        }
+    }
+
+    /// The recorded rate, if it is one.
+    #[must_use]
+    pub const fn trace(&self) -> Option<&RateTrace> {
+        match &self.rate {
+            Rate::Constant(_) => None,
+            Rate::Trace(trace) => Some(trace),
+        }
     }
 
     /// What may wait.
@@ -72,87 +100,15 @@ impl Bottleneck {
         self.queue
     }
 
-    /// How long it takes to send `bytes` bytes, rounded down to nanoseconds.
+    /// How long it takes to send `bytes` bytes, rounded down to nanoseconds; of a recorded rate at its mean.
     #[must_use]
     pub fn service_time(&self, bytes: usize) -> Duration {
-        Duration::from_nanos(Moment::default().plus(bytes, self.rate).ns)
+        Duration::from_nanos(constant(Place::default(), bytes as u128 * STEPS_PER_BYTE, self.rate()).ns)
+    }
+
+    pub(in crate::fault) const fn pace(&self) -> &Rate {
+        &self.rate
     }
 }
 
-/// When the hop is free again, and who waits for it.
-#[derive(Clone, Default, Debug)]
-pub(in crate::fault) struct BottleneckState {
-    free: Moment,
-    /// When those that wait begin to be sent; kept only where datagrams are counted.
-    starts: VecDeque<Ns>,
-}
-
-impl BottleneckState {
-    /// When the last bit of a datagram of `bytes` bytes, headers included, has left; `None` if the queue is full.
-    pub(in crate::fault) fn pass(&mut self, hop: &Bottleneck, now: Timestamp, bytes: usize) -> Option<Timestamp> {
-        let now = now.as_nanos();
-        // A fraction counts at the rate that it was made at; after a change of the rate it is at most one ns.
-        self.free.fraction = self.free.fraction.min(hop.rate - 1);
-        let start = if self.free.ns < now { Moment { ns: now, fraction: 0 } } else { self.free };
-        let wait = start.ns - now;
-        match hop.queue {
-            QueueLimit::Time(limit) => {
-                if u128::from(wait) + u128::from(start.fraction > 0) > limit.as_nanos() {
-                    return None;
-                }
-            }
-            QueueLimit::Bytes(limit) => {
-                let ahead = u128::from(wait) * u128::from(hop.rate) + u128::from(start.fraction);
-                if ahead > u128::from(limit) * BIT_NANOS {
-                    return None;
-                }
-            }
-            QueueLimit::Datagrams(limit) => {
-                while self.starts.front().is_some_and(|&start| start <= now) {
-                    self.starts.pop_front();
-                }
-                let busy = wait > 0 || start.fraction > 0;
-                if busy && self.starts.len() >= limit as usize {
-                    return None;
-                }
-                if busy {
-                    self.starts.push_back(start.ns.saturating_add(u64::from(start.fraction > 0)));
-                }
-            }
-        }
-        self.free = start.plus(bytes, hop.rate);
-        Some(Timestamp::from_nanos(self.free.ns.saturating_add(u64::from(self.free.fraction > 0))))
-    }
-}
-
-/// Nanoseconds and `fraction`/rate of one more, so that no run, however long, drifts.
-#[derive(Clone, Copy, Default, Debug)]
-struct Moment {
-    ns: Ns,
-    fraction: u64,
-}
-
-impl Moment {
-    fn plus(self, bytes: usize, rate: u64) -> Self {
-        let steps = bytes as u128 * BIT_NANOS + u128::from(self.fraction);
-        // Those of a datagram fit; dividing 128 bits takes several times as long.
-        let (ns, fraction) = match u64::try_from(steps) {
-            Ok(steps) => (steps / rate, steps % rate),
-            Err(_) => divided(steps, rate),
-        };
-        Self { ns: self.ns.saturating_add(ns), fraction }
-    }
-}
-
-#[cold]
-fn divided(steps: u128, rate: u64) -> (Ns, u64) {
-    let rate = u128::from(rate);
-    let ns = Ns::try_from(steps / rate).unwrap_or(Ns::MAX);
-    #[expect(clippy::cast_possible_truncation, reason = "below the rate")]
-    let fraction = (steps % rate) as u64;
-    (ns, fraction)
-}
-
-/// The steps of 1/rate ns that one byte takes.
-const BIT_NANOS: u128 = 8 * 1_000_000_000;
-const LONGEST_QUEUE: u32 = 1 << 16;
+pub(in crate::fault) const LONGEST_QUEUE: u32 = 1 << 16;

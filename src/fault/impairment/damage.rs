@@ -2,7 +2,7 @@ use core::fmt;
 
 use super::infeasible::Infeasible;
 use super::probability::Probability;
-use crate::entropy::{Seed, labels, uniform};
+use crate::entropy::{Draws, Seed, labels, uniform};
 
 /// Flipped bits, as the program sees them: above the checksum of UDP, which would turn them into loss.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,18 +50,22 @@ impl Corrupt {
         self.bits
     }
 
-    /// The bits that flip in a datagram of `len` bytes; none if it is spared.
-    pub(in crate::fault) fn flips(&self, seed: Seed, sequence: u64, len: usize) -> Flips {
+    /// Whether this datagram is corrupted.
+    #[inline]
+    pub(in crate::fault) fn happens(&self, draws: &DamageDraws, sequence: u64) -> bool {
+        self.probability.happens(draws.own.draw(sequence))
+    }
+
+    /// The bits that flip in a datagram of `len` bytes that is corrupted.
+    pub(in crate::fault) fn flips(&self, draws: &DamageDraws, sequence: u64, len: usize) -> Flips {
         let mut flips = Flips::default();
-        if self.probability.happens(seed.draw(sequence)) {
-            let places = seed.derive(labels::PLACES).derive(sequence);
-            let bits = len as u64 * 8;
-            // Floyd's sample: each set of this size is equally likely, without a second try.
-            for n in bits.saturating_sub(self.bits.into())..bits {
-                let any = uniform(0, n, places.draw(n));
-                let bit = if flips.contains(any) { n } else { any };
-                flips.push(bit);
-            }
+        let places = draws.places.derive(sequence).draws();
+        let bits = len as u64 * 8;
+        // Floyd's sample: each set of this size is equally likely, without a second try.
+        for n in bits.saturating_sub(self.bits.into())..bits {
+            let any = uniform(0, n, places.draw(n));
+            let bit = if flips.contains(any) { n } else { any };
+            flips.push(bit);
         }
         flips
     }
@@ -93,17 +97,31 @@ impl Truncate {
     }
 
     /// How many of `len` bytes are left.
-    pub(in crate::fault) fn left_of(&self, seed: Seed, sequence: u64, len: usize) -> usize {
-        if len == 0 || !self.probability.happens(seed.draw(sequence)) {
+    #[inline]
+    pub(in crate::fault) fn left_of(&self, draws: &DamageDraws, sequence: u64, len: usize) -> usize {
+        if len == 0 || !self.probability.happens(draws.own.draw(sequence)) {
             return len;
         }
         match self.to {
             Some(to) => len.min(to.into()),
             None => {
-                let shorter = uniform(0, len as u64 - 1, seed.derive(labels::PLACES).draw(sequence));
+                let shorter = uniform(0, len as u64 - 1, draws.places.draw(sequence));
                 usize::try_from(shorter).unwrap_or(len)
             }
         }
+    }
+}
+
+/// What chance decides by: whether a copy is damaged, and where.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fault) struct DamageDraws {
+    own: Draws,
+    places: Seed,
+}
+
+impl DamageDraws {
+    pub(in crate::fault) const fn of(seed: Seed) -> Self {
+        Self { own: seed.draws(), places: seed.derive(labels::PLACES) }
     }
 }
 
@@ -132,15 +150,17 @@ impl Flips {
 
     /// `false` if that would be one flip too many, or if no datagram has such a bit.
     pub(in crate::fault) fn push(&mut self, bit: u64) -> bool {
-        match (self.bits.get_mut(usize::from(self.count)), u32::try_from(bit)) {
-            (Some(place), Ok(bit)) => {
-                *place = bit;
-                self.count += 1;
-                self.bits.get_mut(..self.count.into()).unwrap_or_default().sort_unstable();
-                true
-            }
-            _ => false,
+        let Ok(bit) = u32::try_from(bit) else { return false };
+        let count = usize::from(self.count);
+        let Some(places) = self.bits.get_mut(..=count) else { return false };
+        // The others are in their order already.
+        let place = places.iter().take(count).position(|&other| other > bit).unwrap_or(count);
+        places.get_mut(place..).unwrap_or_default().rotate_right(1);
+        if let Some(free) = places.get_mut(place) {
+            *free = bit;
         }
+        self.count += 1;
+        true
     }
 
     fn contains(&self, bit: u64) -> bool {

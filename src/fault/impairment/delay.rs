@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::infeasible::Infeasible;
 use super::probability::Probability;
-use crate::entropy::{Seed, labels};
+use crate::entropy::{Draws, Seed, labels};
 use crate::time::{Ns, checked_ns};
 
 /// How long a datagram takes: a distribution, by default drawn anew for each datagram, and without overtaking.
@@ -247,10 +247,14 @@ impl DelayLaw {
 
     /// The duration of number `sequence`, independent of all others.
     pub(in crate::fault) fn draw(&self, seed: Seed, sequence: u64) -> Ns {
+        self.drawn(&DelayDraws::of(seed), sequence)
+    }
+
+    fn drawn(&self, draws: &DelayDraws, sequence: u64) -> Ns {
         match &self.0 {
             Shape::Fixed(delay) => *delay,
-            Shape::Normal { .. } => self.at_score(normal_score(seed, sequence)),
-            _ => self.at_level(unit(seed.draw(sequence))),
+            Shape::Normal { .. } => self.at_score(normal_score(draws, sequence)),
+            _ => self.at_level(unit(draws.own.draw(sequence))),
         }
     }
 
@@ -294,6 +298,19 @@ impl DelayLaw {
     }
 }
 
+/// What chance decides by: a draw for each delay, and a second one where it is normal.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fault) struct DelayDraws {
+    own: Draws,
+    angle: Draws,
+}
+
+impl DelayDraws {
+    pub(in crate::fault) const fn of(seed: Seed) -> Self {
+        Self { own: seed.draws(), angle: seed.derive(labels::ANGLE).draws() }
+    }
+}
+
 /// The autoregression: the score before, `None` at first.
 #[derive(Clone, Copy, Default, Debug)]
 pub(in crate::fault) struct DelayState {
@@ -302,11 +319,11 @@ pub(in crate::fault) struct DelayState {
 
 impl DelayState {
     /// The delay of number `sequence`. To be asked of every datagram, in order.
-    pub(in crate::fault) fn draw(&mut self, model: &DelayModel, seed: Seed, sequence: u64) -> Ns {
+    pub(in crate::fault) fn draw(&mut self, model: &DelayModel, draws: &DelayDraws, sequence: u64) -> Ns {
         if !model.correlation.is_possible() {
-            return model.law.draw(seed, sequence);
+            return model.law.drawn(draws, sequence);
         }
-        let fresh = normal_score(seed, sequence);
+        let fresh = normal_score(draws, sequence);
         let correlation = model.correlation.as_f64();
         // The first score is of the stationary distribution, and so is every later one.
         let score = self
@@ -318,8 +335,8 @@ impl DelayState {
 }
 
 /// A standard normal number of two draws (Box and Muller 1958).
-fn normal_score(seed: Seed, sequence: u64) -> f64 {
-    let (radius, angle) = (unit(seed.draw(sequence)), unit(seed.derive(labels::ANGLE).draw(sequence)));
+fn normal_score(draws: &DelayDraws, sequence: u64) -> f64 {
+    let (radius, angle) = (unit(draws.own.draw(sequence)), unit(draws.angle.draw(sequence)));
     libm::sqrt(-2.0 * libm::log1p(-radius)) * libm::cos(2.0 * PI * angle)
 }
 

@@ -1,6 +1,6 @@
 use super::infeasible::Infeasible;
+use super::loss::LossDraws;
 use super::probability::Probability;
-use crate::entropy::{Seed, labels};
 
 /// Loss that comes in bursts: a chain of a good and a bad state, each with a loss of its own (Gilbert 1960,
 /// Elliott 1963).
@@ -152,13 +152,12 @@ impl GilbertElliott {
         1.0 + 2.0 * good * bad * (h - k) * (h - k) * memory / (1.0 - memory) / independent
     }
 
-    pub(in crate::fault) fn loses(&self, bad: &mut Option<bool>, seed: Seed, sequence: u64) -> bool {
-        let transitions = seed.derive(labels::TRANSITION);
-        let start = || self.p.part(self.r).happens(seed.derive(labels::START).draw(sequence));
+    pub(in crate::fault) fn loses(&self, bad: &mut Option<bool>, draws: &LossDraws, sequence: u64) -> bool {
+        let start = || self.p.part(self.r).happens(draws.start.draw(sequence));
         let in_bad = bad.unwrap_or_else(start);
         let (loss, change) = if in_bad { (self.loss_in_bad, self.r) } else { (self.loss_in_good, self.p) };
-        *bad = Some(in_bad != change.happens(transitions.draw(sequence)));
-        loss.happens(seed.draw(sequence))
+        *bad = Some(in_bad != change.happens(draws.transition.draw(sequence)));
+        loss.happens(draws.own.draw(sequence))
     }
 
     fn chain(&self) -> Chain {

@@ -12,20 +12,25 @@ use super::outage::Outage;
 use super::probability::Probability;
 use super::reorder::Reorder;
 use super::script::Script;
+use super::timeline::{Setting, Timeline};
 use crate::size::IpFamily;
 
 /// What one direction of a path does to its datagrams; nothing by default.
 ///
-/// A plain value, checked where its parts are made. As text (`parse`, `Display`), one clause for each stage:
+/// A plain value, checked where its parts are made. As text (`parse`, `Display`), one clause for each stage, and one for
+/// each change [at a later time](Self::with_change):
 ///
 /// ```
+/// use core::time::Duration;
 /// use udp_retry::{Impairments, Probability};
-/// use udp_retry::fault::{Corrupt, LossModel};
+/// use udp_retry::fault::{Corrupt, LossModel, Setting};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let percent = |n| Probability::ratio(n, 100);
 /// let bad = Impairments::NONE.with_loss(LossModel::bursts(percent(5)?, 3.0)?).with_corrupt(Corrupt::new(percent(1)?));
 /// assert_eq!(bad, "loss 5% burst 3; corrupt 1%".parse()?);
+/// let better = bad.with_change(Duration::from_secs(9), Setting::Loss(LossModel::NONE))?;
+/// assert_eq!(better, "loss 5% burst 3; corrupt 1%; at 9s loss 0%".parse()?);
 /// # Ok(())
 /// # }
 /// ```
@@ -33,7 +38,8 @@ use crate::size::IpFamily;
 pub struct Impairments {
     script: Script,
     outages: Option<Arc<[Outage]>>,
-    headers: u32,
+    /// `None` for those of the family.
+    headers: Option<u32>,
     mtu: Option<MtuClamp>,
     bottleneck: Option<Bottleneck>,
     loss: LossModel,
@@ -43,6 +49,7 @@ pub struct Impairments {
     delay: Option<DelayModel>,
     reorder: Option<Reorder>,
     dose: Option<Dose>,
+    pub(super) timeline: Option<Arc<Timeline>>,
 }
 
 impl Impairments {
@@ -55,7 +62,7 @@ impl Impairments {
         Self {
             script: Script::EMPTY,
             outages: None,
-            headers: IpFamily::V4.overhead(),
+            headers: None,
             mtu: None,
             bottleneck: None,
             loss: LossModel::Bernoulli(probability),
@@ -65,13 +72,14 @@ impl Impairments {
             delay: None,
             reorder: None,
             dose: None,
+            timeline: None,
         }
     }
 
     /// What happens to datagrams by their number, before anything happens by chance.
     #[must_use]
     pub fn with_script(self, script: Script) -> Self {
-        Self { script, ..self }
+        self.set(Setting::Script(script))
     }
 
     /// Adds an outage.
@@ -79,74 +87,90 @@ impl Impairments {
     /// # Errors
     ///
     /// [`Infeasible::TooManyOutages`] past 64.
-    pub fn with_outage(self, outage: Outage) -> Result<Self, Infeasible> {
+    pub fn with_outage(mut self, outage: Outage) -> Result<Self, Infeasible> {
         let present = self.outages();
         if present.len() == MOST_OUTAGES {
             return Err(Infeasible::TooManyOutages { most: MOST_OUTAGES });
         }
-        let outages = present.iter().copied().chain([outage]).collect();
-        Ok(Self { outages: Some(outages), ..self })
+        self.outages = Some(present.iter().copied().chain([outage]).collect());
+        Ok(self.planned())
     }
 
-    /// Bytes that the headers add to every payload, for the MTU and the rate: 28 by default, for IPv4 and UDP; 48 for
-    /// IPv6 and UDP.
-    #[must_use]
-    pub fn with_headers(self, bytes: u32) -> Self {
-        Self { headers: bytes, ..self }
+    /// Bytes that the headers add to every payload, for the MTU and the rate: by default 28 between IPv4 addresses and 48
+    /// between IPv6 addresses, by [`Link::over`](crate::fault::Link::over) for those who do not know their addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`Infeasible::HeadersTooLong`] past 65,535, the longest packet; [`Infeasible::MtuBelowHeaders`].
+    pub fn with_headers(self, bytes: u32) -> Result<Self, Infeasible> {
+        self.with(Setting::Headers(Some(bytes)))
     }
 
     /// The largest packet.
-    #[must_use]
-    pub fn with_mtu(self, mtu: MtuClamp) -> Self {
-        Self { mtu: Some(mtu), ..self }
+    ///
+    /// # Errors
+    ///
+    /// [`Infeasible::MtuBelowHeaders`] if not even an empty datagram fits: below the headers, or below 48 where they are
+    /// not set, as IPv6 has that many.
+    pub fn with_mtu(self, mtu: MtuClamp) -> Result<Self, Infeasible> {
+        self.with(Setting::Mtu(Some(mtu)))
     }
 
     /// The slowest hop and its queue.
     #[must_use]
     pub fn with_bottleneck(self, bottleneck: Bottleneck) -> Self {
-        Self { bottleneck: Some(bottleneck), ..self }
+        self.set(Setting::Bottleneck(Some(bottleneck)))
     }
 
     /// Which datagrams are lost.
     #[must_use]
     pub fn with_loss(self, loss: LossModel) -> Self {
-        Self { loss, ..self }
+        self.set(Setting::Loss(loss))
     }
 
     /// Which datagrams arrive twice.
     #[must_use]
     pub fn with_duplicate(self, duplicate: Duplicate) -> Self {
-        Self { duplicate: Some(duplicate), ..self }
+        self.set(Setting::Duplicate(Some(duplicate)))
     }
 
     /// Which copies are truncated.
     #[must_use]
     pub fn with_truncate(self, truncate: Truncate) -> Self {
-        Self { truncate: Some(truncate), ..self }
+        self.set(Setting::Truncate(Some(truncate)))
     }
 
     /// In which copies bits flip.
     #[must_use]
     pub fn with_corrupt(self, corrupt: Corrupt) -> Self {
-        Self { corrupt: Some(corrupt), ..self }
+        self.set(Setting::Corrupt(Some(corrupt)))
     }
 
     /// How long datagrams take.
     #[must_use]
     pub fn with_delay(self, delay: DelayModel) -> Self {
-        Self { delay: Some(delay), ..self }
+        self.set(Setting::Delay(Some(delay)))
     }
 
     /// Which datagrams are held back.
     #[must_use]
     pub fn with_reorder(self, reorder: Reorder) -> Self {
-        Self { reorder: Some(reorder), ..self }
+        self.set(Setting::Reorder(Some(reorder)))
+    }
+
+    /// Any of the settings above, as it holds at first; also one that takes something away.
+    ///
+    /// # Errors
+    ///
+    /// [`Infeasible::HeadersTooLong`], [`Infeasible::MtuBelowHeaders`].
+    pub fn with(self, setting: Setting) -> Result<Self, Infeasible> {
+        self.set(setting).checked()
     }
 
     /// How much of all this may happen.
     #[must_use]
     pub fn with_dose(self, dose: Dose) -> Self {
-        Self { dose: Some(dose), ..self }
+        self.set(Setting::Dose(Some(dose)))
     }
 
     /// What happens by number.
@@ -161,9 +185,23 @@ impl Impairments {
         self.outages.as_deref().unwrap_or_default()
     }
 
-    /// Bytes that the headers add.
+    /// Bytes that the headers add, between IPv4 addresses.
     #[must_use]
     pub const fn headers(&self) -> u32 {
+        self.headers_over(IpFamily::V4)
+    }
+
+    /// Bytes that the headers add between addresses of this family.
+    #[must_use]
+    #[inline]
+    pub const fn headers_over(&self, family: IpFamily) -> u32 {
+        match self.headers {
+            Some(bytes) => bytes,
+            None => family.overhead(),
+        }
+    }
+
+    pub(crate) const fn chosen_headers(&self) -> Option<u32> {
         self.headers
     }
 
@@ -220,6 +258,59 @@ impl Impairments {
     pub const fn dose(&self) -> Option<&Dose> {
         self.dose.as_ref()
     }
+
+    pub(in crate::fault) fn apply(&mut self, setting: Setting) {
+        match setting {
+            Setting::Nothing => *self = Self { outages: self.outages.clone(), ..Self::NONE },
+            Setting::Script(script) => self.script = script,
+            Setting::Headers(bytes) => self.headers = bytes,
+            Setting::Mtu(mtu) => self.mtu = mtu,
+            Setting::Bottleneck(bottleneck) => self.bottleneck = bottleneck,
+            Setting::Loss(loss) => self.loss = loss,
+            Setting::Duplicate(duplicate) => self.duplicate = duplicate,
+            Setting::Truncate(truncate) => self.truncate = truncate,
+            Setting::Corrupt(corrupt) => self.corrupt = corrupt,
+            Setting::Delay(delay) => self.delay = delay,
+            Setting::Reorder(reorder) => self.reorder = reorder,
+            Setting::Dose(dose) => self.dose = dose,
+        }
+    }
+
+    fn set(mut self, setting: Setting) -> Self {
+        let timeline = self.timeline.take();
+        self.apply(setting);
+        self.timeline = timeline;
+        self.planned()
+    }
+
+    /// With what holds later worked out anew.
+    fn planned(mut self) -> Self {
+        if let Some(timeline) = self.timeline.take() {
+            let (changes, repeat) = (timeline.changes().to_vec(), timeline.repeat());
+            self.timeline = Timeline::new(&self, changes, repeat).map(Arc::new);
+        }
+        self
+    }
+
+    pub(super) fn checked(self) -> Result<Self, Infeasible> {
+        self.check_mtu()?;
+        self.timeline.as_ref().map_or(Ok(()), |timeline| timeline.check())?;
+        Ok(self)
+    }
+
+    /// Whether a datagram fits beside the headers, of either family where they are not set.
+    pub(in crate::fault) fn check_mtu(&self) -> Result<(), Infeasible> {
+        match (self.headers, &self.mtu) {
+            (Some(headers), _) if headers > LONGEST_PACKET => {
+                Err(Infeasible::HeadersTooLong { headers, most: LONGEST_PACKET })
+            }
+            (headers, Some(mtu)) => {
+                let (mtu, least) = (mtu.pmtu().bytes(), headers.unwrap_or(IpFamily::V6.overhead()));
+                if mtu < least { Err(Infeasible::MtuBelowHeaders { mtu, least }) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for Impairments {
@@ -230,3 +321,5 @@ impl Default for Impairments {
 }
 
 const MOST_OUTAGES: usize = 64;
+/// The length field of an IP header has 16 bits.
+const LONGEST_PACKET: u32 = 65_535;

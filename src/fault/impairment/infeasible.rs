@@ -105,6 +105,25 @@ pub enum Infeasible {
     /// What is held back for no time is not reordered.
     #[error("holding back for no time reorders nothing: 1ns at least")]
     HoldOfNothing,
+    /// What is held back alike all the time is not reordered.
+    #[error("holding back every datagram reorders none: less than 100% is feasible, such as 99%")]
+    HoldOfAll,
+    /// Not even an empty datagram would pass.
+    #[error("an MTU of {mtu} carries no datagram: {least} at least, for the headers")]
+    MtuBelowHeaders {
+        /// The MTU asked for.
+        mtu: u32,
+        /// The least one: the headers.
+        least: u32,
+    },
+    /// More headers than a packet has bytes.
+    #[error("headers of {headers} bytes do not fit into a packet: {most} at most")]
+    HeadersTooLong {
+        /// The headers asked for.
+        headers: u32,
+        /// The longest ones.
+        most: u32,
+    },
     /// An outage of no length.
     #[error("an outage lasts 1ns at least")]
     EmptyOutage,
@@ -143,6 +162,35 @@ pub enum Infeasible {
         /// The bytes asked for.
         bytes: usize,
     },
+    /// One setting cannot change twice at one time.
+    #[error("two changes of one setting at {at:?}: one is feasible")]
+    TwoChangesAtOnce {
+        /// The time.
+        at: Duration,
+    },
+    /// More changes than a specification can have.
+    #[error("at most {most} changes, not one more; they can be repeated")]
+    TooManyChanges {
+        /// The most changes.
+        most: usize,
+    },
+    /// A change that is set behind the end of what is repeated.
+    #[error("a change at {at:?} never comes, as all begins anew at {end:?}: before that it is feasible")]
+    ChangeNeverComes {
+        /// The time of the change.
+        at: Duration,
+        /// The end of the first round.
+        end: Duration,
+    },
+    /// A repetition of a time without changes.
+    #[error("nothing changes in what is repeated: it takes a change after {from:?}, before the next round")]
+    NothingToRepeat {
+        /// Where the repetition begins.
+        from: Duration,
+    },
+    /// A repetition that no datagram ever leaves.
+    #[error("nothing ever leaves: what is repeated has no line of the trace of the rate in it")]
+    NothingLeaves,
     /// Scripts count datagrams from 1.
     #[error("the first datagram is number 1")]
     NoDatagramZero,

@@ -1,7 +1,7 @@
 use super::gilbert::GilbertElliott;
 use super::infeasible::Infeasible;
 use super::probability::Probability;
-use crate::entropy::{Seed, uniform};
+use crate::entropy::{Draws, Seed, labels, uniform};
 
 /// Which datagrams of a link are lost.
 ///
@@ -117,6 +117,21 @@ impl LossModel {
     }
 }
 
+/// What chance decides by: the fate of each datagram, and the states of a chain.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::fault) struct LossDraws {
+    pub(in crate::fault) own: Draws,
+    pub(in crate::fault) transition: Draws,
+    pub(in crate::fault) start: Draws,
+}
+
+impl LossDraws {
+    pub(in crate::fault) const fn of(seed: Seed) -> Self {
+        let [transition, start] = [seed.derive(labels::TRANSITION).draws(), seed.derive(labels::START).draws()];
+        Self { own: seed.draws(), transition, start }
+    }
+}
+
 /// What the loss of one datagram depends on, besides its draw.
 #[derive(Clone, Copy, Default, Debug)]
 pub(in crate::fault) struct LossState {
@@ -128,18 +143,28 @@ pub(in crate::fault) struct LossState {
 
 impl LossState {
     /// Whether datagram number `sequence` is lost. To be asked of every datagram, in order.
-    pub(in crate::fault) fn loses(&mut self, model: &LossModel, seed: Seed, sequence: u64) -> bool {
-        let draw = seed.draw(sequence);
+    #[inline]
+    pub(in crate::fault) fn loses(&mut self, model: &LossModel, draws: &LossDraws, sequence: u64) -> bool {
         match model {
-            LossModel::Bernoulli(probability) => probability.happens(draw),
-            LossModel::GilbertElliott(chain) => chain.loses(&mut self.bad, seed, sequence),
+            // Most links lose nothing, which takes no draw.
+            LossModel::Bernoulli(probability) => {
+                probability.is_possible() && probability.happens(draws.own.draw(sequence))
+            }
+            _ => self.loses_by_state(model, draws, sequence),
+        }
+    }
+
+    fn loses_by_state(&mut self, model: &LossModel, draws: &LossDraws, sequence: u64) -> bool {
+        match model {
+            LossModel::Bernoulli(probability) => probability.happens(draws.own.draw(sequence)),
+            LossModel::GilbertElliott(chain) => chain.loses(&mut self.bad, draws, sequence),
             LossModel::ExactPerBlock(ExactPerBlock { drops, of }) => {
                 let (remaining, drops) = match self.block {
                     (0, _) => (*of, *drops),
                     // After a change to a shorter block the rest of the longer one ends with it.
                     (remaining, left) => (remaining.min(*of), left.min(*drops)),
                 };
-                let lost = uniform(1, remaining.into(), draw) <= drops.into();
+                let lost = uniform(1, remaining.into(), draws.own.draw(sequence)) <= drops.into();
                 self.block = (remaining - 1, drops - u32::from(lost));
                 lost
             }

@@ -2,12 +2,13 @@ use core::time::Duration;
 
 use super::delay::ns;
 use super::infeasible::Infeasible;
-use crate::time::{Ns, Timestamp};
+use crate::time::Ns;
 
 /// A time in which nothing passes, once or again and again.
 ///
-/// Times count from the origin of the timestamps that the link is given: a transport's or a proxy's start, a
-/// simulation's zero.
+/// Times count from the beginning of what the link belongs to: of a [`LossySink`](crate::fault::LossySink), a proxy or a
+/// simulated network, whenever the impairments are set. A bare [`Link`](crate::fault::Link) counts from the origin of its
+/// timestamps, or as [`Link::since`](crate::fault::Link::since) says.
 ///
 /// ```
 /// use core::time::Duration;
@@ -78,8 +79,9 @@ impl Outage {
         self.every.map_or(0.0, |every| self.lasting as f64 / every as f64)
     }
 
-    pub(crate) fn covers(&self, now: Timestamp) -> bool {
-        let Some(since) = now.as_nanos().checked_sub(self.from) else { return false };
+    #[inline]
+    pub(crate) fn covers(&self, now: Ns) -> bool {
+        let Some(since) = now.checked_sub(self.from) else { return false };
         let since = self.every.and_then(|every| since.checked_rem(every)).unwrap_or(since);
         since < self.lasting
     }

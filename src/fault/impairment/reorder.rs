@@ -19,9 +19,11 @@ impl Reorder {
     ///
     /// # Errors
     ///
-    /// [`Infeasible::HoldOfNothing`], [`Infeasible::DurationTooLong`].
+    /// [`Infeasible::HoldOfNothing`], [`Infeasible::HoldOfAll`] of 100 %, as what is held back alike stays in its order,
+    /// [`Infeasible::DurationTooLong`].
     pub fn new(probability: Probability, by: Duration) -> Result<Self, Infeasible> {
         match ns(by)? {
+            _ if probability == Probability::ONE => Err(Infeasible::HoldOfAll),
             0 => Err(Infeasible::HoldOfNothing),
             by => Ok(Self { probability, by }),
         }

@@ -1,18 +1,25 @@
 use super::fate::{Deliveries, Delivery};
 use super::seeds::Seeds;
+use crate::fault::impairment::damage::DamageDraws;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::script::Rule;
 
-/// The datagram itself and its duplicates, each damaged independently.
+/// Whether nothing can add to a datagram or take from it.
 #[inline]
-pub(super) fn of(
+pub(super) fn is_alone(impairments: &Impairments, rules: &[(u64, Rule)]) -> bool {
+    let none = impairments.duplicate().is_none() && impairments.truncate().is_none() && impairments.corrupt().is_none();
+    none && rules.is_empty()
+}
+
+/// Adds the duplicates to the datagram itself, and damages each of them independently.
+pub(super) fn add(
     impairments: &Impairments,
     seeds: &Seeds,
-    first: Delivery,
+    deliveries: &mut Deliveries,
     sequence: u64,
     rules: &[(u64, Rule)],
-) -> Deliveries {
-    let mut deliveries = Deliveries::one(first);
+) {
+    let [first, ..] = *deliveries.as_slice() else { return };
     for (_, rule) in rules {
         if let Rule::Duplicate { after } = rule {
             deliveries.push(Delivery { at: first.at.after(*after), ..first });
@@ -25,17 +32,17 @@ pub(super) fn of(
         }
     }
     if !rules.is_empty() || impairments.truncate().is_some() || impairments.corrupt().is_some() {
-        for (n, copy) in (0..).zip(deliveries.as_mut_slice()) {
-            impair_copy(impairments, seeds, copy, n, sequence, rules);
+        for ((n, copy), draws) in (0..).zip(deliveries.as_mut_slice()).zip(seeds.truncate.iter().zip(&seeds.corrupt)) {
+            impair_copy(impairments, draws, copy, n, sequence, rules);
         }
     }
-    deliveries
 }
 
 /// Truncates before it flips, so that every flip shows.
+#[inline]
 fn impair_copy(
     impairments: &Impairments,
-    seeds: &Seeds,
+    (truncating, corrupting): (&DamageDraws, &DamageDraws),
     delivery: &mut Delivery,
     n: u8,
     sequence: u64,
@@ -47,7 +54,7 @@ fn impair_copy(
     });
     delivery.len = match (truncated, impairments.truncate()) {
         (Some(to), _) => delivery.len.min(to),
-        (None, Some(truncate)) => truncate.left_of(seeds.truncate.derive(n.into()), sequence, delivery.len),
+        (None, Some(truncate)) => truncate.left_of(truncating, sequence, delivery.len),
         (None, None) => delivery.len,
     };
     for (_, rule) in rules {
@@ -58,7 +65,10 @@ fn impair_copy(
             _ => {}
         }
     }
-    if let (true, Some(corrupt)) = (delivery.flips.as_slice().is_empty(), impairments.corrupt()) {
-        delivery.flips = corrupt.flips(seeds.corrupt.derive(n.into()), sequence, delivery.len);
+    match impairments.corrupt() {
+        Some(corrupt) if corrupt.happens(corrupting, sequence) && delivery.flips.as_slice().is_empty() => {
+            delivery.flips = corrupt.flips(corrupting, sequence, delivery.len);
+        }
+        _ => {}
     }
 }

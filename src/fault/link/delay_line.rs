@@ -110,6 +110,25 @@ impl<P: Copy + Ord, K: Copy> DelayLine<P, K> {
         Some((peer, key, at, datagram))
     }
 
+    /// Brings forward to `now` what comes out later, of these keys, in the order in which it was to come out.
+    pub(crate) fn hasten(&mut self, now: Timestamp, which: impl Fn(&K) -> bool) {
+        let mut due: Vec<_> = core::mem::take(&mut self.due).into_vec();
+        // The next one first.
+        due.sort_unstable_by(|one, other| other.cmp(one));
+        for Reverse((at, _, place)) in &mut due {
+            if self.waiting.get(*place).is_some_and(|waiting| which(&waiting.key)) {
+                *at = now.min(*at);
+            }
+        }
+        // The order of going in decides among those of one time.
+        due.sort_by_key(|Reverse((at, ..))| *at);
+        for (n, Reverse((_, order, _))) in (self.pushed..).zip(&mut due) {
+            *order = n;
+        }
+        self.pushed += due.len() as u64;
+        self.due = due.into();
+    }
+
     /// Keeps the buffer of a datagram that was taken out, for the next one that goes in.
     ///
     /// What is held bounds the contents alone. A buffer keeps the capacity of the largest datagram it ever held, so
@@ -158,6 +177,20 @@ mod tests {
         let out: Vec<_> = core::iter::from_fn(|| line.pop_due(late, |_, key, at, _| (key, at.as_nanos()))).collect();
         assert_eq!(out, [(1, 10), (4, 10), (3, 20), (0, 30), (2, 30)]);
         assert_eq!((line.len(), line.next_due()), (0, None));
+    }
+
+    #[test]
+    fn what_is_hastened_comes_out_at_once_in_the_order_that_it_had() {
+        let mut line = DelayLine::new(Capacity::DEFAULT);
+        for (key, due) in [(0, 30), (1, 10), (2, 30), (3, 20), (4, 5), (5, 40)] {
+            line.push((), key, &at(due, 9), &[key; 4]);
+        }
+        let now = Timestamp::from_nanos(15);
+        line.hasten(now, |&key| key != 3);
+        line.push((), 6, &at(15, 9), &[6; 4]);
+        let out: Vec<_> = core::iter::from_fn(|| line.pop_due(now, |(), key, at, _| (key, at.as_nanos()))).collect();
+        assert_eq!(out, [(4, 5), (1, 10), (0, 15), (2, 15), (5, 15), (6, 15)]);
+        assert_eq!((line.len(), line.next_due()), (1, Some(Timestamp::from_nanos(20))));
     }
 
     #[test]

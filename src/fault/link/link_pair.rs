@@ -5,6 +5,7 @@ use crate::fault::capacity::Admission;
 use crate::fault::direction::Direction;
 use crate::fault::impairment::profile::Profile;
 use crate::fault::record::Record;
+use crate::size::IpFamily;
 use crate::time::Timestamp;
 
 /// Both directions of the path of client number `ordinal`, in the order of first appearance.
@@ -20,6 +21,18 @@ impl LinkPair {
         let link =
             |direction: Direction| Link::new(profile.direction(direction).clone(), direction.link_seed(seed, ordinal));
         Self { ordinal, to_server: link(Direction::ToServer), to_client: link(Direction::ToClient) }
+    }
+
+    /// Counts the times of outages and changes from this moment.
+    pub(crate) fn since(self, origin: Timestamp) -> Self {
+        let Self { ordinal, to_server, to_client } = self;
+        Self { ordinal, to_server: to_server.since(origin), to_client: to_client.since(origin) }
+    }
+
+    /// Counts headers as between addresses of these families.
+    pub(crate) fn over(self, server_side: IpFamily, client_side: IpFamily) -> Self {
+        let Self { ordinal, to_server, to_client } = self;
+        Self { ordinal, to_server: to_server.over(server_side), to_client: to_client.over(client_side) }
     }
 
     /// Decides over a datagram of `len` bytes in one direction, of which copies can be kept as far as there is capacity.
@@ -40,6 +53,11 @@ impl LinkPair {
         for direction in [Direction::ToServer, Direction::ToClient] {
             self.link_mut(direction).reconfigure(profile.direction(direction).clone());
         }
+    }
+
+    /// Nothing waits any more, and nothing is in flight.
+    pub(crate) fn release(&mut self, direction: Direction) {
+        self.link_mut(direction).release();
     }
 
     pub(crate) fn stats(&self, direction: Direction) -> &LinkStats {

@@ -8,6 +8,7 @@ impl<T: Transport> LossySink<T> {
     /// Decides over a datagram that has arrived at this host. Returns `true` if the caller can have it as it lies in
     /// the caller's buffer, which is possible only if `direct`; its other copies go into the line.
     pub(super) fn take_in(&mut self, received: &Received<T::Peer>, datagram: &[u8], direct: bool) -> bool {
+        self.follow_control();
         // What cannot be handed out directly has to be kept, even if it is due.
         let at = direct.then_some(received.at);
         let (back, incoming) = (self.sending.opposite(), &mut self.incoming);

@@ -70,6 +70,7 @@ impl<T: Transport> LossySink<T> {
     /// Sends what is due by now. No one offers these datagrams again, so a send that fails is repeated here, once: its
     /// error may be an earlier datagram's, and is what the next `recv` returns.
     pub(super) fn release(&mut self) {
+        self.follow_control();
         if self.outgoing.line.len() == 0 {
             return;
         }

@@ -17,7 +17,7 @@ use crate::fault::link::transit::Transit;
 use crate::fault::offered::LastOffered;
 use crate::fault::peer_links::PeerLinks;
 use crate::fault::record::Record;
-use crate::size::{LARGEST_DATAGRAM, Plpmtu};
+use crate::size::{IpFamily, LARGEST_DATAGRAM, Plpmtu};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Renewal, Renewed, Transport};
 
@@ -27,8 +27,8 @@ use crate::transport::{Incoming, NoEntropy, PathError, Renewal, Renewed, Transpo
 /// arrives is never shown. Delayed datagrams are passed on while the caller sends or waits in `recv`, at their
 /// own time and without a thread; [`flush`](Self::flush) sends off the rest. A datagram that the transport inside is known
 /// to refuse as too big is refused at once, however late it would leave. Of what is delayed the sink keeps what
-/// [`Capacity`] says, of each peer. Links are per peer, for the 1,024 most
-/// recently active peers. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
+/// [`Capacity`] says, of each peer. Links are per peer, for the 1,024 most recently active peers. Times in impairments count
+/// from when the sink was made. Which datagrams meet which fate follows from the seed, the peer's place in the order of first
 /// appearance, and the datagram's number alone.
 ///
 /// ```
@@ -86,10 +86,11 @@ impl<T: Transport> LossySink<T> {
     }
 
     fn around(inner: T, sending: Direction, profile: Profile, seed: Seed) -> Self {
+        let links = PeerLinks::new(profile, seed, inner.now());
         Self {
             inner,
             sending,
-            links: PeerLinks::new(profile, seed),
+            links,
             outgoing: Transit::new(Capacity::DEFAULT),
             incoming: Transit::new(Capacity::DEFAULT),
             pending: None,
@@ -97,6 +98,14 @@ impl<T: Transport> LossySink<T> {
             cancelled: false,
             scratch: Vec::new(),
         }
+    }
+
+    /// Counts headers as between addresses of this family, as a transport does not report its own: 28 bytes for IPv4, the
+    /// default, or 48 for IPv6. What the impairments say of headers has the last word.
+    #[must_use]
+    pub fn over(mut self, family: IpFamily) -> Self {
+        self.links.family = family;
+        self
     }
 
     /// Sets how much is kept of what is delayed, of each peer and in each direction; [`Capacity::DEFAULT`] by default.
@@ -178,6 +187,18 @@ impl<T: Transport> LossySink<T> {
                     self.cancelled = true;
                     return Ok(());
                 }
+            }
+        }
+    }
+
+    #[inline]
+    fn follow_control(&mut self) {
+        for direction in self.links.follow_control().into_iter().flatten() {
+            let now = self.inner.now();
+            if direction == self.sending {
+                self.outgoing.line.hasten(now, |_| true);
+            } else {
+                self.incoming.line.hasten(now, |_| true);
             }
         }
     }

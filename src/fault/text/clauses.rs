@@ -4,7 +4,7 @@ use core::time::Duration;
 use super::SpecError;
 use super::cursor::Cursor;
 use super::quantity::{BYTES, RATE, TIME};
-use super::rules;
+use super::{rules, traces};
 use crate::fault::impairment::bottleneck::{Bottleneck, QueueLimit};
 use crate::fault::impairment::damage::{Corrupt, Truncate};
 use crate::fault::impairment::delay::{DelayLaw, DelayModel};
@@ -17,49 +17,47 @@ use crate::fault::impairment::mtu::{MtuClamp, Oversize};
 use crate::fault::impairment::outage::Outage;
 use crate::fault::impairment::probability::Probability;
 use crate::fault::impairment::reorder::Reorder;
+use crate::fault::impairment::script::Script;
+use crate::fault::impairment::timeline::Setting;
 use crate::size::Pmtu;
 
-pub(in crate::fault) fn impairments(cursor: &mut Cursor<'_>) -> Result<Impairments, SpecError> {
-    if cursor.take("none") {
-        cursor.end()?;
-        return Ok(Impairments::NONE);
-    }
-    let (mut all, mut set, mut expected) = (Impairments::NONE, Vec::new(), FIRST_KNOB);
-    loop {
-        let knob = cursor.next();
-        if set.contains(&knob.text) {
-            return Err(cursor.unexpected(knob, "a knob that is not set yet"));
-        }
-        let at = cursor.at();
-        all = match knob.text {
-            "script" => all.with_script(cursor.braced(rules::script)?),
-            "outage" => {
-                let outage = outage(cursor)?;
-                cursor.feasible(at, all.with_outage(outage))?
-            }
-            "headers" => all.with_headers(cursor.value(UP_TO_32_BITS)?),
-            "mtu" => all.with_mtu(mtu(cursor)?),
-            "rate" => all.with_bottleneck(bottleneck(cursor)?),
-            "loss" => all.with_loss(loss(cursor)?),
-            "duplicate" => all.with_duplicate(duplicate(cursor)?),
-            "truncate" => all.with_truncate(truncate(cursor)?),
-            "corrupt" => all.with_corrupt(corrupt(cursor)?),
-            "delay" => all.with_delay(delay(cursor)?),
-            "reorder" => all.with_reorder(reorder(cursor)?),
-            "dose" => all.with_dose(dose(cursor)?),
-            _ => return Err(cursor.unexpected(knob, expected)),
-        };
-        if knob.text != "outage" {
-            set.push(knob.text);
-        }
-        expected = KNOB;
-        if !cursor.goes_on()? {
-            return Ok(all);
-        }
-    }
+/// The setting of a clause whose first word this is; `None` if there is no such clause.
+pub(super) fn setting(cursor: &mut Cursor<'_>, knob: &str) -> Result<Option<Setting>, SpecError> {
+    Ok(Some(match knob {
+        "script" => Setting::Script(cursor.braced(rules::script)?),
+        "headers" => Setting::Headers(Some(headers(cursor)?)),
+        "mtu" => Setting::Mtu(Some(mtu(cursor)?)),
+        "rate" => Setting::Bottleneck(Some(bottleneck(cursor)?)),
+        "loss" => Setting::Loss(loss(cursor)?),
+        "duplicate" => Setting::Duplicate(Some(duplicate(cursor)?)),
+        "truncate" => Setting::Truncate(Some(truncate(cursor)?)),
+        "corrupt" => Setting::Corrupt(Some(corrupt(cursor)?)),
+        "delay" => Setting::Delay(Some(delay(cursor)?)),
+        "reorder" => Setting::Reorder(Some(reorder(cursor)?)),
+        "dose" => Setting::Dose(Some(dose(cursor)?)),
+        _ => return Ok(None),
+    }))
 }
 
-fn outage(cursor: &mut Cursor<'_>) -> Result<Outage, SpecError> {
+/// The same where it is taken away.
+pub(super) fn taken_away(knob: &str) -> Option<Setting> {
+    Some(match knob {
+        "script" => Setting::Script(Script::EMPTY),
+        "headers" => Setting::Headers(None),
+        "mtu" => Setting::Mtu(None),
+        "rate" => Setting::Bottleneck(None),
+        "loss" => Setting::Loss(LossModel::NONE),
+        "duplicate" => Setting::Duplicate(None),
+        "truncate" => Setting::Truncate(None),
+        "corrupt" => Setting::Corrupt(None),
+        "delay" => Setting::Delay(None),
+        "reorder" => Setting::Reorder(None),
+        "dose" => Setting::Dose(None),
+        _ => return None,
+    })
+}
+
+pub(super) fn outage(cursor: &mut Cursor<'_>) -> Result<Outage, SpecError> {
     let at = cursor.at();
     cursor.expect("`from`")?;
     let from = cursor.time()?;
@@ -71,6 +69,13 @@ fn outage(cursor: &mut Cursor<'_>) -> Result<Outage, SpecError> {
     }
     let every = cursor.time()?;
     cursor.feasible(at, once.every(every))
+}
+
+fn headers(cursor: &mut Cursor<'_>) -> Result<u32, SpecError> {
+    let at = cursor.at();
+    let bytes = cursor.value(UP_TO_32_BITS)?;
+    cursor.feasible(at, Impairments::NONE.with_headers(bytes))?;
+    Ok(bytes)
 }
 
 fn mtu(cursor: &mut Cursor<'_>) -> Result<MtuClamp, SpecError> {
@@ -89,6 +94,11 @@ fn mtu(cursor: &mut Cursor<'_>) -> Result<MtuClamp, SpecError> {
 
 fn bottleneck(cursor: &mut Cursor<'_>) -> Result<Bottleneck, SpecError> {
     let at = cursor.at();
+    if cursor.take("trace") {
+        let trace = traces::trace(cursor)?;
+        let queue = if cursor.may("queue", "`queue`, `;` or the end") { queue(cursor)? } else { USUAL_QUEUE };
+        return cursor.feasible(at, Bottleneck::traced(trace, queue));
+    }
     let rate = cursor.quantity(&RATE)?;
     let queue = if cursor.may("queue", "`queue`, `;` or the end") { queue(cursor)? } else { USUAL_QUEUE };
     cursor.feasible(at, Bottleneck::new(rate, queue))
@@ -249,10 +259,6 @@ fn dose(cursor: &mut Cursor<'_>) -> Result<Dose, SpecError> {
 
 const USUAL_QUEUE: QueueLimit = QueueLimit::Time(Duration::from_millis(100));
 
-const KNOB: &str = "`script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, `corrupt`, \
-                    `delay`, `reorder` or `dose`";
-const FIRST_KNOB: &str = "`none`, `script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, \
-                          `corrupt`, `delay`, `reorder` or `dose`";
 const AFTER_DELAY: AfterLaw = AfterLaw {
     time: "`~`, `normal`, `exponential`, `correlation`, `unordered`, `;` or the end",
     table: "`,`, `correlation`, `unordered`, `;` or the end",

@@ -1,3 +1,5 @@
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::str::FromStr;
 use core::time::Duration;
@@ -7,6 +9,7 @@ use super::quantity::{Quantity, TIME};
 use crate::fault::impairment::decimal::Decimal;
 use crate::fault::impairment::infeasible::Infeasible;
 use crate::fault::impairment::probability::Probability;
+use crate::fault::impairment::rate_trace::RateTraceError;
 
 /// A place in a text that is read word by word, once.
 #[derive(Debug)]
@@ -24,6 +27,13 @@ pub(in crate::fault) struct Cursor<'t> {
 pub(in crate::fault) struct Token<'t> {
     pub(in crate::fault) text: &'t str,
     at: usize,
+}
+
+impl Token<'_> {
+    /// Bytes into the text.
+    pub(in crate::fault) const fn at(&self) -> usize {
+        self.at
+    }
 }
 
 impl<'t> Cursor<'t> {
@@ -111,6 +121,38 @@ impl<'t> Cursor<'t> {
         self.in_braces
     }
 
+    /// The name of a file: up to a blank, `;` or `}`, or between quotes, where two of them mean one.
+    pub(in crate::fault) fn file(&mut self) -> Result<String, SpecError> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let (name, len) = match rest.strip_prefix('"') {
+            None => {
+                let ends = |c: char| c.is_whitespace() || matches!(c, ';' | '}');
+                let len = rest.find(ends).unwrap_or(rest.len());
+                (rest.get(..len).unwrap_or_default().to_owned(), len)
+            }
+            Some(quoted) => self.unquoted(quoted)?,
+        };
+        if name.is_empty() {
+            return Err(self.unexpected(self.peek(), "the name of a file, or `{`"));
+        }
+        let behind = rest.get(len..).unwrap_or_default();
+        self.at = self.text.len() - behind.trim_start().len();
+        self.could = None;
+        Ok(name)
+    }
+
+    /// What stands before the closing quote, and how far that is with both quotes.
+    fn unquoted(&self, quoted: &str) -> Result<(String, usize), SpecError> {
+        let (mut name, mut chars) = (String::new(), quoted.char_indices().peekable());
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' if chars.next_if(|&(_, next)| next == '"').is_none() => return Ok((name, at + 2)),
+                _ => name.push(c),
+            }
+        }
+        Err(self.unexpected(Token { text: "", at: self.text.len() }, "a closing quote"))
+    }
+
     /// Digits, perhaps with a point among them.
     pub(in crate::fault) fn number(&mut self, expected: &'static str) -> Result<Token<'t>, SpecError> {
         let token = self.peek();
@@ -192,6 +234,14 @@ impl<'t> Cursor<'t> {
     /// What a network can do, or why this clause cannot be, whose value began at this byte.
     pub(in crate::fault) fn feasible<T>(&self, at: usize, value: Result<T, Infeasible>) -> Result<T, SpecError> {
         value.map_err(|reason| SpecError::Infeasible { position: self.position(at), reason })
+    }
+
+    pub(in crate::fault) fn trace_error(&self, at: usize, file: Option<String>, reason: RateTraceError) -> SpecError {
+        SpecError::NotATrace { position: self.position(at), file, reason }
+    }
+
+    pub(in crate::fault) fn unreadable(&self, at: usize, file: String, reason: String) -> SpecError {
+        SpecError::Unreadable { position: self.position(at), file, reason }
     }
 
     pub(in crate::fault) fn unexpected(&self, token: Token<'_>, expected: &'static str) -> SpecError {

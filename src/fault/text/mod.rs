@@ -5,8 +5,10 @@ mod cursor;
 mod quantity;
 mod rules;
 mod shown;
+mod specification;
 #[cfg(feature = "trace")]
 pub(super) mod trace;
+mod traces;
 
 use alloc::string::String;
 use core::fmt;
@@ -16,6 +18,7 @@ use cursor::Cursor;
 
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::infeasible::Infeasible;
+use crate::fault::impairment::rate_trace::RateTraceError;
 use crate::fault::impairment::script::Script;
 
 /// Why a text is not a specification, and where.
@@ -41,6 +44,47 @@ pub enum SpecError {
         /// Why, and what is feasible.
         reason: Infeasible,
     },
+    /// A recorded rate is not one.
+    #[error("at {position}: {}{reason}", Of(file))]
+    NotATrace {
+        /// Characters into the text, from 1.
+        position: usize,
+        /// The file that it stands in, unless it stands in the text itself.
+        file: Option<String>,
+        /// What is wrong with it, and in which line.
+        reason: RateTraceError,
+    },
+    /// A file cannot be read.
+    #[error("at {position}: cannot read {file}: {reason}")]
+    Unreadable {
+        /// Characters into the text, from 1.
+        position: usize,
+        /// The file.
+        file: String,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+impl SpecError {
+    /// Where it goes wrong: characters into the text, from 1.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        match self {
+            Self::Unexpected { position, .. }
+            | Self::Infeasible { position, .. }
+            | Self::NotATrace { position, .. }
+            | Self::Unreadable { position, .. } => *position,
+        }
+    }
+}
+
+struct Of<'a>(&'a Option<String>);
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |file| write!(f, "{file}: "))
+    }
 }
 
 struct Found<'a>(&'a str);
@@ -54,16 +98,17 @@ impl fmt::Display for Found<'_> {
     }
 }
 
-/// Reads clauses between `;`, in any order, each at most once except `outage`; or `none`. Blanks and line ends may
-/// stand between any two words, and a `;` may follow the last clause.
+/// Reads clauses between `;`, in any order, each at most once except `outage` and `at`; or `none`. Blanks and line ends
+/// may stand between any two words, and a `;` may follow the last clause.
 ///
 /// | clause | meaning |
 /// |---|---|
 /// | `script { drop 1,3; delay 7 by 200ms }` | a [`Script`] |
 /// | `outage from 10s for 200ms every 15s` | [`Outage`](super::Outage); once, without `every` |
-/// | `headers 48` | bytes of headers, 28 by default |
+/// | `headers 48` | bytes of headers; by default 28, and 48 between IPv6 addresses |
 /// | `mtu 1400` | [`MtuClamp`](super::MtuClamp): larger packets vanish; `error`, `report` or `truncate` may follow |
 /// | `rate 10mbit queue 100ms` | [`Bottleneck`](super::Bottleneck); `queue 64kB`, `queue 25 datagrams`; 100 ms by default |
+/// | `rate trace FILE queue 64kB` | the rate of a mahimahi file ([`RateTrace`](super::RateTrace)); `trace { 3,3,10 }` has it here |
 /// | `loss 5%` | each datagram by itself |
 /// | `loss 5% burst 3` | [`LossModel::bursts`](super::LossModel::bursts) |
 /// | `loss 5% correlation 25%` | [`GilbertElliott::with_correlation`](super::GilbertElliott::with_correlation) |
@@ -76,6 +121,8 @@ impl fmt::Display for Found<'_> {
 /// | `delay 50ms ~10ms` | [`DelayModel`](super::DelayModel) with a distribution; `correlation 25%` and `unordered` may follow |
 /// | `reorder 2% by 30ms` | [`Reorder`](super::Reorder) |
 /// | `dose 6 of 10 drops 3` | [`Dose`](super::Dose): at most 6 of any 10 are harmed, 3 in a row lost; any without `drops` |
+/// | `at 5s loss 30%` | [`Impairments::with_change`]: from then on this clause instead; `at 5s loss none` takes it away, `at 5s none` all of them |
+/// | `repeat from 5s every 200ms` | [`Impairments::repeating`]: the changes from then on, over and over; from the beginning without `from` |
 ///
 /// | distribution | meaning |
 /// |---|---|
@@ -85,13 +132,20 @@ impl fmt::Display for Found<'_> {
 /// | `50ms exponential 20ms` | the least, and the mean of what is added |
 /// | `quantiles 10ms,12ms,80ms` | [`DelayLaw::measured`](super::DelayLaw::measured) |
 ///
+/// An `at` replaces a whole clause: what it leaves out is as by default, not as before. So 1 and 9 Mbit/s by turns are
+/// `rate 1mbit queue 64kB; at 100ms rate 9mbit queue 64kB; repeat every 200ms`. Times count from the beginning of the sink,
+/// the proxy or the simulated network.
+///
+/// A `FILE` is read while the text is (feature `std`), by its path from the working directory; a name with blanks, `;` or
+/// `}` stands between double quotes. What is written names the file again.
+///
 /// Units of time are `ns`, `us`, `ms`, `s`, `min` and `h`; of rate `bit`, `kbit`, `mbit` and `gbit`, per second; of
 /// the bytes in a queue `B`, `kB`, `MB`, `GB`, `KiB`, `MiB` and `GiB`. A kB has 1,000 bytes, a KiB 1,024.
 impl FromStr for Impairments {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
-        clauses::impairments(&mut Cursor::new(text))
+        specification::impairments(&mut Cursor::new(text))
     }
 }
 

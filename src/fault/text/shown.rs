@@ -2,6 +2,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::quantity::{BYTES, RATE, Shown, TIME};
+use super::traces::FileName;
 use crate::fault::impairment::bottleneck::{Bottleneck, QueueLimit};
 use crate::fault::impairment::delay::{DelayLaw, DelayModel, Shape};
 use crate::fault::impairment::gilbert::{Asked, GilbertElliott};
@@ -9,58 +10,112 @@ use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::loss::LossModel;
 use crate::fault::impairment::mtu::Oversize;
 use crate::fault::impairment::probability::Probability;
+use crate::fault::impairment::rate_trace::RateTrace;
 use crate::fault::impairment::script::{Rule, Script};
+use crate::fault::impairment::timeline::Setting;
 use crate::time::saturating_ns;
 
 pub(in crate::fault) fn impairments(all: &Impairments, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut text = Clauses { f, any: false };
     if *all.script() != Script::EMPTY {
-        text.add(format_args!("script {{ {} }}", all.script()))?;
+        text.add(format_args!("{}", Clause(&Setting::Script(all.script().clone()))))?;
     }
     for outage in all.outages() {
         let every = Behind(" every ", outage.period().map(time));
         text.add(format_args!("outage from {} for {}{every}", time(outage.from()), time(outage.lasting())))?;
     }
-    if all.headers() != Impairments::NONE.headers() {
-        text.add(format_args!("headers {}", all.headers()))?;
+    let settings = [
+        all.chosen_headers().map(|bytes| Setting::Headers(Some(bytes))),
+        all.mtu().map(|mtu| Setting::Mtu(Some(*mtu))),
+        all.bottleneck().map(|hop| Setting::Bottleneck(Some(hop.clone()))),
+        Some(all.loss_model()).filter(|&loss| *loss != LossModel::NONE).map(|loss| Setting::Loss(*loss)),
+        all.duplicate().map(|duplicate| Setting::Duplicate(Some(duplicate.clone()))),
+        all.truncate().map(|truncate| Setting::Truncate(Some(*truncate))),
+        all.corrupt().map(|corrupt| Setting::Corrupt(Some(*corrupt))),
+        all.delay().map(|delay| Setting::Delay(Some(delay.clone()))),
+        all.reorder().map(|reorder| Setting::Reorder(Some(*reorder))),
+        all.dose().map(|dose| Setting::Dose(Some(*dose))),
+    ];
+    for setting in settings.iter().flatten() {
+        text.add(format_args!("{}", Clause(setting)))?;
     }
-    if let Some(mtu) = all.mtu() {
-        let oversize = match mtu.oversize() {
-            Oversize::Drop => "",
-            Oversize::Error => " error",
-            Oversize::Report => " report",
-            Oversize::Truncate => " truncate",
-        };
-        text.add(format_args!("mtu {}{oversize}", mtu.pmtu().bytes()))?;
+    for (at, setting) in all.changes() {
+        text.add(format_args!("at {} {}", time(at), Clause(setting)))?;
     }
-    if let Some(hop) = all.bottleneck() {
-        text.add(format_args!("rate {} queue {}", RATE.shown(hop.rate()), Queue(hop)))?;
-    }
-    if *all.loss_model() != LossModel::NONE {
-        text.add(format_args!("loss {}", Loss(all.loss_model())))?;
-    }
-    if let Some(duplicate) = all.duplicate() {
-        let late = Behind(" late ", duplicate.lateness().map(Law));
-        text.add(format_args!("duplicate {}{late}", duplicate.probability()))?;
-    }
-    if let Some(truncate) = all.truncate() {
-        text.add(format_args!("truncate {}{}", truncate.probability(), Behind(" to ", truncate.length())))?;
-    }
-    if let Some(corrupt) = all.corrupt() {
-        let bits = Behind(" bits ", Some(corrupt.bit_count()).filter(|&bits| bits != 1));
-        text.add(format_args!("corrupt {}{bits}", corrupt.probability()))?;
-    }
-    if let Some(model) = all.delay() {
-        text.add(format_args!("delay {}", Delay(model)))?;
-    }
-    if let Some(reorder) = all.reorder() {
-        text.add(format_args!("reorder {} by {}", reorder.probability(), time(reorder.by())))?;
-    }
-    if let Some(dose) = all.dose() {
-        let drops = Behind(" drops ", dose.most_in_a_row());
-        text.add(format_args!("dose {} of {}{drops}", dose.faults(), dose.window()))?;
+    if let Some((from, every)) = all.repetition() {
+        let from = Behind(" from ", Some(from).filter(|from| !from.is_zero()).map(time));
+        text.add(format_args!("repeat{from} every {}", time(every)))?;
     }
     text.end()
+}
+
+/// A setting as the clause that makes it.
+pub(in crate::fault) struct Clause<'a>(&'a Setting);
+
+impl fmt::Display for Clause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Setting::Nothing => f.write_str("none"),
+            Setting::Script(script) => write!(f, "script {{ {script} }}"),
+            Setting::Headers(Some(bytes)) => write!(f, "headers {bytes}"),
+            Setting::Mtu(Some(mtu)) => {
+                let oversize = match mtu.oversize() {
+                    Oversize::Drop => "",
+                    Oversize::Error => " error",
+                    Oversize::Report => " report",
+                    Oversize::Truncate => " truncate",
+                };
+                write!(f, "mtu {}{oversize}", mtu.pmtu().bytes())
+            }
+            Setting::Bottleneck(Some(hop)) => match hop.trace() {
+                Some(trace) => write!(f, "rate trace {} queue {}", Recorded(trace), Queue(hop)),
+                None => write!(f, "rate {} queue {}", RATE.shown(hop.rate()), Queue(hop)),
+            },
+            Setting::Loss(loss) => write!(f, "loss {}", Loss(loss)),
+            Setting::Duplicate(Some(duplicate)) => {
+                let late = Behind(" late ", duplicate.lateness().map(Law));
+                write!(f, "duplicate {}{late}", duplicate.probability())
+            }
+            Setting::Truncate(Some(truncate)) => {
+                write!(f, "truncate {}{}", truncate.probability(), Behind(" to ", truncate.length()))
+            }
+            Setting::Corrupt(Some(corrupt)) => {
+                let bits = Behind(" bits ", Some(corrupt.bit_count()).filter(|&bits| bits != 1));
+                write!(f, "corrupt {}{bits}", corrupt.probability())
+            }
+            Setting::Delay(Some(model)) => write!(f, "delay {}", Delay(model)),
+            Setting::Reorder(Some(reorder)) => write!(f, "reorder {} by {}", reorder.probability(), time(reorder.by())),
+            Setting::Dose(Some(dose)) => {
+                let drops = Behind(" drops ", dose.most_in_a_row());
+                write!(f, "dose {} of {}{drops}", dose.faults(), dose.window())
+            }
+            Setting::Headers(None) => f.write_str("headers none"),
+            Setting::Mtu(None) => f.write_str("mtu none"),
+            Setting::Bottleneck(None) => f.write_str("rate none"),
+            Setting::Duplicate(None) => f.write_str("duplicate none"),
+            Setting::Truncate(None) => f.write_str("truncate none"),
+            Setting::Corrupt(None) => f.write_str("corrupt none"),
+            Setting::Delay(None) => f.write_str("delay none"),
+            Setting::Reorder(None) => f.write_str("reorder none"),
+            Setting::Dose(None) => f.write_str("dose none"),
+        }
+    }
+}
+
+/// A recorded rate as its file, or as its milliseconds.
+struct Recorded<'a>(&'a RateTrace);
+
+impl fmt::Display for Recorded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = self.0.file() {
+            return write!(f, "{}", FileName(file));
+        }
+        let mut before = "{ ";
+        for at in self.0.millis() {
+            write!(f, "{}{at}", core::mem::replace(&mut before, ","))?;
+        }
+        f.write_str(" }")
+    }
 }
 
 pub(in crate::fault) fn script(script: &Script, f: &mut fmt::Formatter<'_>) -> fmt::Result {

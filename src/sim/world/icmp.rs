@@ -68,18 +68,19 @@ impl<A> World<A> {
             return Ok(Packets::WHOLE);
         }
         let family = IpFamily::of(to);
+        let whole = Packets { family: Some(family), ..Packets::WHOLE };
         // Of IPv6 no router fragments anything.
         let v4 = family == IpFamily::V4;
         let learned = self.mtus.of(host, to, self.now);
         let exceeded = learned.filter(|it| len > it.pmtu.plpmtu(family).bytes());
         Ok(match (mode, exceeded) {
             (Fragmentation::Forbidden, Some(it)) => return Err(PathError::too_big(Some(it.pmtu.plpmtu(family)))),
-            (Fragmentation::Forbidden | Fragmentation::Probing, _) => Packets::WHOLE,
+            (Fragmentation::Forbidden | Fragmentation::Probing, _) => whole,
             // What was split once may be split again.
-            (_, Some(it)) => Packets { fragment: Some(it.pmtu), divisible: v4 },
-            (Fragmentation::Allowed, None) => Packets { fragment: None, divisible: v4 },
+            (_, Some(it)) => Packets { fragment: Some(it.pmtu), divisible: v4, ..whole },
+            (Fragmentation::Allowed, None) => Packets { divisible: v4, ..whole },
             (Fragmentation::ByEstimate, None) => {
-                Packets { fragment: None, divisible: v4 && learned.is_some_and(|it| it.locked) }
+                Packets { divisible: v4 && learned.is_some_and(|it| it.locked), ..whole }
             }
         })
     }
@@ -122,8 +123,9 @@ impl<A> World<A> {
         let found = self.topology.link_between(here, there).filter(|link| !link.is_closed());
         let Some(entered) = found else { return };
         let (path, direction) = (entered.path, entered.direction);
+        let whole = Packets { family: Some(IpFamily::of(whom.ip())), ..Packets::WHOLE };
         let mut capacity = self.flights.admission((), None);
-        let fate = entered.link.transmit_packets(now, MESSAGE.len(), Packets::WHOLE, &mut None, |fate| fate, |copy| capacity.admits(copy));
+        let fate = entered.link.transmit_packets(now, MESSAGE.len(), whole, &mut None, |fate| fate, |copy| capacity.admits(copy));
         let n = entered.link.stats().received;
         let happened = match what {
             Carried::Report(_) => Happened::ReportSent { path, direction, n, fate },

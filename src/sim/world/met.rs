@@ -52,7 +52,7 @@ impl Met {
     pub(super) fn note(&mut self, now: Timestamp, fate: &Fate, impairments: &Impairments) {
         if matches!(fate, Fate::Dropped(DropCause::Outage)) {
             for (n, outage) in (0..u64::BITS).zip(impairments.outages()) {
-                self.outages |= u64::from(outage.covers(now)) << n;
+                self.outages |= u64::from(outage.covers(now.as_nanos())) << n;
             }
         }
     }

@@ -153,6 +153,15 @@ impl<A> World<A> {
         self.topology.set_path(client, server, profile);
     }
 
+    /// What is in flight from one host to the other arrives now.
+    pub(super) fn release(&mut self, from: usize, to: usize) {
+        if let Some(link) = self.topology.link_between(from, to) {
+            link.link.release();
+        }
+        let Self { flights, topology, now, .. } = self;
+        flights.hasten(*now, |flight| flight.leads(from, to, |address| topology.host_at(address)));
+    }
+
     pub(super) fn set_capacity(&mut self, capacity: Capacity) {
         self.flights.set_capacity(capacity);
         self.departures.set_capacity(capacity);

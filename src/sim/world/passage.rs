@@ -31,6 +31,13 @@ pub(super) enum Carried {
     Report(Pmtu),
 }
 
+impl Flight {
+    /// Whether it goes from one host to the other.
+    pub(super) fn leads(&self, from: usize, to: usize, host_at: impl Fn(IpAddr) -> Option<usize>) -> bool {
+        (host_at(self.from.ip()), self.host) == (Some(from), to)
+    }
+}
+
 /// A datagram in its link: its number there, and what the link makes of it.
 struct Entered {
     path: u64,

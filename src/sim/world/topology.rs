@@ -312,13 +312,11 @@ impl Topology {
         }
     }
 
-    /// The least delay of a link, as it is now.
+    /// The least delay of a link at any time, as it is set now.
     pub(super) fn least_delay(&self, path: u64, direction: Direction) -> Duration {
         let place = usize::try_from(path).ok().and_then(|number| self.asked_for.get(number));
         let link = place.and_then(|place| self.paths.get(*place)).map(|path| path.link(direction));
-        link.and_then(|directed| directed.link.impairments().delay())
-            .map(|model| model.law().least())
-            .unwrap_or_default()
+        link.map(|directed| directed.link.impairments().least_delay()).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use udp_retry::fault::{
     Bottleneck, Corrupt, DelayLaw, DelayModel, Duplicate, GilbertElliott, LossModel, MtuClamp, Outage, Oversize,
-    QueueLimit, Reorder, Rule, Script, Truncate,
+    QueueLimit, RateTrace, Reorder, Rule, Script, Setting, Truncate,
 };
 use udp_retry::size::Pmtu;
 use udp_retry::{Impairments, Probability};
@@ -16,22 +16,60 @@ use super::{ms, ns, secs};
 use crate::any_impairments::dose;
 
 pub(super) fn impairments() -> impl Strategy<Value = Impairments> {
-    let maybe_script = prop_oneof![3 => Just(Script::EMPTY), 1 => scripts()];
-    let first = (maybe_script, vec(outages(), 0..5), headers(), maybe(mtus()), maybe(bottlenecks()), losses()).boxed();
-    let second = (maybe(duplicates()), maybe(truncates()), maybe(corrupts()), maybe(delays()), maybe(reorders()));
-    (first, second.boxed(), maybe(dose())).prop_map(|(first, (twice, cut, flip, delay, hold), dose)| {
-        let (script, outages, headers, mtu, hop, loss) = first;
-        let mut all = Impairments::NONE.with_script(script).with_headers(headers).with_loss(loss);
-        all = outages.into_iter().fold(all, |all, outage| all.with_outage(outage).unwrap());
-        all = mtu.into_iter().fold(all, Impairments::with_mtu);
-        all = hop.into_iter().fold(all, Impairments::with_bottleneck);
-        all = twice.into_iter().fold(all, Impairments::with_duplicate);
-        all = cut.into_iter().fold(all, Impairments::with_truncate);
-        all = flip.into_iter().fold(all, Impairments::with_corrupt);
-        all = delay.into_iter().fold(all, Impairments::with_delay);
-        all = hold.into_iter().fold(all, Impairments::with_reorder);
-        dose.into_iter().fold(all, Impairments::with_dose)
+    let repeat = maybe((times(), times()));
+    let schedule = prop_oneof![1 => Just(None), 1 => (vec((times(), settings()), 0..8), repeat).prop_map(Some)];
+    (first(), schedule).prop_map(|(all, schedule)| {
+        let Some((changes, repeat)) = schedule else { return all };
+        let all =
+            changes.into_iter().fold(all, |all, (at, setting)| all.clone().with_change(at, setting).unwrap_or(all));
+        // Often enough the times fit.
+        let repeat = repeat.map(|(from, every)| match all.changes().last() {
+            Some((last, _)) if last > from => (from, every.max(last - from + ns(1))),
+            _ => (from, every),
+        });
+        repeat.and_then(|(from, every)| all.clone().repeating(from, every).ok()).unwrap_or(all)
     })
+}
+
+fn settings() -> BoxedStrategy<Setting> {
+    prop_oneof![
+        Just(Setting::Nothing),
+        prop_oneof![Just(Script::EMPTY), scripts()].prop_map(Setting::Script),
+        headers().prop_map(Setting::Headers),
+        maybe(mtus()).prop_map(Setting::Mtu),
+        maybe(bottlenecks()).prop_map(Setting::Bottleneck),
+        losses().prop_map(Setting::Loss),
+        maybe(duplicates()).prop_map(Setting::Duplicate),
+        maybe(truncates()).prop_map(Setting::Truncate),
+        maybe(corrupts()).prop_map(Setting::Corrupt),
+        maybe(delays()).prop_map(Setting::Delay),
+        maybe(reorders()).prop_map(Setting::Reorder),
+        maybe(dose()).prop_map(Setting::Dose),
+    ]
+    .boxed()
+}
+
+fn first() -> BoxedStrategy<Impairments> {
+    let maybe_script = prop_oneof![3 => Just(Script::EMPTY), 1 => scripts()];
+    let hop = maybe(bottlenecks()).boxed();
+    let first = (maybe_script.boxed(), vec(outages(), 0..5).boxed(), headers(), maybe(mtus()), hop, losses().boxed());
+    let (twice, delay) = (maybe(duplicates()).boxed(), maybe(delays()).boxed());
+    let second = (twice, maybe(truncates()), maybe(corrupts()), delay, maybe(reorders()));
+    (first, second, maybe(dose()))
+        .prop_map(|((script, outages, headers, mtu, hop, loss), (twice, cut, flip, delay, hold), dose)| {
+            let mut all = Impairments::NONE.with_script(script).with_loss(loss);
+            all = all.with(Setting::Headers(headers)).unwrap();
+            all = outages.into_iter().fold(all, |all, outage| all.with_outage(outage).unwrap());
+            all = mtu.into_iter().fold(all, |all, mtu| all.clone().with_mtu(mtu).unwrap_or(all));
+            all = hop.into_iter().fold(all, Impairments::with_bottleneck);
+            all = twice.into_iter().fold(all, Impairments::with_duplicate);
+            all = cut.into_iter().fold(all, Impairments::with_truncate);
+            all = flip.into_iter().fold(all, Impairments::with_corrupt);
+            all = delay.into_iter().fold(all, Impairments::with_delay);
+            all = hold.into_iter().fold(all, Impairments::with_reorder);
+            dose.into_iter().fold(all, Impairments::with_dose)
+        })
+        .boxed()
 }
 
 fn maybe<S: Strategy>(inner: S) -> impl Strategy<Value = Option<S::Value>>
@@ -81,8 +119,12 @@ fn bottlenecks() -> impl Strategy<Value = Bottleneck> {
         words64().prop_map(QueueLimit::Bytes),
         times().prop_map(QueueLimit::Time),
         prop_oneof![Just(65_536), 0..100_u32].prop_map(QueueLimit::Datagrams),
-    ];
-    (words64(), queues).prop_filter_map("infeasible", |(rate, queue)| Bottleneck::new(rate, queue).ok())
+    ]
+    .boxed();
+    prop_oneof![
+        3 => (words64(), queues.clone()).prop_filter_map("infeasible", |(rate, queue)| Bottleneck::new(rate, queue).ok()),
+        1 => (traces(), queues).prop_filter_map("infeasible", |(trace, queue)| Bottleneck::traced(trace, queue).ok()),
+    ]
 }
 
 fn outages() -> impl Strategy<Value = Outage> {
@@ -116,8 +158,15 @@ fn mtus() -> impl Strategy<Value = MtuClamp> {
     (words32(), oversize).prop_map(|(pmtu, oversize)| MtuClamp::new(Pmtu::new(pmtu), oversize))
 }
 
-fn headers() -> impl Strategy<Value = u32> {
-    prop_oneof![3 => Just(28), 1 => words32()]
+fn headers() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![3 => Just(None), 1 => Just(Some(28)), 1 => words32().prop_map(|bytes| Some(bytes.min(65_535)))]
+}
+
+fn traces() -> impl Strategy<Value = RateTrace> {
+    vec(words32(), 1..20).prop_filter_map("no time", |mut lines| {
+        lines.sort_unstable();
+        RateTrace::new(lines).ok()
+    })
 }
 
 /// Every step of 2⁻⁶³ can come, and the ends often do.

@@ -24,6 +24,9 @@ fn points_into(text: &str, error: &SpecError) -> Result<(), TestCaseError> {
             prop_assert_eq!(found.is_empty(), rest.is_empty(), "{:?}: {}", text, error);
             prop_assert!(!expected.is_empty());
         }
+        SpecError::NotATrace { position, .. } | SpecError::Unreadable { position, .. } => {
+            prop_assert!((1..=chars).contains(position), "{text:?}: {error}");
+        }
         SpecError::Infeasible { position, .. } => prop_assert!((1..=chars).contains(position), "{text:?}: {error}"),
         _ => prop_assert!(false, "{error}"),
     }

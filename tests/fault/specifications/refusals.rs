@@ -276,9 +276,10 @@ const REFUSED_SCRIPTS: [(&str, &str, &str); 39] = [
 ];
 
 const FIRST_KNOB: &str = "`none`, `script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, \
-                          `corrupt`, `delay`, `reorder` or `dose`";
+                          `corrupt`, `delay`, `reorder`, `dose`, `at` or `repeat`";
 
-const KNOB: &str = "`script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, `corrupt`, `delay`, `reorder` or `dose`";
+const KNOB: &str = "`script`, `outage`, `headers`, `mtu`, `rate`, `loss`, `duplicate`, `truncate`, `corrupt`, `delay`, \
+                    `reorder`, `dose`, `at` or `repeat`";
 
 const LOSS: &str = "a percentage such as 5%, `p`, `exactly` or `pattern`";
 const END: &str = "`;` or the end";

@@ -7,6 +7,7 @@ mod ends;
 mod frees;
 mod kernel;
 mod moves;
+mod over_time;
 mod paths;
 mod promised;
 mod provisional;

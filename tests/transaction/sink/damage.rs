@@ -65,7 +65,7 @@ fn a_buffer_too_small_is_told_the_true_length_however_late_the_datagram_is() {
 
 #[test]
 fn what_is_too_big_for_the_path_is_an_error_of_the_send_and_of_nothing_else() {
-    let clamp = |oversize| Impairments::NONE.with_mtu(MtuClamp::new(Pmtu::new(1400), oversize));
+    let clamp = |oversize| Impairments::NONE.with_mtu(MtuClamp::new(Pmtu::new(1400), oversize)).unwrap();
     let mut sink = LossySink::new(echo(), clamp(Oversize::Error), Seed::new(1));
     let limit = Some(Plpmtu::new(1372));
     assert_eq!(sink.send(PathIndex::FIRST, &[0; 1373]), Err(PathError::too_big(limit)));

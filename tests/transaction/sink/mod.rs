@@ -6,6 +6,7 @@ mod damage;
 mod delay;
 mod loss;
 mod one_fate;
+mod over_time;
 mod peers;
 mod size;
 
@@ -78,6 +79,7 @@ fn everything() -> Impairments {
     let often = |percent| Probability::ratio(percent, 100).unwrap();
     Impairments::loss(Probability::ZERO)
         .with_mtu(MtuClamp::new(Pmtu::new(1400), Oversize::Error))
+        .unwrap()
         .with_bottleneck(Bottleneck::new(1_000_000, QueueLimit::Time(ms(20))).unwrap())
         .with_loss(LossModel::bursts(often(20), 2.5).unwrap())
         .with_duplicate(Duplicate::new(often(25)).late(DelayLaw::exponential(ms(0), ms(10)).unwrap()))

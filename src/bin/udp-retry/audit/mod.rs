@@ -11,7 +11,7 @@ mod sampled;
 #[cfg(test)]
 mod tests;
 
-use udp_retry::fault::{LinkStats, LossModel};
+use udp_retry::fault::{LinkStats, LossModel, Setting};
 use udp_retry::{Impairments, Probability};
 
 use self::chain::{Carried, Chain};
@@ -20,7 +20,8 @@ pub(crate) use self::rate::{Rate, Verdict};
 /// The rates of a link by its counters: of every setting, and of everything that happened without one.
 ///
 /// Shares are of what reached the stage, `mean_burst` is in datagrams. Supposes that datagrams have some 64 bytes at
-/// least and are longer than what they are cut to, and that the link has always been told the same.
+/// least and are longer than what they are cut to, and that the link has always been told the same. A setting that
+/// changes over time has no rate of its own.
 pub(crate) fn rates(asked: &Impairments, stats: &LinkStats) -> Vec<Rate> {
     // What found no capacity was dealt its fate as all others.
     let copies = stats.delivered + stats.dropped.capacity;
@@ -39,14 +40,29 @@ pub(crate) fn rates(asked: &Impairments, stats: &LinkStats) -> Vec<Rate> {
     let duplicate = asked.duplicate().map(|it| it.probability().as_f64());
     let reorder = asked.reorder().map(|it| it.probability().as_f64());
 
-    let mut rates = loss(asked.loss_model(), stats);
-    for (knob, asked, hit, of, slack) in [
+    // What a setting that changed has done all in all says nothing of any of its values.
+    let changes =
+        |setting: fn(&Setting) -> bool| asked.changes().any(|(_, it)| matches!(it, Setting::Nothing) || setting(it));
+    let mut rates = match changes(|it| matches!(it, Setting::Loss(_))) {
+        false => loss(asked.loss_model(), stats),
+        true => Vec::new(),
+    };
+    let changing: [fn(&Setting) -> bool; 4] = [
+        |it| matches!(it, Setting::Duplicate(_) | Setting::Script(_)),
+        |it| matches!(it, Setting::Truncate(_) | Setting::Script(_)),
+        |it| matches!(it, Setting::Corrupt(_) | Setting::Truncate(_) | Setting::Script(_)),
+        |it| matches!(it, Setting::Reorder(_)),
+    ];
+    for ((knob, asked, hit, of, slack), set) in [
         ("duplicate", duplicate, stats.duplicates, passed, beside),
         ("truncate", truncate, stats.truncated, copies, beside),
         ("corrupt", corrupt, stats.corrupted, copies, beside + unflippable),
         ("reorder", reorder, stats.held, passed, 0.0),
-    ] {
-        if asked.is_some() || hit > 0 {
+    ]
+    .into_iter()
+    .zip(changing)
+    {
+        if (asked.is_some() || hit > 0) && !changes(set) {
             rates.push(share(knob, asked.unwrap_or(0.0), (hit, of), slack));
         }
     }

@@ -16,6 +16,9 @@
 //!  "of":200000,"ok":true},...],"len":1250,"ok":true,"profile":null,"seed":1,"spec":"loss 5% burst 3"}
 //! ```
 //!
+//! Of a specification that changes over time every state is tried by itself, the first 16 that differ, each with a line
+//! and its time as `from`, in seconds.
+//!
 //! Shares are from 0 to 1; `delay`, `late`, `queue_time` and `outage_time` are in seconds, `rate` is in bits per
 //! second, `mtu`, `queue_bytes` and `truncate_to` are in bytes. `delay` and `late` are means, `delay_law` and
 //! `late_law` the largest distances from the law; `outage_share` is of every period, `overtaking` of datagrams sent at
@@ -87,21 +90,41 @@ struct Verify {
     json: bool,
 }
 
-/// One way of one path, as it was asked for.
+/// One way of one path, as it was asked for, at one time.
 struct Way {
     profile: Option<String>,
     direction: Option<Direction>,
     spec: Impairments,
+    /// From when on, if that changes.
+    from: Option<Duration>,
     /// Of its link.
     seed: Seed,
 }
 
 impl Way {
     fn title(&self) -> String {
+        let from = self.from.map_or_else(String::new, |from| format!("from {from:?} on: "));
         match (&self.profile, self.direction) {
-            (Some(profile), Some(direction)) => format!("{profile} {}: {}", direction.as_str(), self.spec),
-            _ => self.spec.to_string(),
+            (Some(profile), Some(direction)) => format!("{profile} {}: {from}{}", direction.as_str(), self.spec),
+            _ => format!("{from}{}", self.spec),
         }
+    }
+
+    /// Each state of its settings that differs from those before, with the time of the first one.
+    fn by_time(self) -> Vec<Self> {
+        if self.spec.changes().next().is_none() {
+            return vec![self];
+        }
+        let times = [Duration::ZERO].into_iter().chain(self.spec.changes().map(|(at, _)| at));
+        let mut states: Vec<Self> = Vec::new();
+        for from in times {
+            let spec = self.spec.at(from);
+            if states.len() < MOST_STATES && states.iter().all(|state| state.spec != spec) {
+                let profile = self.profile.clone();
+                states.push(Self { profile, spec, from: Some(from), ..self });
+            }
+        }
+        states
     }
 }
 
@@ -124,7 +147,8 @@ fn profiles() -> Outcome {
 
 fn verify(told: &Verify) -> Outcome {
     let ways = ways(told).map_err(Misuse)?;
-    let trials: Vec<_> = ways.into_iter().map(|way| (Trial::run(&way.spec, way.seed, told.datagrams), way)).collect();
+    let ways = ways.into_iter().flat_map(Way::by_time);
+    let trials: Vec<_> = ways.map(|way| (Trial::run(&way.spec, way.seed, told.datagrams), way)).collect();
     for (trial, way) in &trials {
         say(if told.json { json(trial, way, told.seed) } else { text(trial, way, told.seed) })?;
     }
@@ -146,13 +170,14 @@ fn ways(told: &Verify) -> Result<Vec<Way>, String> {
             return Err("only a profile has directions".to_owned());
         }
         let spec = told.spec.parse().map_err(|error| refusal(&told.spec, &error))?;
-        return Ok(vec![Way { profile: None, direction: None, spec, seed: Seed::new(told.seed) }]);
+        return Ok(vec![Way { profile: None, direction: None, spec, from: None, seed: Seed::new(told.seed) }]);
     };
     let asked = WAYS.into_iter().filter(|way| told.direction.as_deref().is_none_or(|asked| asked == way.as_str()));
     let way = |direction: Direction| Way {
         profile: Some(told.spec.clone()),
         direction: Some(direction),
         spec: profile.direction(direction).clone(),
+        from: None,
         // What the first client of a proxy meets.
         seed: direction.link_seed(Seed::new(told.seed), 0),
     };
@@ -161,10 +186,7 @@ fn ways(told: &Verify) -> Result<Vec<Way>, String> {
 
 /// What is wrong, and where, under the text.
 fn refusal(text: &str, error: &SpecError) -> String {
-    let position = match error {
-        SpecError::Unexpected { position, .. } | SpecError::Infeasible { position, .. } => *position,
-        _ => 1,
-    };
+    let position = error.position();
     // A line that is as long as the text, whatever stands in it.
     let line: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
     let mut refusal = format!("{error}\n\n  {line}\n  {:>position$}", "^");
@@ -236,7 +258,7 @@ fn short(value: f64) -> String {
 }
 
 fn json(trial: &Trial, way: &Way, seed: u64) -> String {
-    let line = json!({
+    let mut line = json!({
         "spec": way.spec.to_string(),
         "profile": way.profile,
         "direction": way.direction.map(Direction::as_str),
@@ -246,6 +268,9 @@ fn json(trial: &Trial, way: &Way, seed: u64) -> String {
         "knobs": trial.rates.iter().map(Rate::to_json).collect::<Vec<_>>(),
         "ok": trial.broken().is_empty(),
     });
+    if let Some(from) = way.from {
+        line["from"] = from.as_secs_f64().into();
+    }
     line.to_string()
 }
 
@@ -256,5 +281,7 @@ const TELLING: &str = "outage from 10s for 200ms every 15s; mtu 1400; rate 10mbi
 
 const WAYS: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
 
+/// States of one specification that are tried.
+const MOST_STATES: usize = 16;
 /// Seconds that a duration is shown up to.
 const AGES: f64 = 1e15;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use udp_retry::fault::{
-    Bottleneck, DelayModel, Dose, DropCause, Fate, Link, MtuClamp, Outage, QueueLimit, Reorder, Rule, Script,
+    Bottleneck, DelayModel, Dose, DropCause, Fate, Link, MtuClamp, Outage, QueueLimit, RateTrace, Reorder, Rule, Script,
+    Setting,
 };
 use udp_retry::time::Timestamp;
 use udp_retry::{Impairments, Seed};
@@ -13,7 +14,7 @@ use crate::audit::{Rate, chance};
 
 /// Of all such stages that are set.
 pub(crate) fn rates(spec: &Impairments, seed: Seed, datagrams: u64) -> Vec<Rate> {
-    let bare = Impairments::NONE.with_headers(spec.headers());
+    let bare = Impairments::NONE.with(Setting::Headers(Some(spec.headers()))).unwrap_or(Impairments::NONE);
     let link = |impairments: Impairments| Link::new(impairments, seed);
     let mut rates = Vec::new();
     if !spec.script().rules().is_empty() {
@@ -24,13 +25,17 @@ pub(crate) fn rates(spec: &Impairments, seed: Seed, datagrams: u64) -> Vec<Rate>
             rates.push(outage_rate(link(alone), outage, datagrams));
         }
     }
-    if let Some(clamp) = spec.mtu() {
-        rates.push(mtu(link(bare.clone().with_mtu(*clamp)), clamp, spec.headers()));
+    if let (Some(clamp), Ok(alone)) = (spec.mtu(), spec.mtu().map_or(Ok(bare.clone()), |it| bare.clone().with_mtu(*it)))
+    {
+        rates.push(mtu(link(alone), clamp, spec.headers()));
     }
     if let Some(hop) = spec.bottleneck() {
         // What is lost behind it has used it.
-        let lossy = bare.clone().with_bottleneck(*hop).with_loss(*spec.loss_model());
-        rates.extend(bottleneck(link(lossy), hop, length(spec), spec.headers(), datagrams));
+        let lossy = bare.clone().with_bottleneck(hop.clone()).with_loss(*spec.loss_model());
+        match hop.trace() {
+            Some(trace) => rates.push(recorded(link, &bare, trace, spec.headers())),
+            None => rates.extend(bottleneck(link(lossy), hop, length(spec), spec.headers(), datagrams)),
+        }
     }
     if let Some(model) = spec.delay() {
         rates.push(overtaking(link(bare.clone().with_delay(model.clone())), model, datagrams));
@@ -167,6 +172,27 @@ fn bottleneck(mut link: Link, hop: &Bottleneck, len: usize, headers: u32, datagr
     [Rate::new("rate", asked, observed, bound, carried), queue]
 }
 
+/// What a recorded rate carries in one period, if more comes than it can carry: a datagram with each opportunity.
+fn recorded(link: impl Fn(Impairments) -> Link, bare: &Impairments, trace: &RateTrace, headers: u32) -> Rate {
+    let endless = Bottleneck::traced(trace.clone(), QueueLimit::Bytes(u64::MAX));
+    let mut link = link(endless.map_or_else(|_| bare.clone(), |hop| bare.clone().with_bottleneck(hop)));
+    let datagram = vec![0; AT_ONCE.saturating_sub(headers as usize)];
+    // From behind the opportunities of the very first moment to those of the same moment one period later.
+    let (begin, period) = (Timestamp::from_nanos(1), trace.period());
+    let mut carried = 0_u64;
+    while let Fate::Delivered(copies) = link.transmit(begin, &datagram) {
+        if copies.iter().any(|copy| copy.at.since(begin) >= period) {
+            break;
+        }
+        carried += 1;
+    }
+    let per_second = |bytes: f64| bytes * 8.0 / period.as_secs_f64();
+    let (asked, packet) = ((trace.millis().len() * AT_ONCE) as f64, (datagram.len() + headers as usize) as f64);
+    // One that is in part on the wire, where headers alone are longer than an opportunity.
+    let bound = if packet == AT_ONCE as f64 { 0.0 } else { per_second(packet) };
+    Rate::new("rate", per_second(asked), Some(per_second(carried as f64 * packet)), bound, carried)
+}
+
 /// The most that waited before one was dropped: less than one datagram short of what there is room for.
 fn queue(limit: QueueLimit, waiting: u64, service: u128, rate: u128, bytes: u128, endless: bool) -> Rate {
     let waited = u128::from(waiting) * service / rate;
@@ -267,6 +293,8 @@ fn dosed(mut link: Link, dose: &Dose, len: usize, datagrams: u64) -> Rate {
 const USUAL: usize = 1250;
 /// The largest payload over IPv4.
 const LARGEST: usize = 65_507;
+/// What a line of a trace lets leave.
+const AT_ONCE: usize = 1504;
 /// Of an outage that comes back.
 const PERIODS: u32 = 10;
 /// Datagrams sent within a hold.

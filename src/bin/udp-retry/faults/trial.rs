@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use udp_retry::fault::{DelayLaw, DropCause, Fate, GilbertElliott, Link, LossModel, Outage, Script};
+use udp_retry::fault::{DelayLaw, DropCause, Fate, GilbertElliott, Link, LossModel, Outage, Script, Setting};
 use udp_retry::time::Timestamp;
 use udp_retry::{Impairments, Seed};
 
@@ -25,7 +25,11 @@ impl Trial {
     /// Chance is judged by datagrams so far apart that none waits for another, and never within an outage; what
     /// depends on load or time is judged stage by stage.
     pub(crate) fn run(spec: &Impairments, seed: Seed, datagrams: u64) -> Self {
-        let plain = spec.clone().with_script(Script::EMPTY);
+        let mut plain = spec.clone().with_script(Script::EMPTY);
+        // How long one takes to be sent at a recorded rate depends on when, so that delays would not be told from it.
+        if spec.bottleneck().is_some_and(|hop| hop.trace().is_some()) {
+            plain = plain.clone().with(Setting::Bottleneck(None)).unwrap_or(plain);
+        }
         let apart = Apart::run(&plain, seed, datagrams);
         let mut rates = audit::rates(&plain, apart.link.stats());
         rates.extend(apart.rates(&plain));
