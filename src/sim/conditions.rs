@@ -44,6 +44,21 @@ impl SimNet {
         self.world.borrow_mut().add_address(self.number(host)?, address)
     }
 
+    /// Limits the packets that a host's own interface carries, such as 1,500 bytes; without it nothing does.
+    ///
+    /// Datagrams that do not fit leave in fragments of this size, or are refused when they are sent if the
+    /// [mode](super::SimTransport::set_fragmentation) of the socket is `Forbidden` or `Probing`. What a host knows of a
+    /// path never exceeds it.
+    ///
+    /// # Errors
+    ///
+    /// [`SimError::OtherNetwork`]
+    pub fn interface_mtu(&self, host: HostId, pmtu: Pmtu) -> Result<(), SimError> {
+        let host = self.number(host)?;
+        self.world.borrow_mut().limit_interface(host, pmtu);
+        Ok(())
+    }
+
     /// Sets what happens between two hosts from now on. Without a path, datagrams arrive at once.
     ///
     /// The first call for two hosts decides which of them is the client, whatever was sent, partitioned or healed

@@ -102,14 +102,14 @@ impl SimTransport {
         self.sockets().for_each(|socket| self.net.world.borrow_mut().set_fragmentation(socket, mode));
     }
 
-    /// What the own host has learned of the first path, in IP packet bytes; `None` if nothing limits it as far as is
+    /// What the own host knows of the first path, in IP packet bytes; `None` if nothing limits it as far as is
     /// known.
     #[must_use]
     pub fn kernel_pmtu(&self) -> Option<Pmtu> {
         self.kernel_pmtu_of(PathIndex::FIRST)
     }
 
-    /// What the own host has learned of a path.
+    /// What the own host knows of a path.
     #[must_use]
     pub fn kernel_pmtu_of(&self, path: PathIndex) -> Option<Pmtu> {
         let Path { socket, peer } = self.path(path).ok()?;

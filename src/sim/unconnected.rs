@@ -117,7 +117,7 @@ impl SimUnconnected {
         self.net.world.borrow_mut().set_fragmentation(self.end.socket, mode);
     }
 
-    /// What the own host has learned of the path to an address, in IP packet bytes; `None` if nothing limits it as far
+    /// What the own host knows of the path to an address, in IP packet bytes; `None` if nothing limits it as far
     /// as is known.
     #[must_use]
     pub fn kernel_pmtu_to(&self, remote: SocketAddr) -> Option<Pmtu> {

@@ -16,6 +16,8 @@ use crate::transport::{Fragmentation, PathError};
 #[derive(Default, Debug)]
 pub(super) struct PathMtus {
     learned: BTreeMap<(usize, IpAddr), Learned>,
+    /// What the interfaces of hosts carry, where that is limited.
+    interfaces: BTreeMap<usize, Pmtu>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +29,16 @@ struct Learned {
 }
 
 impl PathMtus {
-    #[inline]
+    /// What is known of the path from a host to an address.
     fn of(&self, host: usize, to: IpAddr, now: Timestamp) -> Option<Learned> {
-        self.learned.get(&(host, to)).filter(|it| now < it.until).copied()
+        let learned = self.learned.get(&(host, to)).filter(|it| now < it.until).copied();
+        let interface = self.interfaces.get(&host).map(|&pmtu| Learned { pmtu, locked: false, until: Timestamp::MAX });
+        learned.into_iter().chain(interface).min_by_key(|it| it.pmtu)
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.learned.is_empty() && self.interfaces.is_empty()
     }
 
     /// A report never raises an estimate, and lowers it no further than to what the kernel believes.
@@ -63,8 +72,8 @@ impl<A> World<A> {
         to: IpAddr,
         len: usize,
     ) -> Result<Packets, PathError> {
-        // Most networks report nothing.
-        if self.mtus.learned.is_empty() && mode == Fragmentation::ByEstimate {
+        // Most networks limit and report nothing.
+        if self.mtus.is_empty() && mode == Fragmentation::ByEstimate {
             return Ok(Packets::WHOLE);
         }
         let family = IpFamily::of(to);
@@ -73,7 +82,11 @@ impl<A> World<A> {
         let v4 = family == IpFamily::V4;
         let learned = self.mtus.of(host, to, self.now);
         let exceeded = learned.filter(|it| len > it.pmtu.plpmtu(family).bytes());
+        let interface = self.mtus.interfaces.get(&host).filter(|it| len > it.plpmtu(family).bytes());
         Ok(match (mode, exceeded) {
+            (Fragmentation::Probing, _) if interface.is_some() => {
+                return Err(PathError::too_big(interface.map(|it| it.plpmtu(family))));
+            }
             (Fragmentation::Forbidden, Some(it)) => return Err(PathError::too_big(Some(it.pmtu.plpmtu(family)))),
             (Fragmentation::Forbidden | Fragmentation::Probing, _) => whole,
             // What was split once may be split again.
@@ -85,13 +98,17 @@ impl<A> World<A> {
         })
     }
 
+    pub(in crate::sim) fn limit_interface(&mut self, host: usize, pmtu: Pmtu) {
+        self.mtus.interfaces.insert(host, pmtu);
+    }
+
     pub(in crate::sim) fn set_fragmentation(&mut self, socket: Key, mode: Fragmentation) {
         if let Some(socket) = self.sockets.get_mut(socket) {
             socket.fragmentation = mode;
         }
     }
 
-    /// What the host of the socket has learned of the path to an address.
+    /// What the host of the socket knows of the path to an address.
     pub(in crate::sim) fn kernel_pmtu(&self, socket: Key, to: IpAddr) -> Option<Pmtu> {
         let host = self.sockets.get(socket)?.host;
         self.mtus.of(host, to, self.now).map(|it| it.pmtu)

@@ -200,6 +200,40 @@ fn below_what_linux_believes_ipv4_packets_may_be_fragmented_and_others_are_lost(
 }
 
 #[test]
+fn what_exceeds_the_own_interface_goes_in_fragments_or_is_refused_at_once() {
+    use Fragmentation::{Allowed, ByEstimate, Forbidden, Probing};
+    for family in [IpFamily::V4, IpFamily::V6] {
+        for mode in [ByEstimate, Allowed, Forbidden, Probing] {
+            let (net, mut end, client, _) = narrow_between(family, "mtu 1400 report", mode);
+            net.interface_mtu(client, Pmtu::new(1500)).unwrap();
+            assert_eq!(end.kernel_pmtu(), Some(Pmtu::new(1500)), "before anything was sent");
+            let limit = |pmtu| Some(PathError::too_big(Some(Pmtu::new(pmtu).plpmtu(family))));
+            let first = send(&net, &mut end, 1900);
+            match mode {
+                Forbidden | Probing => {
+                    assert_eq!(first, Came { sent: false, error: limit(1500), echoed: false }, "{family:?} {mode:?}");
+                    assert_eq!(send(&net, &mut end, 1500).error, limit(1400), "a router's word");
+                    let refused = send(&net, &mut end, 1450);
+                    assert_eq!((refused.sent, refused.error), (mode == Probing, limit(1400)), "{family:?} {mode:?}");
+                    assert_eq!(send(&net, &mut end, 1900).error, limit(if mode == Probing { 1500 } else { 1400 }));
+                }
+                _ => {
+                    // Fragments of 1,500 bytes, which a router may split again if they are of IPv4.
+                    assert_eq!(first.echoed, family == IpFamily::V4, "{family:?} {mode:?}");
+                    assert!(send(&net, &mut end, 1900).echoed, "{family:?} {mode:?}");
+                }
+            }
+            balanced(&net);
+        }
+    }
+    // A report that claims more is no news.
+    let (net, end, client, _) = narrow_between(IpFamily::V4, "none", ByEstimate);
+    net.interface_mtu(client, Pmtu::new(1300)).unwrap();
+    net.report(end.peer_addr(), end.local_addr().unwrap(), Pmtu::new(1400), b"");
+    assert_eq!(end.kernel_pmtu(), Some(Pmtu::new(1300)));
+}
+
+#[test]
 fn a_request_that_is_too_large_for_a_router_gets_its_reply_with_the_second_transmission() {
     for profile in [
         Profile { to_server: spec("delay 10ms; mtu 1400 report"), to_client: spec("delay 10ms") },
