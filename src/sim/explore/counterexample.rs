@@ -140,7 +140,7 @@ impl Counterexample {
             return f.write_str(match details.shrinking {
                 Shrinking::NotTried => "  there was no time to shrink its faults\n",
                 Shrinking::TooMany => "  it has more faults than are kept\n",
-                Shrinking::Complete | Shrinking::Unfinished => "  these faults alone do not repeat it\n",
+                Shrinking::Complete | Shrinking::Unfinished => "  its faults alone do not repeat it\n",
             });
         };
         match shrunk_error {
