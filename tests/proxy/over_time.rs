@@ -1,7 +1,7 @@
 //! Conditions that change: by themselves, with the same fates everywhere, and by a control, in both directions.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use udp_retry::fault::{Direction, Fate, Flips, Link, LossySink, Profile, Record};
 use udp_retry::proxy::Proxy;
@@ -146,8 +146,11 @@ fn a_rate_that_a_control_raises_leaves_in_the_queue_what_is_really_there() {
             }
             // Well at once.
             proxy.control.set_profile(Profile::default());
+            let released = Instant::now();
             proxy.control.release(direction);
             let last: Vec<_> = (0..50).map(|_| hear(&client)[0]).collect();
+            // At the rate that they were taken on at they would need ten.
+            assert!(released.elapsed() < Duration::from_secs(5), "{:?}", released.elapsed());
             assert_eq!(last, (0..50).collect::<Vec<_>>(), "{direction:?}");
             assert_eq!(ask(&client, b"x"), b"x");
             let stats = proxy.stop();
