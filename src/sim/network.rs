@@ -11,9 +11,7 @@ use std::panic::resume_unwind;
 use super::observer::Observer;
 use super::plan::Plan;
 use super::world::{Key, MadePath, Step, Watch, World};
-use super::{
-    Endpoint, HostId, Limits, NetStats, Outbox, SimError, SimEvent, SimTransport, SimUnconnected, Stopped,
-};
+use super::{Endpoint, HostId, Limits, NetStats, Outbox, SimError, SimEvent, SimTransport, SimUnconnected, Stopped};
 use crate::atomic::AtomicU64;
 use crate::entropy::Seed;
 use crate::time::Timestamp;

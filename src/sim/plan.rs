@@ -6,7 +6,8 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::fault::{
-    DelayLaw, DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Infeasible, Oversize, Rule, Script, Setting,
+    DelayLaw, DelayModel, Delivery, Direction, DropCause, Fate, Impairments, Infeasible, Oversize, Rule, Script,
+    Setting,
 };
 use crate::time::Timestamp;
 
@@ -125,9 +126,10 @@ fn feasible(mut rules: Vec<(u64, Rule)>) -> Script {
 
 /// The least delay of a link, and the routers that report: what is left when every fault is taken away.
 fn least(given: &Impairments) -> Impairments {
-    let least = match DelayLaw::fixed(given.least_delay()) {
-        Ok(law) => Impairments::NONE.with_delay(DelayModel::new(law)),
-        Err(_) => Impairments::NONE,
+    let delay = Some(given.least_delay()).filter(|delay| !delay.is_zero());
+    let least = match delay.map(DelayLaw::fixed) {
+        Some(Ok(law)) => Impairments::NONE.with_delay(DelayModel::new(law)),
+        _ => Impairments::NONE,
     };
     match given.mtu().filter(|mtu| mtu.oversize() == Oversize::Report) {
         Some(mtu) => {

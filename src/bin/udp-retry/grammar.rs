@@ -18,8 +18,7 @@ A SPEC is clauses between \";\", in any order, each at most once except outage a
   truncate 0.5% to 100                   cuts to 100 bytes; to any shorter length without \"to\"
   mtu 1400                               larger packets vanish; or \"error\" or \"truncate\" behind it
   outage from 10s for 200ms every 15s    nothing passes; once, without \"every\"
-  headers 48                             bytes of headers, for rate and mtu; 28 by default, 48 between
-                                         IPv6 addresses
+  headers 48                             bytes of headers; 28 by default, 48 between IPv6 addresses
   dose 6 of 10 drops 3                   of any 10 at most 6 are harmed, and 3 in a row lost
   script { drop 1,3; delay 7 by 200ms }  rules for single datagrams, counted from 1
   at 5s loss 30%                         this clause from then on; \"loss none\", or \"none\": all gone

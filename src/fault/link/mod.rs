@@ -286,7 +286,13 @@ pub(crate) struct Packets {
 
 impl Packets {
     /// One packet, which no router splits.
-    pub(crate) const WHOLE: Self = Self { family: None, fragment: None, divisible: false };
+    const WHOLE: Self = Self { family: None, fragment: None, divisible: false };
+
+    /// The same between addresses of this family.
+    #[cfg(feature = "sim")]
+    pub(crate) const fn whole(family: IpFamily) -> Self {
+        Self { family: Some(family), ..Self::WHOLE }
+    }
 
     fn pass(self, clamp: &MtuClamp) -> bool {
         let divided = self.divisible && matches!(clamp.oversize(), Oversize::Drop | Oversize::Report);

@@ -72,12 +72,12 @@ impl<A> World<A> {
         to: IpAddr,
         len: usize,
     ) -> Result<Packets, PathError> {
+        let family = IpFamily::of(to);
+        let whole = Packets::whole(family);
         // Most networks limit and report nothing.
         if self.mtus.is_empty() && mode == Fragmentation::ByEstimate {
-            return Ok(Packets::WHOLE);
+            return Ok(whole);
         }
-        let family = IpFamily::of(to);
-        let whole = Packets { family: Some(family), ..Packets::WHOLE };
         // Of IPv6 no router fragments anything.
         let v4 = family == IpFamily::V4;
         let learned = self.mtus.of(host, to, self.now);
@@ -140,15 +140,30 @@ impl<A> World<A> {
         let found = self.topology.link_between(here, there).filter(|link| !link.is_closed());
         let Some(entered) = found else { return };
         let (path, direction) = (entered.path, entered.direction);
-        let whole = Packets { family: Some(IpFamily::of(whom.ip())), ..Packets::WHOLE };
+        let whole = Packets::whole(IpFamily::of(whom.ip()));
         let mut capacity = self.flights.admission((), None);
-        let fate = entered.link.transmit_packets(now, MESSAGE.len(), whole, &mut None, |fate| fate, |copy| capacity.admits(copy));
+        let fate = entered.link.transmit_packets(
+            now,
+            MESSAGE.len(),
+            whole,
+            &mut None,
+            |fate| fate,
+            |copy| capacity.admits(copy),
+        );
         let n = entered.link.stats().received;
         let happened = match what {
             Carried::Report(_) => Happened::ReportSent { path, direction, n, fate },
             Carried::Datagram | Carried::Refusal => Happened::RefusalSent { path, direction, n, fate },
         };
-        self.note(SimEvent { at: now, from: by, to: whom, len: MESSAGE.len(), digest: 0, head: [0; 8], what: happened });
+        self.note(SimEvent {
+            at: now,
+            from: by,
+            to: whom,
+            len: MESSAGE.len(),
+            digest: 0,
+            head: [0; 8],
+            what: happened,
+        });
         if let Fate::Delivered(copies) = fate {
             for copy in copies.iter().take(1) {
                 let arrival = Delivery::whole(copy.at, carried.len());

@@ -8,6 +8,7 @@ use super::passage::{Carried, Flight};
 use super::sockets::Reader;
 use crate::fault::Packets;
 use crate::sim::{Happened, SimError};
+use crate::size::IpFamily;
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -152,7 +153,7 @@ impl<A> World<A> {
         for there in receiving {
             let flight = Flight { from: SocketAddr::new(from, port), to, host: there, what: Carried::Datagram };
             // What is wrong with one copy is no error of the others. No router reports anything of them.
-            let _ = self.launch(host, flight, datagram, Packets::WHOLE);
+            let _ = self.launch(host, flight, datagram, Packets::whole(IpFamily::of(to.ip())));
         }
         Ok(())
     }

@@ -268,7 +268,7 @@ fn an_endpoint_that_panics_when_it_is_woken_or_has_an_error_is_never_called_agai
 
 #[test]
 fn a_sink_keeps_its_books_when_its_observer_panics() {
-    for both_ways in ["none", "delay 1ms", "duplicate 100%", "mtu 28 error"] {
+    for both_ways in ["none", "delay 1ms", "duplicate 100%", "headers 28; mtu 28 error"] {
         let net = SimNet::new(Seed::new(1));
         let (client, _) = two(&net);
         net.serve(SERVER, echo()).unwrap();

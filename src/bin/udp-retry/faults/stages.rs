@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use udp_retry::fault::{
-    Bottleneck, DelayModel, Dose, DropCause, Fate, Link, MtuClamp, Outage, QueueLimit, RateTrace, Reorder, Rule, Script,
-    Setting,
+    Bottleneck, DelayModel, Dose, DropCause, Fate, Link, MtuClamp, Outage, QueueLimit, RateTrace, Reorder, Rule,
+    Script, Setting,
 };
 use udp_retry::time::Timestamp;
 use udp_retry::{Impairments, Seed};
