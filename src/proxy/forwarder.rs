@@ -12,7 +12,7 @@ use super::ProxyStats;
 use super::lane::Lane;
 use super::pause::pause;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
-use super::sockets::{self, Read, Sent};
+use super::sockets::{self, Read, Receive, SOUND, Sent};
 use super::timer::Timer;
 use crate::fault::{Changed, Control, Direction, Fate, FateObserver, Seen};
 use crate::size::LARGEST_DATAGRAM;
@@ -281,16 +281,6 @@ impl Forwarder {
         Timestamp::ZERO.after(self.origin.elapsed())
     }
 }
-
-/// How sockets are read, as no real one fails for good when a test needs it.
-struct Receive {
-    from_client: Call<(usize, SocketAddr)>,
-    from_service: Call<usize>,
-}
-
-type Call<T> = fn(&UdpSocket, &mut [u8]) -> io::Result<T>;
-
-const SOUND: Receive = Receive { from_client: UdpSocket::recv_from, from_service: UdpSocket::recv };
 
 fn send_to_server(sessions: &mut Sessions, ticket: Ticket, datagram: &[u8]) -> Sent {
     match sessions.socket(ticket) {

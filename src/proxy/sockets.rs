@@ -41,6 +41,16 @@ pub(super) fn sessions_buffer(upstream: SocketAddr, max_sessions: NonZeroUsize) 
     Ok((bytes > default).then_some(bytes))
 }
 
+/// How sockets are read, as no real one fails for good when a test needs it.
+pub(super) struct Receive {
+    pub(super) from_client: Call<(usize, SocketAddr)>,
+    pub(super) from_service: Call<usize>,
+}
+
+type Call<T> = fn(&UdpSocket, &mut [u8]) -> io::Result<T>;
+
+pub(super) const SOUND: Receive = Receive { from_client: UdpSocket::recv_from, from_service: UdpSocket::recv };
+
 /// What a socket had.
 pub(super) enum Read<T> {
     Datagram(T),
