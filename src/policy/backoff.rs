@@ -3,7 +3,8 @@ use core::time::Duration;
 use super::PolicyError;
 use super::chain::Chain;
 use super::fixed::{
-    ONE, Ppb, fraction, largest_below, power, ppb, product, saturated, scaled_down, scaled_up, times, times_down,
+    Fixed, ONE, Ppb, fixed, fraction, largest_below, power, ppb, product, scaled_down, scaled_up, times, times_down,
+    times_in_sixteenths,
 };
 use super::jitter::{Drawn, Jitter};
 use crate::entropy::{Seed, uniform};
@@ -343,7 +344,7 @@ impl Backoff {
                 least_capped = Some(capped_lo);
                 continue;
             }
-            let previous = times_down(self.initial, hi);
+            let previous = hi;
             hi = product(hi, self.chain.step(u64::MAX));
             if times_down(self.initial, hi) >= self.cap {
                 let least = self.least_capped(previous);
@@ -358,12 +359,12 @@ impl Backoff {
         }
     }
 
-    /// The smallest interval that a draw at the cap can give after an interval of `previous` and a fraction: the factor
-    /// that takes it to the cap, less the growth, times the cap. Zero if any draw takes it there.
-    const fn least_capped(&self, previous: Ns) -> Ns {
-        let to_the_cap = self.cap as u128 * ONE as u128 / (previous as u128 + 1);
-        let factor = to_the_cap.saturating_sub((self.multiplier - ONE) as u128);
-        scaled_down(self.cap, saturated(factor))
+    /// The smallest interval that a draw at the cap can give after one of `factor`: the factor that takes it to the cap, less
+    /// the growth, times the cap. Zero if any draw takes it there.
+    const fn least_capped(&self, factor: Fixed) -> Ns {
+        let previous = times_in_sixteenths(self.initial, factor);
+        let to_the_cap = (((self.cap as Fixed) << 64) / (previous + 1)) << 4;
+        times_down(self.cap, to_the_cap.saturating_sub(fixed(self.multiplier - ONE)))
     }
 
     /// The rules that tie the fields together, and what is derived from them.

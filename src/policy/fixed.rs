@@ -96,6 +96,12 @@ pub(super) const fn times_down(interval: Ns, factor: Fixed) -> Ns {
     times_and(interval, factor, 0)
 }
 
+/// interval·factor in sixteenths of a nanosecond, rounded down: for quotients, in which a whole one is too coarse.
+pub(super) const fn times_in_sixteenths(interval: Ns, factor: Fixed) -> u128 {
+    let fraction = (interval as u128 * (factor & LOW)) >> 60;
+    ((interval as u128).saturating_mul(factor >> 64)).saturating_mul(16).saturating_add(fraction)
+}
+
 const fn times_and(interval: Ns, factor: Fixed, bias: u128) -> Ns {
     let whole = (interval as u128).saturating_mul(factor >> 64);
     let fraction = (interval as u128 * (factor & LOW) + bias) >> 64;

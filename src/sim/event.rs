@@ -1,6 +1,7 @@
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
+use super::fold::fold;
 use crate::entropy::Seed;
 use crate::fault::{Direction, Fate};
 use crate::time::Timestamp;
@@ -93,7 +94,6 @@ pub enum Happened {
 impl SimEvent {
     /// The hash of what went before, and of this.
     pub(super) fn hash(&self, before: u64) -> u64 {
-        let fold = |hash: u64, word: u64| Seed::new(hash).draw(word);
         let (kind, detail) = match &self.what {
             Happened::Sent { path, direction, n, fate }
             | Happened::RefusalSent { path, direction, n, fate }

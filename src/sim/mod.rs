@@ -52,6 +52,7 @@ mod endpoint;
 mod error;
 mod event;
 mod explore;
+mod fold;
 mod limits;
 mod network;
 mod observer;

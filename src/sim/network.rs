@@ -10,7 +10,7 @@ use std::panic::resume_unwind;
 
 use super::observer::Observer;
 use super::plan::Plan;
-use super::world::{Key, MadePath, Step, Watch, World};
+use super::world::{Guard, Key, MadePath, Step, World};
 use super::{Endpoint, HostId, Limits, NetStats, Outbox, SimError, SimEvent, SimTransport, SimUnconnected, Stopped};
 use crate::atomic::AtomicU64;
 use crate::entropy::Seed;
@@ -41,29 +41,29 @@ impl SimNet {
     /// A network without hosts, at time zero.
     #[must_use]
     pub fn new(seed: Seed) -> Self {
-        Self::of(seed, Plan::Chance, Watch::new(Limits::default(), None), None, false)
+        Self::of(seed, Plan::Chance, Guard::new(Limits::default(), None), None, false)
     }
 
     /// One that [ends](Self::end) with this handle: for a scenario, which may leave handles behind in its own actions.
-    pub(super) fn planned(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>) -> Self {
-        Self::of(seed, plan, watch, observer, true)
+    pub(super) fn planned(seed: Seed, plan: Plan, guard: Guard, observer: Option<Rc<RefCell<dyn Observer>>>) -> Self {
+        Self::of(seed, plan, guard, observer, true)
     }
 
-    fn of(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>, ends: bool) -> Self {
-        let world = Rc::new(RefCell::new(World::new(seed, plan, watch, observer)));
+    fn of(seed: Seed, plan: Plan, guard: Guard, observer: Option<Rc<RefCell<dyn Observer>>>, ends: bool) -> Self {
+        let world = Rc::new(RefCell::new(World::new(seed, plan, guard, observer)));
         Self { world, id: NETWORKS.fetch_add(1, Ordering::Relaxed), abandoned: Rc::default(), ends }
     }
 
     /// Sets how much may happen, from the start of the network on.
     pub fn limit(&self, limits: Limits) {
-        self.world.borrow_mut().watch.limit(limits);
+        self.world.borrow_mut().guard.limit(limits);
     }
 
     /// Why nothing happens in the network any more; `None` while things do. A loop of the caller's own that waits for
     /// something to happen should ask this.
     #[must_use]
     pub fn stopped(&self) -> Option<Stopped> {
-        self.world.borrow().watch.stopped()
+        self.world.borrow().guard.stopped()
     }
 
     /// Keeps all [`events`](Self::events) from now on, at some 300 bytes each.
@@ -258,7 +258,7 @@ impl SimNet {
 
     /// Leaves a scenario that is explored, once its network has been stopped: no code of its own may have an end then.
     pub(super) fn leave_if_over(&self) {
-        let over = self.world.borrow().watch.is_left();
+        let over = self.world.borrow().guard.is_left();
         // What is dropped on the way out may use the network, and must not leave it a second time.
         if over && !std::thread::panicking() {
             resume_unwind(Box::new("the network was stopped"));
@@ -267,7 +267,7 @@ impl SimNet {
 
     /// Whether there was no real time left to go on.
     pub(super) fn is_spent(&self) -> bool {
-        self.world.borrow().watch.is_spent()
+        self.world.borrow().guard.is_spent()
     }
 
     /// When the next thing will happen.

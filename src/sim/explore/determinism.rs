@@ -8,7 +8,7 @@ use core::fmt;
 use crate::entropy::Seed;
 use crate::sim::observer::{Observer, Seen};
 use crate::sim::plan::Plan;
-use crate::sim::world::Watch;
+use crate::sim::world::Guard;
 use crate::sim::{Limits, SimEvent, SimNet};
 
 /// Runs a scenario twice and compares everything that happens, event by event. Returns the digest of the run.
@@ -36,8 +36,8 @@ use crate::sim::{Limits, SimEvent, SimNet};
 /// The first event in which the runs differ.
 pub fn check_determinism<R>(seed: Seed, scenario: impl Fn(&SimNet) -> R) -> Result<u64, Box<Divergence>> {
     let run = |observer: Rc<RefCell<Comparison>>| {
-        let watch = Watch::new(Limits::default(), None);
-        let net = SimNet::planned(seed, Plan::Chance, watch, Some(observer));
+        let guard = Guard::new(Limits::default(), None);
+        let net = SimNet::planned(seed, Plan::Chance, guard, Some(observer));
         let _ = scenario(&net);
         net.trace_hash()
     };

@@ -8,7 +8,7 @@ use super::panics::caught;
 use crate::entropy::Seed;
 use crate::sim::observer::Observer;
 use crate::sim::plan::Plan;
-use crate::sim::world::{MadePath, Watch};
+use crate::sim::world::{Guard, MadePath};
 use crate::sim::{Limits, SimNet, Unmet};
 
 /// A scenario, and what the compiler calls it.
@@ -61,9 +61,9 @@ impl Run {
     }
 
     pub(super) fn make(self, seed: Seed, scenario: &Scenario<'_>) -> Ended {
-        let watch = Watch::new(Limits::EXPLORED, Some(self.budget));
+        let guard = Guard::new(Limits::EXPLORED, Some(self.budget));
         let observed = self.observer.is_some();
-        let net = SimNet::planned(seed, self.plan, watch, self.observer);
+        let net = SimNet::planned(seed, self.plan, guard, self.observer);
         let ended = caught(self.quiet, || (scenario.run)(&net));
         let failure = match (net.stopped(), ended) {
             // However the scenario took it.

@@ -34,7 +34,7 @@ impl<A> World<A> {
         to: SocketAddr,
         datagram: &[u8],
     ) -> Result<(), PathError> {
-        if !self.watch.step(self.now) {
+        if !self.guard.step(self.now) {
             return Err(PathError::Unreachable);
         }
         let named = Some(local.ip()).filter(|ip| !ip.is_unspecified());
@@ -48,7 +48,7 @@ impl<A> World<A> {
         sockets: impl Iterator<Item = Key>,
         buffer: &mut [u8],
     ) -> Option<(usize, Read)> {
-        self.watch.step(self.now);
+        self.guard.step(self.now);
         let order = |socket: Key| {
             let socket = self.sockets.get(socket)?;
             if socket.pending.is_some() { Some(0) } else { socket.first().map(|first| first.order) }

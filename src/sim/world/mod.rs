@@ -12,10 +12,11 @@
 //! | `sockets`, `topology` | who is where, and what lies between |
 //! | `met` | which faults have met a datagram |
 //! | `arena` | keys of sockets and endpoints, which come and go by the million |
-//! | `watch` | how much happens, and when it is too much |
+//! | `guard` | how much happens, and when it is too much |
 
 mod arena;
 mod ends;
+mod guard;
 mod history;
 mod icmp;
 mod met;
@@ -25,7 +26,6 @@ mod segments;
 mod sockets;
 mod topology;
 mod transports;
-mod watch;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -37,6 +37,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use self::arena::Arena;
 pub(super) use self::arena::Key;
+pub(super) use self::guard::Guard;
 use self::icmp::PathMtus;
 use self::passage::Flight;
 use self::residents::{Departure, Resident};
@@ -44,7 +45,6 @@ use self::segments::Segments;
 use self::sockets::{Reader, Socket, Sockets};
 pub(super) use self::topology::MadePath;
 use self::topology::Topology;
-pub(super) use self::watch::Watch;
 use super::observer::Observer;
 use super::plan::Plan;
 use super::{Endpoint, NetStats, SimError, SimEvent, Unmet};
@@ -84,7 +84,7 @@ pub(super) struct World<A> {
     hash: u64,
     record: Option<Vec<SimEvent>>,
     observer: Option<Rc<RefCell<dyn Observer>>>,
-    pub(super) watch: Watch,
+    pub(super) guard: Guard,
 }
 
 /// What [`World::step`] has done.
@@ -111,7 +111,7 @@ enum Timer {
 }
 
 impl<A> World<A> {
-    pub(super) fn new(seed: Seed, plan: Plan, watch: Watch, observer: Option<Rc<RefCell<dyn Observer>>>) -> Self {
+    pub(super) fn new(seed: Seed, plan: Plan, guard: Guard, observer: Option<Rc<RefCell<dyn Observer>>>) -> Self {
         Self {
             now: Timestamp::ZERO,
             topology: Topology::new(seed, plan),
@@ -132,7 +132,7 @@ impl<A> World<A> {
             hash: seed.number(),
             record: None,
             observer,
-            watch,
+            guard,
         }
     }
 }
@@ -258,13 +258,13 @@ impl<A> World<A> {
 
     /// Moves the time to `time`, unless it is past that already. Everything due by then must have happened.
     pub(super) fn advance(&mut self, time: Timestamp) {
-        self.watch.reaches(time);
+        self.guard.reaches(time);
         self.now = self.now.max(time);
     }
 
     /// Moves the time at the wish of the scenario.
     pub(super) fn let_pass(&mut self, time: Timestamp) {
-        self.watch.step(self.now.max(time));
+        self.guard.step(self.now.max(time));
         self.advance(time);
     }
 
@@ -287,7 +287,7 @@ impl<A> World<A> {
             // What is due at the end of time is meant never to happen.
             return Step::Idle;
         };
-        if !self.watch.step(self.now.max(next)) || !self.watch.reaches(next) {
+        if !self.guard.step(self.now.max(next)) || !self.guard.reaches(next) {
             return Step::Idle;
         }
         self.advance(next);

@@ -1,10 +1,9 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-// Looked up and never walked through, so that its order means nothing.
-use std::collections::HashMap;
 
 use super::arena::{Arena, Key};
+use crate::sim::fold::Lookup;
 use crate::size::IpFamily;
 use crate::time::Timestamp;
 use crate::transport::{Fragmentation, PathError};
@@ -113,17 +112,17 @@ impl Socket {
 #[derive(Debug)]
 pub(super) struct Sockets {
     open: Arena<Socket>,
-    bound: HashMap<SocketAddr, Key>,
+    bound: Lookup<SocketAddr, Key>,
     /// Those that have every address of a host, by host, family and port.
-    wildcards: HashMap<(usize, IpFamily, u16), Key>,
+    wildcards: Lookup<(usize, IpFamily, u16), Key>,
     /// What arrives there vanishes: the mappings that a NAT has forgotten, until it gives the port to another.
     given_up: BTreeSet<SocketAddr>,
-    next_port: HashMap<IpAddr, u16>,
+    next_port: Lookup<IpAddr, u16>,
 }
 
 impl Sockets {
     pub(super) fn new() -> Self {
-        let (bound, wildcards, next_port) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (bound, wildcards, next_port) = (Lookup::default(), Lookup::default(), Lookup::default());
         Self { open: Arena::new(), bound, wildcards, given_up: BTreeSet::new(), next_port }
     }
 

@@ -3,13 +3,12 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::net::IpAddr;
 use core::time::Duration;
-// Looked up and never walked through, so that its order means nothing.
-use std::collections::HashMap;
 
 use super::met::{Down, Met, Partition};
 use crate::entropy::Seed;
 use crate::fault::{Delivery, Direction, Fate, Impairments, Link, Packets, Profile};
 use crate::sim::Unmet;
+use crate::sim::fold::Lookup;
 use crate::sim::plan::Plan;
 use crate::size::Pmtu;
 use crate::time::Timestamp;
@@ -19,9 +18,9 @@ pub(super) struct Topology {
     seed: Seed,
     plan: Plan,
     hosts: Vec<Host>,
-    host_of: HashMap<IpAddr, usize>,
+    host_of: Lookup<IpAddr, usize>,
     paths: Vec<Path>,
-    path_of: HashMap<(usize, usize), (usize, Direction)>,
+    path_of: Lookup<(usize, usize), (usize, Direction)>,
     /// Those of `paths` that were asked for, in this order.
     asked_for: Vec<usize>,
     /// Faults that have ended, and had met nothing.
@@ -102,8 +101,8 @@ impl DirectedLink {
 
 impl Topology {
     pub(super) fn new(seed: Seed, plan: Plan) -> Self {
-        let (hosts, host_of) = (Vec::new(), HashMap::new());
-        let (paths, path_of, asked_for) = (Vec::new(), HashMap::new(), Vec::new());
+        let (hosts, host_of) = (Vec::new(), Lookup::default());
+        let (paths, path_of, asked_for) = (Vec::new(), Lookup::default(), Vec::new());
         Self { seed, plan, hosts, host_of, paths, path_of, asked_for, unmet: Vec::new(), made: Vec::new() }
     }
 

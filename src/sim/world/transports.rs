@@ -13,7 +13,7 @@ impl<A> World<A> {
         if let Some(error) = self.sockets.get_mut(socket).and_then(|socket| socket.pending.take()) {
             return Err(error);
         }
-        if !self.watch.step(self.now) {
+        if !self.guard.step(self.now) {
             return Err(PathError::Unreachable);
         }
         self.transmit(socket, None, to, datagram)
@@ -21,7 +21,7 @@ impl<A> World<A> {
 
     /// What a read finds now: an error that is pending, else the datagram that has waited the longest.
     pub(in crate::sim) fn receive(&mut self, socket: Key, buffer: &mut [u8]) -> Option<Read> {
-        self.watch.step(self.now);
+        self.guard.step(self.now);
         let socket = self.sockets.get_mut(socket)?;
         if let Some(error) = socket.pending.take() {
             let quoted = copy_into(buffer, &core::mem::take(&mut socket.quoted));

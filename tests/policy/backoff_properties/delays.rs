@@ -251,3 +251,15 @@ fn mixed(valid: Settings, other: Settings, mix: u8) -> Settings {
 fn pairs<T: Copy>(values: &[T]) -> impl Iterator<Item = (T, T)> {
     values.iter().flat_map(|&a| values.iter().map(move |&b| (a, b)))
 }
+
+/// The factor that takes the one first interval to the cap has more digits than a factor that is set.
+#[test]
+fn the_least_interval_at_the_cap_is_exact_to_the_nanosecond() {
+    for (max, multiplier, lo, hi) in
+        [(92_100_000_000, 1_642_673_307, 841_959_201, ONE), (94_306_105_840, 1_640_945_233, 842_584_862, 1_025_101_764)]
+    {
+        let (initial, floor, plus_minus) = (60 * ONE, 60 * ONE, 0);
+        let settings = Settings { initial, max, multiplier, floor, lo, hi, plus_minus, drawn: Drawn::Compounding };
+        assert_compounded_bounds(&settings, 1);
+    }
+}

@@ -3,7 +3,7 @@ use crate::sim::{Limits, Stopped};
 use crate::time::Timestamp;
 
 /// Counts what happens in a network, and stops it at its limits.
-pub(in crate::sim) struct Watch {
+pub(in crate::sim) struct Guard {
     limits: Limits,
     instant: Timestamp,
     at_one_instant: u64,
@@ -14,7 +14,7 @@ pub(in crate::sim) struct Watch {
     spent: bool,
 }
 
-impl Watch {
+impl Guard {
     pub(in crate::sim) fn new(limits: Limits, explored: Option<Budget>) -> Self {
         Self { limits, instant: Timestamp::ZERO, at_one_instant: 0, steps: 0, stopped: None, explored, spent: false }
     }
