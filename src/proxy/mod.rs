@@ -216,7 +216,8 @@ impl ProxyBuilder {
     ///
     /// # Errors
     ///
-    /// That of the last address, or of the name resolution.
+    /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the service is
+    /// the proxy itself, by whatever address.
     pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs) -> io::Result<Proxy> {
         let upstream = upstream.to_socket_addrs()?.next().ok_or_else(no_address)?;
         let mut last = no_address();
@@ -231,7 +232,7 @@ impl ProxyBuilder {
 
     fn behind(self, listener: UdpSocket, upstream: SocketAddr) -> io::Result<Proxy> {
         let Self { profile, replay, seed, idle, max_sessions, capacity, observer } = self;
-        if listener.local_addr()? == upstream {
+        if sockets::receives(listener.local_addr()?, upstream) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy would be its own service"));
         }
         let receive_buffer = sockets::sessions_buffer(upstream, max_sessions)?;

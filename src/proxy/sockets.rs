@@ -2,7 +2,7 @@
 
 use core::num::NonZeroUsize;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use mio::net::UdpSocket;
 use socket2::SockRef;
@@ -31,6 +31,23 @@ pub(super) fn connected(upstream: SocketAddr, receive_buffer: Option<usize>) -> 
     allow_large_sends(SockRef::from(&socket))?;
     connect(&socket, upstream)?;
     Ok(socket)
+}
+
+/// Whether what is sent to an address reaches the socket that is bound to `local`. What is sent to a wildcard reaches this
+/// host, and a socket that is bound to one has every address of the host; `[::]` has those of IPv4, too.
+pub(super) fn receives(local: SocketAddr, to: SocketAddr) -> bool {
+    let (own, asked) = (local.ip().to_canonical(), to.ip().to_canonical());
+    let family = own.is_ipv4() == asked.is_ipv4() || own == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let everywhere = own.is_unspecified() && is_of_this_host(to);
+    let anywhere = asked.is_unspecified() && (own.is_unspecified() || own.is_loopback());
+    local.port() == to.port() && family && (own == asked || everywhere || anywhere)
+}
+
+/// No socket can be bound to another host's address.
+fn is_of_this_host(address: SocketAddr) -> bool {
+    let mut any_port = address;
+    any_port.set_port(0);
+    UdpSocket::bind(any_port).is_ok()
 }
 
 /// The receive buffer that each session asks for, if the system's default is smaller: all sessions together stay

@@ -1,5 +1,6 @@
 //! Whom it forwards to.
 
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use udp_retry::fault::Profile;
@@ -106,6 +107,35 @@ fn it_listens_on_the_first_address_that_the_system_accepts_and_never_on_its_own_
         drop(proxy);
         assert!(bind(&[own], own).is_err());
         assert!(Proxy::builder().bind(free, none).is_err());
+    });
+}
+
+#[test]
+fn it_is_never_its_own_service_by_whatever_address() {
+    within(MINUTE, || {
+        let port = socket("0.0.0.0:0").local_addr().unwrap().port();
+        let bind = |listen: &str, upstream: &str| {
+            Proxy::builder().bind(format!("{listen}:{port}"), format!("{upstream}:{port}")).map(|_| ())
+        };
+        for (listen, own) in [
+            ("0.0.0.0", &["127.0.0.1", "127.8.8.8", "0.0.0.0", "[::ffff:127.0.0.1]"][..]),
+            ("[::]", &["[::1]", "[::]", "127.0.0.1", "[::ffff:127.0.0.1]"]),
+            ("127.0.0.1", &["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]"]),
+            ("[::1]", &["[::1]", "[::]"]),
+        ] {
+            for upstream in own {
+                let refused = bind(listen, upstream).unwrap_err();
+                assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{listen} {upstream}: {refused}");
+            }
+            for other in ["127.0.0.2", "192.0.2.77", "[2001:db8::7]"] {
+                // What another host has, or another address of this one where one alone is listened on.
+                if listen.contains("127.0.0.1") || listen == "[::1]" || other != "127.0.0.2" {
+                    bind(listen, other).unwrap_or_else(|error| panic!("{listen} {other}: {error}"));
+                }
+            }
+        }
+        // By another port it is another service.
+        assert!(Proxy::builder().bind("0.0.0.0:0", "127.0.0.1:9").is_ok());
     });
 }
 

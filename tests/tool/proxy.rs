@@ -172,7 +172,8 @@ fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     let arguments = ["--replay", first.path(), "--seed", "10", "--record", second.path(), "--for", "3"];
     let mut again = Proxy::start(&service, &arguments);
     assert_eq!(again.ask_often(60), heard);
-    again.report();
+    let report = again.report();
+    assert_eq!(report["replay"], first.path(), "the script that drops is that of a recording");
     let repeated = second.text();
     assert_eq!(recorded.parse::<Trace>().unwrap(), repeated.parse::<Trace>().unwrap());
 }

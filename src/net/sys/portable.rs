@@ -11,10 +11,10 @@ use socket2::SockRef;
 
 use super::endpoint::{Arrival, Ask, Endpoint, Origin};
 use super::options;
-use super::pmtu::Fragmentation;
 use super::swallowed::QueuedError;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::{Ns, saturating_ns};
+use crate::transport::Fragmentation;
 
 /// A clock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

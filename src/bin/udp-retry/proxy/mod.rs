@@ -103,8 +103,15 @@ struct Network {
     #[arg(long, value_name = "P")]
     loss: Option<Probability>,
     /// Repeats a recording: the n-th client meets what the n-th one met
-    #[arg(long, value_name = "FILE", value_parser = trace, conflicts_with_all = ["profile", "to_server", "to_client", "both", "loss"])]
-    replay: Option<Trace>,
+    #[arg(long, value_name = "FILE", value_parser = recording, conflicts_with_all = ["profile", "to_server", "to_client", "both", "loss"])]
+    replay: Option<Recording>,
+}
+
+/// A recording, and its file.
+#[derive(Clone, Debug)]
+struct Recording {
+    file: String,
+    trace: Trace,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
@@ -181,8 +188,8 @@ impl<'a> Running<'a> {
             .idle(arguments.idle)
             .max_sessions(arguments.max_sessions)
             .capacity(arguments.capacity()?);
-        if let Some(trace) = &arguments.network.replay {
-            builder = builder.replay(trace.clone());
+        if let Some(recording) = &arguments.network.replay {
+            builder = builder.replay(recording.trace.clone());
         }
         if let Some(recorder) = recorder.clone() {
             builder = builder.observer(move |_, record| lock(&recorder).note(record));
@@ -226,6 +233,7 @@ impl<'a> Running<'a> {
             "listen": self.proxy.local_addr().to_string(),
             "upstream": self.proxy.upstream_addr().to_string(),
             "seed": self.seed.number(),
+            "replay": self.arguments.network.replay.as_ref().map(|recording| &recording.file),
             "seconds": self.started.elapsed().as_secs_f64(),
             "sessions": {
                 "open": stats.sessions,
@@ -345,9 +353,10 @@ fn profile(name: &str) -> Result<Profile, String> {
     Profile::named(name).ok_or_else(|| format!("there are {}", Profile::NAMES.join(", ")))
 }
 
-fn trace(file: &str) -> Result<Trace, String> {
+fn recording(file: &str) -> Result<Recording, String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-    text.parse().map_err(|error| format!("{error}"))
+    let trace = text.parse().map_err(|error| format!("{error}"))?;
+    Ok(Recording { file: file.to_owned(), trace })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
