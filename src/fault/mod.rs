@@ -43,7 +43,7 @@ pub use link::Link;
 pub use link::fate::{Deliveries, Delivery, DropCause, Fate};
 pub use link::stats::{DirectionStats, Dropped, LinkStats};
 #[cfg(feature = "sim")]
-pub(crate) use link::{Packets, delay_line::DelayLine};
+pub(crate) use link::{delay_line::DelayLine, packets::Packets};
 pub use record::Record;
 pub use sink::LossySink;
 pub use text::SpecError;

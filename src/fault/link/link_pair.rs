@@ -45,7 +45,7 @@ impl LinkPair {
     ) -> Record {
         let ordinal = self.ordinal;
         let link = self.link_mut(direction);
-        let fate = link.transmit_len(now, len, |fate| fate, |copy| capacity.admits(copy));
+        let fate = link.transmit_len(now, len, |copy| capacity.admits(copy));
         Record { link: ordinal, direction, n: link.stats().received, at: now, len, fate }
     }
 

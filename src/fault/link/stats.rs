@@ -98,6 +98,15 @@ impl LinkStats {
         in_burst: false,
     };
 
+    /// Counts a datagram that arrives once and whole.
+    #[inline]
+    pub(super) fn count_whole(&mut self) {
+        self.received += 1;
+        self.links = 1;
+        self.delivered += 1;
+        self.in_burst = false;
+    }
+
     /// Counts a fate; `len` is the length of the datagram that the MTU left, and `refused` copies found no capacity.
     #[inline]
     pub(in crate::fault) fn count(&mut self, fate: &Fate, len: usize, refused: u64) {

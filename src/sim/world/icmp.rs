@@ -142,14 +142,10 @@ impl<A> World<A> {
         let (path, direction) = (entered.path, entered.direction);
         let whole = Packets::whole(IpFamily::of(whom.ip()));
         let mut capacity = self.flights.admission((), None);
-        let fate = entered.link.transmit_packets(
-            now,
-            MESSAGE.len(),
-            whole,
-            &mut None,
-            |fate| fate,
-            |copy| capacity.admits(copy),
-        );
+        let fate =
+            entered.link.transmit_packets(now, MESSAGE.len(), whole, &mut None, None::<fn(Fate) -> Fate>, |copy| {
+                capacity.admits(copy)
+            });
         let n = entered.link.stats().received;
         let happened = match what {
             Carried::Report(_) => Happened::ReportSent { path, direction, n, fate },

@@ -157,7 +157,7 @@ impl<A> World<A> {
             return Err(Obstacle::Partition);
         }
         // Choices count datagrams in the order of sending, whatever link they take.
-        let chosen = |fate| choice.map_or(fate, |choice| choice.applied_to(fate));
+        let chosen = choice.map(|choice| move |fate| choice.applied_to(fate));
         let mut capacity = self.flights.admission((), None);
         let (path, direction) = (link.path, link.direction);
         let (fate, n) = link.transmit(now, datagram, packets, reported, chosen, |copy| capacity.admits(copy));

@@ -90,7 +90,7 @@ impl DirectedLink {
         datagram: &[u8],
         packets: Packets,
         reported: &mut Option<Pmtu>,
-        choose: impl FnOnce(Fate) -> Fate,
+        choose: Option<impl FnOnce(Fate) -> Fate>,
         admits: impl FnMut(&Delivery) -> bool,
     ) -> (Fate, u64) {
         let fate = self.link.transmit_packets(now, datagram.len(), packets, reported, choose, admits);
