@@ -26,15 +26,21 @@ fn a_server_leaves_every_setting_as_it_is() {
         if !may_have_networks(this_test!()) {
             return;
         }
-        own_network();
-        let far = Host::new();
-        far.cable(DEVICE, "s0");
+        let _far = cabled();
         run(&address(&format!("{HERE}/24"), DEVICE));
         run(&address("fd09::1/64", DEVICE));
         for any in ["0.0.0.0:0", "[::]:0"] {
             serve(any);
         }
     });
+}
+
+/// A network of the test's own, and a host at the other end of its cable.
+fn cabled() -> Host {
+    own_network();
+    let far = Host::new();
+    far.cable(DEVICE, "s0");
+    far
 }
 
 fn serve(any: &str) {
@@ -58,9 +64,7 @@ fn every_setting_outlives_renewals_a_cancellation_and_a_repair() {
         if !may_have_networks(this_test!()) {
             return;
         }
-        own_network();
-        let far = Host::new();
-        far.cable(DEVICE, "s0");
+        let far = cabled();
         for (here, there) in [(HERE.to_string(), "10.9.0.2"), ("fd09::1".into(), "fd09::2")] {
             let bits = if there.contains(':') { 64 } else { 24 };
             let own = address(&format!("{here}/{bits}"), DEVICE);

@@ -197,7 +197,7 @@ fn a_request_that_nobody_answers_keeps_the_schedule_to_twenty_milliseconds() {
                 let arguments: Vec<_> = arguments.split(' ').map(|word| word.replace('_', " ")).collect();
                 let arguments: Vec<_> =
                     ["--text", "x", "--json"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
-                // A busy machine may suspend a process for so long; not three times.
+                // A busy machine may suspend a process for so long, also past a slot; not three times.
                 for left in (0..3).rev() {
                     let ended = silent.ask(&arguments);
                     assert_eq!(ended.code, Some(1));
@@ -205,11 +205,13 @@ fn a_request_that_nobody_answers_keeps_the_schedule_to_twenty_milliseconds() {
                     let [line] = &reports(&ended)[..] else { panic!("{ended:?}") };
                     assert_eq!((&line["error"], &line["execution"]), (&"timed_out".into(), &"unknown".into()));
                     let sent = line["sent_ms"].as_array().unwrap();
-                    assert_eq!((sent.len(), &line["transmissions"]), (due.len(), &due.len().into()), "{line}");
+                    assert_eq!(line["transmissions"], sent.len(), "{line}");
+                    assert!(sent.len() <= due.len(), "{line}");
                     let times = sent.iter().chain([&line["elapsed_ms"]]).map(|ms| ms.as_f64().unwrap());
-                    let late: Vec<_> = times.zip(due.iter().chain([&end])).map(|(at, due)| at - due).collect();
+                    let slots = due[..sent.len()].iter().chain([&end]);
+                    let late: Vec<_> = times.zip(slots).map(|(at, due)| at - due).collect();
                     assert!(late.iter().all(|&late| late > -0.1), "early: {arguments:?}: {line}");
-                    if late.iter().all(|&late| late < 20.0) {
+                    if sent.len() == due.len() && late.iter().all(|&late| late < 20.0) {
                         return;
                     }
                     assert!(left > 0, "{arguments:?}: {line}");
