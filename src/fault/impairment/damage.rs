@@ -96,10 +96,16 @@ impl Truncate {
         self.to
     }
 
+    /// Whether this datagram is truncated, unless it is empty.
+    #[inline]
+    pub(in crate::fault) fn happens(&self, draws: &DamageDraws, sequence: u64) -> bool {
+        self.probability.happens(draws.own.draw(sequence))
+    }
+
     /// How many of `len` bytes are left.
     #[inline]
     pub(in crate::fault) fn left_of(&self, draws: &DamageDraws, sequence: u64, len: usize) -> usize {
-        if len == 0 || !self.probability.happens(draws.own.draw(sequence)) {
+        if len == 0 || !self.happens(draws, sequence) {
             return len;
         }
         match self.to {
@@ -151,14 +157,16 @@ impl Flips {
     /// `false` if that would be one flip too many, or if no datagram has such a bit.
     pub(in crate::fault) fn push(&mut self, bit: u64) -> bool {
         let Ok(bit) = u32::try_from(bit) else { return false };
-        let count = usize::from(self.count);
-        let Some(places) = self.bits.get_mut(..=count) else { return false };
-        // The others are in their order already.
-        let place = places.iter().take(count).position(|&other| other > bit).unwrap_or(count);
-        places.get_mut(place..).unwrap_or_default().rotate_right(1);
-        if let Some(free) = places.get_mut(place) {
-            *free = bit;
-        }
+        let Some((free, before)) = self.bits.get_mut(..=usize::from(self.count)).and_then(<[u32]>::split_last_mut)
+        else {
+            return false;
+        };
+        // The others are in their order already. Each place keeps the lower, without a branch that chance decides.
+        *free = before.iter_mut().fold(bit, |bit, place| {
+            let higher = bit.max(*place);
+            *place = bit.min(*place);
+            higher
+        });
         self.count += 1;
         true
     }

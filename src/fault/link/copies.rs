@@ -4,11 +4,14 @@ use crate::fault::impairment::damage::DamageDraws;
 use crate::fault::impairment::impairments::Impairments;
 use crate::fault::impairment::script::Rule;
 
-/// Whether nothing can add to a datagram or take from it.
+/// Whether nothing adds to a datagram or takes from it.
 #[inline]
-pub(super) fn is_alone(impairments: &Impairments, rules: &[(u64, Rule)]) -> bool {
-    let none = impairments.duplicate().is_none() && impairments.truncate().is_none() && impairments.corrupt().is_none();
-    none && rules.is_empty()
+pub(super) fn is_alone(impairments: &Impairments, seeds: &Seeds, sequence: u64, rules: &[(u64, Rule)]) -> bool {
+    let ([truncating, ..], [corrupting, ..]) = (&seeds.truncate, &seeds.corrupt);
+    rules.is_empty()
+        && !impairments.duplicate().is_some_and(|it| it.probability().happens(seeds.duplicate.draw(sequence)))
+        && !impairments.truncate().is_some_and(|it| it.happens(truncating, sequence))
+        && !impairments.corrupt().is_some_and(|it| it.happens(corrupting, sequence))
 }
 
 /// Adds the duplicates to the datagram itself, and damages each of them independently.

@@ -42,7 +42,7 @@ use crate::time::{Ns, Timestamp};
 /// stages, other links and a look at the counters change nothing, and a stage that is added leaves the decisions of
 /// the others as they were. [`reconfigure`](Self::reconfigure) keeps every state.
 ///
-/// A decision takes some 20 ns with nothing to do and some 180 ns with every stage on, and allocates nothing
+/// A decision takes some 15 ns with nothing to do and some 140 ns with every stage on, and allocates nothing
 /// (`taskset -c 0 cargo bench --features proxy --bench link`).
 ///
 /// ```
@@ -148,14 +148,7 @@ impl Link {
                 return Fate::Delivered(Deliveries::one(copy));
             }
         }
-        let mut fate = self.fate_of(arrival, &course);
-        if let Some(choose) = choose {
-            fate = choose(fate);
-        }
-        self.keep_to_dose(&mut fate, whole, &mut course);
-        let refused = fate.keep(admits);
-        self.dose.note(!fate.is_harmless(whole), !matches!(fate, Fate::Delivered(_)));
-        self.stats.count(&fate, course.len, refused);
+        let fate = self.impair(arrival, &mut course, whole, choose, admits);
         *reported = course.reported;
         fate
     }
@@ -206,7 +199,7 @@ impl Link {
         // would change what the later ones do to all that follow.
         let lost = loss.loses(impairments.loss_model(), &seeds.loss, sequence);
         course.delayed = impairments.delay().map_or(0, |model| delay.draw(model, &seeds.delay, sequence));
-        course.alone = copies::is_alone(impairments, rules);
+        course.alone = copies::is_alone(impairments, seeds, sequence, rules);
         stats.scripted += u64::from(!rules.is_empty());
 
         script(rules)?;
@@ -223,22 +216,34 @@ impl Link {
         Ok(script_delay(rules, released))
     }
 
-    /// With its copies, and what damages each.
-    #[inline]
-    fn fate_of(&self, arrival: Result<Timestamp, Taken>, course: &Course) -> Fate {
-        match arrival {
-            Ok(at) => {
-                let mut fate = Fate::Delivered(Deliveries::one(Delivery::whole(at, course.len)));
-                if let (Fate::Delivered(copies), false) = (&mut fate, course.alone) {
-                    let (impairments, sequence) = (self.impairments.during(course.since), self.stats.received);
-                    let rules = impairments.script().of(sequence.saturating_add(1));
-                    copies::add(impairments, &self.seeds, copies, sequence, rules);
-                }
-                fate
-            }
+    /// The fate of a datagram that does not simply arrive, or that the caller decides over.
+    #[inline(never)]
+    fn impair(
+        &mut self,
+        arrival: Result<Timestamp, Taken>,
+        course: &mut Course,
+        whole: usize,
+        choose: Option<impl FnOnce(Fate) -> Fate>,
+        admits: impl FnMut(&Delivery) -> bool,
+    ) -> Fate {
+        let mut fate = match arrival {
+            Ok(at) => Fate::Delivered(Deliveries::one(Delivery::whole(at, course.len))),
             Err(Taken::Dropped(cause)) => Fate::Dropped(cause),
             Err(Taken::TooBig { limit }) => Fate::TooBig { limit },
+        };
+        if let (Fate::Delivered(copies), false) = (&mut fate, course.alone) {
+            let (impairments, sequence) = (self.impairments.during(course.since), self.stats.received);
+            let rules = impairments.script().of(sequence.saturating_add(1));
+            copies::add(impairments, &self.seeds, copies, sequence, rules);
         }
+        if let Some(choose) = choose {
+            fate = choose(fate);
+        }
+        self.keep_to_dose(&mut fate, whole, course);
+        let refused = fate.keep(admits);
+        self.dose.note(!fate.is_harmless(whole), !matches!(fate, Fate::Delivered(_)));
+        self.stats.count(&fate, course.len, refused);
+        fate
     }
 
     /// The datagram whole and once if its fate would be too much.
@@ -284,7 +289,7 @@ struct Course {
     /// Until the bottleneck had sent it.
     waited: Ns,
     delayed: Ns,
-    /// Nothing makes copies of it or damages it.
+    /// Nothing makes a copy of it or damages it.
     alone: bool,
 }
 
