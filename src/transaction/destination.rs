@@ -22,6 +22,15 @@ pub(super) struct Destination<M> {
     others: Vec<RetryPolicy>,
 }
 
+/// What holds for a request: by what rules it is retried, and whose budget it spends.
+pub(super) trait Terms {
+    fn policy(&self, index: PolicyIndex) -> &RetryPolicy;
+    fn budget(&self) -> &Grants;
+    fn on_unreachable(&self) -> OnUnreachable;
+    fn fails_over_budget(&self) -> bool;
+    fn keeps_port(&self) -> bool;
+}
+
 /// One of a destination's policies.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct PolicyIndex(u8);
@@ -37,14 +46,6 @@ impl<M> Destination<M> {
             keeps_port: false,
             policy,
             others: Vec::new(),
-        }
-    }
-
-    #[inline]
-    pub(super) fn policy(&self, index: PolicyIndex) -> &RetryPolicy {
-        match index.0.checked_sub(1) {
-            None => &self.policy,
-            Some(other) => self.others.get(usize::from(other)).unwrap_or(&self.policy),
         }
     }
 
@@ -67,6 +68,36 @@ impl<M> Destination<M> {
             }
         };
         PolicyIndex(u8::try_from(place + 1).unwrap_or_default())
+    }
+}
+
+impl<M> Terms for Destination<M> {
+    #[inline]
+    fn policy(&self, index: PolicyIndex) -> &RetryPolicy {
+        match index.0.checked_sub(1) {
+            None => &self.policy,
+            Some(other) => self.others.get(usize::from(other)).unwrap_or(&self.policy),
+        }
+    }
+
+    #[inline]
+    fn budget(&self) -> &Grants {
+        &self.budget
+    }
+
+    #[inline]
+    fn on_unreachable(&self) -> OnUnreachable {
+        self.on_unreachable
+    }
+
+    #[inline]
+    fn fails_over_budget(&self) -> bool {
+        self.fails_over_budget
+    }
+
+    #[inline]
+    fn keeps_port(&self) -> bool {
+        self.keeps_port
     }
 }
 

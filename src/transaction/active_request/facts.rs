@@ -6,7 +6,7 @@ use super::{ActiveRequest, Bytes, Stage};
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
 use crate::transaction::conclusion::is_refusal;
-use crate::transaction::destination::Destination;
+use crate::transaction::destination::Terms;
 use crate::transaction::grant::Granted;
 use crate::transaction::path_state::PathState;
 use crate::transaction::record::Record;
@@ -33,9 +33,9 @@ impl ActiveRequest {
 
     /// The port was renewed, or could not be: then a request that needs a fresh one fails as `without_port`.
     #[cold]
-    pub(in crate::transaction) fn on_renewed<M>(
+    pub(in crate::transaction) fn on_renewed(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         now: Timestamp,
         renewed: Result<Renewed, PathError>,
@@ -55,7 +55,7 @@ impl ActiveRequest {
             }
             // Such as a route that is gone: it may be there again when the next slot is due.
             Err(error) if self.identity == Identity::Port => {
-                self.not_transmitted(destination, path, now, error, record);
+                self.not_transmitted(terms, path, now, error, record);
             }
             // Ids make up for it.
             Ok(Renewed::SamePort) => {
@@ -69,24 +69,24 @@ impl ActiveRequest {
 
     /// The request was sent at `now`.
     #[inline]
-    pub(in crate::transaction) fn on_transmitted<M>(
+    pub(in crate::transaction) fn on_transmitted(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         now: Timestamp,
         record: &mut impl Record,
     ) {
         if let Some(swallowed) = self.swallowed.take() {
-            self.on_path_error(destination, path, now, swallowed, Whose::Unknown, record);
+            self.on_path_error(terms, path, now, swallowed, Whose::Unknown, record);
         }
         if self.from_transmission {
             self.timer.shift_due(now);
         }
-        self.end_wait(destination, path, now);
+        self.end_wait(terms, path, now);
         let mut own = None;
-        self.timer.on_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now);
+        self.timer.on_transmitted(pace(self.first_wait, terms.policy(self.policy), &mut own), now);
         if self.granted.0 {
-            destination.budget.spend();
+            terms.budget().spend();
         }
         path.on_transmitted(now);
         self.use_slot();
@@ -97,9 +97,9 @@ impl ActiveRequest {
     /// The system did not send the request at `now`: `len` bytes, of which a copy has `left_once` if an earlier
     /// transmission had the same ones.
     #[cold]
-    pub(in crate::transaction) fn on_not_transmitted<M>(
+    pub(in crate::transaction) fn on_not_transmitted(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         now: Timestamp,
         error: PathError,
@@ -112,20 +112,20 @@ impl ActiveRequest {
         self.failed_sends = self.failed_sends.saturating_add(1);
         if taken_off && self.failed_sends <= MOST_REISSUES {
             if let Some(earlier) = self.swallowed.replace(error) {
-                self.on_path_error(destination, path, now, earlier, Whose::Unknown, record);
+                self.on_path_error(terms, path, now, earlier, Whose::Unknown, record);
             }
             return;
         }
         if let (PathError::TooBig { limit }, false) = (error, unsent.left_once) {
             self.conclusion.decide(Failure::TooLarge { len: unsent.len, limit });
         }
-        self.not_transmitted(destination, path, now, error, record);
+        self.not_transmitted(terms, path, now, error, record);
     }
 
     #[cold]
-    fn not_transmitted<M>(
+    fn not_transmitted(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         now: Timestamp,
         error: PathError,
@@ -133,37 +133,37 @@ impl ActiveRequest {
     ) {
         self.swallowed = None;
         record.record(now, Event::NotTransmitted { path: PathIndex::FIRST, error });
-        self.conclusion.on_not_transmitted(error, destination.on_unreachable);
-        self.pass_slot(destination, path, now, NotTransmitted::SendFailed);
+        self.conclusion.on_not_transmitted(error, terms.on_unreachable());
+        self.pass_slot(terms, path, now, NotTransmitted::SendFailed);
     }
 
     #[cold]
-    pub(super) fn on_withheld<M>(
+    pub(super) fn on_withheld(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         now: Timestamp,
         record: &mut impl Record,
     ) {
         self.withheld = self.withheld.saturating_add(1);
         record.record(now, Event::Withheld);
-        if destination.fails_over_budget {
+        if terms.fails_over_budget() {
             self.conclusion.decide(Failure::TimedOut(GiveUp::OverBudget));
         }
-        self.pass_slot(destination, path, now, NotTransmitted::OverBudget);
+        self.pass_slot(terms, path, now, NotTransmitted::OverBudget);
     }
 
     /// The reply arrived at `at`.
     #[inline]
-    pub(in crate::transaction) fn on_reply<M>(
+    pub(in crate::transaction) fn on_reply(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         at: Timestamp,
         round_trip: Option<Ns>,
         record: &mut impl Record,
     ) {
-        self.on_answered(destination, path, at, round_trip);
+        self.on_answered(terms, path, at, round_trip);
         self.timer.on_reply(at);
         self.conclusion.on_replied();
         record.record(at, Event::Replied { path: PathIndex::FIRST });
@@ -171,27 +171,21 @@ impl ActiveRequest {
 
     /// The reply arrived at `at`, and the caller's buffer was too small for it.
     #[cold]
-    pub(in crate::transaction) fn on_truncated<M>(
+    pub(in crate::transaction) fn on_truncated(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         at: Timestamp,
         round_trip: Option<Ns>,
         truncated: Failure,
     ) {
-        self.on_answered(destination, path, at, round_trip);
+        self.on_answered(terms, path, at, round_trip);
         self.conclusion.decide(truncated);
     }
 
     #[inline]
-    fn on_answered<M>(
-        &mut self,
-        destination: &Destination<M>,
-        path: &mut PathState,
-        at: Timestamp,
-        round_trip: Option<Ns>,
-    ) {
-        destination.budget.deposit();
+    fn on_answered(&mut self, terms: &impl Terms, path: &mut PathState, at: Timestamp, round_trip: Option<Ns>) {
+        terms.budget().deposit();
         // After a provisional answer the wait for the reply measures the server, not the path.
         if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
             estimator.on_reply(at, round_trip.map(Duration::from_nanos));
@@ -203,9 +197,9 @@ impl ActiveRequest {
     /// A provisional answer arrived at `at`; it is the path's round trip (RFC 7252 §4.2: the acknowledgement ends the
     /// timer), the reply after it is not.
     #[cold]
-    pub(in crate::transaction) fn on_provisional<M>(
+    pub(in crate::transaction) fn on_provisional(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         at: Timestamp,
         hold: Hold,
@@ -218,7 +212,7 @@ impl ActiveRequest {
         self.conclusion.on_datagram();
         self.conclusion.on_answered();
         let mut own = None;
-        self.timer.on_provisional(pace(self.first_wait, destination.policy(self.policy), &mut own), at, hold);
+        self.timer.on_provisional(pace(self.first_wait, terms.policy(self.policy), &mut own), at, hold);
         record.record(at, Event::Provisional { path: PathIndex::FIRST });
     }
 
@@ -231,9 +225,9 @@ impl ActiveRequest {
 
     /// The path reported at `now` an error of something sent earlier.
     #[cold]
-    pub(in crate::transaction) fn on_path_error<M>(
+    pub(in crate::transaction) fn on_path_error(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         now: Timestamp,
         error: PathError,
@@ -246,7 +240,7 @@ impl ActiveRequest {
             self.conclusion.note(error);
         }
         if is_refusal(error) && is_own(whose, path) {
-            self.conclusion.on_refusal(error, transmissions, destination.on_unreachable);
+            self.conclusion.on_refusal(error, transmissions, terms.on_unreachable());
         }
         self.count_overdue(now);
     }
@@ -258,10 +252,10 @@ impl ActiveRequest {
         self.conclusion.on_looked();
     }
 
-    pub(in crate::transaction) fn on_cancelled<M>(&mut self, destination: &Destination<M>) {
+    pub(in crate::transaction) fn on_cancelled(&mut self, terms: &impl Terms) {
         self.timer.on_cancelled();
         // A front that drops its handle to the request may never ask again.
-        self.release(destination);
+        self.release(terms);
     }
 
     /// A flood must not put off the next transmission, or the end, indefinitely.
@@ -275,17 +269,11 @@ impl ActiveRequest {
     }
 
     /// The slot passes without a transmission.
-    fn pass_slot<M>(
-        &mut self,
-        destination: &Destination<M>,
-        path: &mut PathState,
-        now: Timestamp,
-        why: NotTransmitted,
-    ) {
-        self.end_wait(destination, path, now);
+    fn pass_slot(&mut self, terms: &impl Terms, path: &mut PathState, now: Timestamp, why: NotTransmitted) {
+        self.end_wait(terms, path, now);
         let mut own = None;
-        self.timer.on_not_transmitted(pace(self.first_wait, destination.policy(self.policy), &mut own), now, why);
-        self.release(destination);
+        self.timer.on_not_transmitted(pace(self.first_wait, terms.policy(self.policy), &mut own), now, why);
+        self.release(terms);
         self.use_slot();
     }
 
@@ -302,12 +290,12 @@ impl ActiveRequest {
 
     /// A slot is due, or the end: the wait before it, if there was one, has brought nothing.
     #[inline]
-    pub(super) fn end_wait<M>(&mut self, destination: &Destination<M>, path: &mut PathState, now: Timestamp) {
+    pub(super) fn end_wait(&mut self, terms: &impl Terms, path: &mut PathState, now: Timestamp) {
         let Some(estimator) = &path.estimator else { return };
         if let Some(slot) = self.timer.waited_slot() {
             if self.timer.transmissions() > 0 && !self.conclusion.is_answered() {
                 let mut own = None;
-                let policy = pace(self.first_wait, destination.policy(self.policy), &mut own);
+                let policy = pace(self.first_wait, terms.policy(self.policy), &mut own);
                 estimator.on_expiry(now, policy.backoff().interval(slot));
             }
         }

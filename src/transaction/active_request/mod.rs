@@ -2,7 +2,7 @@ mod facts;
 
 pub(super) use self::facts::{Unsent, Whose};
 use super::conclusion::Conclusion;
-use super::destination::{Destination, PolicyIndex};
+use super::destination::{PolicyIndex, Terms};
 use super::grant::Granted;
 use super::path_state::{PathState, Remains};
 use super::record::Record;
@@ -14,7 +14,7 @@ use crate::transport::{PathError, PathIndex, Renewal};
 
 /// One request under way, without its bytes: its schedule, how far the slot that is due has got, and how it ends.
 ///
-/// Made new for each request, never reset. What it shares with others, its [`Destination`] and its [`PathState`], is an
+/// Made new for each request, never reset. What it shares with others, its [`Terms`] and its [`PathState`], is an
 /// argument of every call.
 #[derive(Clone, Debug)]
 pub(super) struct ActiveRequest {
@@ -74,8 +74,8 @@ impl ActiveRequest {
 
     /// A request that begins at `now` and ends by `deadline`.
     #[inline]
-    pub(super) fn start<M>(
-        destination: &Destination<M>,
+    pub(super) fn start(
+        terms: &impl Terms,
         path: &mut PathState,
         policy: PolicyIndex,
         now: Timestamp,
@@ -84,7 +84,7 @@ impl ActiveRequest {
         bytes: Bytes,
     ) -> Self {
         path.on_start(now);
-        let plan = destination.policy(policy);
+        let plan = terms.policy(policy);
         let timer = RetryTimer::start(plan, now, seed).end_by(deadline);
         let first_wait = match &path.estimator {
             None => plan.backoff().initial_ns(),
@@ -126,9 +126,9 @@ impl ActiveRequest {
 
     /// What to do at `now`. Asking again changes nothing; the first asking of a slot may take the budget's grant.
     #[inline]
-    pub(super) fn next<M>(
+    pub(super) fn next(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         now: Timestamp,
         record: &mut impl Record,
@@ -136,14 +136,14 @@ impl ActiveRequest {
         loop {
             if self.conclusion.is_settled() {
                 return match self.conclusion.is_replied() {
-                    true => self.reply(destination, path),
-                    false => self.settled(destination, path, now, record),
+                    true => self.reply(terms, path),
+                    false => self.settled(terms, path, now, record),
                 };
             }
             match self.timer.poll(now) {
-                Action::Done => return self.reply(destination, path),
+                Action::Done => return self.reply(terms, path),
                 Action::GiveUp(GiveUp::Cancelled) => {
-                    return self.fail(destination, path, now, Failure::Cancelled, record);
+                    return self.fail(terms, path, now, Failure::Cancelled, record);
                 }
                 // An error hides what is queued behind it: look there first, at once.
                 _ if self.conclusion.is_pending() => return Next::WaitUntil(now),
@@ -158,11 +158,11 @@ impl ActiveRequest {
                 }
                 Action::GiveUp(reason) => {
                     let failure = self.conclusion.gave_up(reason, self.timer.transmissions());
-                    return self.fail(destination, path, now, failure, record);
+                    return self.fail(terms, path, now, failure, record);
                 }
-                Action::Transmit => match self.due(destination, path) {
+                Action::Transmit => match self.due(terms, path) {
                     Some(act) => return act,
-                    None => self.on_withheld(destination, path, now, record),
+                    None => self.on_withheld(terms, path, now, record),
                 },
             }
         }
@@ -170,23 +170,17 @@ impl ActiveRequest {
 
     /// The peer had the request.
     #[inline]
-    fn reply<M>(&mut self, destination: &Destination<M>, path: &mut PathState) -> Next {
-        self.close(destination, path, None, Execution::Unknown, false);
+    fn reply(&mut self, terms: &impl Terms, path: &mut PathState) -> Next {
+        self.close(terms, path, None, Execution::Unknown, false);
         Next::Done
     }
 
     /// The failure that holds whatever the schedule says, or the end that was handed out.
     #[cold]
-    fn settled<M>(
-        &mut self,
-        destination: &Destination<M>,
-        path: &mut PathState,
-        now: Timestamp,
-        record: &mut impl Record,
-    ) -> Next {
+    fn settled(&mut self, terms: &impl Terms, path: &mut PathState, now: Timestamp, record: &mut impl Record) -> Next {
         match self.conclusion.failure() {
             _ if self.stage == Stage::Idle => Next::Idle,
-            Some(failure) if !self.conclusion.is_given() => self.fail(destination, path, now, failure, record),
+            Some(failure) if !self.conclusion.is_given() => self.fail(terms, path, now, failure, record),
             given => given.map_or(Next::Done, Next::Failed),
         }
     }
@@ -194,10 +188,10 @@ impl ActiveRequest {
     /// What the slot that is due needs next, in the order grant, build, renew, transmit: only what was built has an
     /// identity, which says whether it needs a fresh port. `None` if the budget is empty.
     #[inline]
-    fn due<M>(&mut self, destination: &Destination<M>, path: &PathState) -> Option<Next> {
+    fn due(&mut self, terms: &impl Terms, path: &PathState) -> Option<Next> {
         // The first transmission costs nothing.
         if self.timer.transmissions() > 0 && !self.granted.0 {
-            self.granted = Granted(destination.budget.take());
+            self.granted = Granted(terms.budget().take());
             if !self.granted.0 {
                 return None;
             }
@@ -205,7 +199,7 @@ impl ActiveRequest {
         if self.stage == Stage::Unbuilt {
             return Some(Next::Build(PathIndex::FIRST, self.timer.transmissions().saturating_add(1)));
         }
-        if let Some(renewal) = self.renewal(destination, path) {
+        if let Some(renewal) = self.renewal(terms, path) {
             return Some(Next::Renew(PathIndex::FIRST, renewal));
         }
         Some(Next::Transmit(PathIndex::FIRST))
@@ -213,14 +207,14 @@ impl ActiveRequest {
 
     /// Whether the port is to be seen to first.
     #[inline]
-    fn renewal<M>(&self, destination: &Destination<M>, path: &PathState) -> Option<Renewal> {
+    fn renewal(&self, terms: &impl Terms, path: &PathState) -> Option<Renewal> {
         if self.renewed {
             return None;
         }
         if self.identity == Identity::Port {
             return Some(Renewal::Required);
         }
-        let is_advised = path.is_renewal_due() && !destination.keeps_port && self.timer.transmissions() == 0;
+        let is_advised = path.is_renewal_due() && !terms.keeps_port() && self.timer.transmissions() == 0;
         is_advised.then_some(Renewal::Advised)
     }
 
@@ -274,9 +268,9 @@ impl ActiveRequest {
 
     /// Hands out the failure.
     #[cold]
-    fn fail<M>(
+    fn fail(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         now: Timestamp,
         failure: Failure,
@@ -284,7 +278,7 @@ impl ActiveRequest {
     ) -> Next {
         match failure {
             Failure::TimedOut(GiveUp::Deadline) => record.record(now, Event::Clipped { by: self.timer.clipped() }),
-            Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(destination, path, now),
+            Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(terms, path, now),
             _ => {}
         }
         record.record(now, Event::Failed(failure));
@@ -292,28 +286,28 @@ impl ActiveRequest {
             Failure::TimedOut(reason) => reason != GiveUp::OverBudget,
             failure => failure == Failure::Cancelled,
         };
-        self.close(destination, path, Some(failure), self.execution(), unanswered);
+        self.close(terms, path, Some(failure), self.execution(), unanswered);
         Next::Failed(failure)
     }
 
     /// A request that was dropped before its end was as good as cancelled.
     #[inline]
-    pub(super) fn abandon<M>(&mut self, destination: &Destination<M>, path: &mut PathState) {
+    pub(super) fn abandon(&mut self, terms: &impl Terms, path: &mut PathState) {
         if self.is_open() {
-            self.cut_off(destination, path);
+            self.cut_off(terms, path);
         }
     }
 
     #[cold]
-    fn cut_off<M>(&mut self, destination: &Destination<M>, path: &mut PathState) {
-        self.close(destination, path, Some(Failure::Cancelled), self.execution(), true);
+    fn cut_off(&mut self, terms: &impl Terms, path: &mut PathState) {
+        self.close(terms, path, Some(Failure::Cancelled), self.execution(), true);
     }
 
     /// The end, and what the path has to know of it.
     #[inline]
-    fn close<M>(
+    fn close(
         &mut self,
-        destination: &Destination<M>,
+        terms: &impl Terms,
         path: &mut PathState,
         failure: Option<Failure>,
         execution: Execution,
@@ -322,14 +316,14 @@ impl ActiveRequest {
         self.conclusion.give(failure, execution);
         let (transmissions, settled) = (self.timer.transmissions(), self.conclusion.settled());
         path.on_end(&Remains { transmissions, settled, unanswered });
-        self.release(destination);
+        self.release(terms);
     }
 
     /// Gives back what the budget gave for a transmission that does not leave.
     #[inline]
-    fn release<M>(&mut self, destination: &Destination<M>) {
+    fn release(&mut self, terms: &impl Terms) {
         if self.granted.0 {
-            destination.budget.give_back();
+            terms.budget().give_back();
             self.granted = Granted(false);
         }
     }
