@@ -5,6 +5,7 @@ mod builder;
 mod cancel;
 mod error;
 mod reply;
+mod sequential;
 #[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]
 mod span;
 
@@ -15,8 +16,9 @@ use std::io;
 use std::net::ToSocketAddrs;
 
 pub use self::builder::Builder;
-use self::builder::SharedMatcher;
 pub use self::reply::{OwnedReply, Reply};
+pub use self::sequential::Sequential;
+use self::sequential::SharedMatcher;
 use crate::entropy::{Draws, Seed};
 use crate::net::{Cancel, CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
@@ -79,7 +81,7 @@ impl ReliableRequester<ConnectedUdp> {
 
     /// A requester with settings of the caller's.
     pub fn builder(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Builder {
-        Builder::new(matcher)
+        Builder::new(Sequential::new(matcher))
     }
 }
 
