@@ -1,5 +1,8 @@
 //! Moments, as the drivers of the pure layers count them.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "what has many requests in flight will wait by it"))]
+pub(crate) mod wheel;
+
 use core::fmt;
 use core::time::Duration;
 
