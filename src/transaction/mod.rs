@@ -15,6 +15,7 @@ mod conclusion;
 mod destination;
 mod error;
 mod grant;
+mod in_flight;
 mod matching;
 mod next;
 mod observer;
