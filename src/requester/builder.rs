@@ -14,6 +14,7 @@ use crate::transport::{NoEntropy, Transport};
 /// | made by | for | its own settings |
 /// |---|---|---|
 /// | [`ReliableRequester::builder`](super::ReliableRequester::builder) | one request at a time | [`Sequential`] |
+/// | [`ConcurrentRequester::builder`](super::ConcurrentRequester::builder) | many in flight | [`Concurrent`](super::Concurrent) |
 ///
 /// | setting | default |
 /// |---|---|
