@@ -12,9 +12,7 @@ use udp_retry::policy::Backoff;
 use udp_retry::requester::{Completion, Waited};
 use udp_retry::transaction::{Execution, Failure, Limits, OnUnreachable, TransactionId};
 use udp_retry::transport::{PathError, PathIndex, PeerAddress, Transport};
-use udp_retry::{
-    ConcurrentRequester, ConnectedUdp, Impairments, LossySink, RetryPolicy, Seed, transaction_id,
-};
+use udp_retry::{ConcurrentRequester, ConnectedUdp, Impairments, LossySink, RetryPolicy, Seed, transaction_id};
 
 use crate::echoes::{Echo, Manner};
 use crate::watchdog::{MINUTE, within};
@@ -296,7 +294,8 @@ fn a_window_beyond_the_buffer_is_warned_of_until_the_buffer_is_larger() {
         let granted = requester.transport().set_receive_buffer(100_000).unwrap();
         let warning = requester.buffer_warning(64).unwrap();
         assert_eq!((warning.on_wire, warning.needed, warning.granted), (1000, 832_000, granted));
-        let text = format!("the replies to 1000 requests on the wire take 832000 bytes of a receive buffer of {granted}");
+        let text =
+            format!("the replies to 1000 requests on the wire take 832000 bytes of a receive buffer of {granted}");
         assert_eq!(warning.to_string(), text);
 
         let mut many = builder().over(UnconnectedUdp::bind("127.0.0.1:0").unwrap()).unwrap();
