@@ -74,15 +74,19 @@ fn many<T: Transport<Peer: PeerAddress>, A: Into<T::Peer>>(
     (failed, again)
 }
 
-/// A client and 16 servers, the path of each of which loses 30 % in each direction, repeats and reorders.
+/// Each path loses 30 % in each direction, repeats and reorders.
 fn bad_network() -> (SimNet, HostId, Vec<SocketAddr>) {
+    network("loss 30%; duplicate 10%; delay 20ms ~5ms; reorder 5% by 30ms")
+}
+
+/// A client, and 16 servers that answer.
+fn network(paths: &str) -> (SimNet, HostId, Vec<SocketAddr>) {
     let net = SimNet::new(Seed::new(16));
     let client = net.host(ip("10.1.0.1")).unwrap();
     let servers: Vec<SocketAddr> = (1..=16).map(|n| SocketAddr::from(([10, 0, 0, n], 1060))).collect();
     for server in &servers {
         let host = net.host(server.ip()).unwrap();
-        let bad = "loss 30%; duplicate 10%; delay 20ms ~5ms; reorder 5% by 30ms".parse().unwrap();
-        net.path(client, host, Profile::both(bad)).unwrap();
+        net.path(client, host, Profile::both(paths.parse().unwrap())).unwrap();
         net.serve(*server, echo()).unwrap();
     }
     (net, client, servers)
@@ -122,6 +126,22 @@ fn a_server_has_its_window_and_no_more_whatever_the_others_do() {
     }
     assert!(tokens.iter().copied().eq(0..200), "failures come in order: {tokens:?}");
     assert_eq!(asked.get(), 200);
+}
+
+#[test]
+fn a_thousand_at_once_to_many_servers_overflow_no_buffer() {
+    let (net, host, servers) = network("delay 1us");
+    let mut requester = builder().over(net.bind(host, at("0.0.0.0:0")).unwrap()).unwrap();
+    for n in 0..1024 {
+        requester.submit_to(servers[n as usize % 16], request(n), n).unwrap();
+    }
+    // While a batch leaves, the replies to the one before come in.
+    let mut ended = 0;
+    while let Some(done) = requester.wait() {
+        assert_eq!(done.transmissions(), 1, "its reply was lost");
+        ended += 1;
+    }
+    assert_eq!((ended, net.stats().lost_on_arrival), (1024, 0));
 }
 
 #[test]

@@ -263,6 +263,23 @@ fn a_wait_lasts_until_its_time_and_one_in_the_past_only_looks() {
 }
 
 #[test]
+fn a_caller_who_never_waits_measures_as_well() {
+    within(MINUTE, || {
+        let server = Echo::start("127.0.0.1", Manner::After(20 * MS));
+        let mut requester = builder().connect(server.address).unwrap();
+        requester.submit(request(1), 1).unwrap();
+        loop {
+            // A time in the past is not one by which anything has arrived.
+            if let Some(done) = requester.wait_until(Default::default()).completion() {
+                assert!(done.round_trip() >= Some(20 * MS) && done.elapsed() >= 20 * MS, "{done:?}");
+                return;
+            }
+            thread::sleep(MS);
+        }
+    });
+}
+
+#[test]
 fn a_request_that_is_given_up_has_no_end() {
     within(MINUTE, || {
         let server = Echo::start("127.0.0.1", Manner::After(50 * MS));
