@@ -7,7 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg, sendmmsg};
 use rustix::net::{RecvFlags, SendFlags, recv, recvfrom, send, sendto};
 
 use crate::compare::Variant;
@@ -19,10 +19,10 @@ pub(crate) struct Batches {
     next_id: u64,
     requests: Vec<[u8; LONGEST]>,
     replies: Vec<[u8; LONGEST]>,
-    // Sending leaves its own pointers in the headers, so that receiving needs others. Those have space for an address
-    // that no one reads: the kernel writes its length into them, and the next call fails if there is no such space.
+    // Headers keep what a call has written into them, so that each direction has its own. The socket is connected, so
+    // that neither needs space for addresses.
     sending: MultiHeaders<()>,
-    receiving: MultiHeaders<SockaddrIn>,
+    receiving: MultiHeaders<()>,
 }
 
 impl Batches {
