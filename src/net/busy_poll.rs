@@ -99,12 +99,16 @@ impl<T: Transport> BusyPoll<T> {
                     time = time.max(at);
                 }
                 Incoming::Datagram(mut received) => {
+                    let read = self.inner.now();
                     if received.at == time {
                         // A transport that cannot know when it arrived named the end of this look; the wait itself goes on.
-                        received.at = self.inner.now().min(until);
+                        received.at = read.min(until);
                     }
-                    if !first {
-                        self.pauses.on_hit();
+                    match first {
+                        true => {}
+                        // Off its core meanwhile, which a thread that looks loses to others: this did not pay.
+                        false if read.since_ns(began) > self.looking_for => self.pauses.on_miss(),
+                        false => self.pauses.on_hit(),
                     }
                     return Ok(Incoming::Datagram(received));
                 }

@@ -1,17 +1,19 @@
 //! `BusyPoll` looks before it waits, over a transport in virtual time whose looks take as long as a test says.
 
-use std::collections::VecDeque;
+mod stage;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 use udp_retry::fault::Profile;
 use udp_retry::net::BusyPoll;
-use udp_retry::sim::{SimNet, echo};
+use udp_retry::sim::{SimNet, SimTransport, echo};
 use udp_retry::size::Plpmtu;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
+use udp_retry::transport::{Incoming, PathError, PathIndex, Renewal, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply};
 
+use self::stage::{Call, Met, Stage, refusal};
 use crate::scripted::{Heard, Scripted, ms, refused, reply};
 use crate::seen::{Seen, seen};
 
@@ -67,6 +69,21 @@ fn what_is_there_at_the_first_look_is_neither_a_hit_nor_a_miss() {
     }
     assert_eq!((transport.get_ref().looks(), transport.get_ref().waits()), (3, 0), "no pause has begun");
     assert_eq!(pauses(&mut transport, 10), [0, 8], "nor has the pause become shorter");
+}
+
+/// The thread lost its core to another one, as one that blocks would not have; what arrived meanwhile is no reason to look.
+#[test]
+fn what_comes_while_a_look_takes_longer_than_the_looking_may_is_a_miss() {
+    for (stall, hit) in [(20, true), (40, true), (41, false), (3000, false)] {
+        let mut transport = BusyPoll::new(Stage { stall: Some((at(10_000), us(stall))), ..Stage::new(1000) });
+        transport.get_mut().arriving.push_back((at(15_000), Met::Datagram(1)));
+        let Incoming::Datagram(received) = wait(&mut transport, 1_000_000_000) else { panic!("it is there") };
+        assert_eq!(received.at, at(10_000 + stall * 1000));
+        transport.get_mut().calls.clear();
+        // After a hit the first of two looks, after a miss the second.
+        assert_eq!(pauses(&mut transport, 2).len(), 1);
+        assert_eq!(matches!(transport.get_ref().calls[0], Call::Look(_)), hit, "{stall} us");
+    }
 }
 
 #[test]
@@ -259,7 +276,7 @@ fn over_a_scripted_world_every_event_is_the_same_as_without() {
 /// The hash of all that happened, and the timeline of each request.
 fn traced<T: Transport<Peer = PathIndex>>(
     seed: Seed,
-    wrap: impl Fn(udp_retry::sim::SimTransport) -> T,
+    wrap: impl Fn(SimTransport) -> T,
 ) -> (u64, Vec<Vec<(Duration, Seen)>>) {
     let net = SimNet::new(seed);
     let [client, server] = ["10.0.0.1", "10.0.0.2"].map(|host| net.host(host.parse().unwrap()).unwrap());
@@ -313,110 +330,10 @@ fn kind_of(incoming: &Incoming<PathIndex>) -> Met {
     }
 }
 
-const fn refusal() -> Incoming<PathIndex> {
-    Incoming::PathError { path: Some(PathIndex::FIRST), error: PathError::Refused, quoted: 0 }
-}
-
 const fn at(ns: u64) -> Timestamp {
     Timestamp::from_nanos(ns)
 }
 
 const fn us(micros: u64) -> Duration {
     Duration::from_micros(micros)
-}
-
-/// A call of `recv`: one that may not wait, begun then, or one that may, with its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Call {
-    Look(Timestamp),
-    Wait(Timestamp, Timestamp),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Met {
-    /// Of this many bytes.
-    Datagram(usize),
-    Error,
-    Cancel,
-}
-
-/// A transport in virtual time: every look takes the same, and sees what has arrived at its end; a wait ends at the
-/// moment when something arrives.
-#[derive(Debug)]
-struct Stage {
-    now: Timestamp,
-    each: Duration,
-    arriving: VecDeque<(Timestamp, Met)>,
-    /// As a system that notes arrivals.
-    knows_arrivals: bool,
-    /// Every receive fails; of a wait it takes a hundredth of a second first.
-    broken: bool,
-    calls: Vec<Call>,
-}
-
-impl Stage {
-    fn new(each_ns: u64) -> Self {
-        let (arriving, each) = (VecDeque::new(), Duration::from_nanos(each_ns));
-        Self { now: Timestamp::ZERO, each, arriving, knows_arrivals: false, broken: false, calls: Vec::new() }
-    }
-
-    fn looks(&self) -> usize {
-        self.calls.iter().filter(|call| matches!(call, Call::Look(_))).count()
-    }
-
-    fn waits(&self) -> usize {
-        self.calls.len() - self.looks()
-    }
-}
-
-impl Transport for Stage {
-    type Peer = PathIndex;
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
-        Err(PathError::Other(to.number() as i32 + datagram.len() as i32))
-    }
-
-    fn recv(&mut self, _: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
-        assert!(now <= self.now, "{now:?} has not come yet");
-        assert!(self.calls.len() < 1_000_000, "it spins");
-        if until <= self.now {
-            self.calls.push(Call::Look(until));
-            self.now = self.now.after(self.each);
-        } else {
-            self.calls.push(Call::Wait(now, until));
-            let next = self.arriving.front().map_or(until, |&(at, _)| at.min(until));
-            self.now = if self.broken { self.now.after(ms(10)) } else { self.now.max(next) };
-        }
-        if self.broken {
-            return refusal();
-        }
-        let Some((arrived, met)) = self.arriving.pop_front_if(|(at, _)| *at <= self.now) else {
-            return Incoming::TimeUp(self.now);
-        };
-        match met {
-            Met::Datagram(len) => {
-                let at = if self.knows_arrivals { arrived } else { self.now.min(until) };
-                Incoming::Datagram(Received::new(PathIndex::FIRST, 0, len, at))
-            }
-            Met::Error => refusal(),
-            Met::Cancel => Incoming::Cancelled,
-        }
-    }
-
-    fn renew(&mut self, path: PathIndex, _: Renewal) -> Result<Renewed, PathError> {
-        Err(PathError::Other(path.number() as i32 * 10))
-    }
-
-    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
-        key.fill(5);
-        Ok(())
-    }
-
-    fn max_plpmtu(&self, to: PathIndex) -> Option<Plpmtu> {
-        Some(Plpmtu::new(1000 + to.number() as u16))
-    }
 }
