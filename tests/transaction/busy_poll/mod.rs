@@ -124,11 +124,25 @@ fn what_is_found_by_a_look_bears_the_time_of_reading_or_until_if_that_was_earlie
         let Incoming::Datagram(received) = wait(&mut transport, until) else { panic!("it is there") };
         assert_eq!(received.at, at(expected), "{arrives}, {until}");
     }
-    // One that knows keeps its word.
+    // One that knows is believed.
     let mut transport = BusyPoll::new(Stage { knows_arrivals: true, ..Stage::new(1000) });
     transport.get_mut().arriving.push_back((at(20_300), Met::Datagram(9)));
     let Incoming::Datagram(received) = wait(&mut transport, 1_000_000) else { panic!("it is there") };
     assert_eq!(received.at, at(20_300));
+}
+
+/// A requester goes on from the time of the last datagram, which may have been read much later.
+#[test]
+fn a_callers_time_that_has_long_passed_changes_no_arrival_and_no_pause() {
+    let mut transport = BusyPoll::new(Stage { now: at(25_000), knows_arrivals: true, ..Stage::new(1000) });
+    for n in 0..2 {
+        transport.get_mut().arriving.push_back((at(20_300), Met::Datagram(n)));
+        let incoming = transport.recv(&mut [], at(20_300), at(1_000_000));
+        assert!(matches!(incoming, Incoming::Datagram(received) if received.at == at(20_300)), "{incoming:?}");
+    }
+    // It has ended, although the caller does not know, before there was a look that could miss.
+    assert!(matches!(transport.recv(&mut [], at(20_300), at(20_400)), Incoming::TimeUp(_)));
+    assert_eq!(pauses(&mut transport, 2), [0]);
 }
 
 #[test]
