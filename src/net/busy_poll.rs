@@ -13,22 +13,24 @@ use crate::transport::{Incoming, NoEntropy, PathError, Renewal, Renewed, Transpo
 /// server nearby. To look costs a system call each time and the processor all the time. So:
 ///
 /// - **Use it** where the server answers within some 20 µs (the same host, the same rack) and there is a core to spare for
-///   each of the two, also if this thread is bound to one.
+///   each of the two, also if this thread is bound to its own.
 /// - **It is of no use** where the server takes longer, or shares the core with this thread, which it cannot have
 ///   meanwhile. After each miss in a row 1, 2, 4 … up to 2048 waits pass without looking, until a datagram comes while it
 ///   looks, so that misses cost little. A miss costs the whole time of looking.
-/// - **It does harm** where replies come late in the time of looking, or where other threads want the core: every look then
-///   pays for itself as a hit, and costs more processor time than a wait whose wake-up is cheap. Look for less time there.
+/// - **It does harm** where replies come late in the time of looking: each of them counts as a hit, so every wait looks, and
+///   that takes more processor time than a wake-up where wake-ups are cheap, as on a core that is never idle. The cure is to
+///   [look for less time](Self::looking_for).
 ///
-/// Round trip and processor time of the client, as ratios. The prototype, whose rule for pauses was the same, ran on a quiet
-/// virtual machine with two cores and is compared with a bare `send` and blocking `recv` (16 rounds of 800 requests). This
-/// code ran with both cores busy with other work, the worst case, and is compared with the same requester without it
-/// (`cargo bench --bench busy_poll`).
+/// Round trip and processor time of the client, as ratios. The prototype looked and paused likewise; it ran in a real-time
+/// class and is compared with a bare `send` and blocking `recv` (16 rounds of 800 requests). This code ran while other
+/// programs had both cores busy, and is compared with the same requester without it (`cargo bench --bench busy_poll`; one
+/// run of 40 rounds). How it does on idle cores was not measured yet.
 ///
-/// | server | prototype, quiet: round trip, processor | this code, busy: round trip, processor |
+/// | server | prototype: round trip, processor | this code, both cores busy |
 /// |---|---|---|
 /// | other core, at once | 0.57, 0.80 | 0.79, 1.01 |
 /// | other core, after 30 µs | 1.01, 1.02 | 1.46, 4.08 |
+/// | the same, looking for 25 µs | not measured | 0.99, 1.01 (12 rounds) |
 /// | other core, after 200 µs | not measured | 1.01, 1.04 |
 /// | same core, at once | 1.06, 1.17 (scatter 12 %) | 1.01, 1.01 |
 ///
