@@ -1,5 +1,7 @@
 //! Moments, as the drivers of the pure layers count them.
 
+pub(crate) mod wheel;
+
 use core::fmt;
 use core::time::Duration;
 

@@ -95,6 +95,11 @@ impl Conclusion {
         self.answered
     }
 
+    /// Refusals of its transmissions.
+    pub(super) fn refusals(&self) -> u32 {
+        self.refusals
+    }
+
     /// Transmissions that a reply or a refusal has accounted for.
     #[inline]
     pub(super) fn settled(&self) -> u32 {

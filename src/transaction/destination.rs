@@ -33,7 +33,7 @@ pub(super) trait Terms {
 
 /// One of a destination's policies.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct PolicyIndex(u8);
+pub(super) struct PolicyIndex(pub(super) u8);
 
 impl<M> Destination<M> {
     pub(super) const fn new(policy: RetryPolicy, matcher: M) -> Self {

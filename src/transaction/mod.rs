@@ -15,6 +15,8 @@ mod conclusion;
 mod destination;
 mod error;
 mod grant;
+mod in_flight;
+mod keyed;
 mod matching;
 mod next;
 mod observer;
@@ -35,6 +37,8 @@ mod transaction;
 mod transaction_id;
 
 pub use error::RequestError;
+pub use in_flight::{Arrived, Finished, Handle, InFlight, Limits, PeerId, SubmitError, Transmit};
+pub use keyed::{Keyed, KeyedMatcher};
 pub use matching::{AnyReply, Identity, Match, Matching, ReplyMatcher, any_reply, matching};
 pub use next::Next;
 #[cfg(feature = "std")]

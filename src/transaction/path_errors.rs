@@ -1,5 +1,6 @@
 //! Errors of what was sent earlier, and whose they are.
 
+use super::active_request::Whose;
 use super::conclusion::is_refusal;
 use super::{ReplyMatcher, Transaction};
 use crate::time::Timestamp;
@@ -29,5 +30,11 @@ impl<M: ReplyMatcher> Transaction<M> {
             let whose = self.requests.quoted(quoted, is_refusal(error));
             self.active.on_path_error(&self.destination, &mut self.path, now, error, whose, &mut self.book);
         }
+    }
+
+    /// A send took an error off the socket that is of something sent before.
+    #[cold]
+    pub(super) fn on_earlier_error(&mut self, now: Timestamp, error: PathError) {
+        self.active.on_path_error(&self.destination, &mut self.path, now, error, Whose::Unknown, &mut self.book);
     }
 }

@@ -24,6 +24,11 @@ pub(super) struct Remains {
 }
 
 impl PathState {
+    /// A path on which nothing was sent yet.
+    pub(super) fn measured_by(estimator: Option<RttEstimator>) -> Self {
+        Self { estimator, ..Self::default() }
+    }
+
     /// A request begins: what could still come of those before by then?
     #[inline]
     pub(super) fn on_start(&mut self, now: Timestamp) {

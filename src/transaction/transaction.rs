@@ -219,6 +219,9 @@ impl<M: ReplyMatcher> Transaction<M> {
         if !self.active.is_open() {
             return;
         }
+        if let Some(swallowed) = self.active.take_swallowed() {
+            self.on_earlier_error(now, swallowed);
+        }
         self.active.on_transmitted(&self.destination, &mut self.path, now, &mut self.book);
         self.requests.on_transmitted(now);
     }
@@ -232,7 +235,11 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
         let len = u32::try_from(self.requests.newest().len()).unwrap_or(u32::MAX);
         let unsent = Unsent { len, left_once: self.requests.newest_has_left() };
-        self.active.on_not_transmitted(&self.destination, &mut self.path, now, error, unsent, &mut self.book);
+        let earlier =
+            self.active.on_not_transmitted(&self.destination, &mut self.path, now, error, unsent, &mut self.book);
+        if let Some(earlier) = earlier {
+            self.on_earlier_error(now, earlier);
+        }
     }
 
     /// A datagram arrived at `at`; of its `actual` bytes these were received. Returns what it was taken for.

@@ -123,6 +123,18 @@ impl TransactionId {
     pub fn id<'r>(&self, request: &'r [u8]) -> Option<&'r [u8]> {
         request.get(self.range.clone()).filter(|id| !id.is_empty())
     }
+
+    /// The id that a datagram repeats, if it is long enough for one.
+    #[inline]
+    pub(super) fn id_in_reply<'d>(&self, datagram: &'d [u8]) -> Option<&'d [u8]> {
+        let end = self.found_at.checked_add(self.range.len())?;
+        datagram.get(self.found_at..end).filter(|id| !id.is_empty())
+    }
+
+    /// Where the id is written, if it is.
+    pub(super) fn stamped_range(&self) -> Option<Range<usize>> {
+        self.stamped.then(|| self.range.clone())
+    }
 }
 
 impl ReplyMatcher for TransactionId {
@@ -156,6 +168,14 @@ impl ReplyMatcher for TransactionId {
 pub struct Confirmed<F> {
     id: TransactionId,
     confirm: F,
+}
+
+impl<F> Confirmed<F> {
+    /// What finds; the closure only confirms.
+    #[inline]
+    pub(super) fn transaction_id(&self) -> &TransactionId {
+        &self.id
+    }
 }
 
 impl<F: Fn(&[u8], &[u8]) -> bool> ReplyMatcher for Confirmed<F> {

@@ -67,6 +67,12 @@ impl ActiveRequest {
         }
     }
 
+    /// What a send of this slot failed with, now that one went well: it was of something sent earlier.
+    #[inline]
+    pub(in crate::transaction) fn take_swallowed(&mut self) -> Option<PathError> {
+        self.swallowed.take()
+    }
+
     /// The request was sent at `now`.
     #[inline]
     pub(in crate::transaction) fn on_transmitted(
@@ -76,9 +82,6 @@ impl ActiveRequest {
         now: Timestamp,
         record: &mut impl Record,
     ) {
-        if let Some(swallowed) = self.swallowed.take() {
-            self.on_path_error(terms, path, now, swallowed, Whose::Unknown, record);
-        }
         if self.from_transmission {
             self.timer.shift_due(now);
         }
@@ -95,7 +98,7 @@ impl ActiveRequest {
     }
 
     /// The system did not send the request at `now`: `len` bytes, of which a copy has `left_once` if an earlier
-    /// transmission had the same ones.
+    /// transmission had the same ones. Returns an error that was of something sent earlier.
     #[cold]
     pub(in crate::transaction) fn on_not_transmitted(
         &mut self,
@@ -105,21 +108,19 @@ impl ActiveRequest {
         error: PathError,
         unsent: Unsent,
         record: &mut impl Record,
-    ) {
+    ) -> Option<PathError> {
         // A failure that differs from the one before, or is a refusal, was taken off the socket and concerns something
         // earlier; the same verdict twice in a row is the system's own.
         let taken_off = error == PathError::Refused || self.swallowed != Some(error);
         self.failed_sends = self.failed_sends.saturating_add(1);
         if taken_off && self.failed_sends <= MOST_REISSUES {
-            if let Some(earlier) = self.swallowed.replace(error) {
-                self.on_path_error(terms, path, now, earlier, Whose::Unknown, record);
-            }
-            return;
+            return self.swallowed.replace(error);
         }
         if let (PathError::TooBig { limit }, false) = (error, unsent.left_once) {
             self.conclusion.decide(Failure::TooLarge { len: unsent.len, limit });
         }
         self.not_transmitted(terms, path, now, error, record);
+        None
     }
 
     #[cold]
@@ -245,6 +246,20 @@ impl ActiveRequest {
         self.count_overdue(now);
     }
 
+    /// A datagram of its peer came for another request.
+    #[inline]
+    pub(in crate::transaction) fn on_sign_of_life(&mut self) {
+        self.conclusion.on_datagram();
+    }
+
+    /// An error came that may be of this request, or of another one to its peer.
+    #[cold]
+    pub(in crate::transaction) fn on_error_nearby(&mut self, error: PathError) {
+        if self.timer.transmissions() > 0 {
+            self.conclusion.note(error);
+        }
+    }
+
     /// Nothing was queued at `now`.
     #[inline]
     pub(in crate::transaction) fn on_time_up(&mut self, now: Timestamp) {
@@ -338,7 +353,11 @@ pub(in crate::transaction) struct Unsent {
 
 /// The policy with this request's own first wait.
 #[inline]
-fn pace<'p>(first_wait: Ns, policy: &'p RetryPolicy, own: &'p mut Option<RetryPolicy>) -> &'p RetryPolicy {
+pub(in crate::transaction) fn pace<'p>(
+    first_wait: Ns,
+    policy: &'p RetryPolicy,
+    own: &'p mut Option<RetryPolicy>,
+) -> &'p RetryPolicy {
     if policy.backoff().initial_ns() == first_wait {
         return policy;
     }

@@ -1,6 +1,6 @@
 mod facts;
 
-pub(super) use self::facts::{Unsent, Whose};
+pub(super) use self::facts::{Unsent, Whose, pace};
 use super::conclusion::Conclusion;
 use super::destination::{PolicyIndex, Terms};
 use super::grant::Granted;
@@ -94,6 +94,13 @@ impl ActiveRequest {
             }
         };
         Self::new(timer, policy, first_wait, now, bytes)
+    }
+
+    /// A request of which all that happened is that it was transmitted once, at `now`; its timer knows of that.
+    pub(super) fn transmitted(timer: RetryTimer, policy: PolicyIndex, first_wait: Ns, now: Timestamp) -> Self {
+        let mut active = Self::new(timer, policy, first_wait, now, Bytes::Given);
+        active.on_built(Identity::Content);
+        active
     }
 
     #[inline]
@@ -249,6 +256,26 @@ impl ActiveRequest {
 
     pub(super) fn withheld(&self) -> u32 {
         self.withheld
+    }
+
+    /// How it failed, once that was handed out.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.conclusion.failure().filter(|_| self.conclusion.is_given())
+    }
+
+    /// When it ends at the latest.
+    pub(super) fn deadline(&self) -> Timestamp {
+        self.timer.deadline()
+    }
+
+    /// Whether an error ends it, unless a look at the queue finds its reply.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.conclusion.is_pending()
+    }
+
+    /// Whether every transmission has met a refusal.
+    pub(super) fn is_refused_throughout(&self) -> bool {
+        self.conclusion.refusals() >= self.timer.transmissions()
     }
 
     pub(super) fn last_error(&self) -> Option<PathError> {

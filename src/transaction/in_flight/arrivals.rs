@@ -1,0 +1,141 @@
+use core::fmt::Debug;
+use core::time::Duration;
+
+use super::finished::{Arrived, Finished};
+use super::progress::{Case, Turn};
+use super::slots::NONE;
+use super::{InFlight, State};
+use crate::time::{Ns, Timestamp};
+use crate::transaction::{Failure, Hold, KeyedMatcher, Match, Stray};
+
+impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
+    /// A datagram arrived at `at` from this address; of its `actual` bytes these were received. What it was taken for.
+    #[inline]
+    pub fn on_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
+        let arrived = self.take_datagram(at, from, datagram, actual);
+        self.count_overdue(at);
+        arrived
+    }
+
+    fn take_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
+        let Some(peer) = self.peers.id_of(from) else { return self.on_stray(None, datagram, actual) };
+        if let Some(peer) = self.peers.get_mut(peer.0) {
+            peer.on_heard(at);
+        }
+        let id = self.matcher.reply_id(datagram);
+        let found = id.and_then(|id| self.ids.find(id, Some(peer.0), self.kept(), &self.matcher));
+        let answered = found.and_then(|number| Some((number, self.judge(at, number, datagram)?)));
+        match answered {
+            None => self.on_stray(id, datagram, actual),
+            Some((number, Match::Reply)) => self.on_reply(at, number, datagram.len(), actual),
+            Some((number, Match::Provisional(hold))) => self.on_provisional(at, number, hold),
+            Some((_, Match::Foreign)) => self.on_stray(None, datagram, actual),
+        }
+    }
+
+    /// What the datagram is to a request; `None` if that expects no answer.
+    #[inline]
+    fn judge(&self, at: Timestamp, number: u32, datagram: &[u8]) -> Option<Match> {
+        let slot = self.slots.get(number)?;
+        let accepts = match self.records.get(slot.record) {
+            // The deadline of a policy counts from the transmission.
+            None => slot.state == State::Sent && at <= self.deadline_of(slot.at(), slot.policy),
+            Some(troubled) => {
+                let active = troubled.active.as_ref()?;
+                active.transmissions() > 0 && active.accepts(at)
+            }
+        };
+        accepts.then(|| self.matcher.judge(self.payloads.get(slot.place), datagram))
+    }
+
+    fn deadline_of(&self, sent: Timestamp, policy: u8) -> Timestamp {
+        self.rules.policy(policy).deadline_ns().map_or(Timestamp::MAX, |deadline| sent.after_ns(deadline))
+    }
+
+    #[inline]
+    fn on_reply(&mut self, at: Timestamp, number: u32, len: usize, actual: usize) -> Arrived {
+        let is_clean = self.slots.get(number).is_some_and(|slot| slot.record == NONE);
+        let finished = match actual > len {
+            true => return self.on_truncated(at, number, Failure::truncated(len, actual)),
+            false if is_clean => self.on_clean_reply(at, number),
+            false => self.on_troubled_reply(at, number),
+        };
+        finished.map_or(Arrived::Stray(Stray::Foreign), Arrived::Reply)
+    }
+
+    fn on_clean_reply(&mut self, at: Timestamp, number: u32) -> Option<Finished> {
+        let slot = *self.slots.get(number)?;
+        let measured = (at < self.schedule(number, &slot).wait_end()).then(|| at.since_ns(slot.at()));
+        let peer = self.peers.get(slot.peer)?;
+        peer.budget.deposit();
+        if let Some(estimator) = &peer.path.estimator {
+            estimator.on_reply(at, measured.map(Duration::from_nanos));
+        }
+        self.wheel.remove(&mut self.slots, number);
+        self.close(at, number, true);
+        self.take_answered(at, number, measured)
+    }
+
+    #[cold]
+    fn on_troubled_reply(&mut self, at: Timestamp, number: u32) -> Option<Finished> {
+        self.detach(number);
+        let mut measured = None;
+        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
+            let before = troubled.measured();
+            if let Some(active) = &mut troubled.active {
+                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.began);
+                measured = if active.is_answered() { before } else { round_trip };
+                active.on_reply(&terms, path, at, round_trip, &mut troubled.log);
+                let _done = active.next(&terms, path, at, &mut troubled.log);
+            }
+        }
+        self.close(at, number, false);
+        self.take_answered(at, number, measured)
+    }
+
+    #[cold]
+    fn on_truncated(&mut self, at: Timestamp, number: u32, truncated: Failure) -> Arrived {
+        let handle = self.slots.handle(number);
+        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
+            if let Some(active) = &mut troubled.active {
+                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.began);
+                if !active.is_answered() {
+                    troubled.measured = round_trip.unwrap_or(Ns::MAX);
+                }
+                active.on_truncated(&terms, path, at, round_trip, truncated);
+            }
+        }
+        self.detach(number);
+        self.go_on(at, number, Turn::Last);
+        Arrived::Truncated(handle)
+    }
+
+    #[cold]
+    fn on_provisional(&mut self, at: Timestamp, number: u32, hold: Hold) -> Arrived {
+        let handle = self.slots.handle(number);
+        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
+            if let Some(active) = &mut troubled.active {
+                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.began);
+                if !active.is_answered() {
+                    troubled.measured = round_trip.unwrap_or(Ns::MAX);
+                }
+                active.on_provisional(&terms, path, at, hold, round_trip, &mut troubled.log);
+            }
+        }
+        self.detach(number);
+        self.go_on(at, number, Turn::Last);
+        Arrived::Provisional(handle)
+    }
+
+    #[cold]
+    fn on_stray(&mut self, id: Option<&[u8]>, datagram: &[u8], actual: usize) -> Arrived {
+        let kind = self.ids.stray(id, datagram.len(), actual);
+        self.strays.add(kind);
+        Arrived::Stray(kind)
+    }
+}
+
+/// From the only transmission to the first answer, if it was read in time.
+fn round_trip(transmissions: u32, is_overdue: bool, at: Timestamp, sent: Timestamp) -> Option<Ns> {
+    (transmissions == 1 && !is_overdue).then(|| at.since_ns(sent))
+}

@@ -1,0 +1,94 @@
+use alloc::vec::Vec;
+
+/// A list that grows by chunks of 1024 items, and never moves an item.
+///
+/// A `Vec` of a million requests that grows copies them all, for which everything in flight would wait 0.1 s.
+#[derive(Clone, Debug)]
+pub(super) struct Chunks<T> {
+    /// All but the last are full.
+    chunks: Vec<Vec<T>>,
+}
+
+impl<T> Chunks<T> {
+    /// An empty list, without memory of its own.
+    pub(super) const fn new() -> Self {
+        Self { chunks: Vec::new() }
+    }
+
+    /// Puts `item` at the end. Its number: one more than the last, from 0.
+    pub(super) fn push(&mut self, item: T) -> u32 {
+        let number = self.len();
+        match self.chunks.last_mut() {
+            Some(last) if last.len() < ITEMS => last.push(item),
+            _ => {
+                let mut chunk = Vec::with_capacity(ITEMS);
+                chunk.push(item);
+                self.chunks.push(chunk);
+            }
+        }
+        number
+    }
+
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> Option<&T> {
+        let (chunk, item) = place(number)?;
+        self.chunks.get(chunk)?.get(item)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        let (chunk, item) = place(number)?;
+        self.chunks.get_mut(chunk)?.get_mut(item)
+    }
+
+    /// How many items there are: the number of the next.
+    pub(super) fn len(&self) -> u32 {
+        let items = self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * ITEMS + last.len());
+        u32::try_from(items).unwrap_or(u32::MAX)
+    }
+}
+
+/// The chunk of an item, and its place there.
+fn place(number: u32) -> Option<(usize, usize)> {
+    // Fails where an address has 16 bits, which nothing of ours fits into.
+    let number = usize::try_from(number).ok()?;
+    Some((number / ITEMS, number % ITEMS))
+}
+
+const ITEMS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_found_by_the_number_they_were_given() {
+        let mut list = Chunks::new();
+        assert_eq!((list.len(), list.get(0)), (0, None));
+        for number in 0..2_500_u32 {
+            assert_eq!(list.push(u64::from(number) * 3), number);
+            assert_eq!(list.len(), number + 1);
+        }
+        *list.get_mut(1_024).unwrap() = 7;
+        for number in 0..2_500_u32 {
+            let expected = if number == 1_024 { 7 } else { u64::from(number) * 3 };
+            assert_eq!(list.get(number), Some(&expected));
+        }
+        for number in [2_500, 2_501, 3_071, 3_072, 4_096, u32::MAX] {
+            assert_eq!(list.get(number), None, "{number}");
+            assert_eq!(list.get_mut(number), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn no_item_ever_moves_and_memory_grows_by_one_chunk_at_a_time() {
+        let mut list = Chunks::new();
+        list.push(0_u64);
+        let first: *const u64 = list.get(0).unwrap();
+        for item in 1..=10_240 {
+            list.push(item);
+        }
+        assert_eq!(first, list.get(0).unwrap() as *const u64);
+        assert_eq!(list.chunks.iter().map(Vec::capacity).collect::<Vec<_>>(), [ITEMS; 11]);
+    }
+}

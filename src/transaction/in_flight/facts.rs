@@ -1,0 +1,189 @@
+//! What is reported of sends, of errors and of the time.
+
+use core::fmt::Debug;
+
+use super::progress::{Case, Turn};
+use super::slots::NONE;
+use super::{InFlight, State};
+use crate::time::{Ns, Timestamp};
+use crate::transaction::KeyedMatcher;
+use crate::transaction::active_request::{Unsent, Whose};
+use crate::transaction::conclusion::is_refusal;
+use crate::transport::PathError;
+
+impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
+    /// So many of the first of [`transmits`](Self::transmits) were sent, at `now`.
+    pub fn on_transmitted(&mut self, now: Timestamp, count: usize) {
+        self.paused_until = None;
+        for _ in 0..count {
+            let Some(number) = self.ready.pop_front(&mut self.slots) else { return };
+            match self.slots.get(number) {
+                Some(slot) if slot.record == NONE => self.begin_clean(now, number),
+                _ => self.on_troubled_transmitted(now, number),
+            }
+        }
+    }
+
+    #[cold]
+    fn on_troubled_transmitted(&mut self, now: Timestamp, number: u32) {
+        self.wheel.remove(&mut self.slots, number);
+        let swallowed = self.case(now, number).and_then(|case| case.troubled.active.as_mut()?.take_swallowed());
+        if let Some(swallowed) = swallowed {
+            self.on_earlier_error(now, number, swallowed);
+        }
+        if let Some(Case { troubled, terms, path }) = self.case(now, number) {
+            if let Some(active) = &mut troubled.active {
+                active.on_transmitted(&terms, path, now, &mut troubled.log);
+            }
+        }
+        self.go_on(now, number, Turn::Last);
+    }
+
+    /// The first of [`transmits`](Self::transmits) was not sent, at `now`.
+    ///
+    /// - [`NoBuffers`](PathError::NoBuffers) pushes back: for a millisecond there is nothing to transmit, and then the same
+    ///   one is first. It loses neither a transmission nor its slot.
+    /// - [`Cancelled`](PathError::Cancelled) says nothing of a request: the same one is first.
+    /// - Any other may be an earlier datagram's, of any request: the same one is first, up to 8 times, and then its slot has
+    ///   passed. "Too big" ends it, unless it has left before.
+    #[cold]
+    pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
+        match error {
+            PathError::NoBuffers => {
+                let until = now.after_ns(PAUSE);
+                self.paused_until = Some(until);
+                self.soonest = self.soonest.min(until);
+            }
+            PathError::Cancelled => {}
+            error => self.on_send_failed(now, error),
+        }
+    }
+
+    fn on_send_failed(&mut self, now: Timestamp, error: PathError) {
+        let Some(number) = self.ready.pop_front(&mut self.slots) else { return };
+        self.wheel.remove(&mut self.slots, number);
+        let len = self.slots.get(number).map_or(0, |slot| self.payloads.get(slot.place).len());
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let earlier = self.case(now, number).and_then(|Case { troubled, terms, path }| {
+            let active = troubled.active.as_mut()?;
+            let unsent = Unsent { len, left_once: active.transmissions() > 0 };
+            active.on_not_transmitted(&terms, path, now, error, unsent, &mut troubled.log)
+        });
+        if let Some(earlier) = earlier {
+            self.on_earlier_error(now, number, earlier);
+        }
+        self.go_on(now, number, Turn::First);
+    }
+
+    /// A send to the peer of this request took an error off the socket: of this request if there is no other, else of any.
+    fn on_earlier_error(&mut self, now: Timestamp, number: u32, error: PathError) {
+        let Some(slot) = self.slots.get(number) else { return };
+        let Some(peer) = self.peers.get_mut(slot.peer) else { return };
+        if peer.only_occupant() != Some(number) {
+            peer.error = Some((now, error));
+            return;
+        }
+        if let Some(Case { troubled, terms, path }) = self.case(now, number) {
+            if let Some(active) = &mut troubled.active {
+                active.on_path_error(&terms, path, now, error, Whose::Unknown, &mut troubled.log);
+            }
+        }
+    }
+
+    /// An error was reported at `now` for something sent earlier: to this peer, where that is known, and quoting this much of
+    /// the datagram, where it does.
+    ///
+    /// What it quotes says whose it is, once for each transmission. Without that it is the request's that is alone on the wire
+    /// at the peer; if there are several it is noted: one that ends unanswered, with nothing received from the peer since it
+    /// began, says what was reported.
+    #[cold]
+    pub fn on_path_error(&mut self, now: Timestamp, from: Option<P>, error: PathError, quoted: &[u8]) {
+        let peer = match from {
+            Some(address) => self.peers.id_of(address),
+            None => self.peers.only(),
+        };
+        if !quoted.is_empty() {
+            if let Some(number) = self.quoted(quoted, peer.map(|peer| peer.0)) {
+                self.on_own_error(now, number, error, None);
+            }
+            return;
+        }
+        let Some(peer) = peer.and_then(|peer| self.peers.get_mut(peer.0)) else { return };
+        match peer.only_occupant() {
+            Some(number) => self.on_own_error(now, number, error, Some(Whose::Unknown)),
+            None => peer.error = Some((now, error)),
+        }
+    }
+
+    /// The request on the wire whose bytes these are, or begin.
+    fn quoted(&self, quoted: &[u8], peer: Option<u32>) -> Option<u32> {
+        let number = self.ids.find(self.matcher.id(quoted)?, peer, self.kept(), &self.matcher)?;
+        let slot = self.slots.get(number)?;
+        self.payloads.get(slot.place).starts_with(quoted).then_some(number)
+    }
+
+    fn on_own_error(&mut self, now: Timestamp, number: u32, error: PathError, whose: Option<Whose>) {
+        if !self.was_transmitted(number) {
+            return;
+        }
+        let Some(Case { troubled, terms, path }) = self.case(now, number) else { return };
+        let Some(active) = &mut troubled.active else { return };
+        let again = is_refusal(error) && active.is_refused_throughout();
+        let whose = whose.unwrap_or(if again { Whose::Again } else { Whose::Own });
+        active.on_path_error(&terms, path, now, error, whose, &mut troubled.log);
+        if active.is_suspect() {
+            self.detach(number);
+            self.go_on(now, number, Turn::Last);
+        }
+    }
+
+    /// Whether a copy of the request has left.
+    #[inline]
+    pub(super) fn was_transmitted(&self, number: u32) -> bool {
+        let Some(slot) = self.slots.get(number) else { return false };
+        match self.records.get(slot.record) {
+            None => slot.state == State::Sent,
+            Some(troubled) => troubled.active.as_ref().is_some_and(|active| active.transmissions() > 0),
+        }
+    }
+
+    /// Nothing was queued at `now`: what was due by then has come to nothing, and what is due is to be done.
+    pub fn on_time_up(&mut self, now: Timestamp) {
+        self.overdue = 0;
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
+        }
+        while let Some(suspect) = self.suspects.first() {
+            self.look_on(now, suspect);
+        }
+        while let Some(number) = self.wheel.pop(&mut self.slots, now) {
+            self.come_due(now, number);
+        }
+        self.soonest = self.next_deadline().unwrap_or(Timestamp::MAX);
+    }
+
+    /// Counts what was read past the moment at which something is due: a flood must not put that off indefinitely.
+    #[inline]
+    pub(super) fn count_overdue(&mut self, at: Timestamp) {
+        if at >= self.soonest {
+            self.count_late(at);
+        }
+    }
+
+    #[cold]
+    fn count_late(&mut self, at: Timestamp) {
+        self.soonest = self.next_deadline().unwrap_or(Timestamp::MAX);
+        if at < self.soonest {
+            return;
+        }
+        self.overdue = self.overdue.saturating_add(1);
+        if self.overdue >= self.limits.window.get().max(LEAST_OVERDUE) {
+            self.on_time_up(at);
+        }
+    }
+}
+
+/// How long a full send buffer is left alone: some hundred datagrams leave a network card in that time.
+const PAUSE: Ns = 1_000_000;
+/// Read past the moment at which something is due, before the queue is taken for empty; a window's worth if that is more.
+const LEAST_OVERDUE: u32 = 64;

@@ -1,0 +1,71 @@
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use crate::transaction::{Execution, Failure, Stray, Timeline};
+use crate::transport::PathError;
+
+/// Names a request in flight, until it has ended: then it means nothing, and no later request has the same one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Handle {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+/// Names a peer of one [`InFlight`](super::InFlight).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PeerId(pub(super) u32);
+
+/// A datagram to be sent now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Transmit<'t, P> {
+    /// Of which request.
+    pub handle: Handle,
+    /// Where to.
+    pub to: P,
+    /// Its bytes.
+    pub datagram: &'t [u8],
+}
+
+/// What a datagram was taken for.
+#[derive(Clone, PartialEq, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a front must handle every answer")]
+pub enum Arrived {
+    /// The reply to this request, which has ended.
+    Reply(Finished),
+    /// The reply to this request, but the buffer was too small for it: the request fails.
+    Truncated(Handle),
+    /// A provisional answer to this request.
+    Provisional(Handle),
+    /// It answers nothing.
+    Stray(Stray),
+}
+
+/// A request that has ended, and how.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Finished {
+    /// Which request; it is gone.
+    pub handle: Handle,
+    /// The caller's word for it.
+    pub token: u64,
+    /// Whom it was sent to.
+    pub peer: PeerId,
+    /// Why there is no reply; `None` where there is one.
+    pub failure: Option<Failure>,
+    /// Whether the peer may have executed it.
+    pub execution: Execution,
+    /// How often it was sent, the first time included.
+    pub transmissions: u32,
+    /// How many transmissions the budget withheld.
+    pub withheld: u32,
+    /// The time since it was first sent, or was to be; zero if it never had its turn.
+    pub elapsed: Duration,
+    /// From transmission to the first answer, where that is a measurement, as
+    /// [`Transaction::round_trip`](crate::transaction::Transaction::round_trip) has it.
+    pub round_trip: Option<Duration>,
+    /// What the system reported last, if it reported anything.
+    pub last_error: Option<PathError>,
+    /// What happened, event by event, of 64 requests at a time that do not go well; `None` for the others.
+    pub timeline: Option<Box<Timeline>>,
+}

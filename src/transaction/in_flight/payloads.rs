@@ -1,0 +1,260 @@
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::mem;
+use core::ops::Range;
+
+/// The bytes of requests, each in a block at most a quarter too large, in chunks of 64 KiB.
+///
+/// A chunk holds blocks of one size while any of them is used; one that has become empty serves any size. So a load of
+/// small requests never shuts out large ones for good. Everything takes constant time, and memory is taken a chunk at
+/// a time, never given back and never moved.
+#[derive(Clone, Debug)]
+pub(super) struct Payloads {
+    chunks: Vec<Chunk>,
+    most_chunks: usize,
+    /// For each class, the first of its chunks in which a block is free: a list that runs both ways.
+    with_free_block: [u32; CLASSES],
+    /// The first chunk of which no block is used: a list that runs one way.
+    empty: u32,
+}
+
+/// Where a payload is kept: what [`Payloads::keep`] gave out, good until it is released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    /// The chunk, and in the low twelve bits the block in it.
+    block: u32,
+    len: u16,
+    class: u8,
+}
+
+#[derive(Clone, Debug)]
+struct Chunk {
+    bytes: Box<[u8]>,
+    /// In the list of its class while a block is used and another one free, in that of the empty chunks while none is used.
+    next: u32,
+    prev: u32,
+    class: u8,
+    /// How many blocks it has, by its class.
+    blocks: u16,
+    /// How many of them are used.
+    used: u16,
+    /// The blocks from here on were not used yet since the chunk was empty.
+    fresh: u16,
+    /// The block that was released last; its first two bytes name the one that was released before it.
+    released: u16,
+}
+
+impl Payloads {
+    /// Room for `most_bytes`, counted in whole chunks of 64 KiB, from 1 to 2^20 of them. They are taken as needed.
+    pub(super) fn new(most_bytes: usize) -> Self {
+        let most_chunks = (most_bytes / CHUNK_BYTES).clamp(1, MOST_CHUNKS);
+        Self { chunks: Vec::new(), most_chunks, with_free_block: [NONE; CLASSES], empty: NONE }
+    }
+
+    /// Keeps a copy of `bytes`; `None` if there is no room for them, or if they are more than the 65,507 of a datagram.
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Option<Place> {
+        let len = u16::try_from(bytes.len()).ok().filter(|&len| len <= LONGEST)?;
+        let class = class_of(len);
+        let number = self.chunk_for(class)?;
+        let chunk = self.chunks.get_mut(index(number))?;
+        let block = chunk.take_block()?;
+        if chunk.is_full() {
+            self.unlink(number);
+        }
+        let place = Place { block: number << BLOCK_BITS | u32::from(block), len, class };
+        self.get_mut(place).copy_from_slice(bytes);
+        Some(place)
+    }
+
+    /// The bytes kept there.
+    #[inline]
+    pub(super) fn get(&self, place: Place) -> &[u8] {
+        let chunk = self.chunks.get(index(place.block >> BLOCK_BITS));
+        chunk.and_then(|chunk| chunk.bytes.get(place.range())).unwrap_or(&[])
+    }
+
+    /// The bytes kept there, to be written over.
+    #[inline]
+    pub(super) fn get_mut(&mut self, place: Place) -> &mut [u8] {
+        let chunk = self.chunks.get_mut(index(place.block >> BLOCK_BITS));
+        chunk.and_then(|chunk| chunk.bytes.get_mut(place.range())).unwrap_or(&mut [])
+    }
+
+    /// Gives the block back, once.
+    pub(super) fn release(&mut self, place: Place) {
+        let number = place.block >> BLOCK_BITS;
+        let Some(chunk) = self.chunks.get_mut(index(number)) else { return };
+        if chunk.class != place.class || chunk.used == 0 {
+            return;
+        }
+        let was_full = chunk.is_full();
+        chunk.release_block(place.block_in_chunk());
+        let is_empty = chunk.used == 0;
+        match (was_full, is_empty) {
+            (true, false) => self.link(number, place.class),
+            (false, true) => self.unlink(number),
+            _ => {}
+        }
+        if let Some(chunk) = self.chunks.get_mut(index(number)).filter(|_| is_empty) {
+            chunk.next = self.empty;
+            self.empty = number;
+        }
+    }
+
+    /// The memory that was taken for payloads: chunks of 64 KiB, also those that are empty now.
+    pub(super) fn bytes_held(&self) -> usize {
+        self.chunks.len() * CHUNK_BYTES
+    }
+
+    /// A chunk with a free block of `class`: one that has others in use, else an empty one, else a new one.
+    fn chunk_for(&mut self, class: u8) -> Option<u32> {
+        let begun = *self.with_free_block.get(usize::from(class))?;
+        if begun != NONE {
+            return Some(begun);
+        }
+        let number = if self.empty != NONE { self.empty } else { self.new_chunk()? };
+        let chunk = self.chunks.get_mut(index(number))?;
+        self.empty = chunk.next;
+        chunk.serve(class);
+        self.link(number, class);
+        Some(number)
+    }
+
+    /// An empty one, at the front of the list of those.
+    fn new_chunk(&mut self) -> Option<u32> {
+        if self.chunks.len() >= self.most_chunks {
+            return None;
+        }
+        let number = u32::try_from(self.chunks.len()).ok()?;
+        self.chunks.push(Chunk::new(self.empty));
+        self.empty = number;
+        Some(number)
+    }
+
+    /// Puts a chunk in front of the others of its class that have a free block.
+    fn link(&mut self, number: u32, class: u8) {
+        let Some(first) = self.with_free_block.get_mut(usize::from(class)) else { return };
+        let next = mem::replace(first, number);
+        if let Some(next) = self.chunks.get_mut(index(next)) {
+            next.prev = number;
+        }
+        if let Some(chunk) = self.chunks.get_mut(index(number)) {
+            (chunk.next, chunk.prev) = (next, NONE);
+        }
+    }
+
+    fn unlink(&mut self, number: u32) {
+        let Some(&Chunk { next, prev, class, .. }) = self.chunks.get(index(number)) else { return };
+        if let Some(next) = self.chunks.get_mut(index(next)) {
+            next.prev = prev;
+        }
+        if let Some(prev) = self.chunks.get_mut(index(prev)) {
+            prev.next = next;
+        } else if let Some(first) = self.with_free_block.get_mut(usize::from(class)) {
+            *first = next;
+        }
+    }
+}
+
+impl Place {
+    fn block_in_chunk(self) -> u16 {
+        // Twelve bits always fit.
+        u16::try_from(self.block & ((1 << BLOCK_BITS) - 1)).unwrap_or(0)
+    }
+
+    /// Where in its chunk the bytes stand.
+    #[inline]
+    fn range(self) -> Range<usize> {
+        let start = usize::from(self.block_in_chunk()) * block_bytes(self.class);
+        start..start + usize::from(self.len)
+    }
+}
+
+impl Chunk {
+    fn new(next_empty: u32) -> Self {
+        let bytes = vec![0; CHUNK_BYTES].into_boxed_slice();
+        Self { bytes, next: next_empty, prev: NONE, class: 0, blocks: 0, used: 0, fresh: 0, released: NO_BLOCK }
+    }
+
+    /// None of its blocks is used: from now on they have the size of `class`.
+    fn serve(&mut self, class: u8) {
+        self.class = class;
+        self.blocks = u16::try_from(CHUNK_BYTES / block_bytes(class)).unwrap_or(0);
+        (self.fresh, self.released) = (0, NO_BLOCK);
+    }
+
+    const fn is_full(&self) -> bool {
+        self.used >= self.blocks
+    }
+
+    /// The block that was released last, as its memory is warm; else the first that is fresh.
+    fn take_block(&mut self) -> Option<u16> {
+        let block = if self.released != NO_BLOCK {
+            let block = self.released;
+            self.released = u16::from_ne_bytes(*self.name_of_next(block)?);
+            block
+        } else if self.fresh < self.blocks {
+            self.fresh += 1;
+            self.fresh - 1
+        } else {
+            return None;
+        };
+        self.used += 1;
+        Some(block)
+    }
+
+    fn release_block(&mut self, block: u16) {
+        let released = self.released;
+        if let Some(next) = self.name_of_next(block) {
+            *next = released.to_ne_bytes();
+            self.released = block;
+            self.used -= 1;
+        }
+    }
+
+    /// The first bytes of a block.
+    fn name_of_next(&mut self, block: u16) -> Option<&mut [u8; 2]> {
+        self.bytes.get_mut(usize::from(block) * block_bytes(self.class)..)?.first_chunk_mut()
+    }
+}
+
+/// The smallest class whose blocks hold `len` bytes. Above the smallest size, it is the power of two below the last
+/// byte and the quarter between that power and the next.
+const fn class_of(len: u16) -> u8 {
+    let last = if len > SMALLEST { len - 1 } else { return 0 };
+    let power = last.ilog2();
+    let quarter = (last >> (power - 2)) & 3;
+    // At most 48, which a byte holds.
+    let [class, ..] = ((power - SMALLEST.ilog2()) * 4 + 1 + quarter as u32).to_le_bytes();
+    class
+}
+
+/// The size of the blocks of a class: 16, then 20, 24, 28, 32, 40, 48, 56, 64, 80, ..., 65,536.
+const fn block_bytes(class: u8) -> usize {
+    match class.checked_sub(1) {
+        None => SMALLEST as usize,
+        Some(above) => (5 + above as usize % 4) << (2 + above / 4),
+    }
+}
+
+/// A chunk's number as a place in the list; of [`NONE`], no place.
+const fn index(number: u32) -> usize {
+    number as usize
+}
+
+const CHUNK_BYTES: usize = 1 << 16;
+const SMALLEST: u16 = 16;
+/// The payload of the largest datagram of IPv4.
+pub(super) const LONGEST: u16 = 65_507;
+/// The sizes from the smallest to a whole chunk.
+const CLASSES: usize = 49;
+/// A chunk holds 4096 of the smallest blocks.
+const BLOCK_BITS: u32 = 12;
+/// As many as a number of 32 bits can name beside a block: 64 GiB.
+const MOST_CHUNKS: usize = 1 << (32 - BLOCK_BITS);
+const NONE: u32 = u32::MAX;
+const NO_BLOCK: u16 = u16::MAX;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::finished::PeerId;
+use super::slots::Queue;
+use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
+use crate::time::Timestamp;
+use crate::transaction::OnUnreachable;
+use crate::transaction::destination::{PolicyIndex, Terms};
+use crate::transaction::grant::Grants;
+use crate::transaction::path_state::PathState;
+use crate::transport::PathError;
+
+/// One of those that requests go to.
+#[derive(Debug)]
+pub(super) struct Peer<P> {
+    pub(super) address: P,
+    pub(super) budget: Grants,
+    pub(super) path: PathState,
+    /// Requests that have a place in the window.
+    pub(super) places: u32,
+    /// The exclusive or of their slots: while there is one, its slot.
+    pub(super) occupants: u32,
+    pub(super) waiting: Queue,
+    /// When its latest datagram arrived.
+    pub(super) heard: Option<Timestamp>,
+    /// The latest error of which no one says whose it is.
+    pub(super) error: Option<(Timestamp, PathError)>,
+    pub(super) is_removed: bool,
+}
+
+impl<P> Peer<P> {
+    pub(super) fn take_place(&mut self, slot: u32) {
+        self.places += 1;
+        self.occupants ^= slot;
+    }
+
+    pub(super) fn leave_place(&mut self, slot: u32) {
+        self.places -= 1;
+        self.occupants ^= slot;
+    }
+
+    /// The slot of the only request on the wire.
+    pub(super) fn only_occupant(&self) -> Option<u32> {
+        (self.places == 1).then_some(self.occupants)
+    }
+
+    pub(super) fn on_heard(&mut self, at: Timestamp) {
+        self.heard = self.heard.max(Some(at));
+    }
+}
+
+/// All of them, by number and by address.
+#[derive(Debug)]
+pub(super) struct Peers<P> {
+    peers: Vec<Peer<P>>,
+    numbers: BTreeMap<P, u32>,
+}
+
+impl<P: Copy + Ord> Peers<P> {
+    pub(super) const fn new() -> Self {
+        Self { peers: Vec::new(), numbers: BTreeMap::new() }
+    }
+
+    pub(super) fn add(&mut self, address: P, budget: RetryBudget, estimator: Option<RttEstimator>) -> PeerId {
+        if let Some(known) = self.id_of(address) {
+            return known;
+        }
+        let peer = Peer {
+            address,
+            budget: Grants::of(budget),
+            path: PathState::measured_by(estimator),
+            places: 0,
+            occupants: 0,
+            waiting: Queue::EMPTY,
+            heard: None,
+            error: None,
+            is_removed: false,
+        };
+        let number = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
+        self.peers.push(peer);
+        self.numbers.insert(address, number);
+        PeerId(number)
+    }
+
+    pub(super) fn remove(&mut self, id: PeerId) {
+        if let Some(peer) = self.get_mut(id.0) {
+            peer.is_removed = true;
+            let address = peer.address;
+            self.numbers.remove(&address);
+        }
+    }
+
+    #[inline]
+    pub(super) fn id_of(&self, address: P) -> Option<PeerId> {
+        match self.peers.as_slice() {
+            // The usual one, without a search.
+            [only] => (only.address == address && !only.is_removed).then_some(PeerId(0)),
+            _ => self.numbers.get(&address).map(|&number| PeerId(number)),
+        }
+    }
+
+    /// The one that there is, if there is one.
+    pub(super) fn only(&self) -> Option<PeerId> {
+        (self.peers.len() == 1).then_some(PeerId(0))
+    }
+
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> Option<&Peer<P>> {
+        self.peers.get(number as usize)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Peer<P>> {
+        self.peers.get_mut(number as usize)
+    }
+
+    /// One that requests may be sent to.
+    pub(super) fn present(&self, id: PeerId) -> Option<&Peer<P>> {
+        self.get(id.0).filter(|peer| !peer.is_removed)
+    }
+}
+
+/// The rules that hold for all requests.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// The first one is the engine's own.
+    policies: Vec<RetryPolicy>,
+    pub(super) on_unreachable: OnUnreachable,
+    pub(super) fails_over_budget: bool,
+}
+
+impl Rules {
+    pub(super) fn new(policy: RetryPolicy) -> Self {
+        Self { policies: alloc::vec![policy], on_unreachable: OnUnreachable::KeepTrying, fails_over_budget: false }
+    }
+
+    #[inline]
+    pub(super) fn policy(&self, number: u8) -> &RetryPolicy {
+        match self.policies.get(usize::from(number)) {
+            Some(policy) => policy,
+            None => &RetryPolicy::LAN,
+        }
+    }
+
+    /// The number of a policy that equals this one; `None` if there are 256 others.
+    pub(super) fn intern(&mut self, policy: &RetryPolicy) -> Option<u8> {
+        let known = self.policies.iter().position(|known| known == policy);
+        let number = u8::try_from(known.unwrap_or(self.policies.len())).ok()?;
+        if known.is_none() {
+            self.policies.push(*policy);
+        }
+        Some(number)
+    }
+}
+
+/// The terms of requests to one peer.
+#[derive(Clone, Copy)]
+pub(super) struct PeerTerms<'t> {
+    pub(super) rules: &'t Rules,
+    pub(super) budget: &'t Grants,
+}
+
+impl Terms for PeerTerms<'_> {
+    #[inline]
+    fn policy(&self, index: PolicyIndex) -> &RetryPolicy {
+        self.rules.policy(index.0)
+    }
+
+    #[inline]
+    fn budget(&self) -> &Grants {
+        self.budget
+    }
+
+    #[inline]
+    fn on_unreachable(&self) -> OnUnreachable {
+        self.rules.on_unreachable
+    }
+
+    #[inline]
+    fn fails_over_budget(&self) -> bool {
+        self.rules.fails_over_budget
+    }
+
+    /// The port is everyone's.
+    #[inline]
+    fn keeps_port(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,357 @@
+//! How a request moves on: to its place, to the wire, to its next slot, to its end.
+
+use core::fmt::Debug;
+use core::time::Duration;
+
+use super::finished::Finished;
+use super::peers::{Peer, PeerTerms};
+use super::slots::{NONE, Slot, State};
+use super::troubled::Troubled;
+use super::{Handle, InFlight, PeerId};
+use crate::time::{Ns, Timestamp, saturating_ns};
+use crate::transaction::active_request::{ActiveRequest, Bytes, pace};
+use crate::transaction::destination::PolicyIndex;
+use crate::transaction::path_state::PathState;
+use crate::transaction::record::Record;
+use crate::transaction::{Event, Execution, Identity, KeyedMatcher, Next, RetryTimer};
+use crate::transport::PathIndex;
+
+/// A troubled request, and what its machine is told of with every call.
+pub(super) struct Case<'c> {
+    pub(super) troubled: &'c mut Troubled,
+    pub(super) terms: PeerTerms<'c>,
+    pub(super) path: &'c mut PathState,
+}
+
+/// Where a request goes that is to be transmitted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Its send failed, and may have been an earlier datagram's failure.
+    First,
+    Last,
+}
+
+impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
+    /// To its place in the window, or to the end of those that wait for one.
+    pub(super) fn enqueue(&mut self, now: Timestamp, number: u32) {
+        let Some(slot) = self.slots.get(number) else { return };
+        let Some(peer) = self.peers.get_mut(slot.peer) else { return };
+        if peer.places < self.limits.window.get() && peer.waiting.len() == 0 {
+            self.take_place(now, number);
+        } else {
+            peer.waiting.push_back(&mut self.slots, number, State::Waiting);
+        }
+    }
+
+    fn take_place(&mut self, now: Timestamp, number: u32) {
+        let Some(&slot) = self.slots.get(number) else { return };
+        if let Some(peer) = self.peers.get_mut(slot.peer) {
+            peer.take_place(number);
+        }
+        match self.start_delay(number, &slot) {
+            0 => self.ready.push_back(&mut self.slots, number, State::Ready),
+            delay => {
+                let due = now.after_ns(delay);
+                let end_by = self.records.get(slot.record).map_or(Timestamp::MAX, |record| record.end_by);
+                if let Some(slot) = self.slots.get_mut(number) {
+                    slot.state = State::Delayed;
+                    slot.set_at(due);
+                }
+                self.wake_at(number, due.min(end_by));
+            }
+        }
+    }
+
+    /// It has ended: the first of those that wait takes its place.
+    fn leave_place(&mut self, now: Timestamp, number: u32, peer: u32) {
+        let Some(peer) = self.peers.get_mut(peer) else { return };
+        peer.leave_place(number);
+        if let Some(next) = peer.waiting.pop_front(&mut self.slots) {
+            self.take_place(now, next);
+        }
+    }
+
+    /// The request is reported to [`come_due`](Self::come_due) then.
+    pub(super) fn wake_at(&mut self, number: u32, due: Timestamp) {
+        self.soonest = self.soonest.min(due);
+        self.wheel.insert(&mut self.slots, number, due);
+    }
+
+    /// Out of the wheel, and out of whatever queue it is in.
+    pub(super) fn detach(&mut self, number: u32) {
+        let Some(slot) = self.slots.get(number) else { return };
+        let (state, peer) = (slot.state, slot.peer);
+        self.wheel.remove(&mut self.slots, number);
+        let queue = match state {
+            State::Waiting => self.peers.get_mut(peer).map(|peer| &mut peer.waiting),
+            State::Ready => Some(&mut self.ready),
+            State::Suspect => Some(&mut self.suspects),
+            State::Finished => Some(&mut self.finished),
+            State::Free | State::Delayed | State::Sent => None,
+        };
+        if let Some(queue) = queue {
+            queue.remove(&mut self.slots, number);
+        }
+    }
+
+    /// What was to happen at a moment that has come.
+    pub(super) fn come_due(&mut self, now: Timestamp, number: u32) {
+        let Some(&slot) = self.slots.get(number) else { return };
+        let end_by = self.records.get(slot.record).map_or(Timestamp::MAX, |record| record.end_by);
+        match slot.state {
+            State::Delayed if now < slot.at().min(end_by) => self.wake_at(number, slot.at().min(end_by)),
+            State::Delayed if now < end_by => {
+                self.ready.push_back(&mut self.slots, number, State::Ready);
+                if end_by != Timestamp::MAX {
+                    self.wake_at(number, end_by);
+                }
+            }
+            State::Sent if slot.record == NONE => match self.schedule(number, &slot).wait_end() {
+                due if due > now => self.wake_at(number, due),
+                _ => self.look_on(now, number),
+            },
+            State::Waiting | State::Ready | State::Delayed if now < end_by && !self.has_begun(&slot) => {
+                self.wake_at(number, end_by);
+            }
+            State::Free | State::Finished => {}
+            _ => self.look_on(now, number),
+        }
+    }
+
+    fn has_begun(&self, slot: &Slot) -> bool {
+        self.records.get(slot.record).is_some_and(|record| record.active.is_some())
+    }
+
+    /// Nothing was queued at `now`.
+    pub(super) fn look_on(&mut self, now: Timestamp, number: u32) {
+        self.detach(number);
+        if let Some(Case { troubled, .. }) = self.case(now, number) {
+            if let Some(active) = &mut troubled.active {
+                active.on_time_up(now);
+            }
+        }
+        self.go_on(now, number, Turn::Last);
+    }
+
+    /// What the machine of a troubled request asks for, which is in the wheel and in the queues no more.
+    pub(super) fn go_on(&mut self, now: Timestamp, number: u32, turn: Turn) {
+        let Some(&slot) = self.slots.get(number) else { return };
+        let Some(peer) = self.peers.get_mut(slot.peer) else { return };
+        let Some(troubled) = self.records.get_mut(slot.record) else { return };
+        let Some(active) = &mut troubled.active else { return };
+        match (peer.heard, peer.error) {
+            (Some(heard), _) if heard >= troubled.began => active.on_sign_of_life(),
+            (_, Some((at, error))) if at >= troubled.began => active.on_error_nearby(error),
+            _ => {}
+        }
+        let Peer { budget, path, .. } = peer;
+        let terms = PeerTerms { rules: &self.rules, budget };
+        match active.next(&terms, path, now, &mut troubled.log) {
+            Next::Transmit(_) => {
+                let deadline = active.deadline();
+                match turn {
+                    Turn::First => self.ready.push_front(&mut self.slots, number, State::Ready),
+                    Turn::Last => self.ready.push_back(&mut self.slots, number, State::Ready),
+                }
+                if deadline != Timestamp::MAX {
+                    self.wake_at(number, deadline);
+                }
+            }
+            Next::WaitUntil(_) if active.is_suspect() => {
+                self.suspects.push_back(&mut self.slots, number, State::Suspect);
+                self.suspected = now;
+                self.soonest = self.soonest.min(now);
+            }
+            Next::WaitUntil(until) => {
+                if let Some(slot) = self.slots.get_mut(number) {
+                    slot.state = State::Sent;
+                }
+                self.wake_at(number, until);
+            }
+            // A port is not renewed where others use it, and bytes are given once; those would be ends too.
+            Next::Failed(_) | Next::Done | Next::Idle | Next::Build(..) | Next::Renew(..) => {
+                troubled.end_by = now;
+                self.close(now, number, false);
+                self.finished.push_back(&mut self.slots, number, State::Finished);
+            }
+        }
+    }
+
+    /// The end of a request that is in the wheel and in the queues no more: its place and its id are others' from now on.
+    pub(super) fn close(&mut self, now: Timestamp, number: u32, clean: bool) {
+        let Some(&slot) = self.slots.get(number) else { return };
+        self.ids.release(now, (number, slot.place), clean, &self.payloads, &self.matcher);
+        if slot.has_place() {
+            self.leave_place(now, number, slot.peer);
+        }
+    }
+
+    /// The caller no longer wants the reply.
+    pub(super) fn fail_cancelled(&mut self, now: Timestamp, number: u32) {
+        self.detach(number);
+        if let Some(Case { troubled, terms, .. }) = self.case(now, number) {
+            if let Some(active) = &mut troubled.active {
+                active.on_cancelled(&terms);
+            }
+        }
+        self.go_on(now, number, Turn::Last);
+    }
+
+    /// A request with its record, which is made of what its slot knows if there is none; then it begins now, if it has not yet.
+    pub(super) fn case(&mut self, now: Timestamp, number: u32) -> Option<Case<'_>> {
+        let &slot = self.slots.get(number)?;
+        if slot.record == NONE {
+            let troubled = self.replay(number, &slot, now);
+            self.slots.get_mut(number)?.record = self.records.insert(troubled);
+        }
+        let handle = Handle { slot: number, generation: slot.generation };
+        let seed = self.seed_of(handle);
+        let record = self.slots.get(number)?.record;
+        let Peer { budget, path, .. } = self.peers.get_mut(slot.peer)?;
+        let terms = PeerTerms { rules: &self.rules, budget };
+        let troubled = self.records.get_mut(record)?;
+        if troubled.active.is_none() {
+            let delay = terms.rules.policy(slot.policy).start_delay_ns(seed);
+            let start = before(now, delay);
+            let policy = PolicyIndex(slot.policy);
+            let mut active = ActiveRequest::start(&terms, path, policy, start, troubled.end_by, seed, Bytes::Given);
+            active.on_built(Identity::Content);
+            active.on_time_up(now);
+            troubled.began = now;
+            troubled.active = Some(active);
+        }
+        Some(Case { troubled, terms, path })
+    }
+
+    /// The record of a request that had none: of one that was sent, with the machine that it would have had from the start.
+    #[cold]
+    fn replay(&mut self, number: u32, slot: &Slot, now: Timestamp) -> Troubled {
+        if slot.state != State::Sent {
+            let log = self.records.log(now);
+            return Troubled { active: None, began: now, end_by: Timestamp::MAX, measured: Ns::MAX, log };
+        }
+        let (sent, timer, first_wait) = (slot.at(), self.schedule(number, slot), self.first_wait(number, slot));
+        let mut log = self.records.log(sent);
+        log.record(sent, Event::Transmitted { path: PathIndex::FIRST, number: 1 });
+        let active = ActiveRequest::transmitted(timer, PolicyIndex(slot.policy), first_wait, sent);
+        Troubled { active: Some(active), began: sent, end_by: Timestamp::MAX, measured: Ns::MAX, log }
+    }
+
+    /// The schedule of a request that was sent once and has no record: it follows from when that was.
+    pub(super) fn schedule(&self, number: u32, slot: &Slot) -> RetryTimer {
+        let policy = self.rules.policy(slot.policy);
+        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
+        let start = before(slot.at(), policy.start_delay_ns(seed));
+        let mut timer = RetryTimer::start(policy, start, seed);
+        let mut own = None;
+        timer.on_transmitted(pace(self.first_wait(number, slot), policy, &mut own), slot.at());
+        timer
+    }
+
+    /// A request without a record was transmitted.
+    pub(super) fn begin_clean(&mut self, now: Timestamp, number: u32) {
+        let Some(slot) = self.slots.get_mut(number) else { return };
+        slot.state = State::Sent;
+        slot.set_at(now);
+        let slot = *slot;
+        let start = before(now, self.start_delay(number, &slot));
+        if let Some(peer) = self.peers.get_mut(slot.peer) {
+            peer.path.on_start(start);
+            peer.path.on_transmitted(now);
+            if let Some(estimator) = &peer.path.estimator {
+                let rto = saturating_ns(estimator.rto(start));
+                let wait = self.rules.policy(slot.policy).first_wait_within(rto, None);
+                if let Some(place) = self.first_waits.as_mut().and_then(|waits| waits.get_mut(number)) {
+                    *place = wait;
+                }
+            }
+        }
+        let due = self.schedule(number, &slot).wait_end();
+        self.wake_at(number, due);
+    }
+
+    /// The one that held when it was sent: round trips since then change nothing for it.
+    fn first_wait(&self, number: u32, slot: &Slot) -> Ns {
+        let policy = || self.rules.policy(slot.policy).backoff().initial_ns();
+        let Some(waits) = &self.first_waits else { return policy() };
+        let is_measured = self.peers.get(slot.peer).is_some_and(|peer| peer.path.estimator.is_some());
+        waits.get(number).copied().filter(|_| is_measured).unwrap_or_else(policy)
+    }
+
+    fn start_delay(&self, number: u32, slot: &Slot) -> Ns {
+        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
+        self.rules.policy(slot.policy).start_delay_ns(seed)
+    }
+
+    /// The next of the requests that failed, in the order in which they did. Replies are not among them: those come from
+    /// [`on_datagram`](Self::on_datagram) itself.
+    pub fn next_finished(&mut self) -> Option<Finished> {
+        let number = self.finished.pop_front(&mut self.slots)?;
+        self.take_finished(number)
+    }
+
+    /// Takes a failure out, which is in no queue any more.
+    pub(super) fn take_finished(&mut self, number: u32) -> Option<Finished> {
+        let slot = *self.slots.get(number)?;
+        let finished = {
+            let troubled = self.records.get(slot.record)?;
+            let active = troubled.active.as_ref()?;
+            Finished {
+                handle: self.slots.handle(number),
+                token: slot.token,
+                peer: PeerId(slot.peer),
+                failure: active.failure(),
+                execution: active.execution(),
+                transmissions: active.transmissions(),
+                withheld: active.withheld(),
+                elapsed: troubled.end_by.since(troubled.began),
+                round_trip: troubled.measured().map(Duration::from_nanos),
+                last_error: active.last_error(),
+                timeline: None,
+            }
+        };
+        let timeline = self.records.remove(slot.record);
+        self.records.give_away(timeline.as_deref());
+        self.payloads.release(slot.place);
+        self.slots.remove(number);
+        Some(Finished { timeline, ..finished })
+    }
+
+    /// Takes a request out that was answered at `at`, which is in no queue any more.
+    pub(super) fn take_answered(&mut self, at: Timestamp, number: u32, measured: Option<Ns>) -> Option<Finished> {
+        let slot = *self.slots.get(number)?;
+        let mut finished = Finished {
+            handle: self.slots.handle(number),
+            token: slot.token,
+            peer: PeerId(slot.peer),
+            failure: None,
+            execution: Execution::Unknown,
+            transmissions: 1,
+            withheld: 0,
+            elapsed: Duration::ZERO,
+            round_trip: measured.map(Duration::from_nanos),
+            last_error: None,
+            timeline: None,
+        };
+        match self.records.get(slot.record) {
+            None => finished.elapsed = at.since(slot.at()),
+            Some(troubled) => {
+                finished.elapsed = at.since(troubled.began);
+                if let Some(active) = &troubled.active {
+                    finished.transmissions = active.transmissions();
+                    finished.withheld = active.withheld();
+                    finished.last_error = active.last_error();
+                }
+                let timeline = self.records.remove(slot.record);
+                self.records.give_back(timeline);
+            }
+        }
+        self.payloads.release(slot.place);
+        self.slots.remove(number);
+        Some(finished)
+    }
+}
+
+fn before(now: Timestamp, ns: Ns) -> Timestamp {
+    Timestamp::from_nanos(now.as_nanos().saturating_sub(ns))
+}

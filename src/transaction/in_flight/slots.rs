@@ -1,0 +1,251 @@
+use super::chunks::Chunks;
+use super::finished::Handle;
+use super::payloads::Place;
+use crate::time::Timestamp;
+use crate::time::wheel::{Link, Links};
+
+/// One request: all that is kept of it while it goes well.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// Its place in the wheel; of a free slot, the next free one.
+    pub(super) link: Link,
+    /// When it was sent, or is to be, or its neighbours in a [`Queue`]: which, its state says.
+    moment: u64,
+    pub(super) token: u64,
+    /// Of a slot in use, the higher half of what names it.
+    pub(super) generation: u32,
+    pub(super) peer: u32,
+    /// Its record, once it needs one; [`NONE`] otherwise.
+    pub(super) record: u32,
+    pub(super) place: Place,
+    pub(super) state: State,
+    pub(super) policy: u8,
+}
+
+/// What a slot is in, and so what [`Slot::moment`] holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Free,
+    /// For a place in its peer's window, in that queue.
+    Waiting,
+    /// Has its place, and waits for the moment that its policy's start delay names.
+    Delayed,
+    /// Is to be transmitted now; in the queue of those.
+    Ready,
+    /// Waits for the reply, or its next slot. The moment is that of its transmission, if it has no record.
+    Sent,
+    /// An error was reported: the socket is to be looked at before that ends it. In the queue of those.
+    Suspect,
+    /// Has ended, and is to be reported. In the queue of those.
+    Finished,
+}
+
+impl Slot {
+    pub(super) fn at(&self) -> Timestamp {
+        Timestamp::from_nanos(self.moment)
+    }
+
+    pub(super) fn set_at(&mut self, at: Timestamp) {
+        self.moment = at.as_nanos();
+    }
+
+    fn neighbours(&self) -> (u32, u32) {
+        let [a, b, c, d, e, f, g, h] = self.moment.to_le_bytes();
+        (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+    }
+
+    fn set_neighbours(&mut self, before: u32, after: u32) {
+        self.moment = u64::from(before) | u64::from(after) << 32;
+    }
+
+    /// Whether it has not ended.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state, State::Free | State::Finished)
+    }
+
+    /// Whether it has a place in its peer's window.
+    pub(super) fn has_place(&self) -> bool {
+        self.is_open() && self.state != State::Waiting
+    }
+}
+
+/// All slots: places that are used again, under another generation.
+#[derive(Debug)]
+pub(super) struct Slots {
+    slots: Chunks<Slot>,
+    /// Those freed, the latest last.
+    free: u32,
+    used: u32,
+}
+
+impl Slots {
+    pub(super) fn new() -> Self {
+        Self { slots: Chunks::new(), free: NONE, used: 0 }
+    }
+
+    /// In use, those included that have ended and are to be reported.
+    pub(super) fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// The number of the slot that [`insert`](Self::insert) fills next, and the generation that it had.
+    pub(super) fn vacancy(&self) -> (u32, u32) {
+        match self.slots.get(self.free) {
+            Some(free) => (self.free, free.generation),
+            None => (self.slots.len(), 0),
+        }
+    }
+
+    pub(super) fn insert(&mut self, slot: Slot) {
+        self.used += 1;
+        match self.slots.get_mut(self.free) {
+            Some(free) => {
+                self.free = u32::try_from(free.moment).unwrap_or(NONE);
+                *free = slot;
+            }
+            None => {
+                self.slots.push(slot);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, number: u32) {
+        let next = self.free;
+        let Some(slot) = self.slots.get_mut(number).filter(|slot| slot.state != State::Free) else { return };
+        slot.state = State::Free;
+        slot.moment = next.into();
+        self.free = number;
+        self.used -= 1;
+    }
+
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> Option<&Slot> {
+        self.slots.get(number)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(number)
+    }
+
+    /// The slot of a request that has not ended.
+    #[inline]
+    pub(super) fn open(&self, handle: Handle) -> Option<&Slot> {
+        self.slots.get(handle.slot).filter(|slot| slot.is_open() && slot.generation == handle.generation)
+    }
+
+    pub(super) fn handle(&self, number: u32) -> Handle {
+        Handle { slot: number, generation: self.slots.get(number).map_or(0, |slot| slot.generation) }
+    }
+
+    /// All that are in use.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
+        0..self.slots.len()
+    }
+}
+
+impl Links for Slots {
+    #[inline]
+    fn link(&mut self, item: u32) -> Option<&mut Link> {
+        self.slots.get_mut(item).map(|slot| &mut slot.link)
+    }
+}
+
+/// Slots in an order, linked through what their state does not need.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queue {
+    first: u32,
+    last: u32,
+    len: u32,
+}
+
+impl Queue {
+    pub(super) const EMPTY: Self = Self { first: NONE, last: NONE, len: 0 };
+
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(super) fn first(&self) -> Option<u32> {
+        (self.first != NONE).then_some(self.first)
+    }
+
+    /// The slot is in no queue.
+    pub(super) fn push_back(&mut self, slots: &mut Slots, number: u32, state: State) {
+        let last = self.last;
+        let Some(slot) = slots.get_mut(number) else { return };
+        slot.state = state;
+        slot.set_neighbours(last, NONE);
+        self.last = number;
+        self.len += 1;
+        match slots.get_mut(last) {
+            Some(before) => before.set_neighbours(before.neighbours().0, number),
+            None => self.first = number,
+        }
+    }
+
+    /// The slot is in no queue.
+    pub(super) fn push_front(&mut self, slots: &mut Slots, number: u32, state: State) {
+        let first = self.first;
+        let Some(slot) = slots.get_mut(number) else { return };
+        slot.state = state;
+        slot.set_neighbours(NONE, first);
+        self.first = number;
+        self.len += 1;
+        match slots.get_mut(first) {
+            Some(after) => after.set_neighbours(number, after.neighbours().1),
+            None => self.last = number,
+        }
+    }
+
+    /// The slot is in this queue.
+    pub(super) fn remove(&mut self, slots: &mut Slots, number: u32) {
+        let Some((before, after)) = slots.get(number).map(Slot::neighbours) else { return };
+        match slots.get_mut(before) {
+            Some(slot) => slot.set_neighbours(slot.neighbours().0, after),
+            None => self.first = after,
+        }
+        match slots.get_mut(after) {
+            Some(slot) => slot.set_neighbours(before, slot.neighbours().1),
+            None => self.last = before,
+        }
+        self.len -= 1;
+    }
+
+    pub(super) fn pop_front(&mut self, slots: &mut Slots) -> Option<u32> {
+        let first = self.first()?;
+        self.remove(slots, first);
+        Some(first)
+    }
+
+    /// From the first on.
+    pub(super) fn iter<'s>(&self, slots: &'s Slots) -> impl Iterator<Item = (u32, &'s Slot)> + use<'s> {
+        let mut next = self.first;
+        core::iter::from_fn(move || {
+            let slot = slots.get(next)?;
+            let number = core::mem::replace(&mut next, slot.neighbours().1);
+            Some((number, slot))
+        })
+    }
+}
+
+impl Slot {
+    pub(super) fn new(generation: u32, peer: u32, place: Place, policy: u8, token: u64) -> Self {
+        Self {
+            link: Link::FREE,
+            moment: 0,
+            token,
+            generation,
+            peer,
+            record: NONE,
+            place,
+            state: State::Waiting,
+            policy,
+        }
+    }
+}
+
+/// No slot and no record has this number.
+pub(super) const NONE: u32 = u32::MAX;
+
+const _: () = assert!(size_of::<Slot>() == 48);

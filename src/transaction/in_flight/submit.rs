@@ -1,0 +1,96 @@
+use core::fmt::Debug;
+
+use super::finished::{Finished, Handle, PeerId};
+use super::ids::Name;
+use super::limits::SubmitError;
+use super::payloads::{LONGEST, Place};
+use super::slots::Slot;
+use super::troubled::Troubled;
+use super::{InFlight, State};
+use crate::time::{Ns, Timestamp};
+use crate::transaction::{KeyedMatcher, Request};
+
+impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
+    /// Takes in a request to a peer; `token` comes back with its end.
+    ///
+    /// # Errors
+    ///
+    /// It was not taken in: see [`SubmitError`].
+    #[inline]
+    pub fn submit<'r>(
+        &mut self,
+        now: Timestamp,
+        to: PeerId,
+        request: impl Into<Request<'r>>,
+        token: u64,
+    ) -> Result<Handle, SubmitError> {
+        self.take_in(now, to, &request.into(), token)
+    }
+
+    fn take_in(
+        &mut self,
+        now: Timestamp,
+        to: PeerId,
+        request: &Request<'_>,
+        token: u64,
+    ) -> Result<Handle, SubmitError> {
+        if self.peers.present(to).is_none() {
+            return Err(SubmitError::UnknownPeer);
+        }
+        if self.available() == 0 {
+            return Err(SubmitError::Full);
+        }
+        let policy = request.own_policy().map_or(Some(0), |own| self.rules.intern(own));
+        let policy = policy.ok_or(SubmitError::TooManyPolicies)?;
+        let place = self.keep(request.bytes())?;
+        let (slot, before) = self.slots.vacancy();
+        let name = Name { slot, generation: before.wrapping_add(1), peer: to.0 };
+        let most = self.limits.requests.get();
+        let admitted = self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name, most);
+        let generation = admitted.inspect_err(|_| self.payloads.release(place))?;
+        self.slots.insert(Slot::new(generation, to.0, place, policy, token));
+        if let Some(first_waits) = self.first_waits.as_mut().filter(|waits| waits.len() <= slot) {
+            first_waits.push(0);
+        }
+        let end_by = self.end_by(now, request);
+        if end_by != Timestamp::MAX {
+            self.keep_deadline(now, slot, end_by);
+        }
+        self.enqueue(now, slot);
+        Ok(Handle { slot, generation })
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<Place, SubmitError> {
+        if bytes.len() > usize::from(LONGEST) {
+            return Err(SubmitError::TooLarge { len: bytes.len() });
+        }
+        self.payloads.keep(bytes).ok_or(SubmitError::Full)
+    }
+
+    fn end_by(&self, now: Timestamp, request: &Request<'_>) -> Timestamp {
+        let deadlines = [request.own_deadline(), self.deadline].into_iter().flatten();
+        deadlines.min().map_or(Timestamp::MAX, |deadline| now.after(deadline))
+    }
+
+    /// A deadline of its own takes a record, and counts while it waits.
+    #[cold]
+    fn keep_deadline(&mut self, now: Timestamp, number: u32, end_by: Timestamp) {
+        let log = self.records.log(now);
+        let record = self.records.insert(Troubled { active: None, began: now, end_by, measured: Ns::MAX, log });
+        if let Some(slot) = self.slots.get_mut(number) {
+            slot.record = record;
+        }
+        self.wake_at(number, end_by);
+    }
+
+    /// The caller no longer wants the reply; how it ended, or `None` if it had.
+    pub fn cancel(&mut self, now: Timestamp, handle: Handle) -> Option<Finished> {
+        self.slots.open(handle)?;
+        self.fail_cancelled(now, handle.slot);
+        let was_last = self.slots.get(handle.slot).is_some_and(|slot| slot.state == State::Finished);
+        if was_last {
+            self.finished.remove(&mut self.slots, handle.slot);
+        }
+        self.take_finished(handle.slot)
+    }
+}
