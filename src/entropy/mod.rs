@@ -9,7 +9,5 @@ pub(crate) mod labels;
 mod seed;
 
 pub use ids::IdSource;
-#[cfg(any(feature = "std", feature = "fault"))]
-pub(crate) use seed::Draws;
 pub use seed::Seed;
-pub(crate) use seed::uniform;
+pub(crate) use seed::{Draws, uniform};
