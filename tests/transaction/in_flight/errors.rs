@@ -101,7 +101,9 @@ fn each_transmission_is_refused_once_however_often_that_is_reported() {
 fn those_that_end_unanswered_at_a_silent_peer_say_what_came_of_it_and_not_that_they_were_refused() {
     for (heard, failure) in [(false, Failure::Refused), (true, TIMED_OUT)] {
         let mut requests = stamped(8, Limits::default());
-        [1, 2].map(|token| submitted(&mut requests, START, 1, token));
+        for token in [1, 2] {
+            submitted(&mut requests, START, 1, token);
+        }
         transmitted(&mut requests, START);
         requests.on_path_error(START.after(ms(1)), Some(1), PathError::Refused, &[]);
         if heard {

@@ -1,5 +1,6 @@
 //! Many requests at a time, each against a `Transaction` of its own.
 
+mod compare;
 mod dice;
 mod errors;
 mod limits;
@@ -8,6 +9,7 @@ mod model;
 mod settings;
 mod short_ids;
 mod tenants;
+mod traffic;
 mod window;
 mod world;
 
@@ -25,32 +27,32 @@ use self::world::{Tally, World};
 #[test]
 fn each_request_in_flight_is_a_transaction() {
     if let Some(world) = number("UDP_RETRY_WORLD") {
-        run(world);
+        run(world, true);
         return;
     }
     let mut tally = Tally::default();
-    (0..number("UDP_RETRY_WORLDS").unwrap_or(20_000)).for_each(|world| tally.add(run(world)));
+    (0..number("UDP_RETRY_WORLDS").unwrap_or(20_000)).for_each(|world| tally.add(run(world, false)));
     println!("{tally:?}");
 }
 
 /// Runs the world of this number.
-fn run(number: u64) -> Tally {
+fn run(number: u64, told: bool) -> Tally {
     let _replay = Replay(number);
     let mut dice = Dice::new(number);
     let settings = Settings::draw(&mut dice);
     let format = settings.format;
     match settings.ids {
-        Ids::Stamped => World::new(settings, messages::Stamped::new(format), dice).run(),
-        Ids::StampedAlone => World::new(settings, format.transaction_id().stamped(), dice).run(),
+        Ids::Stamped => World::new(settings, messages::Stamped::new(format), dice, told).run(),
+        Ids::StampedAlone => World::new(settings, format.transaction_id().stamped(), dice, told).run(),
         Ids::Confirmed => {
             let confirm = move |request: &[u8], datagram: &[u8]| format.confirms(request, datagram);
-            World::new(settings, format.transaction_id().stamped().confirmed_by(confirm), dice).run()
+            World::new(settings, format.transaction_id().stamped().confirmed_by(confirm), dice, told).run()
         }
-        Ids::Own => World::new(settings, format.transaction_id(), dice).run(),
+        Ids::Own => World::new(settings, format.transaction_id(), dice, told).run(),
         Ids::Keyed => {
             let judge = matching(move |request: &[u8], datagram: &[u8]| format.judge(request, datagram));
             let keyed = judge.keyed_by(move |request| format.id_of(request), move |datagram| format.id_in(datagram));
-            World::new(settings, keyed, dice).run()
+            World::new(settings, keyed, dice, told).run()
         }
     }
 }

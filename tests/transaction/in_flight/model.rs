@@ -81,6 +81,11 @@ pub(super) struct Begun<M> {
     answered: bool,
     /// Refusals that were taken for those of earlier requests.
     pub(super) guessed: u32,
+    /// Errors that may be another request's.
+    noted: Vec<PathError>,
+    /// The latest that is its own, and the latest of both.
+    last_error: Option<PathError>,
+    seen: Option<PathError>,
 }
 
 /// How a request must be reported to have ended.
@@ -152,7 +157,9 @@ impl<M: KeyedMatcher> Model<M> {
 
     /// Asks what is next, and takes note.
     fn settle(&mut self, now: Timestamp, token: usize) -> Option<End> {
-        let Stage::Begun(begun) = &mut self.asked[token].stage else { return None };
+        let Self { asked, peers, .. } = self;
+        let Asked { stage: Stage::Begun(begun), peer, .. } = &mut asked[token] else { return None };
+        begun.take_note(now, &peers[*peer]);
         let next = begun.transaction.next(now);
         begun.ready = matches!(next, Next::Transmit(_));
         match next {
@@ -227,6 +234,9 @@ impl<M: KeyedMatcher> Model<M> {
                 refusals: 0,
                 answered: false,
                 guessed: 0,
+                noted: Vec::new(),
+                last_error: None,
+                seen: None,
             };
             asked.stage = Stage::Begun(Box::new(begun));
         }
@@ -353,21 +363,27 @@ impl<M: KeyedMatcher> Model<M> {
         let end = match &stage {
             Stage::Begun(begun) => {
                 let transaction = &begun.transaction;
-                let mut end = End {
+                let settled = begun.refusals + u32::from(begun.answered);
+                peer.unsettled += transaction.transmissions().saturating_sub(settled);
+                // Which of several were noted depends on when it was seen to.
+                let any = begun.noted.len() > 1;
+                let reasons = [GiveUp::Unanswered, GiveUp::OverBudget, GiveUp::Deadline, GiveUp::PatienceEnded];
+                let or = [Failure::Refused, Failure::Unreachable].into_iter().chain(reasons.map(Failure::TimedOut));
+                let or: Vec<_> = or.map(Some).filter(|_| any).collect();
+                let or = if or.contains(&failure) { or } else { Vec::new() };
+                let noted = begun.noted.iter().map(|&error| Some(error));
+                let last_error = noted.chain([begun.last_error]).collect();
+                End {
                     token,
                     failure,
-                    or: Vec::new(),
+                    or,
                     execution: transaction.execution(),
                     transmissions: transaction.transmissions(),
                     withheld: transaction.withheld(),
                     elapsed: now.since(begun.at),
                     round_trip: transaction.round_trip(),
-                    last_error: vec![transaction.last_error()],
-                };
-                let settled = begun.refusals + u32::from(begun.answered);
-                peer.unsettled += end.transmissions.saturating_sub(settled);
-                peer.explain(begun.at, &mut end);
-                end
+                    last_error,
+                }
             }
             _ => End {
                 token,
@@ -393,28 +409,21 @@ impl<M: KeyedMatcher> Model<M> {
     }
 }
 
-impl Peer {
-    /// A request that waited in vain, at a peer that sent nothing since but errors of which no one knew whose they are,
-    /// says what those said; where they differ, or its own do, it may say either.
-    fn explain(&self, began: Timestamp, end: &mut End) {
-        let nearby: Vec<_> = self.errors.iter().filter(|&&(at, _)| at >= began && end.transmissions > 0).collect();
-        end.last_error.extend(nearby.iter().map(|&&(_, error)| Some(error)));
-        let silent = self.heard.is_none_or(|heard| heard < began);
-        let Some(Failure::TimedOut(_) | Failure::Refused | Failure::Unreachable) = end.failure else { return };
-        let Some(&&(first, error)) = nearby.first().filter(|_| silent) else { return };
-        let of_one_kind = nearby.iter().all(|(_, other)| *other == error);
-        let said = match error {
-            PathError::Refused => Some(Failure::Refused),
-            PathError::Unreachable => Some(Failure::Unreachable),
-            _ => end.failure,
-        };
-        if of_one_kind && end.last_error[0].is_none() && first > began {
-            end.failure = said;
-        } else {
-            let reasons = [GiveUp::Unanswered, GiveUp::OverBudget, GiveUp::Deadline, GiveUp::PatienceEnded];
-            end.or = vec![Some(Failure::Refused), Some(Failure::Unreachable)];
-            end.or.extend(reasons.map(|reason| Some(Failure::TimedOut(reason))));
+impl<M: KeyedMatcher> Begun<M> {
+    /// Of errors that may be of any request at its peer, while the peer has sent nothing since this one began.
+    fn take_note(&mut self, now: Timestamp, peer: &Peer) {
+        if self.transaction.last_error() != self.seen {
+            self.last_error = self.transaction.last_error();
         }
+        if self.transaction.transmissions() > 0 && peer.heard.is_none_or(|heard| heard < self.at) {
+            for &(_, error) in peer.errors.iter().filter(|&&(at, _)| at >= self.at) {
+                if !self.noted.contains(&error) {
+                    self.noted.push(error);
+                    self.transaction.on_path_error(now, error);
+                }
+            }
+        }
+        self.seen = self.transaction.last_error();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The window: as many on the wire as it has places, and no place free while one waits.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use udp_retry::transaction::{Arrived, Handle, Limits};
@@ -20,6 +21,7 @@ fn no_more_than_the_window_are_on_the_wire_and_no_place_is_free_while_one_waits(
         // By peer: those that are open, and those of them that were never sent.
         let mut open: Vec<Vec<(u64, Handle, Vec<u8>)>> = vec![Vec::new(); PEERS.len()];
         let mut unsent: Vec<Vec<u64>> = vec![Vec::new(); PEERS.len()];
+        let mut sent = BTreeSet::new();
         let mut tokens = 0;
         let mut turns = 0;
         while tokens < 100 || open.iter().any(|open| !open.is_empty()) {
@@ -38,7 +40,7 @@ fn no_more_than_the_window_are_on_the_wire_and_no_place_is_free_while_one_waits(
                     let at = dice.index(open[peer].len());
                     let (token, _, reply) = open[peer][at].clone();
                     let arrived = requests.on_datagram(now, PEERS[peer], &reply, reply.len());
-                    let was_sent = !unsent[peer].contains(&token);
+                    let was_sent = sent.contains(&token);
                     assert_eq!(matches!(arrived, Arrived::Reply(_)), was_sent, "{arrived:?}");
                     if was_sent {
                         open[peer].remove(at);
@@ -79,6 +81,7 @@ fn no_more_than_the_window_are_on_the_wire_and_no_place_is_free_while_one_waits(
             for handle in leaving {
                 let peer = open.iter().position(|open| open.iter().any(|(_, other, _)| *other == handle)).unwrap();
                 let (token, ..) = open[peer].iter().find(|(_, other, _)| *other == handle).unwrap();
+                sent.insert(*token);
                 if unsent[peer].contains(token) {
                     assert_eq!(unsent[peer].first(), Some(token), "world {world}: not in the order of submission");
                     unsent[peer].remove(0);

@@ -7,14 +7,11 @@ use std::time::Duration;
 use udp_retry::Seed;
 use udp_retry::entropy::IdSource;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{
-    Arrived, Failure, Finished, Handle, InFlight, KeyedMatcher, Limits, Request, Stray, SubmitError,
-};
-use udp_retry::transport::PathError;
+use udp_retry::transaction::{Handle, InFlight, KeyedMatcher, Limits, Request, SubmitError};
 
 use super::dice::Dice;
-use super::messages::{Format, REPLY, SLOW, STOP};
-use super::model::{Arrival, Asked, End, Model, Peer, Stage, start_delay};
+use super::messages::Format;
+use super::model::{Asked, Model, Peer, Stage, start_delay};
 use super::settings::{Settings, ms};
 
 pub(super) struct World<M: KeyedMatcher> {
@@ -24,11 +21,14 @@ pub(super) struct World<M: KeyedMatcher> {
     pub(super) dice: Dice,
     pub(super) now: Timestamp,
     /// Up to when nothing was queued, as far as the engine knows.
-    looked: Timestamp,
+    pub(super) looked: Timestamp,
     /// A send buffer is full until then.
-    paused: Option<Timestamp>,
-    strays: u32,
+    pub(super) paused: Option<Timestamp>,
+    pub(super) strays: u32,
     pub(super) tally: Tally,
+    start: Timestamp,
+    /// Prints what happens.
+    pub(super) told: bool,
 }
 
 /// What has happened in a world, so that worlds in which nothing happens prove nothing unseen.
@@ -58,11 +58,11 @@ impl Tally {
 }
 
 impl<M: KeyedMatcher> World<M> {
-    pub(super) fn new(settings: Settings, matcher: M, mut dice: Dice) -> Self {
+    pub(super) fn new(settings: Settings, matcher: M, mut dice: Dice, told: bool) -> Self {
         let matcher = Arc::new(matcher);
         let some = |n: u32| NonZeroU32::new(n).unwrap();
         let limits = Limits::default().requests(some(settings.requests)).window(some(settings.window));
-        let limits = limits.rest(settings.rest.0, settings.rest.1).bytes(1 << 17);
+        let limits = limits.rest(settings.rest.0, settings.rest.1).bytes(1 << 20);
         let ids = matcher.stamps().then(|| IdSource::from_seed(Seed::new(dice.draw())));
         let seed = Seed::new(dice.draw());
         let mut engine = InFlight::new(settings.policies[0], matcher.clone(), limits, seed, ids)
@@ -76,13 +76,15 @@ impl<M: KeyedMatcher> World<M> {
         let (now, format) = (Timestamp::from_nanos(dice.within(1..=1 << 40) * TICK), settings.format);
         let model = Model { settings, matcher, peers: Vec::new(), asked: Vec::new(), open: Vec::new() };
         let tally = Tally::default();
-        let mut world = Self { engine, model, format, dice, now, looked: now, paused: None, strays: 0, tally };
+        let mut world =
+            Self { engine, model, format, dice, now, looked: now, paused: None, strays: 0, tally, start: now, told };
         (0..world.model.settings.peers).for_each(|number| world.add_peer(100 + 7 * number as u32));
         world.engine.on_time_up(now);
+        world.tell(|world| format!("{:#?}", world.model.settings));
         world
     }
 
-    fn add_peer(&mut self, address: u32) {
+    pub(super) fn add_peer(&mut self, address: u32) {
         let settings = &self.model.settings;
         let budgets = [settings.budget(), settings.budget()];
         let estimators = [0, 1].map(|_| settings.estimator.as_ref().map(|it| it.unmeasured()));
@@ -102,6 +104,13 @@ impl<M: KeyedMatcher> World<M> {
         });
     }
 
+    /// Says what happens, of a world that is run again.
+    pub(super) fn tell(&self, what: impl Fn(&Self) -> String) {
+        if self.told {
+            println!("{:>12?} {}", self.now.since(self.start), what(self));
+        }
+    }
+
     /// Runs it to its end.
     pub(super) fn run(mut self) -> Tally {
         for _ in 0..self.model.settings.turns {
@@ -111,7 +120,7 @@ impl<M: KeyedMatcher> World<M> {
         self.tally
     }
 
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         for _ in 0..self.dice.pick(&[0, 0, 1, 1, 2, 6]) {
             self.submit();
             self.check();
@@ -137,7 +146,7 @@ impl<M: KeyedMatcher> World<M> {
     }
 
     /// Moves on, seldom beyond what is due; returns since when nothing was reported.
-    fn let_time_pass(&mut self) -> bool {
+    pub(super) fn let_time_pass(&mut self) -> bool {
         let due = self.engine.next_deadline().unwrap_or(self.now).max(self.now);
         let ticks = match self.dice.within(0..=5) {
             0 => 0,
@@ -154,7 +163,7 @@ impl<M: KeyedMatcher> World<M> {
 
     // Requests.
 
-    fn submit(&mut self) {
+    pub(super) fn submit(&mut self) {
         let peer = self.dice.index(self.model.peers.len());
         let settings = &self.model.settings;
         let policy = self.dice.pick(&settings.policies);
@@ -194,12 +203,12 @@ impl<M: KeyedMatcher> World<M> {
         panic!("{submitted:?}: {refused}; {} are open", self.model.open.len());
     }
 
-    fn is_in_use(&self, peer: usize, id: &[u8]) -> bool {
+    pub(super) fn is_in_use(&self, peer: usize, id: &[u8]) -> bool {
         let same = |asked: &Asked<M>| asked.peer == peer && self.format.id_of(&asked.bytes) == Some(id);
         self.model.open.iter().any(|&token| same(&self.model.asked[token]))
     }
 
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         handle: Handle,
         peer: usize,
@@ -221,14 +230,15 @@ impl<M: KeyedMatcher> World<M> {
         let settings = &self.model.settings;
         let end_by = [deadline, settings.deadline].into_iter().flatten().min();
         let end_by = end_by.map_or(Timestamp::MAX, |deadline| self.now.after(deadline));
-        let delay = start_delay(&policy, seed);
+        let (delay, token) = (start_delay(&policy, seed), self.model.asked.len());
         let asked = Asked { handle, peer, bytes, policy, seed, end_by, delay, stage: Stage::Waiting, ended: None };
+        self.tell(|_| format!("submit {token} to {peer}, end by {end_by:?}, delay {delay:?}"));
         self.model.admit(self.now, asked);
         self.tally.requests += 1;
     }
 
     /// No open request has this id, and it has rested.
-    fn id_is_fresh(&self, id: &[u8]) {
+    pub(super) fn id_is_fresh(&self, id: &[u8]) {
         for (token, asked) in self.model.asked.iter().enumerate() {
             if self.format.id_of(&asked.bytes) == Some(id) {
                 assert!(self.rested(asked).is_some_and(|until| until <= self.now), "the id of request {token} again");
@@ -237,7 +247,7 @@ impl<M: KeyedMatcher> World<M> {
     }
 
     /// Until when the id of a request rests; `None` while it is in use.
-    fn rested(&self, asked: &Asked<M>) -> Option<Timestamp> {
+    pub(super) fn rested(&self, asked: &Asked<M>) -> Option<Timestamp> {
         let (clean, other) = self.model.settings.rest;
         match asked.ended {
             _ if self.format.width > 2 => None,
@@ -247,15 +257,18 @@ impl<M: KeyedMatcher> World<M> {
         }
     }
 
-    fn used_up(&self, until: Option<Timestamp>) {
+    pub(super) fn used_up(&self, until: Option<Timestamp>) {
         let ids = 1_usize << (8 * self.format.width);
         let rested: Vec<_> = self.model.asked.iter().map(|asked| self.rested(asked)).collect();
         let taken = rested.iter().filter(|until| until.is_none_or(|until| until > self.now)).count();
         assert!(self.format.width <= 2 && taken >= ids, "{taken} of {ids} ids are in use or rest");
-        assert_eq!(until, rested.into_iter().flatten().filter(|&until| until > self.now).min());
+        // One that was answered at its first transmission may have been in trouble all the same.
+        let (first, last) = (rested.iter().flatten().min(), self.model.settings.rest.1);
+        let latest = first.map(|first| first.after(last));
+        assert!(until >= first.copied().filter(|&first| first > self.now) && until <= latest, "{until:?} is told");
     }
 
-    fn cancel(&mut self) {
+    pub(super) fn cancel(&mut self) {
         let asked = self.model.asked.len();
         if asked == 0 {
             return;
@@ -263,6 +276,7 @@ impl<M: KeyedMatcher> World<M> {
         let recent = asked.saturating_sub(50);
         let token = recent + self.dice.index(asked - recent);
         let handle = self.model.asked[token].handle;
+        self.tell(|_| format!("cancel {token}"));
         let finished = self.engine.cancel(self.now, handle);
         if self.model.asked[token].ended.is_some() {
             assert_eq!(finished, None, "request {token} had ended");
@@ -273,95 +287,8 @@ impl<M: KeyedMatcher> World<M> {
         }
     }
 
-    // Transmissions.
-
-    fn transmit_some(&mut self) {
-        let expired = |token: &usize| {
-            let asked = &self.model.asked[*token];
-            asked.end_by <= self.now && matches!(asked.stage, Stage::Placed { .. })
-        };
-        if self.model.open.iter().any(expired) || self.paused_for_certain() {
-            return;
-        }
-        let prompt = self.model.settings.prompt;
-        while prompt || !self.dice.one_in(4) {
-            let ready = self.engine.transmits().count();
-            if ready == 0 {
-                return;
-            }
-            let fails = self.dice.one_in(self.model.settings.failing);
-            let leave = if fails { self.dice.index(ready) } else { ready.min(self.dice.within(1..=8) as usize) };
-            self.transmit(leave);
-            self.check();
-            if fails && self.paused.is_none() {
-                self.fail();
-                self.check();
-            }
-        }
-    }
-
-    fn paused_for_certain(&self) -> bool {
-        self.paused.is_some()
-    }
-
-    fn transmit(&mut self, count: usize) {
-        let tokens: Vec<usize> = self.ready().into_iter().take(count).collect();
-        self.engine.on_transmitted(self.now, count);
-        for token in tokens {
-            self.model.on_transmitted(self.now, token);
-            self.tally.transmissions += 1;
-        }
-    }
-
-    /// The first one does not leave, once or more often.
-    fn fail(&mut self) {
-        let Some(&token) = self.ready().first() else { return };
-        let (settings, dice) = (&self.model.settings, &mut self.dice);
-        let errors = [
-            PathError::Refused,
-            PathError::Unreachable,
-            PathError::too_big(None),
-            PathError::Other(5),
-            PathError::NoBuffers,
-        ];
-        let any = if settings.prompt { &errors[..4] } else { &errors[..] };
-        let error = dice.pick(any);
-        for _ in 0..dice.within(1..=3) {
-            if self.ready().first() != Some(&token) || !self.can_fail(token) {
-                return;
-            }
-            self.engine.on_not_transmitted(self.now, error);
-            if error == PathError::NoBuffers {
-                self.paused = Some(self.now.after(ms(1)));
-                return;
-            }
-            let end = self.model.on_not_transmitted(self.now, token, error);
-            self.failures(end.into_iter().collect());
-            self.check();
-        }
-    }
-
-    /// The model knows of eight failures in a slot.
-    fn can_fail(&self, token: usize) -> bool {
-        match &self.model.asked[token].stage {
-            Stage::Begun(begun) => begun.failed_sends < 7,
-            _ => true,
-        }
-    }
-
-    /// What the engine has to send, as it has the order.
-    fn ready(&self) -> Vec<usize> {
-        self.engine.transmits().map(|transmit| self.token(transmit.handle)).collect()
-    }
-
-    fn token(&self, handle: Handle) -> usize {
-        let found = self.model.open.iter().find(|&&token| self.model.asked[token].handle == handle);
-        *found.unwrap_or_else(|| panic!("{handle:?} is no open request"))
-    }
-
-    // What comes in.
-
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
+        self.tell(|_| "time up".into());
         self.engine.on_time_up(self.now);
         self.looked = self.now;
         self.paused = self.paused.filter(|&until| self.now < until);
@@ -370,226 +297,8 @@ impl<M: KeyedMatcher> World<M> {
         self.failures(ends);
     }
 
-    fn failures(&mut self, mut ends: Vec<End>) {
-        while let Some(finished) = self.engine.next_finished() {
-            let place = ends.iter().position(|end| end.token as u64 == finished.token);
-            let Some(place) = place else { panic!("should not have ended at {:?}: {finished:?}", self.now) };
-            let end = ends.swap_remove(place);
-            self.ended(&finished, &end);
-        }
-        assert!(ends.is_empty(), "should have ended at {:?}: {ends:?}", self.now);
-    }
-
-    fn ended(&mut self, finished: &Finished, end: &End) {
-        let asked = &self.model.asked[end.token];
-        assert_eq!((finished.handle, finished.peer), (asked.handle, self.model.peers[asked.peer].id));
-        let reported = End {
-            token: finished.token as usize,
-            failure: finished.failure,
-            or: Vec::new(),
-            execution: finished.execution,
-            transmissions: finished.transmissions,
-            withheld: finished.withheld,
-            elapsed: finished.elapsed,
-            round_trip: finished.round_trip,
-            last_error: vec![finished.last_error],
-        };
-        let mut expected = End { or: Vec::new(), ..end.clone() };
-        if end.or.contains(&reported.failure) {
-            expected.failure = reported.failure;
-        }
-        if end.last_error.contains(&finished.last_error) {
-            expected.last_error = reported.last_error.clone();
-        }
-        assert_eq!(reported, expected, "reported, and expected at {:?}", self.now);
-        self.tally.replies += u64::from(end.failure.is_none());
-        self.tally.failures += u64::from(end.failure.is_some());
-        self.tally.withheld += u64::from(end.withheld);
-        self.tally.refused += u64::from(matches!(end.failure, Some(Failure::Refused | Failure::Unreachable)));
-    }
-
-    fn receive(&mut self, late: bool) {
-        let answers = self.dice.one_in(self.model.settings.answering);
-        // When it arrived: a late driver reads what came long ago.
-        let since = self.now.since(self.looked).as_nanos() as u64;
-        let no_delay = self.model.settings.policies.iter().all(|policy| policy.start_delay().1.is_zero());
-        let ago = if late && no_delay && self.dice.one_in(2) { self.dice.within(0..=since) } else { 0 };
-        let at = Timestamp::from_nanos(self.now.as_nanos() - ago);
-        self.looked = at;
-        match self.dice.within(0..=9) {
-            0 => self.path_error(at),
-            1 => self.forgery(at),
-            2 => self.late_copy(at),
-            _ if answers => self.answer(at),
-            _ => {}
-        }
-    }
-
-    /// A request that is open or ended lately.
-    fn some_request(&mut self) -> Option<usize> {
-        match self.model.asked.len() {
-            0 => None,
-            _ if !self.model.open.is_empty() && !self.dice.one_in(8) => Some(self.dice.pick(&self.model.open)),
-            len => Some(len - 1 - self.dice.index(len.min(20))),
-        }
-    }
-
-    fn answer(&mut self, at: Timestamp) {
-        let Some(token) = self.some_request() else { return };
-        let asked = &self.model.asked[token];
-        let kind = self.dice.pick(&[REPLY, REPLY, REPLY, REPLY, STOP, SLOW]);
-        let (peer, datagram) = (asked.peer, self.format.answer(&asked.bytes, kind));
-        let actual = datagram.len() + if self.dice.one_in(12) { 9 } else { 0 };
-        self.deliver(at, peer, &datagram, actual);
-        if self.dice.one_in(4) {
-            self.check();
-            self.deliver(at, peer, &datagram, actual);
-        }
-    }
-
-    fn late_copy(&mut self, at: Timestamp) {
-        let ended: Vec<usize> = (0..self.model.asked.len())
-            .rev()
-            .filter(|&token| self.model.asked[token].ended.is_some())
-            .take(10)
-            .collect();
-        if !ended.is_empty() {
-            let asked = &self.model.asked[self.dice.pick(&ended)];
-            let (peer, datagram) = (asked.peer, self.format.answer(&asked.bytes, REPLY));
-            self.deliver(at, peer, &datagram, datagram.len());
-        }
-    }
-
-    /// The right id from the wrong peer, the right id and the wrong question, another id, nothing, noise.
-    fn forgery(&mut self, at: Timestamp) {
-        let Some(token) = self.some_request() else { return };
-        let asked = &self.model.asked[token];
-        let (mut peer, mut datagram) = (asked.peer, self.format.answer(&asked.bytes, REPLY));
-        let (kind_at, len) = (self.format.found_at + self.format.width, datagram.len());
-        match self.dice.within(0..=5) {
-            0 => peer = self.dice.index(self.model.peers.len()),
-            1 => datagram[kind_at + 2] ^= 0x40,
-            2 => datagram[kind_at] = b'?',
-            3 => datagram[self.format.found_at + self.dice.index(self.format.width)] ^= 0x10,
-            4 => datagram.truncate(self.dice.index(kind_at)),
-            _ => datagram.clear(),
-        }
-        let actual = datagram.len().max(if self.dice.one_in(4) { len } else { 0 });
-        self.deliver(at, peer, &datagram, actual);
-    }
-
-    fn deliver(&mut self, at: Timestamp, peer: usize, datagram: &[u8], actual: usize) {
-        let arrived = self.engine.on_datagram(at, self.model.peers[peer].address, datagram, actual);
-        let arrival = self.model.on_datagram(at, peer, datagram, actual);
-        match (&arrived, &arrival) {
-            (Arrived::Reply(finished), Arrival::Reply(end)) => self.ended(finished, end),
-            (Arrived::Truncated(handle), Arrival::Truncated(end)) => {
-                assert_eq!(self.model.asked[end.token].handle, *handle);
-                self.failures(vec![end.clone()]);
-            }
-            (Arrived::Provisional(handle), Arrival::Provisional(token)) => {
-                assert_eq!(self.model.asked[*token].handle, *handle);
-                self.tally.provisional += 1;
-            }
-            (Arrived::Stray(kind), Arrival::Stray) => self.stray(*kind, datagram, actual),
-            other => panic!("{other:?} at {at:?}"),
-        }
-    }
-
-    fn stray(&mut self, kind: Stray, datagram: &[u8], actual: usize) {
-        self.strays += 1;
-        self.tally.strays += 1;
-        let id = self.format.id_in(datagram);
-        let known = |asked: &Asked<M>| id.is_some() && self.format.id_of(&asked.bytes) == id;
-        let possible = match kind {
-            Stray::Stale => self.model.asked.iter().any(known),
-            Stray::Empty => actual == 0,
-            Stray::Truncated => actual > datagram.len(),
-            _ => actual > 0 && actual == datagram.len(),
-        };
-        assert!(possible, "{kind:?} for {datagram:?} of {actual} bytes");
-    }
-
-    fn path_error(&mut self, at: Timestamp) {
-        let error =
-            self.dice.pick(&[PathError::Refused, PathError::Unreachable, PathError::Refused, PathError::Denied]);
-        let Some(token) = self.some_request() else { return };
-        let asked = &self.model.asked[token];
-        let (peer, bytes) = (asked.peer, asked.bytes.clone());
-        let address = Some(self.model.peers[peer].address);
-        let was_sent = match &asked.stage {
-            Stage::Begun(begun) if begun.guessed >= 16 => return,
-            Stage::Begun(begun) => begun.transaction.transmissions() > 0,
-            Stage::Ended => true,
-            _ => false,
-        };
-        if self.dice.one_in(2) || !was_sent {
-            if self.model.alone_and_unsent(peer) {
-                return;
-            }
-            self.engine.on_path_error(at, address, error, &[]);
-            self.model.on_unknown_error(at, peer, error);
-        } else {
-            let len = if self.dice.one_in(3) { self.format.range().end } else { bytes.len() };
-            self.engine.on_path_error(at, address, error, &bytes[..len]);
-            self.model.on_quoted_error(at, token, error, &bytes[..len]);
-        }
-    }
-
-    // Comparison.
-
-    pub(super) fn check(&mut self) {
-        let Self { engine, model, now, .. } = self;
-        assert_eq!(engine.len(), model.open.len());
-        assert_eq!((engine.is_empty(), engine.strays().total()), (model.open.is_empty(), self.strays));
-        assert_eq!(engine.available(), model.settings.requests as usize - model.open.len());
-        for peer in &model.peers {
-            assert_eq!(engine.on_wire(peer.id), peer.places as usize, "on the wire at {}", peer.address);
-            assert_eq!(peer.budgets[0].balance(), peer.budgets[1].balance(), "left of the budget at {}", peer.address);
-            if let [Some(ours), Some(theirs)] = &peer.estimators {
-                let seen = |rtt: &udp_retry::policy::RttEstimator| (rtt.rto(*now), rtt.srtt(*now), rtt.rttvar(*now));
-                assert_eq!(seen(ours), seen(theirs), "the measure of {}", peer.address);
-            }
-        }
-        self.compare_transmits();
-        let due = self.model.first_due(self.now).into_iter().chain(self.paused).min();
-        if let Some(due) = due {
-            let due = Timestamp::from_nanos(due.as_nanos().div_ceil(TICK) * TICK);
-            let next = self.engine.next_deadline();
-            assert!(next.is_some_and(|next| next <= due), "{due:?} is due, and {next:?} the next deadline");
-        }
-    }
-
-    fn compare_transmits(&self) {
-        let mut order: Vec<usize> = Vec::new();
-        for transmit in self.engine.transmits() {
-            let token = self.token(transmit.handle);
-            let asked = &self.model.asked[token];
-            assert_eq!((transmit.to, transmit.datagram), (self.model.peers[asked.peer].address, &asked.bytes[..]));
-            assert!(self.model.is_ready(token), "request {token} is not due at {:?}", self.now);
-            order.push(token);
-        }
-        if self.paused.is_some() {
-            assert_eq!(order, [], "the send buffer is full");
-            return;
-        }
-        for &token in &self.model.open {
-            assert!(!self.model.is_ready(token) || order.contains(&token), "request {token} is due at {:?}", self.now);
-        }
-        let mut firsts: Vec<usize> = order.into_iter().filter(|&token| self.is_first(token)).collect();
-        firsts.sort_by_key(|&token| self.model.asked[token].peer);
-        let pairs = firsts.windows(2).filter(|pair| self.model.asked[pair[0]].peer == self.model.asked[pair[1]].peer);
-        pairs.for_each(|pair| assert!(pair[0] < pair[1], "request {} overtakes {}", pair[1], pair[0]));
-    }
-
-    /// Neither sent before nor delayed by its policy.
-    fn is_first(&self, token: usize) -> bool {
-        let asked = &self.model.asked[token];
-        matches!(asked.stage, Stage::Placed { .. }) && asked.delay.is_zero()
-    }
-
     /// In silence every request ends, in a bounded number of turns, and the engine alone says when to look.
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         let most = 100 + 60 * self.model.open.len();
         for _ in 0..most {
             if self.model.open.is_empty() {
@@ -613,4 +322,4 @@ impl<M: KeyedMatcher> World<M> {
 }
 
 /// Of the engine's clock.
-const TICK: u64 = 1 << 17;
+pub(super) const TICK: u64 = 1 << 17;
