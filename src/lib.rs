@@ -41,6 +41,8 @@
 //! # }
 //! ```
 //!
+//! Thousands of requests at once, to one server or to many, are a [`ConcurrentRequester`]'s: one thread, one socket.
+//!
 //! # In scope
 //!
 //! Transactions, one request and one reply, on both ends; the schedule of retransmissions; which datagram answers
@@ -65,7 +67,7 @@
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
-//! | [`requester`] | the front that programs hold |
+//! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight |
 //! | [`guide`] | nothing: pages to read, such as what retries do in an outage |
 //! | [`proxy`] | a bad network in front of any service |
 //!
@@ -96,7 +98,10 @@
 #![cfg_attr(not(feature = "fault"), doc = "[`fault`]: #features")]
 #![cfg_attr(not(feature = "proxy"), doc = "[`proxy`]: #features")]
 #![cfg_attr(not(feature = "sim"), doc = "[`sim`]: #features")]
-#![cfg_attr(not(feature = "std"), doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features")]
+#![cfg_attr(
+    not(feature = "std"),
+    doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features\n[`ConcurrentRequester`]: #features"
+)]
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -133,7 +138,7 @@ pub use fault::{Impairments, LossySink, Probability};
 pub use net::ConnectedUdp;
 pub use policy::{RetryBudget, RetryPolicy};
 #[cfg(feature = "std")]
-pub use requester::{ReliableRequester, Reply};
+pub use requester::{ConcurrentRequester, ReliableRequester, Reply};
 pub use transaction::{RequestError, any_reply, transaction_id};
 
 #[cfg(all(doctest, feature = "sim"))]

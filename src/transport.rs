@@ -1,7 +1,7 @@
 //! The seam between logic and the world: what a request travels over, and what can go wrong there.
 
 use core::fmt::{self, Debug};
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::num::NonZeroU32;
 
 use crate::size::Plpmtu;
@@ -113,6 +113,65 @@ impl Route {
     #[must_use]
     pub const fn new(remote: SocketAddr, local: SocketAddr) -> Self {
         Self { remote, local, interface: None }
+    }
+}
+
+/// The way to a server that has sent nothing yet: from any own address, over any interface.
+impl From<SocketAddr> for Route {
+    fn from(remote: SocketAddr) -> Self {
+        let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        Self::new(remote, SocketAddr::new(any, 0))
+    }
+}
+
+/// An address under which a front with many requests in flight knows its peers: a [`PathIndex`], or a [`Route`].
+pub trait PeerAddress: Copy + Ord + Debug {
+    /// What all datagrams of one peer have in common.
+    type Identity: Copy + Ord + Debug;
+
+    /// Who is at the address: the same for the one that is asked and the one that its replies come from, which can differ in
+    /// all else.
+    fn identity(&self) -> Self::Identity;
+
+    /// The socket address of the peer, if this says it.
+    fn socket_addr(&self) -> Option<SocketAddr>;
+}
+
+impl PeerAddress for PathIndex {
+    type Identity = Self;
+
+    #[inline]
+    fn identity(&self) -> Self {
+        *self
+    }
+
+    fn socket_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+impl PeerAddress for Route {
+    /// The other end. A reply has an own address and an interface, which the request left to the system; a socket of IPv6
+    /// shows the addresses of IPv4 as its own; and no flow label comes back.
+    type Identity = SocketAddr;
+
+    #[inline]
+    fn identity(&self) -> SocketAddr {
+        match self.remote {
+            SocketAddr::V4(_) => self.remote,
+            SocketAddr::V6(remote) => match remote.ip().to_canonical() {
+                IpAddr::V4(ip) => (ip, remote.port()).into(),
+                // Each interface may have the same one.
+                IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                    SocketAddrV6::new(ip, remote.port(), 0, remote.scope_id()).into()
+                }
+                IpAddr::V6(ip) => (ip, remote.port()).into(),
+            },
+        }
+    }
+
+    fn socket_addr(&self) -> Option<SocketAddr> {
+        Some(self.remote)
     }
 }
 
@@ -277,5 +336,32 @@ impl fmt::Display for Limit {
             Some(limit) => write!(f, ": {} bytes would fit", limit.bytes()),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_comes_from_the_peer_that_was_asked_whatever_its_route() {
+        let at = |address: &str| address.parse::<SocketAddr>().unwrap();
+        let asked = |address| Route::from(at(address));
+        let replied =
+            |remote: &str, local: &str| Route { interface: NonZeroU32::new(2), ..Route::new(at(remote), at(local)) };
+        for (asked, replied, same) in [
+            (asked("192.0.2.7:53"), replied("192.0.2.7:53", "192.0.2.1:700"), true),
+            (asked("192.0.2.7:53"), replied("[::ffff:192.0.2.7]:53", "[::ffff:192.0.2.1]:700"), true),
+            (asked("[2001:db8::7]:53"), replied("[2001:db8::7]:53", "[2001:db8::1]:700"), true),
+            (asked("[2001:db8::7%3]:53"), replied("[2001:db8::7]:53", "[2001:db8::1]:700"), true),
+            (asked("[fe80::7%2]:53"), replied("[fe80::7%2]:53", "[fe80::1%2]:700"), true),
+            (asked("[fe80::7%2]:53"), replied("[fe80::7%3]:53", "[fe80::1%3]:700"), false),
+            (asked("192.0.2.7:53"), replied("192.0.2.7:54", "192.0.2.1:700"), false),
+            (asked("192.0.2.7:53"), replied("192.0.2.8:53", "192.0.2.1:700"), false),
+        ] {
+            assert_eq!(asked.identity() == replied.identity(), same, "{asked:?} and {replied:?}");
+        }
+        let labelled = Route::from(SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 53, 7, 0)));
+        assert_eq!(labelled.identity(), at("[::1]:53"));
     }
 }

@@ -22,7 +22,10 @@ use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
-use udp_retry::{Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
+use udp_retry::{
+    ConcurrentRequester, Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply,
+    transaction_id,
+};
 use watchdog::{MINUTE, within};
 
 #[test]
@@ -93,6 +96,29 @@ fn a_request_over_loopback_allocates_nothing_after_the_first_ones() {
             let count = allocations(|| (10..110).for_each(|id| request(requester, id)));
             assert_eq!(count, 0, "in 100 requests");
         }
+    });
+}
+
+#[test]
+fn many_requests_in_flight_allocate_nothing_after_the_first_ones() {
+    within(MINUTE, || {
+        let address = server(|message, _, answer| answer(message));
+        let mut one = ConcurrentRequester::connect(address, transaction_id(0..8).stamped()).unwrap();
+        let unconnected = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+        let mut other = ConcurrentRequester::builder(transaction_id(0..8).stamped()).over(unconnected).unwrap();
+        let mut round = |requests| {
+            for token in 0..requests {
+                one.submit(&[0; 16], token).unwrap();
+                other.submit_to(address, &[0; 16], token).unwrap();
+            }
+            for _ in 0..requests {
+                assert_eq!(one.wait().unwrap().reply().unwrap().len(), 16);
+                assert_eq!(other.wait().unwrap().reply().unwrap().len(), 16);
+            }
+        };
+        (0..3).for_each(|_| round(200));
+        let count = allocations(|| [1, 7, 100, 200].into_iter().for_each(&mut round));
+        assert_eq!(count, 0, "in 308 requests of each");
     });
 }
 

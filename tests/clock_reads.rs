@@ -15,7 +15,9 @@ use udp_retry::net::count_time_asleep;
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
-use udp_retry::{ConnectedUdp, ReliableRequester, RetryBudget, RetryPolicy, any_reply, transaction_id};
+use udp_retry::{
+    ConcurrentRequester, ConnectedUdp, ReliableRequester, RetryBudget, RetryPolicy, any_reply, transaction_id,
+};
 use watchdog::{MINUTE, within};
 
 const REQUESTS: u32 = 300;
@@ -96,6 +98,31 @@ fn retransmissions_and_strays_bring_their_time_with_them() {
             // A machine that is late may have let a third one leave.
             assert!((3..=5).contains(&sent), "{calls:?}");
             assert_eq!((calls.now, calls.recv), (1, sent + STRAYS), "{calls:?}");
+        }
+        drop(requester);
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn one_of_many_in_flight_reads_the_clock_when_it_is_submitted_and_when_it_is_waited_for() {
+    within(2 * MINUTE, || {
+        let (client, server) = counted(|message, answer| answer(message));
+        let builder = ConcurrentRequester::builder(transaction_id(0..4)).policy(patient());
+        let mut requester = builder.over(client).unwrap();
+        for number in 0..REQUESTS {
+            // Several are sent by one reading, and each reply is a wait of its own.
+            let several = 1 + number % 10;
+            requester.transport().calls.set(Calls::default());
+            for n in 0..several {
+                requester.submit(&(100 * number + n).to_be_bytes(), 0).unwrap();
+            }
+            for _ in 0..several {
+                assert!(requester.wait().unwrap().reply().is_ok());
+            }
+            let expected = Calls { now: 2 * several, send: several, recv: several, renew: 0 };
+            assert_eq!(requester.transport().calls.get(), expected, "{several} at once");
+            assert!(requester.wait().is_none());
         }
         drop(requester);
         server.join().unwrap();

@@ -6,7 +6,8 @@ use super::sys::Bell;
 
 /// Ends the wait of a requester from any thread: made by
 /// [`ReliableRequester::cancel_handle`](crate::ReliableRequester::cancel_handle), or by
-/// [`Cancel::cancel_handle`] of the transport before that goes into one.
+/// [`Cancel::cancel_handle`] of the transport before that goes into one. A
+/// [`ConcurrentRequester`](crate::ConcurrentRequester::cancel_handle) ends its wait by it, and no request.
 ///
 /// - The request under way fails as cancelled; if none is, or if its reply was quicker, the next one does, without
 ///   being sent. So no call is missed; calls that come before one has taken effect count as one.

@@ -149,6 +149,24 @@ impl UnconnectedUdp {
         self.endpoint.lend()
     }
 
+    /// As [`set_receive_buffer`](super::set_receive_buffer), without lending the socket.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
+        options::set_receive_buffer(self.endpoint.socket(), bytes)
+    }
+
+    /// How much the receive buffer holds, in bytes as [`set_receive_buffer`](super::set_receive_buffer) counts them.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        SockRef::from(self.endpoint.socket()).recv_buffer_size()
+    }
+
     /// A handle that ends a wait from any thread, so that a server can be stopped.
     ///
     /// # Errors

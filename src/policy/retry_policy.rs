@@ -239,6 +239,11 @@ impl RetryPolicy {
         }
     }
 
+    /// The shortest wait that can follow the first transmission.
+    pub(crate) const fn least_first_wait_ns(&self) -> Ns {
+        self.window_ns(0).0
+    }
+
     #[inline]
     pub(crate) const fn start_delay_ns(&self, seed: Seed) -> Ns {
         match self.start_delay {

@@ -1,22 +1,20 @@
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-use alloc::vec;
 use core::fmt;
-use core::net::SocketAddr;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
-use std::io;
-use std::net::ToSocketAddrs;
 
-use super::{ReliableRequester, span};
-use crate::entropy::{IdSource, Seed, labels};
-use crate::net::ConnectedUdp;
+use super::Sequential;
+use crate::entropy::{IdSource, Seed};
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::size::LARGEST_DATAGRAM;
-use crate::transaction::{Event, Observer, OnUnreachable, ReplyMatcher, Transaction};
-use crate::transport::{NoEntropy, PathIndex, Transport};
+use crate::transaction::OnUnreachable;
+use crate::transport::{NoEntropy, Transport};
 
-/// Settings of a [`ReliableRequester`]; made by [`ReliableRequester::builder`].
+/// Settings of a requester. `F` is the front that they are for: each has some of its own, and none without an effect.
+///
+/// | made by | for | its own settings |
+/// |---|---|---|
+/// | [`ReliableRequester::builder`](super::ReliableRequester::builder) | one request at a time | [`Sequential`] |
+/// | [`ConcurrentRequester::builder`](super::ConcurrentRequester::builder) | many in flight | [`Concurrent`](super::Concurrent) |
 ///
 /// | setting | default |
 /// |---|---|
@@ -26,42 +24,35 @@ use crate::transport::{NoEntropy, PathIndex, Transport};
 /// | [`estimator`](Self::estimator) | none: every request starts with the policy's first wait |
 /// | [`fail_over_budget`](Self::fail_over_budget) | off: listens on when the budget is empty |
 /// | [`deadline`](Self::deadline) | none but the policy's |
-/// | [`keep_port`](Self::keep_port) | off: a fresh port after a request that was not answered |
-/// | [`observer`](Self::observer) | none |
 /// | [`seed`](Self::seed) | from the transport's entropy: the operating system's, or a simulated network's seed |
 /// | [`buffer`](Self::buffer) | 65,535 bytes: any reply fits |
 #[must_use]
 #[derive(Clone)]
-pub struct Builder {
-    matcher: SharedMatcher,
-    policy: RetryPolicy,
-    budget: RetryBudget,
-    fails_over_budget: bool,
-    on_unreachable: OnUnreachable,
-    estimator: Option<RttEstimator>,
-    observer: Option<Observer>,
-    deadline: Option<Duration>,
-    keeps_port: bool,
-    peer: Option<SocketAddr>,
-    seed: Option<Seed>,
-    buffer: usize,
+pub struct Builder<F = Sequential> {
+    pub(super) policy: RetryPolicy,
+    pub(super) budget: RetryBudget,
+    pub(super) fails_over_budget: bool,
+    pub(super) on_unreachable: OnUnreachable,
+    pub(super) estimator: Option<RttEstimator>,
+    pub(super) deadline: Option<Duration>,
+    pub(super) seed: Option<Seed>,
+    pub(super) buffer: usize,
+    /// What only this front has.
+    pub(super) front: F,
 }
 
-impl Builder {
-    pub(super) fn new(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Self {
+impl<F> Builder<F> {
+    pub(super) fn new(front: F) -> Self {
         Self {
-            matcher: Arc::new(Box::new(matcher)),
             policy: RetryPolicy::default(),
             budget: RetryBudget::unlimited(),
             fails_over_budget: false,
             on_unreachable: OnUnreachable::KeepTrying,
             estimator: None,
-            observer: None,
             deadline: None,
-            keeps_port: false,
-            peer: None,
             seed: None,
             buffer: LARGEST_DATAGRAM,
+            front,
         }
     }
 
@@ -85,19 +76,6 @@ impl Builder {
         Self { fails_over_budget: true, ..self }
     }
 
-    /// Leaves from the same port although the request before was not answered. By default the next one leaves from a
-    /// fresh port then, where nothing late reaches it and a NAT makes a new mapping; protocols that bind a session to
-    /// the port, and firewalls that admit one, want this. A port that the system picked changes all the same where this host
-    /// lost the address that it leaves from.
-    pub fn keep_port(self) -> Self {
-        Self { keeps_port: true, ..self }
-    }
-
-    /// Names the peer in errors, where the transport is the caller's own. [`connect`](Self::connect) knows it.
-    pub fn peer(self, peer: SocketAddr) -> Self {
-        Self { peer: Some(peer), ..self }
-    }
-
     /// Takes the message that nobody listens there, or that no way leads there, for the end of a request: at once, or
     /// after some of them. A reply that is there already is still found. Which messages the system passes on depends on the
     /// socket: see [`OnUnreachable`].
@@ -115,15 +93,6 @@ impl Builder {
     /// ids.
     pub fn estimator(self, estimator: RttEstimator) -> Self {
         Self { estimator: Some(estimator), ..self }
-    }
-
-    /// Shows every event of every request to this function as it happens, with the time since the request began:
-    /// for metrics and logs. It runs within the request, so it must not block.
-    ///
-    /// A request begins with transmission 1 (or what prevented it) and ends with [`Event::Replied`] or
-    /// [`Event::Failed`].
-    pub fn observer(self, observer: impl Fn(Duration, Event) + Send + Sync + 'static) -> Self {
-        Self { observer: Some(Observer::new(observer)), ..self }
     }
 
     /// Ends every request this long after its call at the latest, whatever the policy says. A reply that arrives
@@ -145,40 +114,12 @@ impl Builder {
         Self { buffer: bytes.min(LARGEST_DATAGRAM), ..self }
     }
 
-    /// Connects a UDP socket of its own to the first address that the system accepts.
-    ///
-    /// # Errors
-    ///
-    /// What the system reports of the name or the address; that it has no entropy, if the matcher stamps ids.
-    pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
-        let mut transport = ConnectedUdp::connect(server)?;
-        if self.estimator.is_some() {
-            transport = transport.with_arrival_times();
-        }
-        let peer = self.peer.unwrap_or(transport.peer_addr());
-        self.peer(peer).over(transport).map_err(io::Error::other)
-    }
-
-    /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
-    ///
-    /// # Errors
-    ///
-    /// [`NoEntropy`] if the matcher stamps ids and the transport has no unpredictable bytes for them. A weaker source is
-    /// never used; jitter alone needs none.
-    pub fn over<T: Transport<Peer = PathIndex>>(self, mut transport: T) -> Result<ReliableRequester<T>, NoEntropy> {
-        let (seed, ids) = self.chance(&mut transport)?;
-        let buffer = vec![0; self.buffer];
-        let mut transaction = self.transaction();
-        if let Some(ids) = ids {
-            transaction = transaction.with_ids(ids);
-        }
-        let draws = seed.derive(labels::REQUESTS).draws();
-        Ok(ReliableRequester { transport, transaction, draws, requests: 0, buffer })
-    }
-
     /// Where jitter and ids come from: the caller's seed, else what the transport has.
-    fn chance<T: Transport>(&self, transport: &mut T) -> Result<(Seed, Option<IdSource>), NoEntropy> {
-        let stamps = self.matcher.stamps();
+    pub(super) fn chance<T: Transport>(
+        &self,
+        transport: &mut T,
+        stamps: bool,
+    ) -> Result<(Seed, Option<IdSource>), NoEntropy> {
         if let Some(seed) = self.seed {
             return Ok((seed, stamps.then(|| IdSource::from_seed(seed))));
         }
@@ -197,50 +138,13 @@ impl Builder {
         };
         Ok((Seed::new(seed), ids))
     }
-
-    fn transaction(self) -> Transaction<SharedMatcher> {
-        let mut transaction = Transaction::new(self.policy, self.matcher)
-            .with_budget(self.budget)
-            .with_on_unreachable(self.on_unreachable);
-        if self.fails_over_budget {
-            transaction = transaction.failing_over_budget();
-        }
-        if self.keeps_port {
-            transaction = transaction.keeping_port();
-        }
-        if let Some(deadline) = self.deadline {
-            transaction = transaction.with_deadline(deadline);
-        }
-        if let Some(peer) = self.peer {
-            transaction = transaction.with_peer(peer);
-        }
-        if let Some(estimator) = self.estimator {
-            transaction = transaction.with_estimator(estimator);
-        }
-        if !span::ENABLED {
-            return match self.observer {
-                Some(observer) => transaction.observed_by(observer),
-                None => transaction,
-            };
-        }
-        transaction.with_observer(move |at, event| {
-            span::record(at, event);
-            if let Some(observer) = &self.observer {
-                observer.show(at, event);
-            }
-        })
-    }
 }
 
-/// The caller's matcher, whatever its type. In a box, because an `Arc` does not know where a value of unknown alignment
-/// begins and works it out at every call.
-pub(super) type SharedMatcher = Arc<Box<dyn ReplyMatcher + Send + Sync>>;
-
 /// Nothing is half done after a panic of a matcher or an observer.
-impl UnwindSafe for Builder {}
-impl RefUnwindSafe for Builder {}
+impl<F> UnwindSafe for Builder<F> {}
+impl<F> RefUnwindSafe for Builder<F> {}
 
-impl fmt::Debug for Builder {
+impl<F> fmt::Debug for Builder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("policy", &self.policy)

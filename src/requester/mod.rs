@@ -1,12 +1,19 @@
-//! The front that programs hold: a requester that blocks until the reply is there.
+//! The fronts that programs hold: a requester that blocks until the reply is there, and one for many requests at once.
 
+mod buffer_warning;
 mod builder;
 #[cfg(feature = "fault")]
 mod cancel;
+mod completion;
+mod concurrent;
+mod concurrent_settings;
 mod error;
+mod peers;
 mod reply;
+mod sequential;
 #[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]
 mod span;
+mod turn;
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,9 +21,14 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use std::io;
 use std::net::ToSocketAddrs;
 
+pub use self::buffer_warning::BufferWarning;
 pub use self::builder::Builder;
-use self::builder::SharedMatcher;
+pub use self::completion::{Completion, Waited};
+pub use self::concurrent::ConcurrentRequester;
+pub use self::concurrent_settings::Concurrent;
 pub use self::reply::{OwnedReply, Reply};
+pub use self::sequential::Sequential;
+use self::sequential::SharedMatcher;
 use crate::entropy::{Draws, Seed};
 use crate::net::{Cancel, CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
@@ -79,7 +91,7 @@ impl ReliableRequester<ConnectedUdp> {
 
     /// A requester with settings of the caller's.
     pub fn builder(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Builder {
-        Builder::new(matcher)
+        Builder::new(Sequential::new(matcher))
     }
 }
 

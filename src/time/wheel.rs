@@ -26,6 +26,7 @@ impl Link {
     pub(crate) const FREE: Self = Self { next: 0, prev: 0, list: u16::MAX };
 
     /// Whether the item waits in the wheel.
+    #[cfg(test)]
     pub(crate) const fn is_linked(&self) -> bool {
         self.list != Self::FREE.list
     }
@@ -150,6 +151,7 @@ impl Wheel {
     }
 
     /// Whether nothing waits.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.levels.iter().all(|level| level.occupied == 0)
     }

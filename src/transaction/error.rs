@@ -3,7 +3,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-use super::{Execution, Failure, ReplyMatcher, Strays, Timeline, Transaction};
+use super::{Execution, Failure, Finished, ReplyMatcher, Strays, Timeline, Transaction};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -44,6 +44,8 @@ struct Report {
     strays: Strays,
     /// A reply or a provisional answer came.
     answered: bool,
+    /// Whether any stray would be known here, so that silence can be told.
+    sees_strays: bool,
     timeline: Timeline,
 }
 
@@ -59,7 +61,26 @@ impl RequestError {
             last_path_error: transaction.last_error(),
             strays: transaction.strays(),
             answered: transaction.active.is_answered(),
+            sees_strays: true,
             timeline: *transaction.timeline(),
+        };
+        Self { report: Box::new(report) }
+    }
+
+    fn of(failure: Failure, finished: &Finished, peer: Option<SocketAddr>) -> Self {
+        let unrecorded = || Timeline::omitting(finished.transmissions.saturating_add(finished.withheld).max(1));
+        let report = Report {
+            peer,
+            failure,
+            execution: finished.execution,
+            transmissions: finished.transmissions,
+            withheld: finished.withheld,
+            elapsed: finished.elapsed,
+            last_path_error: finished.last_error,
+            strays: Strays::default(),
+            answered: false,
+            sees_strays: false,
+            timeline: finished.timeline.as_deref().copied().unwrap_or_else(unrecorded),
         };
         Self { report: Box::new(report) }
     }
@@ -100,7 +121,7 @@ impl RequestError {
         self.report.withheld
     }
 
-    /// The time from the call to the failure.
+    /// The time from the call to the failure; of one of many in flight, from its first transmission.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.report.elapsed
@@ -112,7 +133,8 @@ impl RequestError {
         self.report.last_path_error
     }
 
-    /// What arrived meanwhile and answered nothing, by kind.
+    /// What arrived meanwhile and answered nothing, by kind. Of one of many in flight none: no one knows whose they are, and
+    /// the front counts them all together.
     #[must_use]
     pub fn strays(&self) -> Strays {
         self.report.strays
@@ -128,17 +150,26 @@ impl RequestError {
     /// The system shows neither to a connected socket; one that is not connected receives both.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        let Report { peer, transmissions, last_path_error, strays, answered, .. } = &*self.report;
-        let silence = self.is_timeout() && *transmissions > 0;
+        let Report { peer, transmissions, last_path_error, strays, answered, sees_strays, .. } = &*self.report;
+        let silence = self.is_timeout() && *transmissions > 0 && *sees_strays;
         let signs_of_life = *answered || last_path_error.is_some() || strays.total() > 0;
         let peer = peer.filter(|_| silence && !signs_of_life)?;
         Some(if is_group(peer.ip().to_canonical()) { GROUP } else { ELSEWHERE })
     }
 
-    /// What happened, event by event.
+    /// What happened, event by event. Of many in flight that fare badly, 64 at a time have a record: that of any other is
+    /// empty, and its [omitted](Timeline::omitted) events are at least its transmissions.
     #[must_use]
     pub fn timeline(&self) -> &Timeline {
         &self.report.timeline
+    }
+}
+
+impl Finished {
+    /// The error to hand to the caller of a front; `None` if a reply came. Names `peer`, where that is known.
+    #[must_use]
+    pub fn error(&self, peer: Option<SocketAddr>) -> Option<RequestError> {
+        self.failure.map(|failure| RequestError::of(failure, self, peer))
     }
 }
 

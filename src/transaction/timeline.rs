@@ -93,6 +93,11 @@ impl Timeline {
         Self { start, events: [(start, Event::Withheld); CAPACITY], len: 0, omitted: 0 }
     }
 
+    /// One that holds nothing of this many events.
+    pub(super) fn omitting(events: u32) -> Self {
+        Self { omitted: events, ..Self::new(Timestamp::ZERO) }
+    }
+
     /// When the request began.
     #[inline]
     pub(super) fn start(&self) -> Timestamp {

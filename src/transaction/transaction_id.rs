@@ -214,7 +214,10 @@ fn same(id: &[u8], echoed: &[u8]) -> bool {
     match (id, echoed) {
         (&[a, b], &[x, y]) => [a, b] == [x, y],
         (&[a, b, c, d], &[w, x, y, z]) => [a, b, c, d] == [w, x, y, z],
-        _ => id == echoed,
+        _ => match (<[u8; 8]>::try_from(id), <[u8; 8]>::try_from(echoed)) {
+            (Ok(id), Ok(echoed)) => id == echoed,
+            _ => id == echoed,
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! A whole network in virtual time, and what requesters do in it.
 
+mod concurrent;
 mod entropy;
 mod explore;
 mod failures;

@@ -5,7 +5,9 @@ mod arrival;
 mod cancel;
 mod cancel_settings;
 mod cancel_shared;
+mod concurrent;
 mod connected;
+mod echoes;
 #[path = "../common/forwarding.rs"]
 mod forwarding;
 mod hints;

@@ -5,6 +5,7 @@ mod adaptive;
 mod by_hand;
 #[path = "../common/captures.rs"]
 mod captures;
+mod concurrent;
 mod facts;
 #[path = "../common/forwarding.rs"]
 mod forwarding;

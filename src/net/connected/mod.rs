@@ -208,6 +208,15 @@ impl ConnectedUdp {
         options::set_receive_buffer(self.endpoint.socket(), bytes)
     }
 
+    /// How much the receive buffer holds, in bytes as [`set_receive_buffer`](super::set_receive_buffer) counts them.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        SockRef::from(self.endpoint.socket()).recv_buffer_size()
+    }
+
     /// As [`set_fragmentation`](super::set_fragmentation).
     ///
     /// # Errors

@@ -65,7 +65,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     fn on_clean_reply(&mut self, at: Timestamp, number: u32) -> Option<Finished> {
         let slot = *self.slots.get(number)?;
-        let measured = (at < self.schedule(number, &slot).wait_end()).then(|| at.since_ns(slot.at()));
+        let measured = self.is_in_first_wait(at, number, &slot).then(|| at.since_ns(slot.at()));
         let peer = self.peers.get(slot.peer)?;
         peer.budget.deposit();
         if let Some(estimator) = &peer.path.estimator {

@@ -14,7 +14,7 @@ use crate::transport::PathError;
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// So many of the first of [`transmits`](Self::transmits) were sent, at `now`.
     pub fn on_transmitted(&mut self, now: Timestamp, count: usize) {
-        self.paused_until = None;
+        (self.paused_until, self.pauses) = (None, 0);
         for _ in 0..count {
             let Some(number) = self.ready.pop_front(&mut self.slots) else { return };
             match self.slots.get(number) {
@@ -42,14 +42,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// The first of [`transmits`](Self::transmits) was not sent, at `now`.
     ///
     /// - [`NoBuffers`](PathError::NoBuffers) pushes back: for a millisecond there is nothing to transmit, and then the same
-    ///   one is first. It loses neither a transmission nor its slot.
+    ///   one is first. It loses neither a transmission nor its slot, unless nothing leaves for a tenth of a second.
     /// - [`Cancelled`](PathError::Cancelled) says nothing of a request: the same one is first.
     /// - Any other may be an earlier datagram's, of any request: the same one is first, up to 8 times, and then its slot has
     ///   passed. "Too big" ends it, unless it has left before.
     #[cold]
     pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
         match error {
-            PathError::NoBuffers => {
+            PathError::NoBuffers if self.pauses < MOST_PAUSES => {
+                self.pauses += 1;
                 let until = now.after_ns(PAUSE);
                 self.paused_until = Some(until);
                 self.soonest = self.soonest.min(until);
@@ -185,5 +186,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
 /// How long a full send buffer is left alone: some hundred datagrams leave a network card in that time.
 const PAUSE: Ns = 1_000_000;
+/// In a row; then the device does not send at all.
+const MOST_PAUSES: u32 = 100;
 /// Read past the moment at which something is due, before the queue is taken for empty; a window's worth if that is more.
 const LEAST_OVERDUE: u32 = 64;

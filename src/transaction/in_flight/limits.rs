@@ -69,6 +69,16 @@ impl Limits {
     }
 }
 
+#[cfg(feature = "std")]
+impl Limits {
+    /// The most requests on the wire at once, at this many peers.
+    pub(crate) fn on_wire(&self, peers: usize) -> usize {
+        let [window, requests] =
+            [self.window, self.requests].map(|limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
+        window.saturating_mul(peers).min(requests)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         let rest = Rest { clean: 1_000_000_000, other: 60_000_000_000 };

@@ -113,6 +113,8 @@ pub struct InFlight<P, M> {
     first_waits: Option<chunks::Chunks<Ns>>,
     /// The send buffer was full: nothing is transmitted until then.
     paused_until: Option<Timestamp>,
+    /// How often that was so since something was transmitted.
+    pauses: u32,
     /// When an error made suspects.
     suspected: Timestamp,
     /// Datagrams read past the moment at which something was due.
@@ -144,6 +146,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             finished: Queue::EMPTY,
             first_waits: None,
             paused_until: None,
+            pauses: 0,
             suspected: Timestamp::ZERO,
             overdue: 0,
             soonest: Timestamp::MAX,

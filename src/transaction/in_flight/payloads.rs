@@ -103,6 +103,7 @@ impl Payloads {
     }
 
     /// The memory that was taken for payloads: chunks of 64 KiB, also those that are empty now.
+    #[cfg(test)]
     pub(super) fn bytes_held(&self) -> usize {
         self.chunks.len() * CHUNK_BYTES
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use super::finished::PeerId;
 use super::slots::Queue;
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
 use crate::transaction::OnUnreachable;
 use crate::transaction::destination::{PolicyIndex, Terms};
 use crate::transaction::grant::Grants;
@@ -125,30 +125,50 @@ impl<P: Copy + Ord> Peers<P> {
 #[derive(Debug)]
 pub(super) struct Rules {
     /// The first one is the engine's own.
-    policies: Vec<RetryPolicy>,
+    plans: Vec<Plan>,
     pub(super) on_unreachable: OnUnreachable,
     pub(super) fails_over_budget: bool,
 }
 
+/// A policy, and what is asked of it most.
+#[derive(Debug)]
+struct Plan {
+    policy: RetryPolicy,
+    least_first_wait: Ns,
+}
+
+impl Plan {
+    fn of(policy: RetryPolicy) -> Self {
+        Self { policy, least_first_wait: policy.least_first_wait_ns() }
+    }
+}
+
 impl Rules {
     pub(super) fn new(policy: RetryPolicy) -> Self {
-        Self { policies: alloc::vec![policy], on_unreachable: OnUnreachable::KeepTrying, fails_over_budget: false }
+        let plans = alloc::vec![Plan::of(policy)];
+        Self { plans, on_unreachable: OnUnreachable::KeepTrying, fails_over_budget: false }
     }
 
     #[inline]
     pub(super) fn policy(&self, number: u8) -> &RetryPolicy {
-        match self.policies.get(usize::from(number)) {
-            Some(policy) => policy,
+        match self.plans.get(usize::from(number)) {
+            Some(plan) => &plan.policy,
             None => &RetryPolicy::LAN,
         }
     }
 
+    /// The shortest wait of this policy after a first transmission, whatever is drawn.
+    #[inline]
+    pub(super) fn least_first_wait(&self, number: u8) -> Ns {
+        self.plans.get(usize::from(number)).map_or(0, |plan| plan.least_first_wait)
+    }
+
     /// The number of a policy that equals this one; `None` if there are 256 others.
     pub(super) fn intern(&mut self, policy: &RetryPolicy) -> Option<u8> {
-        let known = self.policies.iter().position(|known| known == policy);
-        let number = u8::try_from(known.unwrap_or(self.policies.len())).ok()?;
+        let known = self.plans.iter().position(|known| known.policy == *policy);
+        let number = u8::try_from(known.unwrap_or(self.plans.len())).ok()?;
         if known.is_none() {
-            self.policies.push(*policy);
+            self.plans.push(Plan::of(*policy));
         }
         Some(number)
     }

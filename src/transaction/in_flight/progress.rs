@@ -106,7 +106,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                     self.wake_at(number, end_by);
                 }
             }
-            State::Sent if slot.record == NONE => match self.schedule(number, &slot).wait_end() {
+            State::Sent if slot.record == NONE => match self.first_due(number, &slot) {
                 due if due > now => self.wake_at(number, due),
                 _ => self.look_on(now, number),
             },
@@ -248,6 +248,33 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         timer
     }
 
+    /// When the first wait of a request without a record ends, as its [`schedule`](Self::schedule) has it.
+    #[inline]
+    pub(super) fn first_due(&self, number: u32, slot: &Slot) -> Timestamp {
+        let policy = self.rules.policy(slot.policy);
+        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
+        let wait = policy.wait_ns(0, false, seed);
+        if self.first_waits.is_some() || wait < LEAST_WAIT {
+            return self.schedule(number, slot).wait_end();
+        }
+        let deadline = policy.deadline_ns().map_or(Timestamp::MAX, |deadline| slot.at().after_ns(deadline));
+        slot.at().after_ns(wait).min(deadline)
+    }
+
+    /// Whether a first wait that began with this transmission is still running at `at`.
+    #[inline]
+    pub(super) fn is_in_first_wait(&self, at: Timestamp, number: u32, slot: &Slot) -> bool {
+        // Most replies come so soon that nothing need be drawn.
+        let waited = at.since_ns(slot.at());
+        let end = self
+            .rules
+            .policy(slot.policy)
+            .deadline_ns()
+            .unwrap_or(Ns::MAX)
+            .min(self.rules.least_first_wait(slot.policy));
+        self.first_waits.is_none() && waited < end || at < self.first_due(number, slot)
+    }
+
     /// A request without a record was transmitted.
     pub(super) fn begin_clean(&mut self, now: Timestamp, number: u32) {
         let Some(slot) = self.slots.get_mut(number) else { return };
@@ -266,7 +293,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 }
             }
         }
-        let due = self.schedule(number, &slot).wait_end();
+        let due = self.first_due(number, &slot);
         self.wake_at(number, due);
     }
 
@@ -278,6 +305,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         waits.get(number).copied().filter(|_| is_measured).unwrap_or_else(policy)
     }
 
+    #[inline]
     fn start_delay(&self, number: u32, slot: &Slot) -> Ns {
         let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
         self.rules.policy(slot.policy).start_delay_ns(seed)
@@ -355,3 +383,6 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 fn before(now: Timestamp, ns: Ns) -> Timestamp {
     Timestamp::from_nanos(now.as_nanos().saturating_sub(ns))
 }
+
+/// Below this, a wait and its half are the same to a schedule.
+const LEAST_WAIT: Ns = 2;

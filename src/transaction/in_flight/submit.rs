@@ -49,8 +49,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let admitted = self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name, most);
         let generation = admitted.inspect_err(|_| self.payloads.release(place))?;
         self.slots.insert(Slot::new(generation, to.0, place, policy, token));
-        if let Some(first_waits) = self.first_waits.as_mut().filter(|waits| waits.len() <= slot) {
-            first_waits.push(0);
+        if let Some(first_waits) = &mut self.first_waits {
+            while first_waits.len() <= slot {
+                first_waits.push(0);
+            }
         }
         let end_by = self.end_by(now, request);
         if end_by != Timestamp::MAX {

@@ -47,6 +47,7 @@ pub(super) struct Records {
     records: Chunks<Troubled>,
     free: Vec<u32>,
     /// Timelines that no record has at present.
+    #[expect(clippy::vec_box, reason = "they move in and out as boxes")]
     spare: Vec<Box<Timeline>>,
     /// Timelines that may still be made.
     unmade: usize,

@@ -1,0 +1,137 @@
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::net::ToSocketAddrs;
+
+use super::{Builder, ReliableRequester, span};
+use crate::entropy::labels;
+use crate::net::ConnectedUdp;
+use crate::transaction::{Event, Observer, ReplyMatcher, Transaction};
+use crate::transport::{NoEntropy, PathIndex, Transport};
+
+/// What a [`Builder`] of a [`ReliableRequester`] has besides.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`keep_port`](Builder::keep_port) | off: a fresh port after a request that was not answered |
+/// | [`observer`](Builder::observer) | none |
+/// | [`peer`](Builder::peer) | the server that it connects to |
+#[derive(Clone)]
+pub struct Sequential {
+    matcher: SharedMatcher,
+    observer: Option<Observer>,
+    keeps_port: bool,
+    peer: Option<SocketAddr>,
+}
+
+impl Sequential {
+    pub(super) fn new(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Self {
+        Self { matcher: Arc::new(Box::new(matcher)), observer: None, keeps_port: false, peer: None }
+    }
+}
+
+impl Builder<Sequential> {
+    /// Leaves from the same port although the request before was not answered. By default the next one leaves from a
+    /// fresh port then, where nothing late reaches it and a NAT makes a new mapping; protocols that bind a session to
+    /// the port, and firewalls that admit one, want this. A port that the system picked changes all the same where this host
+    /// lost the address that it leaves from.
+    pub fn keep_port(self) -> Self {
+        Self { front: Sequential { keeps_port: true, ..self.front }, ..self }
+    }
+
+    /// Names the peer in errors, where the transport is the caller's own. [`connect`](Self::connect) knows it.
+    pub fn peer(self, peer: SocketAddr) -> Self {
+        Self { front: Sequential { peer: Some(peer), ..self.front }, ..self }
+    }
+
+    /// Shows every event of every request to this function as it happens, with the time since the request began:
+    /// for metrics and logs. It runs within the request, so it must not block.
+    ///
+    /// A request begins with transmission 1 (or what prevented it) and ends with [`Event::Replied`] or
+    /// [`Event::Failed`].
+    pub fn observer(self, observer: impl Fn(Duration, Event) + Send + Sync + 'static) -> Self {
+        let observer = Some(Observer::new(observer));
+        Self { front: Sequential { observer, ..self.front }, ..self }
+    }
+
+    /// Connects a UDP socket of its own to the first address that the system accepts.
+    ///
+    /// # Errors
+    ///
+    /// What the system reports of the name or the address; that it has no entropy, if the matcher stamps ids.
+    pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
+        let mut transport = ConnectedUdp::connect(server)?;
+        if self.estimator.is_some() {
+            transport = transport.with_arrival_times();
+        }
+        let peer = self.front.peer.unwrap_or(transport.peer_addr());
+        self.peer(peer).over(transport).map_err(io::Error::other)
+    }
+
+    /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
+    ///
+    /// # Errors
+    ///
+    /// [`NoEntropy`] if the matcher stamps ids and the transport has no unpredictable bytes for them. A weaker source is
+    /// never used; jitter alone needs none.
+    pub fn over<T: Transport<Peer = PathIndex>>(self, mut transport: T) -> Result<ReliableRequester<T>, NoEntropy> {
+        let (seed, ids) = self.chance(&mut transport, self.front.matcher.stamps())?;
+        let buffer = vec![0; self.buffer];
+        let mut transaction = self.transaction();
+        if let Some(ids) = ids {
+            transaction = transaction.with_ids(ids);
+        }
+        let draws = seed.derive(labels::REQUESTS).draws();
+        Ok(ReliableRequester { transport, transaction, draws, requests: 0, buffer })
+    }
+
+    fn transaction(self) -> Transaction<SharedMatcher> {
+        let Sequential { matcher, observer, keeps_port, peer } = self.front;
+        let mut transaction =
+            Transaction::new(self.policy, matcher).with_budget(self.budget).with_on_unreachable(self.on_unreachable);
+        if self.fails_over_budget {
+            transaction = transaction.failing_over_budget();
+        }
+        if keeps_port {
+            transaction = transaction.keeping_port();
+        }
+        if let Some(deadline) = self.deadline {
+            transaction = transaction.with_deadline(deadline);
+        }
+        if let Some(peer) = peer {
+            transaction = transaction.with_peer(peer);
+        }
+        if let Some(estimator) = self.estimator {
+            transaction = transaction.with_estimator(estimator);
+        }
+        if !span::ENABLED {
+            return match observer {
+                Some(observer) => transaction.observed_by(observer),
+                None => transaction,
+            };
+        }
+        transaction.with_observer(move |at, event| {
+            span::record(at, event);
+            if let Some(observer) = &observer {
+                observer.show(at, event);
+            }
+        })
+    }
+}
+
+/// The caller's matcher, whatever its type. In a box, because an `Arc` does not know where a value of unknown alignment
+/// begins and works it out at every call.
+pub(super) type SharedMatcher = Arc<Box<dyn ReplyMatcher + Send + Sync>>;
+
+impl fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sequential")
+            .field("keeps_port", &self.keeps_port)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}

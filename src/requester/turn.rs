@@ -1,0 +1,111 @@
+//! The loop of a [`ConcurrentRequester`], which knows no rule of when to send or when to stop: only in which order to look at
+//! what there is.
+
+use super::ConcurrentRequester;
+use super::peers::Asked;
+use crate::time::Timestamp;
+use crate::transaction::{Arrived, Finished};
+use crate::transport::{Incoming, PathError, PeerAddress, Transport};
+
+/// What a turn came to.
+pub(super) enum Turn {
+    /// A request has ended, with a reply of this many bytes.
+    Ended(Finished, usize),
+    /// Also: nothing is in flight.
+    TimeUp,
+    Cancelled,
+}
+
+impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
+    /// Sends and receives until a request has ended or the time has come; without a time, until nothing is in flight.
+    pub(super) fn turn(&mut self, until: Option<Timestamp>) -> Turn {
+        let (mut now, mut is_over, mut overdue) = (self.transport.now(), false, 0);
+        let end = until.unwrap_or(Timestamp::MAX);
+        loop {
+            let more = self.transmit(&mut now);
+            // What was sent last may have ended its request.
+            if let Some(failed) = self.engine.next_finished() {
+                return Turn::Ended(failed, 0);
+            }
+            if is_over || until.is_none() && self.engine.is_empty() {
+                return Turn::TimeUp;
+            }
+            // Not the caller's time where that is past: datagrams would pass for having arrived by then.
+            let latest = if more { now } else { end.max(now) };
+            let wake = self.engine.next_deadline().unwrap_or(latest).min(latest);
+            let incoming = self.transport.recv(&mut self.buffer, now, wake);
+            let Self { transport, engine, buffer, .. } = self;
+            match incoming {
+                Incoming::Datagram(received) => {
+                    // One that waited in the queue came before it was looked for.
+                    now = now.max(received.at);
+                    self.to_read = self.to_read.saturating_sub(1);
+                    let datagram = buffer.get(..received.len).unwrap_or_default();
+                    let arrived = engine.on_datagram(received.at, Asked::at(received.from), datagram, received.actual);
+                    if let Arrived::Reply(finished) = arrived {
+                        return Turn::Ended(finished, received.len);
+                    }
+                    // A flood of strays must not keep the caller past the time.
+                    overdue += u32::from(now > end);
+                    is_over = overdue > MOST_OVERDUE;
+                }
+                Incoming::PathError { path, error, quoted } => {
+                    now = transport.now();
+                    let quoted = buffer.get(..quoted).unwrap_or_default();
+                    engine.on_path_error(now, path.map(Asked::at), error, quoted);
+                }
+                Incoming::TimeUp(at) => {
+                    now = at;
+                    self.to_read = 0;
+                    engine.on_time_up(now);
+                    is_over = now >= end;
+                }
+                Incoming::Cancelled => return Turn::Cancelled,
+            }
+        }
+    }
+
+    /// Sends what is ready, a batch of it at most, and returns whether more is.
+    ///
+    /// After a full batch, as many datagrams are read before the next one as it had: the replies to thousands of requests that
+    /// leave in one go would overflow the receive buffer.
+    fn transmit(&mut self, now: &mut Timestamp) -> bool {
+        let Self { transport, engine, .. } = self;
+        let mut left = if self.to_read == 0 { BATCH } else { 0 };
+        while left > 0 {
+            let (mut sent, mut failed) = (0, None);
+            for next in engine.transmits().take(CLOCK_EACH) {
+                match transport.send(next.to.address, next.datagram) {
+                    Ok(()) => sent += 1,
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+            if sent > 0 {
+                engine.on_transmitted(*now, sent);
+            }
+            match failed {
+                // Nothing has become of the datagram; `recv` takes the cancellation.
+                Some(PathError::Cancelled) => return false,
+                Some(error) => engine.on_not_transmitted(*now, error),
+                None if sent < CLOCK_EACH => return false,
+                None => {}
+            }
+            left = left.saturating_sub(CLOCK_EACH);
+            *now = transport.now();
+            if left == 0 {
+                self.to_read = BATCH;
+            }
+        }
+        engine.transmits().next().is_some()
+    }
+}
+
+/// Sent before what is queued is looked at: the replies to fewer than this fit into any receive buffer.
+const BATCH: usize = 64;
+/// Datagrams that are sent for one reading of the clock; they take some 30 µs, less than the schedule's tick.
+const CLOCK_EACH: usize = 16;
+/// Datagrams that are still looked at once the time is up, to find a reply.
+const MOST_OVERDUE: u32 = 64;
