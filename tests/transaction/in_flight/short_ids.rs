@@ -40,7 +40,7 @@ fn two_byte_ids_are_never_in_use_twice_and_never_used_before_their_rest() {
         assert_eq!(looked(&mut requests, now), []);
         transmitted(&mut requests, now);
         if open.len() > 500 {
-            let (handle, id) = open.remove(dice.index(open.len())).unwrap();
+            let (handle, id) = open.pop_front().unwrap();
             let is_clean = if dice.one_in(5) {
                 requests.cancel(now, handle).unwrap();
                 false
