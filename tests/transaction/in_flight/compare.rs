@@ -44,7 +44,11 @@ impl<M: KeyedMatcher> World<M> {
             return;
         }
         for &token in &self.model.open {
-            assert!(!self.model.is_ready(token) || order.contains(&token), "request {token} is due at {:?}", self.now);
+            assert!(
+                !self.model.must_be_sent(token) || order.contains(&token),
+                "request {token} is due at {:?}",
+                self.now
+            );
         }
         let mut firsts: Vec<usize> = order.into_iter().filter(|&token| self.is_first(token)).collect();
         firsts.sort_by_key(|&token| self.model.asked[token].peer);

@@ -73,6 +73,8 @@ pub(super) struct Begun<M> {
     pub(super) at: Timestamp,
     pub(super) transaction: Transaction<Judge<M>>,
     pub(super) ready: bool,
+    /// It was ready, and its end has come since: the next look ends it, unless it is sent before.
+    pub(super) unsure: bool,
     /// What its latest send failed with, if that may be an earlier datagram's.
     pub(super) swallowed: Option<PathError>,
     pub(super) failed_sends: u32,
@@ -161,7 +163,8 @@ impl<M: KeyedMatcher> Model<M> {
         let Asked { stage: Stage::Begun(begun), peer, .. } = &mut asked[token] else { return None };
         begun.take_note(now, &peers[*peer]);
         let next = begun.transaction.next(now);
-        begun.ready = matches!(next, Next::Transmit(_));
+        begun.unsure = begun.ready && matches!(next, Next::WaitUntil(until) if until <= now);
+        begun.ready = begun.unsure || matches!(next, Next::Transmit(_));
         match next {
             Next::Transmit(_) | Next::WaitUntil(_) => None,
             Next::Done => Some(self.end(now, token, None)),
@@ -193,6 +196,11 @@ impl<M: KeyedMatcher> Model<M> {
             Stage::Placed { ready, .. } => *ready,
             Stage::Waiting | Stage::Ended => false,
         }
+    }
+
+    /// Whether it is ready, and nothing puts that in doubt.
+    pub(super) fn must_be_sent(&self, token: usize) -> bool {
+        self.is_ready(token) && !matches!(&self.asked[token].stage, Stage::Begun(begun) if begun.unsure)
     }
 
     /// Has the request begin, if it has not.
@@ -229,6 +237,7 @@ impl<M: KeyedMatcher> Model<M> {
                 at: now,
                 transaction,
                 ready: true,
+                unsure: false,
                 swallowed: None,
                 failed_sends: 0,
                 refusals: 0,
@@ -251,10 +260,10 @@ impl<M: KeyedMatcher> Model<M> {
             self.on_unknown_error(now, self.asked[token].peer, earlier);
         }
         let begun = self.begin(now, token);
-        begun.failed_sends = 0;
+        (begun.failed_sends, begun.ready) = (0, false);
         begun.transaction.on_transmitted(now);
         assert_eq!(self.settle(now, token), None);
-        assert!(!self.is_ready(token), "request {token} is due again at once");
+        assert!(!self.must_be_sent(token), "request {token} is due again at once");
     }
 
     pub(super) fn on_not_transmitted(&mut self, now: Timestamp, token: usize, error: PathError) -> Option<End> {
@@ -267,7 +276,7 @@ impl<M: KeyedMatcher> Model<M> {
             }
             return None;
         }
-        (begun.swallowed, begun.failed_sends) = (None, 0);
+        (begun.swallowed, begun.failed_sends, begun.ready) = (None, 0, false);
         begun.transaction.on_not_transmitted(now, error);
         begun.transaction.on_not_transmitted(now, error);
         self.settle(now, token)
@@ -298,9 +307,12 @@ impl<M: KeyedMatcher> Model<M> {
         arrival
     }
 
-    /// An error that quotes a datagram of this request.
-    pub(super) fn on_quoted_error(&mut self, now: Timestamp, token: usize, error: PathError, quoted: &[u8]) {
-        if let Stage::Begun(begun) = &mut self.asked[token].stage {
+    /// An error that quotes a datagram to this peer, or its beginning: of a request that is open, if it is one of those.
+    pub(super) fn on_quoted_error(&mut self, now: Timestamp, peer: usize, error: PathError, quoted: &[u8]) {
+        let Self { asked, open, .. } = self;
+        let is_it = |token: &usize| asked[*token].peer == peer && asked[*token].bytes.starts_with(quoted);
+        let Some(token) = open.iter().copied().find(is_it) else { return };
+        if let Stage::Begun(begun) = &mut asked[token].stage {
             let most = begun.transaction.transmissions();
             begun.refusals = (begun.refusals + u32::from(is_refusal(error))).min(most);
             begun.transaction.on_quoted_error(now, error, quoted);
@@ -319,7 +331,7 @@ impl<M: KeyedMatcher> Model<M> {
         let unsettled = &mut self.peers[peer].unsettled;
         if is_refusal(error) && *unsettled == 0 {
             let bytes = asked.bytes.clone();
-            return self.on_quoted_error(now, only, error, &bytes);
+            return self.on_quoted_error(now, peer, error, &bytes);
         }
         if is_refusal(error) {
             *unsettled -= 1;

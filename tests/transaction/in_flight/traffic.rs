@@ -215,7 +215,7 @@ impl<M: KeyedMatcher> World<M> {
             let len = if self.dice.one_in(3) { self.format.range().end } else { bytes.len() };
             self.tell(|_| format!("at {peer} {error}, quoting {len} bytes of {token}"));
             self.engine.on_path_error(at, address, error, &bytes[..len]);
-            self.model.on_quoted_error(at, token, error, &bytes[..len]);
+            self.model.on_quoted_error(at, peer, error, &bytes[..len]);
         }
     }
 }
