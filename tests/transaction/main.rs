@@ -13,6 +13,7 @@ mod forwarding;
 mod front;
 mod grants;
 mod ids;
+mod in_flight;
 mod observing;
 #[path = "../common/offers.rs"]
 mod offers;

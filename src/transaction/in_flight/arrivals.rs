@@ -108,7 +108,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if let Some(Case { troubled, terms, path }) = self.case(at, number) {
             let before = troubled.measured();
             if let Some(active) = &mut troubled.active {
-                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.began);
+                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.sent);
                 measured = if active.is_answered() { before } else { round_trip };
                 active.on_reply(&terms, path, at, round_trip, &mut troubled.log);
                 let _done = active.next(&terms, path, at, &mut troubled.log);
@@ -123,7 +123,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let handle = self.slots.handle(number);
         if let Some(Case { troubled, terms, path }) = self.case(at, number) {
             if let Some(active) = &mut troubled.active {
-                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.began);
+                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.sent);
                 if !active.is_answered() {
                     troubled.measured = round_trip.unwrap_or(Ns::MAX);
                 }
@@ -140,7 +140,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let handle = self.slots.handle(number);
         if let Some(Case { troubled, terms, path }) = self.case(at, number) {
             if let Some(active) = &mut troubled.active {
-                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.began);
+                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.sent);
                 if !active.is_answered() {
                     troubled.measured = round_trip.unwrap_or(Ns::MAX);
                 }

@@ -228,13 +228,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn replay(&mut self, number: u32, slot: &Slot, now: Timestamp) -> Troubled {
         if slot.state != State::Sent {
             let log = self.records.log(now);
-            return Troubled { active: None, began: now, end_by: Timestamp::MAX, measured: Ns::MAX, log };
+            return Troubled { active: None, began: now, sent: now, end_by: Timestamp::MAX, measured: Ns::MAX, log };
         }
         let (sent, timer, first_wait) = (slot.at(), self.schedule(number, slot), self.first_wait(number, slot));
         let mut log = self.records.log(sent);
         log.record(sent, Event::Transmitted { path: PathIndex::FIRST, number: 1 });
         let active = ActiveRequest::transmitted(timer, PolicyIndex(slot.policy), first_wait, sent);
-        Troubled { active: Some(active), began: sent, end_by: Timestamp::MAX, measured: Ns::MAX, log }
+        Troubled { active: Some(active), began: sent, sent, end_by: Timestamp::MAX, measured: Ns::MAX, log }
     }
 
     /// The schedule of a request that was sent once and has no record: it follows from when that was.

@@ -78,7 +78,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     #[cold]
     fn keep_deadline(&mut self, now: Timestamp, number: u32, end_by: Timestamp) {
         let log = self.records.log(now);
-        let record = self.records.insert(Troubled { active: None, began: now, end_by, measured: Ns::MAX, log });
+        let record =
+            self.records.insert(Troubled { active: None, began: now, sent: now, end_by, measured: Ns::MAX, log });
         if let Some(slot) = self.slots.get_mut(number) {
             slot.record = record;
         }

@@ -15,6 +15,8 @@ pub(super) struct Troubled {
     pub(super) active: Option<ActiveRequest>,
     /// When it began.
     pub(super) began: Timestamp,
+    /// When it was sent last.
+    pub(super) sent: Timestamp,
     /// When it ends at the latest by its own deadline, `MAX` without one; once it has ended, when it did.
     pub(super) end_by: Timestamp,
     /// The round trip that a provisional answer measured, `MAX` without one.
