@@ -5,7 +5,7 @@ use super::finished::{Arrived, Finished, Handle, PeerId};
 use super::progress::{Case, Turn};
 use super::slots::{NONE, Slot};
 use super::{InFlight, State};
-use crate::time::{Ns, Timestamp};
+use crate::time::Timestamp;
 use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
@@ -106,10 +106,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.detach(number);
         let mut measured = None;
         if let Some(Case { troubled, terms, path }) = self.case(at, number) {
-            let before = troubled.measured();
+            let round_trip = troubled.round_trip(at);
+            measured = troubled.measured().or(round_trip);
             if let Some(active) = &mut troubled.active {
-                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.sent);
-                measured = if active.is_answered() { before } else { round_trip };
                 active.on_reply(&terms, path, at, round_trip, &mut troubled.log);
                 let _done = active.next(&terms, path, at, &mut troubled.log);
             }
@@ -122,11 +121,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn on_truncated(&mut self, at: Timestamp, number: u32, truncated: Failure) -> Arrived {
         let handle = self.slots.handle(number);
         if let Some(Case { troubled, terms, path }) = self.case(at, number) {
+            let round_trip = troubled.round_trip(at);
+            troubled.on_answer(round_trip);
             if let Some(active) = &mut troubled.active {
-                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.sent);
-                if !active.is_answered() {
-                    troubled.measured = round_trip.unwrap_or(Ns::MAX);
-                }
                 active.on_truncated(&terms, path, at, round_trip, truncated);
             }
         }
@@ -139,11 +136,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn on_provisional(&mut self, at: Timestamp, number: u32, hold: Hold) -> Arrived {
         let handle = self.slots.handle(number);
         if let Some(Case { troubled, terms, path }) = self.case(at, number) {
+            let round_trip = troubled.round_trip(at);
+            troubled.on_answer(round_trip);
             if let Some(active) = &mut troubled.active {
-                let round_trip = round_trip(active.transmissions(), active.is_overdue(at), at, troubled.sent);
-                if !active.is_answered() {
-                    troubled.measured = round_trip.unwrap_or(Ns::MAX);
-                }
                 active.on_provisional(&terms, path, at, hold, round_trip, &mut troubled.log);
             }
         }
@@ -158,9 +153,4 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.strays.add(kind);
         Arrived::Stray(kind)
     }
-}
-
-/// From the only transmission to the first answer, if it was read in time.
-fn round_trip(transmissions: u32, is_overdue: bool, at: Timestamp, sent: Timestamp) -> Option<Ns> {
-    (transmissions == 1 && !is_overdue).then(|| at.since_ns(sent))
 }

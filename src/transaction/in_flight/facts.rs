@@ -34,8 +34,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if let Some(Case { troubled, terms, path }) = self.case(now, number) {
             if let Some(active) = &mut troubled.active {
                 active.on_transmitted(&terms, path, now, &mut troubled.log);
-                troubled.sent = now;
             }
+            troubled.on_transmitted(now);
         }
         self.go_on(now, number, Turn::Last);
     }
