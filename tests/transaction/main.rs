@@ -2,6 +2,7 @@
 //! its spans, `LossySink`) over the scripted network of `scripted`.
 
 mod adaptive;
+mod busy_poll;
 mod by_hand;
 #[path = "../common/captures.rs"]
 mod captures;
@@ -12,6 +13,7 @@ mod forwarding;
 mod front;
 mod grants;
 mod ids;
+mod in_flight;
 mod observing;
 #[path = "../common/offers.rs"]
 mod offers;

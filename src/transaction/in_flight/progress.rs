@@ -48,11 +48,12 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if let Some(peer) = self.peers.get_mut(slot.peer) {
             peer.take_place(number);
         }
+        let end_by = self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by);
         match self.start_delay(number, &slot) {
-            0 => self.ready.push_back(&mut self.slots, number, State::Ready),
+            0 if now < end_by => self.ready.push_back(&mut self.slots, number, State::Ready),
+            // Also one whose deadline has come: that ends it at the next look, and nothing of it leaves.
             delay => {
                 let due = now.after_ns(delay);
-                let end_by = self.records.get(slot.record).map_or(Timestamp::MAX, |record| record.end_by);
                 if let Some(slot) = self.slots.get_mut(number) {
                     slot.state = State::Delayed;
                     slot.set_at(due);
@@ -97,7 +98,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// What was to happen at a moment that has come.
     pub(super) fn come_due(&mut self, now: Timestamp, number: u32) {
         let Some(&slot) = self.slots.get(number) else { return };
-        let end_by = self.records.get(slot.record).map_or(Timestamp::MAX, |record| record.end_by);
+        let end_by = self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by);
         match slot.state {
             State::Delayed if now < slot.at().min(end_by) => self.wake_at(number, slot.at().min(end_by)),
             State::Delayed if now < end_by => {
@@ -138,10 +139,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(&slot) = self.slots.get(number) else { return };
         let Some(peer) = self.peers.get_mut(slot.peer) else { return };
         let Some(troubled) = self.records.get_mut(slot.record) else { return };
+        let began = troubled.began();
         let Some(active) = &mut troubled.active else { return };
         match (peer.heard, peer.error) {
-            (Some(heard), _) if heard >= troubled.began => active.on_sign_of_life(),
-            (_, Some((at, error))) if at >= troubled.began => active.on_error_nearby(error),
+            (Some(heard), _) if heard >= began => active.on_sign_of_life(),
+            (_, Some((at, error))) if at >= began => active.on_error_nearby(error),
             _ => {}
         }
         let Peer { budget, path, .. } = peer;
@@ -170,7 +172,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
             // A port is not renewed where others use it, and bytes are given once; those would be ends too.
             Next::Failed(_) | Next::Done | Next::Idle | Next::Build(..) | Next::Renew(..) => {
-                troubled.end_by = now;
+                troubled.on_end(now);
                 self.close(now, number, false);
                 self.finished.push_back(&mut self.slots, number, State::Finished);
             }
@@ -214,11 +216,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let delay = terms.rules.policy(slot.policy).start_delay_ns(seed);
             let start = before(now, delay);
             let policy = PolicyIndex(slot.policy);
-            let mut active = ActiveRequest::start(&terms, path, policy, start, troubled.end_by, seed, Bytes::Given);
+            let mut active = ActiveRequest::start(&terms, path, policy, start, troubled.end_by(), seed, Bytes::Given);
             active.on_built(Identity::Content);
             active.on_time_up(now);
-            troubled.began = now;
-            troubled.active = Some(active);
+            troubled.begin(now, active);
         }
         Some(Case { troubled, terms, path })
     }
@@ -228,13 +229,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn replay(&mut self, number: u32, slot: &Slot, now: Timestamp) -> Troubled {
         if slot.state != State::Sent {
             let log = self.records.log(now);
-            return Troubled { active: None, began: now, end_by: Timestamp::MAX, measured: Ns::MAX, log };
+            return Troubled::waiting(now, Timestamp::MAX, log);
         }
         let (sent, timer, first_wait) = (slot.at(), self.schedule(number, slot), self.first_wait(number, slot));
         let mut log = self.records.log(sent);
         log.record(sent, Event::Transmitted { path: PathIndex::FIRST, number: 1 });
         let active = ActiveRequest::transmitted(timer, PolicyIndex(slot.policy), first_wait, sent);
-        Troubled { active: Some(active), began: sent, end_by: Timestamp::MAX, measured: Ns::MAX, log }
+        Troubled::sent(active, sent, log)
     }
 
     /// The schedule of a request that was sent once and has no record: it follows from when that was.
@@ -332,7 +333,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 execution: active.execution(),
                 transmissions: active.transmissions(),
                 withheld: active.withheld(),
-                elapsed: troubled.end_by.since(troubled.began),
+                elapsed: troubled.elapsed(),
                 round_trip: troubled.measured().map(Duration::from_nanos),
                 last_error: active.last_error(),
                 timeline: None,
@@ -345,35 +346,26 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         Some(Finished { timeline, ..finished })
     }
 
-    /// Takes a request out that was answered at `at`, which is in no queue any more.
+    /// Takes a troubled request out that was answered at `at`, which is in no queue any more.
     pub(super) fn take_answered(&mut self, at: Timestamp, number: u32, measured: Option<Ns>) -> Option<Finished> {
         let slot = *self.slots.get(number)?;
-        let mut finished = Finished {
+        let troubled = self.records.get(slot.record)?;
+        let active = troubled.active.as_ref()?;
+        let finished = Finished {
             handle: self.slots.handle(number),
             token: slot.token,
             peer: PeerId(slot.peer),
             failure: None,
             execution: Execution::Unknown,
-            transmissions: 1,
-            withheld: 0,
-            elapsed: Duration::ZERO,
+            transmissions: active.transmissions(),
+            withheld: active.withheld(),
+            elapsed: at.since(troubled.began()),
             round_trip: measured.map(Duration::from_nanos),
-            last_error: None,
+            last_error: active.last_error(),
             timeline: None,
         };
-        match self.records.get(slot.record) {
-            None => finished.elapsed = at.since(slot.at()),
-            Some(troubled) => {
-                finished.elapsed = at.since(troubled.began);
-                if let Some(active) = &troubled.active {
-                    finished.transmissions = active.transmissions();
-                    finished.withheld = active.withheld();
-                    finished.last_error = active.last_error();
-                }
-                let timeline = self.records.remove(slot.record);
-                self.records.give_back(timeline);
-            }
-        }
+        let timeline = self.records.remove(slot.record);
+        self.records.give_back(timeline);
         self.payloads.release(slot.place);
         self.slots.remove(number);
         Some(finished)

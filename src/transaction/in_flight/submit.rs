@@ -7,7 +7,7 @@ use super::payloads::{LONGEST, Place};
 use super::slots::Slot;
 use super::troubled::Troubled;
 use super::{InFlight, State};
-use crate::time::{Ns, Timestamp};
+use crate::time::Timestamp;
 use crate::transaction::{KeyedMatcher, Request};
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
@@ -78,7 +78,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     #[cold]
     fn keep_deadline(&mut self, now: Timestamp, number: u32, end_by: Timestamp) {
         let log = self.records.log(now);
-        let record = self.records.insert(Troubled { active: None, began: now, end_by, measured: Ns::MAX, log });
+        let record = self.records.insert(Troubled::waiting(now, end_by, log));
         if let Some(slot) = self.slots.get_mut(number) {
             slot.record = record;
         }

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::chunks::Chunks;
 use super::slots::NONE;
@@ -13,19 +14,75 @@ use crate::transaction::{Event, Timeline};
 pub(super) struct Troubled {
     /// `None` before its first transmission, or the attempt at it: there the request begins.
     pub(super) active: Option<ActiveRequest>,
-    /// When it began.
-    pub(super) began: Timestamp,
-    /// When it ends at the latest by its own deadline, `MAX` without one; once it has ended, when it did.
-    pub(super) end_by: Timestamp,
-    /// The round trip that a provisional answer measured, `MAX` without one.
-    pub(super) measured: Ns,
+    /// When it began; once it has ended, how long that took.
+    began: Timestamp,
+    /// Before it begins, its own deadline, [`MAX`](Timestamp::MAX) without one; then when it was sent last; and once a
+    /// provisional answer came, the round trip that this measured, `MAX` without one. One place, as there are millions.
+    mark: Timestamp,
     pub(super) log: Log,
 }
 
 impl Troubled {
-    /// What a provisional answer measured.
+    /// One that has not begun.
+    pub(super) fn waiting(now: Timestamp, end_by: Timestamp, log: Log) -> Self {
+        Self { active: None, began: now, mark: end_by, log }
+    }
+
+    /// One that was sent once, when it began.
+    pub(super) fn sent(active: ActiveRequest, began: Timestamp, log: Log) -> Self {
+        Self { active: Some(active), began, mark: began, log }
+    }
+
+    /// Its machine, from when it begins.
+    pub(super) fn begin(&mut self, now: Timestamp, active: ActiveRequest) {
+        (self.active, self.began, self.mark) = (Some(active), now, now);
+    }
+
+    /// When it ends at the latest.
+    pub(super) fn end_by(&self) -> Timestamp {
+        self.active.as_ref().map_or(self.mark, ActiveRequest::deadline)
+    }
+
+    pub(super) fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    pub(super) fn on_transmitted(&mut self, now: Timestamp) {
+        if !self.is_answered() {
+            self.mark = now;
+        }
+    }
+
+    /// From its only transmission to what arrived at `at`, if that was read in time to be a measurement, and nothing was
+    /// measured before.
+    pub(super) fn round_trip(&self, at: Timestamp) -> Option<Ns> {
+        let active = self.active.as_ref().filter(|active| active.transmissions() == 1 && !active.is_overdue(at))?;
+        (!active.is_answered()).then(|| at.since_ns(self.mark))
+    }
+
+    /// It is about to be answered, provisionally or by what is too large, with this round trip.
+    pub(super) fn on_answer(&mut self, round_trip: Option<Ns>) {
+        if !self.is_answered() {
+            self.mark = round_trip.map_or(Timestamp::MAX, Timestamp::from_nanos);
+        }
+    }
+
+    /// What its first answer measured, if there was one.
     pub(super) fn measured(&self) -> Option<Ns> {
-        (self.measured != Ns::MAX).then_some(self.measured)
+        (self.is_answered() && self.mark != Timestamp::MAX).then_some(self.mark.as_nanos())
+    }
+
+    pub(super) fn on_end(&mut self, now: Timestamp) {
+        self.began = Timestamp::from_nanos(now.since_ns(self.began));
+    }
+
+    /// How long it took, once it has ended.
+    pub(super) fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.began.as_nanos())
+    }
+
+    fn is_answered(&self) -> bool {
+        self.active.as_ref().is_some_and(ActiveRequest::is_answered)
     }
 }
 
