@@ -130,7 +130,7 @@ fn a_server_has_its_window_and_no_more_whatever_the_others_do() {
 
 #[test]
 fn a_thousand_at_once_to_many_servers_overflow_no_buffer() {
-    let (net, host, servers) = network("delay 1us");
+    let (net, host, servers) = network("loss 0%");
     let mut requester = builder().over(net.bind(host, at("0.0.0.0:0")).unwrap()).unwrap();
     for n in 0..1024 {
         requester.submit_to(servers[n as usize % 16], request(n), n).unwrap();

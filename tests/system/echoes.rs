@@ -45,8 +45,8 @@ fn serve(mut socket: UnconnectedUdp, manner: Manner) {
     let (mut buffer, mut later) = ([0; 65_535], VecDeque::<(Timestamp, Route, Vec<u8>)>::new());
     loop {
         let now = socket.now();
-        while let Some((_, to, bytes)) = later.pop_front_if(|(due, ..)| *due <= now) {
-            let _ = socket.send(to, &bytes);
+        while later.front().is_some_and(|(due, ..)| *due <= now) {
+            let _ = later.pop_front().map(|(_, to, bytes)| socket.send(to, &bytes));
         }
         let until = later.front().map_or(Timestamp::MAX, |(due, ..)| *due);
         match (socket.recv(&mut buffer, now, until), manner) {

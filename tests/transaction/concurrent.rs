@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use udp_retry::policy::Backoff;
 use udp_retry::requester::Waited;
-use udp_retry::transaction::{Execution, Failure, OnUnreachable};
-use udp_retry::transport::PathError;
+use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Execution, Failure, Limits, OnUnreachable};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{ConcurrentRequester, RetryPolicy, Seed, transaction_id};
 
 use crate::scripted::{Back, START, Scripted, at_ms, ms, refused, reply};
@@ -126,6 +128,61 @@ fn what_ends_while_the_caller_is_away_is_handed_out_one_by_one() {
         assert_eq!((done.token(), done.transmissions(), done.elapsed()), (n, 1, ms(3)));
     }
     assert!(matches!(requester.wait_until(at_ms(0)), Waited::TimeUp));
+}
+
+#[test]
+fn what_a_long_batch_sends_last_is_not_sent_again_too_early() {
+    let limits = Limits::default().window(200.try_into().unwrap());
+    let policy = RetryPolicy::new(Backoff::constant(ms(100)).unwrap()).with_max_transmissions(2).unwrap();
+    let builder = ConcurrentRequester::builder(transaction_id(0..4)).policy(policy).limits(limits);
+    // The last one of each batch is answered by none.
+    let world = Scripted::new(|heard| match heard.payload[3] % 64 {
+        63 => Vec::new(),
+        _ => vec![reply(ms(1), heard.payload)],
+    });
+    let mut requester = builder.over(SlowToSend(world)).unwrap();
+    for n in 0..192_u32 {
+        requester.submit(&n.to_be_bytes(), n.into()).unwrap();
+    }
+    while requester.wait().is_some() {}
+    for n in [63, 127, 191] {
+        let of = requester.transport().0.sent.iter().filter(|sent| sent.payload[3] == n);
+        let sent: Vec<Timestamp> = of.map(|sent| sent.at).collect();
+        let waited = sent[1].since(sent[0]);
+        // The clock is read for each 16 of them.
+        assert!(sent.len() == 2 && waited >= ms(100) - 16 * SEND && waited < ms(101), "{waited:?}");
+    }
+}
+
+/// A datagram takes so long to be sent.
+const SEND: Duration = Duration::from_micros(100);
+
+struct SlowToSend(Scripted);
+
+impl Transport for SlowToSend {
+    type Peer = PathIndex;
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
+        let sent = self.0.send(to, datagram);
+        self.0.advance(SEND);
+        sent
+    }
+
+    fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+        self.0.recv(buffer, now, until)
+    }
+
+    fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
+        self.0.renew(path, need)
+    }
+
+    fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+        self.0.entropy(key)
+    }
 }
 
 fn over(world: Scripted) -> ConcurrentRequester<Scripted> {
