@@ -45,7 +45,7 @@ impl<M: KeyedMatcher> World<M> {
         }
         for &token in &self.model.open {
             assert!(
-                !self.model.must_be_sent(token) || order.contains(&token),
+                !self.model.must_be_sent(self.now, token) || order.contains(&token),
                 "request {token} is due at {:?}",
                 self.now
             );

@@ -199,8 +199,15 @@ impl<M: KeyedMatcher> Model<M> {
     }
 
     /// Whether it is ready, and nothing puts that in doubt.
-    pub(super) fn must_be_sent(&self, token: usize) -> bool {
-        self.is_ready(token) && !matches!(&self.asked[token].stage, Stage::Begun(begun) if begun.unsure)
+    pub(super) fn must_be_sent(&self, now: Timestamp, token: usize) -> bool {
+        let unsure = matches!(&self.asked[token].stage, Stage::Begun(begun) if begun.unsure);
+        self.is_ready(token) && !unsure && !self.has_expired(token, now)
+    }
+
+    /// Whether it has its place, was not sent, and its own deadline has come.
+    pub(super) fn has_expired(&self, token: usize, now: Timestamp) -> bool {
+        let asked = &self.asked[token];
+        asked.end_by <= now && matches!(asked.stage, Stage::Placed { .. })
     }
 
     /// Has the request begin, if it has not.
@@ -263,7 +270,7 @@ impl<M: KeyedMatcher> Model<M> {
         (begun.failed_sends, begun.ready) = (0, false);
         begun.transaction.on_transmitted(now);
         assert_eq!(self.settle(now, token), None);
-        assert!(!self.must_be_sent(token), "request {token} is due again at once");
+        assert!(!self.must_be_sent(now, token), "request {token} is due again at once");
     }
 
     pub(super) fn on_not_transmitted(&mut self, now: Timestamp, token: usize, error: PathError) -> Option<End> {
@@ -383,8 +390,9 @@ impl<M: KeyedMatcher> Model<M> {
                 let or = [Failure::Refused, Failure::Unreachable].into_iter().chain(reasons.map(Failure::TimedOut));
                 let or: Vec<_> = or.map(Some).filter(|_| any).collect();
                 let or = if or.contains(&failure) { or } else { Vec::new() };
-                let noted = begun.noted.iter().map(|&error| Some(error));
-                let last_error = noted.chain([begun.last_error]).collect();
+                // Nor is it promised whether one was noted before the peer sent something after all.
+                let since = peer.errors.iter().filter(|&&(at, _)| at >= begun.at && transaction.transmissions() > 0);
+                let last_error = since.map(|&(_, error)| Some(error)).chain([begun.last_error]).collect();
                 End {
                     token,
                     failure,

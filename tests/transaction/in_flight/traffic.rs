@@ -11,17 +11,10 @@ use super::world::World;
 
 impl<M: KeyedMatcher> World<M> {
     pub(super) fn transmit_some(&mut self) {
-        let expired = |token: &usize| {
-            let asked = &self.model.asked[*token];
-            asked.end_by <= self.now && matches!(asked.stage, Stage::Placed { .. })
-        };
-        if self.model.open.iter().any(expired) || self.paused_for_certain() {
-            return;
-        }
         let prompt = self.model.settings.prompt;
         while prompt || !self.dice.one_in(4) {
             let ready = self.engine.transmits().count();
-            if ready == 0 {
+            if ready == 0 || self.one_has_expired() {
                 return;
             }
             let fails = self.dice.one_in(self.model.settings.failing);
@@ -35,8 +28,9 @@ impl<M: KeyedMatcher> World<M> {
         }
     }
 
-    pub(super) fn paused_for_certain(&self) -> bool {
-        self.paused.is_some()
+    /// One that has its place, and its deadline has come since the last look: whether it is offered is left open.
+    fn one_has_expired(&self) -> bool {
+        self.model.open.iter().any(|&token| self.model.has_expired(token, self.now))
     }
 
     pub(super) fn transmit(&mut self, count: usize) {

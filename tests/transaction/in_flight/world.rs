@@ -20,7 +20,7 @@ pub(super) struct World<M: KeyedMatcher> {
     pub(super) format: Format,
     pub(super) dice: Dice,
     pub(super) now: Timestamp,
-    /// Up to when nothing was queued, as far as the engine knows.
+    /// When time stood last: nothing arrives before that any more.
     pub(super) looked: Timestamp,
     /// A send buffer is full until then.
     pub(super) paused: Option<Timestamp>,
@@ -147,6 +147,7 @@ impl<M: KeyedMatcher> World<M> {
 
     /// Moves on, seldom beyond what is due; returns since when nothing was reported.
     pub(super) fn let_time_pass(&mut self) -> bool {
+        self.looked = self.now;
         let due = self.engine.next_deadline().unwrap_or(self.now).max(self.now);
         let ticks = match self.dice.within(0..=5) {
             0 => 0,
@@ -290,7 +291,6 @@ impl<M: KeyedMatcher> World<M> {
     pub(super) fn look(&mut self) {
         self.tell(|_| "time up".into());
         self.engine.on_time_up(self.now);
-        self.looked = self.now;
         self.paused = self.paused.filter(|&until| self.now < until);
         let first = self.ready();
         let ends = self.model.on_time_up(self.now, &first);
@@ -317,6 +317,10 @@ impl<M: KeyedMatcher> World<M> {
         }
         assert_eq!(self.model.open.len(), 0, "requests are open after {most} turns");
         assert!(self.engine.is_empty() && self.engine.transmits().next().is_none());
+        if let Some(paused) = self.paused {
+            self.now = Timestamp::from_nanos(paused.as_nanos().div_ceil(TICK) * TICK);
+            self.look();
+        }
         assert_eq!(self.engine.next_deadline(), None);
     }
 }
