@@ -281,7 +281,7 @@ impl<M: KeyedMatcher> Model<M> {
             if let Some(earlier) = begun.swallowed.replace(error) {
                 self.on_unknown_error(now, self.asked[token].peer, earlier);
             }
-            return None;
+            return self.settle(now, token);
         }
         (begun.swallowed, begun.failed_sends, begun.ready) = (None, 0, false);
         begun.transaction.on_not_transmitted(now, error);
