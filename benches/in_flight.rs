@@ -22,6 +22,15 @@ mod compare;
 #[path = "in_flight/echo.rs"]
 mod echo;
 #[cfg(target_os = "linux")]
+#[path = "in_flight/engine.rs"]
+mod engine;
+#[cfg(target_os = "linux")]
+#[path = "in_flight/front.rs"]
+mod front;
+#[cfg(target_os = "linux")]
+#[path = "in_flight/lateness.rs"]
+mod lateness;
+#[cfg(target_os = "linux")]
 #[path = "in_flight/raw.rs"]
 mod raw;
 #[cfg(target_os = "linux")]

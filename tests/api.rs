@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use udp_retry::fault::NotAProbability;
-use udp_retry::net::UnconnectedUdp;
+use udp_retry::net::{BusyPoll, UnconnectedUdp};
 use udp_retry::policy::{
     Backoff, Deviation, Jitter, LastWait, PolicyError, PolicyTextError, Preset, RetryBudget, RttEstimator, Schedule,
     Window,
@@ -73,12 +73,14 @@ fn policies_and_decisions_are_values() {
 fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
     movable::<ReliableRequester>();
     movable::<ReliableRequester<LossySink<ConnectedUdp>>>();
+    movable::<ReliableRequester<BusyPoll<ConnectedUdp>>>();
     movable::<Builder>();
     movable::<Transaction<Box<dyn ReplyMatcher + Send>>>();
     movable::<Reply<'_>>();
     movable::<Schedule<'_>>();
     shared::<ConnectedUdp>();
     shared::<UnconnectedUdp>();
+    shared::<BusyPoll<ConnectedUdp>>();
     shared::<Transaction<TransactionId>>();
     shared::<TransactionId>();
     shared::<RetryBudget>();
@@ -170,6 +172,7 @@ fn whatever_a_log_may_want_prints_itself() {
     debug::<Transaction<TransactionId>>();
     debug::<ConnectedUdp>();
     debug::<LossySink<ConnectedUdp>>();
+    debug::<BusyPoll<ConnectedUdp>>();
     debug::<RetryBudget>();
     debug::<RttEstimator>();
     display::<Timeline>();

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use rustix::thread::sched_getaffinity;
 
 use crate::echo::{self, Echo};
+use crate::front::Front;
 use crate::raw::{Batches, Singles, Unconnected};
 use crate::socket::{connected, granted, socket};
+use crate::{engine, lateness};
 
 pub(crate) fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -18,6 +20,8 @@ pub(crate) fn main() {
         }
     }
     let short = arguments.iter().any(|argument| argument == "--test");
+    engine::main(short);
+    lateness::main(short);
     let rounds = if short { 1 } else { ROUNDS };
     println!("`taskset -c 0 cargo bench --features std --bench in_flight`: thousands of requests per second of the");
     println!("client's processor and in all, medians of {rounds} rounds; beside sendmmsg: median (quartiles)");
@@ -51,13 +55,14 @@ pub(crate) trait Variant {
     fn run(&mut self, requests: usize, window: usize, len: usize) -> u64;
 }
 
-/// All that alternate; the first is what the others are compared with. A front of the crate gets its line here, over
-/// a socket of `connected`, or of `socket` where it names the server with each request.
+/// All that alternate; the first is what the others are compared with.
 fn variants(server: SocketAddr, buffer: usize) -> Vec<(&'static str, Box<dyn Variant>)> {
     vec![
         ("sendmmsg and recvmmsg", Box::new(Batches::new(connected(server, buffer)))),
         ("send and recv", Box::new(Singles::new(connected(server, buffer)))),
+        ("ConcurrentRequester", Box::new(Front::connected(server, buffer))),
         ("sendto and recvfrom, unconnected", Box::new(Unconnected::new(socket(buffer), server))),
+        ("ConcurrentRequester, unconnected", Box::new(Front::unconnected(server, buffer))),
     ]
 }
 

@@ -16,6 +16,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+mod busy_poll;
 mod calls;
 mod cancel;
 mod classify;
@@ -35,6 +36,7 @@ mod sys;
 mod trouble;
 mod unconnected;
 
+pub use busy_poll::BusyPoll;
 pub use cancel::{Cancel, CancelHandle};
 pub use classify::classify;
 pub use clock::count_time_asleep;

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`RetryTimer`] | *when* to transmit, until when to listen, what a provisional answer ([`Hold`]) changes in that |
 //! | [`ReplyMatcher`] | which datagram answers which request |
-//! | [`Transaction`] | *what* to do: a timer, a matcher and the requests it sent |
+//! | [`Transaction`] | *what* to do for one request after the other: a timer, a matcher and the requests it sent |
+//! | [`InFlight`] | the same for thousands at a time, whose replies a [`KeyedMatcher`] finds |
 //! | [`Timeline`] | nothing; it remembers what happened |
 //!
 //! Questions ([`poll`](RetryTimer::poll), [`next`](Transaction::next)) may be asked at any time, and asked again they

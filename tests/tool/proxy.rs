@@ -134,13 +134,39 @@ fn the_report_names_what_the_proxy_could_not_keep_and_what_met_no_datagram() {
     assert_eq!(proxy.ask(b"nor for me"), None);
     let report = proxy.report();
     let way = &report["to_server"];
-    assert_eq!((&way["in_flight"], &way["dropped"]["capacity"], &way["discarded"]), (&5.into(), &4.into(), &0.into()));
+    assert_eq!((&way["in_flight"], &way["discarded"], &way["spared"]), (&5.into(), &0.into(), &0.into()));
+    let dropped = serde_json::json!({ "script": 0, "outage": 0, "mtu": 0, "queue": 0, "loss": 0, "capacity": 4 });
+    assert_eq!(way["dropped"], dropped, "nothing but the capacity has dropped any");
     let knobs = way["knobs"].as_array().unwrap();
     let verdict = |name: &str| &knobs.iter().find(|knob| knob["knob"] == name).unwrap()["ok"];
     assert_eq!(verdict("capacity"), &Value::from(false), "{way}");
     assert_eq!((verdict("loss"), verdict("mean_burst")), (&true.into(), &Value::Null), "too few to tell: {way}");
     assert_eq!(way["unmet"], serde_json::json!(["script", "outage", "loss", "dose"]), "{way}");
     assert_eq!(report["to_client"]["unmet"], serde_json::json!([]), "nothing was asked for there");
+}
+
+#[test]
+fn the_report_shows_the_dose_and_counts_what_it_has_spared() {
+    let service = Service::echo();
+    let arguments = ["--to-server", "loss 100%; dose 2 of 3", "--for", "1", "--seed", "1"];
+    let proxy = Proxy::start(&service, &arguments);
+    for n in 1..=9 {
+        proxy.client.send(&[n]).unwrap();
+    }
+    // Two are lost and one is spared, over and over.
+    for n in [3, 6, 9] {
+        let mut buffer = [0; 16];
+        assert_eq!((proxy.client.recv(&mut buffer).ok(), buffer[0]), (Some(1), n));
+    }
+    let report = proxy.report();
+    let (way, back) = (&report["to_server"], &report["to_client"]);
+    assert_eq!((&way["spec"], &way["unmet"]), (&"loss 100%; dose 2 of 3".into(), &serde_json::json!([])));
+    assert_eq!((&way["spared"], &way["dropped"]["loss"], &way["passed"]), (&3.into(), &6.into(), &3.into()));
+    assert_eq!((&back["spared"], &back["passed"]), (&0.into(), &3.into()));
+    // What was spared is nothing that a setting has failed to do.
+    let loss = way["knobs"].as_array().unwrap().iter().find(|knob| knob["knob"] == "loss").unwrap();
+    assert_eq!((&loss["asked"], &loss["of"], &loss["ok"]), (&1.0.into(), &9.into(), &true.into()), "{loss}");
+    assert_eq!(loss["observed"].as_f64(), Some(6.0 / 9.0));
 }
 
 #[test]

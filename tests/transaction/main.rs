@@ -2,6 +2,7 @@
 //! its spans, `LossySink`) over the scripted network of `scripted`.
 
 mod adaptive;
+mod busy_poll;
 mod by_hand;
 #[path = "../common/captures.rs"]
 mod captures;

@@ -52,13 +52,14 @@ impl Owner {
                 return (Some(item), early);
             }
             early += 1;
+            assert!(early < 100_000, "{item}, due at {due}, comes again and again at {now}");
             self.insert(item, due);
         }
         (None, early)
     }
 
     fn drain(&mut self, now: Ns) -> Vec<u32> {
-        std::iter::from_fn(|| self.pop_due(now).0).collect()
+        std::iter::from_fn(|| self.pop_due(now).0).take(100_000).collect()
     }
 
     fn next_deadline(&self) -> Option<Ns> {
@@ -166,6 +167,16 @@ fn items_of_one_tick_keep_their_order_down_all_levels() {
         owner.insert(item, due);
     }
     assert_eq!(owner.drain(due + TICK), (0..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_inserted_at_the_present_tick_waits_behind_what_came_to_it_from_above() {
+    let mut owner = Owner::new(3, 0);
+    owner.insert(0, 64 * TICK);
+    owner.insert(1, 64 * TICK);
+    assert_eq!(owner.pop_due(64 * TICK), (Some(0), 0));
+    owner.insert(2, 64 * TICK);
+    assert_eq!(owner.drain(64 * TICK), [1, 2]);
 }
 
 #[test]

@@ -1,17 +1,26 @@
 use core::fmt::Debug;
 use core::time::Duration;
 
-use super::finished::{Arrived, Finished};
+use super::finished::{Arrived, Finished, Handle, PeerId};
 use super::progress::{Case, Turn};
-use super::slots::NONE;
+use super::slots::{NONE, Slot};
 use super::{InFlight, State};
 use crate::time::{Ns, Timestamp};
-use crate::transaction::{Failure, Hold, KeyedMatcher, Match, Stray};
+use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// A datagram arrived at `at` from this address; of its `actual` bytes these were received. What it was taken for.
     #[inline]
     pub fn on_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
+        if at >= self.soonest {
+            return self.take_overdue(at, from, datagram, actual);
+        }
+        self.take_datagram(at, from, datagram, actual)
+    }
+
+    /// One that was read past the moment at which something is due: a flood of them must not put that off indefinitely.
+    #[cold]
+    fn take_overdue(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
         let arrived = self.take_datagram(at, from, datagram, actual);
         self.count_overdue(at);
         arrived
@@ -54,30 +63,46 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     #[inline]
     fn on_reply(&mut self, at: Timestamp, number: u32, len: usize, actual: usize) -> Arrived {
-        let is_clean = self.slots.get(number).is_some_and(|slot| slot.record == NONE);
-        let finished = match actual > len {
-            true => return self.on_truncated(at, number, Failure::truncated(len, actual)),
-            false if is_clean => self.on_clean_reply(at, number),
-            false => self.on_troubled_reply(at, number),
-        };
-        finished.map_or(Arrived::Stray(Stray::Foreign), Arrived::Reply)
+        match self.slots.get(number) {
+            Some(slot) if slot.record == NONE && actual <= len => self.on_clean_reply(at, number, *slot),
+            _ if actual <= len => self.on_troubled_reply(at, number),
+            _ => self.on_truncated(at, number, Failure::truncated(len, actual)),
+        }
     }
 
-    fn on_clean_reply(&mut self, at: Timestamp, number: u32) -> Option<Finished> {
-        let slot = *self.slots.get(number)?;
-        let measured = self.is_in_first_wait(at, number, &slot).then(|| at.since_ns(slot.at()));
-        let peer = self.peers.get(slot.peer)?;
-        peer.budget.deposit();
-        if let Some(estimator) = &peer.path.estimator {
-            estimator.on_reply(at, measured.map(Duration::from_nanos));
+    /// Of a request that took one transmission. What is returned is made where it is returned: moving it would take as long
+    /// as all the rest.
+    #[inline]
+    fn on_clean_reply(&mut self, at: Timestamp, number: u32, slot: Slot) -> Arrived {
+        let waited = at.since_ns(slot.at());
+        let is_measured = self.is_in_first_wait(at, number, &slot);
+        if let Some(peer) = self.peers.get(slot.peer) {
+            peer.budget.deposit();
+            if let Some(estimator) = &peer.path.estimator {
+                estimator.on_reply(at, is_measured.then(|| Duration::from_nanos(waited)));
+            }
         }
         self.wheel.remove(&mut self.slots, number);
         self.close(at, number, true);
-        self.take_answered(at, number, measured)
+        self.payloads.release(slot.place);
+        self.slots.remove(number);
+        Arrived::Reply(Finished {
+            handle: Handle { slot: number, generation: slot.generation },
+            token: slot.token,
+            peer: PeerId(slot.peer),
+            failure: None,
+            execution: Execution::Unknown,
+            transmissions: 1,
+            withheld: 0,
+            elapsed: Duration::from_nanos(waited),
+            round_trip: is_measured.then(|| Duration::from_nanos(waited)),
+            last_error: None,
+            timeline: None,
+        })
     }
 
     #[cold]
-    fn on_troubled_reply(&mut self, at: Timestamp, number: u32) -> Option<Finished> {
+    fn on_troubled_reply(&mut self, at: Timestamp, number: u32) -> Arrived {
         self.detach(number);
         let mut measured = None;
         if let Some(Case { troubled, terms, path }) = self.case(at, number) {
@@ -90,7 +115,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
         }
         self.close(at, number, false);
-        self.take_answered(at, number, measured)
+        self.take_answered(at, number, measured).map_or(Arrived::Stray(Stray::Foreign), Arrived::Reply)
     }
 
     #[cold]

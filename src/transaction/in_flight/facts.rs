@@ -166,16 +166,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.soonest = self.next_deadline().unwrap_or(Timestamp::MAX);
     }
 
-    /// Counts what was read past the moment at which something is due: a flood must not put that off indefinitely.
-    #[inline]
+    /// Counts what was read past the moment at which something is due, and looks at the time after a window's worth.
     pub(super) fn count_overdue(&mut self, at: Timestamp) {
-        if at >= self.soonest {
-            self.count_late(at);
-        }
-    }
-
-    #[cold]
-    fn count_late(&mut self, at: Timestamp) {
         self.soonest = self.next_deadline().unwrap_or(Timestamp::MAX);
         if at < self.soonest {
             return;

@@ -345,35 +345,26 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         Some(Finished { timeline, ..finished })
     }
 
-    /// Takes a request out that was answered at `at`, which is in no queue any more.
+    /// Takes a troubled request out that was answered at `at`, which is in no queue any more.
     pub(super) fn take_answered(&mut self, at: Timestamp, number: u32, measured: Option<Ns>) -> Option<Finished> {
         let slot = *self.slots.get(number)?;
-        let mut finished = Finished {
+        let troubled = self.records.get(slot.record)?;
+        let active = troubled.active.as_ref()?;
+        let finished = Finished {
             handle: self.slots.handle(number),
             token: slot.token,
             peer: PeerId(slot.peer),
             failure: None,
             execution: Execution::Unknown,
-            transmissions: 1,
-            withheld: 0,
-            elapsed: Duration::ZERO,
+            transmissions: active.transmissions(),
+            withheld: active.withheld(),
+            elapsed: at.since(troubled.began),
             round_trip: measured.map(Duration::from_nanos),
-            last_error: None,
+            last_error: active.last_error(),
             timeline: None,
         };
-        match self.records.get(slot.record) {
-            None => finished.elapsed = at.since(slot.at()),
-            Some(troubled) => {
-                finished.elapsed = at.since(troubled.began);
-                if let Some(active) = &troubled.active {
-                    finished.transmissions = active.transmissions();
-                    finished.withheld = active.withheld();
-                    finished.last_error = active.last_error();
-                }
-                let timeline = self.records.remove(slot.record);
-                self.records.give_back(timeline);
-            }
-        }
+        let timeline = self.records.remove(slot.record);
+        self.records.give_back(timeline);
         self.payloads.release(slot.place);
         self.slots.remove(number);
         Some(finished)

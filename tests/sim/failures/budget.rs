@@ -4,6 +4,8 @@
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
+#[cfg(unix)]
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use udp_retry::fault::{Direction, Rule};
 use udp_retry::sim::{Counterexample, SimNet, exhaust, explore};
@@ -29,7 +31,7 @@ fn the_seed_is_reported_before_the_first_run_that_shrinks() {
             });
         };
         let test = "the_seed_is_reported_before_the_first_run_that_shrinks";
-        let Some(output) = alone_with("budget", test, &[], body) else { return };
+        let Some(output) = alone_with::<&str>("budget", test, &[], body) else { return };
         let (stdout, stderr) = texts(&output);
         assert!(!output.status.success(), "{stdout}");
         assert!(stderr.contains("seed 49 failed: what is wrong; shrinking\n"), "{stdout}{stderr}");
@@ -106,18 +108,6 @@ fn without_time_nothing_is_shrunk() {
 fn variables_that_cannot_be_read_fail_with_their_value_and_run_nothing() {
     within(MINUTE, || {
         let test = "variables_that_cannot_be_read_fail_with_their_value_and_run_nothing";
-        let body = || {
-            let runs = Cell::new(0);
-            let scenario = |_: &SimNet| {
-                runs.set(runs.get() + 1);
-                Ok::<_, String>(())
-            };
-            let said = |ended: Result<u64, Counterexample>| {
-                ended.map_or_else(|failure| failure.to_string(), |runs| runs.to_string())
-            };
-            let (explored, exhausted) = (said(explore(100..103, scenario)), said(exhaust(1, &[], scenario)));
-            println!("\nexplored: {explored}\nexhausted: {exhausted}\nruns: {}", runs.get());
-        };
         let cases = [
             ("UDP_RETRY_SEED", "18446744073709551615", "1", "1"),
             ("UDP_RETRY_SEED", "0x2a", "1", "1"),
@@ -141,13 +131,43 @@ fn variables_that_cannot_be_read_fail_with_their_value_and_run_nothing() {
             ),
         ];
         for (name, value, explored, exhausted) in cases {
-            let Some(output) = alone_with("budget", test, &[(name, value)], body) else { return };
+            let Some(output) = alone_with("budget", test, &[(name, value)], search_twice) else { return };
             let (stdout, stderr) = texts(&output);
             let ran: u64 = [explored, exhausted].iter().filter_map(|said| said.parse::<u64>().ok()).sum();
             let expected = format!("\nexplored: {explored}\nexhausted: {exhausted}\nruns: {ran}\n");
             assert!(stdout.contains(&expected), "{name}={value}: {stdout}{stderr}");
         }
     });
+}
+
+/// Where the system has such values.
+#[cfg(unix)]
+#[test]
+fn variables_that_are_no_text_fail_with_what_is_legible_of_their_value_and_run_nothing() {
+    within(MINUTE, || {
+        let test = "variables_that_are_no_text_fail_with_what_is_legible_of_their_value_and_run_nothing";
+        let value = OsStr::from_bytes(b"7\xff");
+        for name in ["UDP_RETRY_SEED", "UDP_RETRY_SEEDS", "UDP_RETRY_SHRINK", "UDP_RETRY_CHOICES"] {
+            let Some(output) = alone_with("budget", test, &[(name, value)], search_twice) else { return };
+            let (stdout, stderr) = texts(&output);
+            let said = format!("{name}=7\u{fffd}: not a text");
+            let expected = format!("\nexplored: {said}\nexhausted: {said}\nruns: 0\n");
+            assert!(stdout.contains(&expected), "{name}: {stdout}{stderr}");
+        }
+    });
+}
+
+/// By both kinds of search: prints what they return, and how often they ran.
+fn search_twice() {
+    let runs = Cell::new(0);
+    let scenario = |_: &SimNet| {
+        runs.set(runs.get() + 1);
+        Ok::<_, String>(())
+    };
+    let said =
+        |ended: Result<u64, Counterexample>| ended.map_or_else(|failure| failure.to_string(), |runs| runs.to_string());
+    let (explored, exhausted) = (said(explore(100..103, scenario)), said(exhaust(1, &[], scenario)));
+    println!("\nexplored: {explored}\nexhausted: {exhausted}\nruns: {}", runs.get());
 }
 
 #[test]
@@ -162,13 +182,26 @@ fn no_more_datagrams_are_exhausted_than_is_feasible() {
         nearest.strip_suffix(" datagrams").unwrap().parse::<u32>().unwrap()
     };
     use udp_retry::sim::Choice::{Deliver, Drop};
-    assert_eq!(nearest(u32::MAX, &[Deliver, Drop]), 32);
-    assert_eq!(nearest(33, &[Deliver, Drop]), 32);
-    assert_eq!(nearest(u32::MAX, &[Deliver, Drop, Drop, Deliver]), 16);
-    assert_eq!(nearest(u32::MAX, &[Deliver]), 65_536);
-    assert_eq!(nearest(u32::MAX, &[]), 65_536);
+    // 3²⁰ < 2³² < 3²¹. In 64 bits 2⁶⁴ and 4³² are 0. The fewest go first: should the check fail, u32::MAX would take all
+    // memory.
+    for (choices, most) in [
+        (&[Deliver, Drop][..], 32),
+        (&[Deliver, Drop, Deliver], 20),
+        (&[Deliver, Drop, Drop, Deliver], 16),
+        (&[Deliver], 65_536),
+        (&[], 65_536),
+    ] {
+        for datagrams in [most + 1, most * 2, u32::MAX] {
+            assert_eq!(nearest(datagrams, choices), most, "{datagrams} datagrams, {choices:?}");
+        }
+    }
     // What is feasible is begun.
-    assert_eq!(exhaust(32, &[Deliver, Drop], |_: &SimNet| Err::<(), _>("run")).unwrap_err().error, "run");
+    let begun = |datagrams, choices: &[_]| exhaust(datagrams, choices, |_: &SimNet| Err::<(), _>("run"));
+    assert_eq!(begun(32, &[Deliver, Drop]).unwrap_err().error, "run");
+    assert_eq!(begun(20, &[Deliver, Drop, Deliver]).unwrap_err().error, "run");
+    for alone in [&[Deliver][..], &[]] {
+        assert_eq!(exhaust(65_536, alone, |_: &SimNet| Ok::<_, String>(())), Ok(1), "{alone:?}");
+    }
 }
 
 /// Two delays of some 55 ms each, where one of 100 ms is enough.

@@ -4,6 +4,7 @@
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::env;
+use std::ffi::OsStr;
 use std::panic;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -196,11 +197,16 @@ fn a_search_while_the_thread_panics_is_made_without_the_hook() {
 
 /// Runs the body in a process of its own, and returns what it printed; inside that process `None`.
 pub(super) fn alone(test: &str, body: impl FnOnce()) -> Option<Output> {
-    alone_with("panics", test, &[], body)
+    alone_with::<&str>("panics", test, &[], body)
 }
 
 /// With these variables for searches, and without any other.
-pub(super) fn alone_with(module: &str, test: &str, variables: &[(&str, &str)], body: impl FnOnce()) -> Option<Output> {
+pub(super) fn alone_with<V: AsRef<OsStr>>(
+    module: &str,
+    test: &str,
+    variables: &[(&str, V)],
+    body: impl FnOnce(),
+) -> Option<Output> {
     if env::var_os(INSIDE).is_some() {
         body();
         return None;
@@ -210,7 +216,7 @@ pub(super) fn alone_with(module: &str, test: &str, variables: &[(&str, &str)], b
     for name in ["UDP_RETRY_SEED", "UDP_RETRY_SEEDS", "UDP_RETRY_CHOICES", "UDP_RETRY_SHRINK", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
-    command.env(INSIDE, "1").envs(variables.iter().copied());
+    command.env(INSIDE, "1").envs(variables.iter().map(|(name, value)| (name, value)));
     Some(command.output().unwrap())
 }
 

@@ -127,6 +127,25 @@ fn drops_elsewhere_are_no_loss_and_bursts_are_told_only_where_they_can_be() {
 }
 
 #[test]
+fn what_found_no_capacity_is_a_rate_of_its_own_and_changes_no_other() {
+    let mut stats = carried(ALL, 1, MANY);
+    let (asked, copies) = (spec(ALL), stats.delivered);
+    let before = rates(&asked, &stats);
+    let refused = copies / 4;
+    stats.dropped.capacity = refused;
+    stats.delivered -= refused;
+    let mut after = rates(&asked, &stats);
+    let capacity = after.pop().unwrap();
+    assert_eq!(after, before);
+    assert_eq!((capacity.knob, capacity.asked, capacity.of), ("capacity", 0.0, copies));
+    assert_eq!((capacity.observed, capacity.is_broken()), (Some(refused as f64 / copies as f64), true));
+    // Each was delayed, even if none was kept.
+    stats.dropped.capacity = copies;
+    stats.delivered = 0;
+    assert_eq!(unmet(&spec("delay 1ms"), &stats), NOTHING);
+}
+
+#[test]
 fn a_rate_as_json_has_all_of_it_in_readable_numbers() {
     let [loss, burst] = &rates(&spec("loss 5% burst 3"), &carried("loss 5% burst 3", 1, 1000))[..] else { panic!() };
     let json = loss.to_json();

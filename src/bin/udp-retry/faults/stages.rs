@@ -301,3 +301,30 @@ const PERIODS: u32 = 10;
 const OVERTAKERS: u32 = 4;
 const MOST_NUMBERS: u64 = 10_000_000;
 const MOST_WAITING: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dose_that_is_not_kept_is_found_whatever_the_fault() {
+        for (told, asked, most, kept) in [
+            ("loss 90%; dose 6 of 10 drops 3", "dose 6 of 10 drops 3", 6.0, true),
+            ("none", "dose 2 of 3", 0.0, true),
+            ("loss 100%", "dose 1 of 4", 4.0, false),
+            ("duplicate 100%", "dose 1 of 4", 4.0, false),
+            ("truncate 100% to 9", "dose 1 of 4", 4.0, false),
+            ("corrupt 100%", "dose 1 of 4", 4.0, false),
+            // Two of any three are four of five.
+            ("loss 100%; dose 2 of 3", "dose 2 of 5", 4.0, false),
+            // No more than it may harm, but too many of them in a row lost.
+            ("loss 100%; dose 6 of 10", "dose 6 of 10 drops 3", 6.0, false),
+            ("duplicate 100%; dose 6 of 10", "dose 6 of 10 drops 3", 6.0, true),
+        ] {
+            let spec = |text: &str| text.parse::<Impairments>().unwrap_or_else(|error| panic!("{text}: {error}"));
+            let dose = spec(asked).dose().copied();
+            let rate = dosed(Link::new(spec(told), Seed::new(1)), &dose.unwrap(), USUAL, 1000);
+            assert_eq!((rate.observed, rate.is_broken()), (Some(most), !kept), "{told} for {asked}");
+        }
+    }
+}

@@ -40,9 +40,11 @@ fn the_limit_counts_chunks_of_64_kib_and_is_never_less_than_one() {
         assert_eq!(places.len(), chunks * (65_536 / 40), "within {most_bytes}");
         assert_eq!(payloads.bytes_held(), chunks * 65_536);
         // One more for each that goes, wherever it was.
-        for _ in 0..2 {
-            payloads.release(places.swap_remove(places.len() / 3));
-            places.push(payloads.keep(&[9; 40]).unwrap());
+        for count in [1, 2, 700] {
+            for _ in 0..count {
+                payloads.release(places.swap_remove(places.len() / 3));
+            }
+            places.extend((0..count).map(|_| payloads.keep(&[9; 40]).unwrap()));
             assert_eq!(payloads.keep(&[9; 40]), None);
         }
     }

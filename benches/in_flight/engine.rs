@@ -1,0 +1,100 @@
+//! What the engine takes by itself: a request submitted, transmitted and answered, with so many others outstanding.
+
+#![expect(clippy::disallowed_methods, reason = "a real clock measures")]
+
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use udp_retry::entropy::IdSource;
+use udp_retry::time::Timestamp;
+use udp_retry::transaction::{Arrived, InFlight, KeyedMatcher, Limits, PeerId, TransactionId};
+use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
+
+pub(crate) fn main(short: bool) {
+    println!(
+        "engine alone, 32 bytes, answered in random order: ns a request (least, median of {ROUNDS} rounds), ns a stray"
+    );
+    let outstanding: &[usize] = if short { &[16] } else { &[16, 10_000, 100_000, 1_000_000] };
+    for &outstanding in outstanding {
+        measure("stamped, 8 bytes", transaction_id(0..8).stamped(), outstanding, short);
+        if outstanding <= 10_000 {
+            measure("stamped, 2 bytes", transaction_id(0..2).stamped(), outstanding, short);
+        }
+        measure("the caller's, 8 bytes", transaction_id(0..8), outstanding, short);
+    }
+}
+
+const ROUNDS: usize = 15;
+const LEN: usize = 32;
+
+fn measure(name: &str, matcher: TransactionId, outstanding: usize, short: bool) {
+    let mut bench = Bench::new(matcher);
+    (0..outstanding).for_each(|_| bench.submit());
+    let requests = if short { 100 } else { outstanding.max(100_000) };
+    let mut times: Vec<f64> = (0..ROUNDS).map(|_| bench.answered(requests)).collect();
+    times.sort_by(f64::total_cmp);
+    let stray = bench.strays(requests);
+    println!("  {name:<22} {outstanding:>9} outstanding: {:>7.1} {:>7.1}  {stray:>5.1}", times[0], times[ROUNDS / 2]);
+}
+
+struct Bench<M> {
+    engine: InFlight<u32, M>,
+    peer: PeerId,
+    now: Timestamp,
+    draws: u64,
+    replies: Vec<[u8; LEN]>,
+}
+
+impl<M: KeyedMatcher> Bench<M> {
+    fn new(matcher: M) -> Self {
+        let all = NonZeroU32::new(4_000_000).unwrap();
+        // Ids of two bytes that rest would run out.
+        let limits = Limits::default().requests(all).window(all).bytes(1 << 30).rest(Duration::ZERO, Duration::ZERO);
+        let ids = IdSource::from_seed(Seed::new(1));
+        let mut engine = InFlight::new(RetryPolicy::default(), matcher, limits, Seed::new(1), Some(ids));
+        let peer = engine.add_peer(1, RetryBudget::unlimited(), None);
+        Self { engine, peer, now: Timestamp::ZERO, draws: 1, replies: Vec::new() }
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.draws ^= self.draws << 13;
+        self.draws ^= self.draws >> 7;
+        self.draws ^= self.draws << 17;
+        self.draws
+    }
+
+    fn submit(&mut self) {
+        let mut request = [0x5a; LEN];
+        request[..8].copy_from_slice(&self.draw().to_le_bytes());
+        let handle = self.engine.submit(self.now, self.peer, &request, 0).unwrap();
+        self.engine.on_transmitted(self.now, 1);
+        let reply = self.engine.request(handle).unwrap();
+        self.replies.push(reply.try_into().unwrap());
+    }
+
+    /// Nanoseconds for each of so many, one submitted for each that is answered.
+    fn answered(&mut self, requests: usize) -> f64 {
+        let start = Instant::now();
+        for n in 0..requests {
+            let reply = usize::try_from(self.draw()).unwrap() % self.replies.len();
+            let reply = self.replies.swap_remove(reply);
+            self.now = self.now.after(Duration::from_nanos(100));
+            assert!(matches!(self.engine.on_datagram(self.now, 1, &reply, LEN), Arrived::Reply(_)));
+            self.submit();
+            if n % 64 == 0 && self.engine.next_deadline().is_some_and(|due| due <= self.now) {
+                self.engine.on_time_up(self.now);
+            }
+        }
+        start.elapsed().as_nanos() as f64 / requests as f64
+    }
+
+    fn strays(&mut self, datagrams: usize) -> f64 {
+        let (mut forged, start) = ([0xa5; LEN], Instant::now());
+        for _ in 0..datagrams {
+            forged[..8].copy_from_slice(&self.draw().to_le_bytes());
+            black_box(self.engine.on_datagram(self.now, 1, &forged, LEN));
+        }
+        start.elapsed().as_nanos() as f64 / datagrams as f64
+    }
+}
