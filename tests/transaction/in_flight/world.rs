@@ -140,6 +140,10 @@ impl<M: KeyedMatcher> World<M> {
             self.cancel();
             self.check();
         }
+        if self.dice.one_in(100) {
+            self.remove_peer();
+            self.check();
+        }
         if self.model.settings.prompt {
             self.transmit_some();
         }
@@ -160,6 +164,16 @@ impl<M: KeyedMatcher> World<M> {
         let more = if late { self.dice.within(1..=1200) } else { 0 };
         self.now = self.now.after(Duration::from_nanos((ticks + more) * TICK));
         late
+    }
+
+    fn remove_peer(&mut self) {
+        let peer = self.dice.index(self.model.peers.len());
+        self.tell(|_| format!("remove {peer}"));
+        let Peer { id, address, .. } = self.model.peers[peer];
+        self.engine.remove_peer(self.now, id);
+        assert_eq!(self.engine.peer(address), None);
+        let ends = self.model.remove(self.now, peer);
+        self.failures(ends);
     }
 
     // Requests.
