@@ -14,7 +14,9 @@ use crate::transport::PathError;
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// So many of the first of [`transmits`](Self::transmits) were sent, at `now`.
     pub fn on_transmitted(&mut self, now: Timestamp, count: usize) {
-        (self.paused_until, self.pauses) = (None, 0);
+        if count > 0 {
+            (self.paused_until, self.pauses) = (None, 0);
+        }
         for _ in 0..count {
             let Some(number) = self.ready.pop_front(&mut self.slots) else { return };
             match self.slots.get(number) {

@@ -20,13 +20,11 @@ pub(super) struct Payloads {
 }
 
 /// Where a payload is kept: what [`Payloads::keep`] gave out, good until it is released.
+///
+/// From the highest bits down: the chunk, twelve bits of the block in it, 16 of the length, 16 of the class. One number,
+/// because what is written in parts and read as a whole makes the processor wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
-    /// The chunk, and in the low twelve bits the block in it.
-    block: u32,
-    len: u16,
-    class: u8,
-}
+pub(super) struct Place(u64);
 
 #[derive(Clone, Debug)]
 struct Chunk {
@@ -62,7 +60,7 @@ impl Payloads {
         if chunk.is_full() {
             self.unlink(number);
         }
-        let place = Place { block: number << BLOCK_BITS | u32::from(block), len, class };
+        let place = Place::new(number << BLOCK_BITS | u32::from(block), len, class);
         self.get_mut(place).copy_from_slice(bytes);
         Some(place)
     }
@@ -70,29 +68,29 @@ impl Payloads {
     /// The bytes kept there.
     #[inline]
     pub(super) fn get(&self, place: Place) -> &[u8] {
-        let chunk = self.chunks.get(index(place.block >> BLOCK_BITS));
+        let chunk = self.chunks.get(index(place.block() >> BLOCK_BITS));
         chunk.and_then(|chunk| chunk.bytes.get(place.range())).unwrap_or(&[])
     }
 
     /// The bytes kept there, to be written over.
     #[inline]
     pub(super) fn get_mut(&mut self, place: Place) -> &mut [u8] {
-        let chunk = self.chunks.get_mut(index(place.block >> BLOCK_BITS));
+        let chunk = self.chunks.get_mut(index(place.block() >> BLOCK_BITS));
         chunk.and_then(|chunk| chunk.bytes.get_mut(place.range())).unwrap_or(&mut [])
     }
 
     /// Gives the block back, once.
     pub(super) fn release(&mut self, place: Place) {
-        let number = place.block >> BLOCK_BITS;
+        let number = place.block() >> BLOCK_BITS;
         let Some(chunk) = self.chunks.get_mut(index(number)) else { return };
-        if chunk.class != place.class || chunk.used == 0 {
+        if chunk.class != place.class() || chunk.used == 0 {
             return;
         }
         let was_full = chunk.is_full();
         chunk.release_block(place.block_in_chunk());
         let is_empty = chunk.used == 0;
         match (was_full, is_empty) {
-            (true, false) => self.link(number, place.class),
+            (true, false) => self.link(number, place.class()),
             (false, true) => self.unlink(number),
             _ => {}
         }
@@ -158,17 +156,39 @@ impl Payloads {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "its parts")]
 impl Place {
-    fn block_in_chunk(self) -> u16 {
-        // Twelve bits always fit.
-        u16::try_from(self.block & ((1 << BLOCK_BITS) - 1)).unwrap_or(0)
+    #[inline]
+    fn new(block: u32, len: u16, class: u8) -> Self {
+        Self(u64::from(block) << 32 | u64::from(len) << 16 | u64::from(class))
+    }
+
+    /// The chunk, and in the low twelve bits the block in it.
+    #[inline]
+    const fn block(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[inline]
+    const fn len(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    #[inline]
+    const fn class(self) -> u8 {
+        self.0 as u8
+    }
+
+    #[inline]
+    const fn block_in_chunk(self) -> u16 {
+        (self.block() & ((1 << BLOCK_BITS) - 1)) as u16
     }
 
     /// Where in its chunk the bytes stand.
     #[inline]
     fn range(self) -> Range<usize> {
-        let start = usize::from(self.block_in_chunk()) * block_bytes(self.class);
-        start..start + usize::from(self.len)
+        let start = usize::from(self.block_in_chunk()) * block_bytes(self.class());
+        start..start + usize::from(self.len())
     }
 }
 

@@ -44,12 +44,12 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn take_place(&mut self, now: Timestamp, number: u32) {
-        let Some(&slot) = self.slots.get(number) else { return };
+        let Some(slot) = self.slots.get(number) else { return };
+        let (delay, end_by) = (self.start_delay(number, slot), self.end_by_of(slot));
         if let Some(peer) = self.peers.get_mut(slot.peer) {
             peer.take_place(number);
         }
-        let end_by = self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by);
-        match self.start_delay(number, &slot) {
+        match delay {
             0 if now < end_by => self.ready.push_back(&mut self.slots, number, State::Ready),
             // Also one whose deadline has come: that ends it at the next look, and nothing of it leaves.
             delay => {
@@ -98,7 +98,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// What was to happen at a moment that has come.
     pub(super) fn come_due(&mut self, now: Timestamp, number: u32) {
         let Some(&slot) = self.slots.get(number) else { return };
-        let end_by = self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by);
+        let end_by = self.end_by_of(&slot);
         match slot.state {
             State::Delayed if now < slot.at().min(end_by) => self.wake_at(number, slot.at().min(end_by)),
             State::Delayed if now < end_by => {
@@ -117,6 +117,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             State::Free | State::Finished => {}
             _ => self.look_on(now, number),
         }
+    }
+
+    fn end_by_of(&self, slot: &Slot) -> Timestamp {
+        self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by)
     }
 
     fn has_begun(&self, slot: &Slot) -> bool {
@@ -181,10 +185,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// The end of a request that is in the wheel and in the queues no more: its place and its id are others' from now on.
     pub(super) fn close(&mut self, now: Timestamp, number: u32, clean: bool) {
-        let Some(&slot) = self.slots.get(number) else { return };
-        self.ids.release(now, (number, slot.place), clean, &self.payloads, &self.matcher);
-        if slot.has_place() {
-            self.leave_place(now, number, slot.peer);
+        let Some(slot) = self.slots.get(number) else { return };
+        let (place, peer, has_place) = (slot.place, slot.peer, slot.has_place());
+        self.ids.release(now, (number, place), clean, &self.payloads, &self.matcher);
+        if has_place {
+            self.leave_place(now, number, peer);
         }
     }
 
@@ -281,8 +286,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(slot) = self.slots.get_mut(number) else { return };
         slot.state = State::Sent;
         slot.set_at(now);
-        let slot = *slot;
-        let start = before(now, self.start_delay(number, &slot));
+        let Some(slot) = self.slots.get(number) else { return };
+        let start = before(now, self.start_delay(number, slot));
         if let Some(peer) = self.peers.get_mut(slot.peer) {
             peer.path.on_start(start);
             peer.path.on_transmitted(now);
@@ -294,7 +299,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 }
             }
         }
-        let due = self.first_due(number, &slot);
+        let due = self.first_due(number, slot);
         self.wake_at(number, due);
     }
 

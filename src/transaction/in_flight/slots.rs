@@ -96,12 +96,16 @@ impl Slots {
         }
     }
 
+    #[inline(always)]
     pub(super) fn insert(&mut self, slot: Slot) {
         self.used += 1;
         match self.slots.get_mut(self.free) {
             Some(free) => {
                 self.free = u32::try_from(free.moment).unwrap_or(NONE);
-                *free = slot;
+                // Field by field: what is put together elsewhere and moved here makes the processor wait.
+                (free.link, free.moment, free.token) = (slot.link, slot.moment, slot.token);
+                (free.generation, free.peer, free.record) = (slot.generation, slot.peer, slot.record);
+                (free.place, free.state, free.policy) = (slot.place, slot.state, slot.policy);
             }
             None => {
                 self.slots.push(slot);
@@ -171,6 +175,7 @@ impl Queue {
     }
 
     /// The slot is in no queue.
+    #[inline]
     pub(super) fn push_back(&mut self, slots: &mut Slots, number: u32, state: State) {
         let last = self.last;
         let Some(slot) = slots.get_mut(number) else { return };
@@ -199,6 +204,7 @@ impl Queue {
     }
 
     /// The slot is in this queue.
+    #[inline]
     pub(super) fn remove(&mut self, slots: &mut Slots, number: u32) {
         let Some((before, after)) = slots.get(number).map(Slot::neighbours) else { return };
         match slots.get_mut(before) {
@@ -230,6 +236,7 @@ impl Queue {
 }
 
 impl Slot {
+    #[inline]
     pub(super) fn new(generation: u32, peer: u32, place: Place, policy: u8, token: u64) -> Self {
         Self {
             link: Link::FREE,

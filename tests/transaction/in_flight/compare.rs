@@ -45,7 +45,7 @@ impl<M: KeyedMatcher> World<M> {
         }
         for &token in &self.model.open {
             assert!(
-                !self.model.must_be_sent(token) || order.contains(&token),
+                !self.model.must_be_sent(self.now, token) || order.contains(&token),
                 "request {token} is due at {:?}",
                 self.now
             );
@@ -85,7 +85,16 @@ impl<M: KeyedMatcher> World<M> {
             elapsed: finished.elapsed,
             round_trip: finished.round_trip,
             last_error: vec![finished.last_error],
+            sent: end.sent.clone(),
         };
+        if let Some(timeline) = &finished.timeline {
+            // They count from moments of their own.
+            let shown: Vec<_> = timeline.transmissions().collect();
+            let waits = |pair: &[Timestamp]| pair[1].since(pair[0]);
+            let expected: Vec<_> = end.sent.windows(2).map(waits).collect();
+            assert_eq!(shown.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>(), expected);
+            assert_eq!(shown.len(), end.sent.len());
+        }
         self.tell(|_| format!("ended {reported:?}"));
         let mut expected = End { or: Vec::new(), ..end.clone() };
         if end.or.contains(&reported.failure) {

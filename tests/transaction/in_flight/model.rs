@@ -83,6 +83,7 @@ pub(super) struct Begun<M> {
     answered: bool,
     /// Refusals that were taken for those of earlier requests.
     pub(super) guessed: u32,
+    sent: Vec<Timestamp>,
     /// Errors that may be another request's.
     noted: Vec<PathError>,
     /// The latest that is its own, and the latest of both.
@@ -104,6 +105,8 @@ pub(super) struct End {
     pub(super) round_trip: Option<Duration>,
     /// One of these.
     pub(super) last_error: Vec<Option<PathError>>,
+    /// When its transmissions left.
+    pub(super) sent: Vec<Timestamp>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -199,8 +202,15 @@ impl<M: KeyedMatcher> Model<M> {
     }
 
     /// Whether it is ready, and nothing puts that in doubt.
-    pub(super) fn must_be_sent(&self, token: usize) -> bool {
-        self.is_ready(token) && !matches!(&self.asked[token].stage, Stage::Begun(begun) if begun.unsure)
+    pub(super) fn must_be_sent(&self, now: Timestamp, token: usize) -> bool {
+        let unsure = matches!(&self.asked[token].stage, Stage::Begun(begun) if begun.unsure);
+        self.is_ready(token) && !unsure && !self.has_expired(token, now)
+    }
+
+    /// Whether it has its place, was not sent, and its own deadline has come.
+    pub(super) fn has_expired(&self, token: usize, now: Timestamp) -> bool {
+        let asked = &self.asked[token];
+        asked.end_by <= now && matches!(asked.stage, Stage::Placed { .. })
     }
 
     /// Has the request begin, if it has not.
@@ -243,6 +253,7 @@ impl<M: KeyedMatcher> Model<M> {
                 refusals: 0,
                 answered: false,
                 guessed: 0,
+                sent: Vec::new(),
                 noted: Vec::new(),
                 last_error: None,
                 seen: None,
@@ -261,9 +272,10 @@ impl<M: KeyedMatcher> Model<M> {
         }
         let begun = self.begin(now, token);
         (begun.failed_sends, begun.ready) = (0, false);
+        begun.sent.push(now);
         begun.transaction.on_transmitted(now);
         assert_eq!(self.settle(now, token), None);
-        assert!(!self.must_be_sent(token), "request {token} is due again at once");
+        assert!(!self.must_be_sent(now, token), "request {token} is due again at once");
     }
 
     pub(super) fn on_not_transmitted(&mut self, now: Timestamp, token: usize, error: PathError) -> Option<End> {
@@ -274,7 +286,7 @@ impl<M: KeyedMatcher> Model<M> {
             if let Some(earlier) = begun.swallowed.replace(error) {
                 self.on_unknown_error(now, self.asked[token].peer, earlier);
             }
-            return None;
+            return self.settle(now, token);
         }
         (begun.swallowed, begun.failed_sends, begun.ready) = (None, 0, false);
         begun.transaction.on_not_transmitted(now, error);
@@ -284,6 +296,9 @@ impl<M: KeyedMatcher> Model<M> {
 
     /// What a datagram from this peer must be taken for.
     pub(super) fn on_datagram(&mut self, at: Timestamp, peer: usize, datagram: &[u8], actual: usize) -> Arrival {
+        if self.peers[peer].is_removed {
+            return Arrival::Stray;
+        }
         self.peers[peer].heard = self.peers[peer].heard.max(Some(at));
         let mut arrival = Arrival::Stray;
         for token in self.open.clone() {
@@ -308,9 +323,12 @@ impl<M: KeyedMatcher> Model<M> {
     }
 
     /// An error that quotes a datagram to this peer, or its beginning: of a request that is open, if it is one of those.
-    pub(super) fn on_quoted_error(&mut self, now: Timestamp, peer: usize, error: PathError, quoted: &[u8]) {
+    pub(super) fn on_quoted_error(&mut self, now: Timestamp, peer: Option<usize>, error: PathError, quoted: &[u8]) {
         let Self { asked, open, .. } = self;
-        let is_it = |token: &usize| asked[*token].peer == peer && asked[*token].bytes.starts_with(quoted);
+        let is_it = |token: &usize| {
+            let asked = &asked[*token];
+            peer.is_none_or(|peer| asked.peer == peer) && asked.bytes.starts_with(quoted)
+        };
         let Some(token) = open.iter().copied().find(is_it) else { return };
         if let Stage::Begun(begun) = &mut asked[token].stage {
             let most = begun.transaction.transmissions();
@@ -331,7 +349,7 @@ impl<M: KeyedMatcher> Model<M> {
         let unsettled = &mut self.peers[peer].unsettled;
         if is_refusal(error) && *unsettled == 0 {
             let bytes = asked.bytes.clone();
-            return self.on_quoted_error(now, peer, error, &bytes);
+            return self.on_quoted_error(now, Some(peer), error, &bytes);
         }
         if is_refusal(error) {
             *unsettled -= 1;
@@ -368,6 +386,13 @@ impl<M: KeyedMatcher> Model<M> {
         self.end(now, token, Some(Failure::Cancelled))
     }
 
+    /// Cancels all requests to a peer, for good.
+    pub(super) fn remove(&mut self, now: Timestamp, peer: usize) -> Vec<End> {
+        self.peers[peer].is_removed = true;
+        let its: Vec<usize> = self.open.iter().copied().filter(|&token| self.asked[token].peer == peer).collect();
+        its.into_iter().map(|token| self.cancel(now, token)).collect()
+    }
+
     fn end(&mut self, now: Timestamp, token: usize, failure: Option<Failure>) -> End {
         let asked = &mut self.asked[token];
         let stage = std::mem::replace(&mut asked.stage, Stage::Ended);
@@ -383,8 +408,9 @@ impl<M: KeyedMatcher> Model<M> {
                 let or = [Failure::Refused, Failure::Unreachable].into_iter().chain(reasons.map(Failure::TimedOut));
                 let or: Vec<_> = or.map(Some).filter(|_| any).collect();
                 let or = if or.contains(&failure) { or } else { Vec::new() };
-                let noted = begun.noted.iter().map(|&error| Some(error));
-                let last_error = noted.chain([begun.last_error]).collect();
+                // Nor is it promised whether one was noted before the peer sent something after all.
+                let since = peer.errors.iter().filter(|&&(at, _)| at >= begun.at && transaction.transmissions() > 0);
+                let last_error = since.map(|&(_, error)| Some(error)).chain([begun.last_error]).collect();
                 End {
                     token,
                     failure,
@@ -395,6 +421,7 @@ impl<M: KeyedMatcher> Model<M> {
                     elapsed: now.since(begun.at),
                     round_trip: transaction.round_trip(),
                     last_error,
+                    sent: begun.sent.clone(),
                 }
             }
             _ => End {
@@ -407,6 +434,7 @@ impl<M: KeyedMatcher> Model<M> {
                 elapsed: Duration::ZERO,
                 round_trip: None,
                 last_error: vec![None],
+                sent: Vec::new(),
             },
         };
         match stage {

@@ -1,8 +1,12 @@
 //! A place that is used again, and what is late for its tenant before.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 
-use udp_retry::transaction::{Arrived, InFlight, KeyedMatcher, Limits, transaction_id};
+use udp_retry::entropy::IdSource;
+use udp_retry::transaction::{
+    Arrived, Handle, InFlight, KeyedMatcher, Limits, Match, ReplyMatcher, TransactionId, transaction_id,
+};
 
 use super::dice::Dice;
 use super::settings::ms;
@@ -14,18 +18,53 @@ fn a_late_reply_never_reaches_the_next_tenant_of_its_slot() {
     for width in [2, 8, 12, 16] {
         late_replies(&mut stamped(width, one), |requests, token| submitted(requests, START, 1, token));
     }
+    for width in [2, 8, 12] {
+        let credulous = Credulous(transaction_id(0..width).stamped());
+        late_replies(&mut engine(credulous, one), |requests, token| submitted(requests, START, 1, token));
+    }
     late_replies(&mut engine(transaction_id(0..8), one), |requests, token| {
         let peer = requests.peer(1).unwrap();
         requests.submit(START, peer, &(token | 1 << 63).to_be_bytes(), token).unwrap()
     });
 }
 
+/// Has the id find, and confirms whatever it finds.
+struct Credulous(TransactionId);
+
+impl ReplyMatcher for Credulous {
+    fn judge(&self, _request: &[u8], _datagram: &[u8]) -> Match {
+        Match::Reply
+    }
+
+    fn id<'r>(&self, request: &'r [u8]) -> Option<&'r [u8]> {
+        self.0.id(request)
+    }
+
+    fn stamps(&self) -> bool {
+        true
+    }
+
+    fn stamp(&self, request: &mut [u8], ids: &mut IdSource) {
+        self.0.stamp(request, ids);
+    }
+}
+
+impl KeyedMatcher for Credulous {
+    fn reply_id<'d>(&self, datagram: &'d [u8]) -> Option<&'d [u8]> {
+        self.0.reply_id(datagram)
+    }
+
+    fn stamped_at(&self) -> Option<Range<usize>> {
+        self.0.stamped_at()
+    }
+}
+
 fn late_replies<M: KeyedMatcher>(
     requests: &mut InFlight<u32, M>,
-    mut submit: impl FnMut(&mut InFlight<u32, M>, u64) -> udp_retry::transaction::Handle,
+    mut submit: impl FnMut(&mut InFlight<u32, M>, u64) -> Handle,
 ) {
     let mut dice = Dice::new(3);
-    let mut late: Vec<(udp_retry::transaction::Handle, Vec<u8>)> = Vec::new();
+    let mut late: Vec<(Handle, Vec<u8>)> = Vec::new();
     let mut now = START;
     for token in 0..2_000 {
         let handle = submit(requests, token);

@@ -11,17 +11,10 @@ use super::world::World;
 
 impl<M: KeyedMatcher> World<M> {
     pub(super) fn transmit_some(&mut self) {
-        let expired = |token: &usize| {
-            let asked = &self.model.asked[*token];
-            asked.end_by <= self.now && matches!(asked.stage, Stage::Placed { .. })
-        };
-        if self.model.open.iter().any(expired) || self.paused_for_certain() {
-            return;
-        }
         let prompt = self.model.settings.prompt;
         while prompt || !self.dice.one_in(4) {
             let ready = self.engine.transmits().count();
-            if ready == 0 {
+            if ready == 0 || self.one_has_expired() {
                 return;
             }
             let fails = self.dice.one_in(self.model.settings.failing);
@@ -35,8 +28,9 @@ impl<M: KeyedMatcher> World<M> {
         }
     }
 
-    pub(super) fn paused_for_certain(&self) -> bool {
-        self.paused.is_some()
+    /// One that has its place, and its deadline has come since the last look: whether it is offered is left open.
+    fn one_has_expired(&self) -> bool {
+        self.model.open.iter().any(|&token| self.model.has_expired(token, self.now))
     }
 
     pub(super) fn transmit(&mut self, count: usize) {
@@ -59,6 +53,7 @@ impl<M: KeyedMatcher> World<M> {
             PathError::too_big(None),
             PathError::Other(5),
             PathError::NoBuffers,
+            PathError::Cancelled,
         ];
         let any = match (&settings.estimator, settings.prompt) {
             (Some(_), _) => &errors[..1],
@@ -72,6 +67,9 @@ impl<M: KeyedMatcher> World<M> {
             }
             self.tell(|_| format!("not transmitted {token}: {error}"));
             self.engine.on_not_transmitted(self.now, error);
+            if error == PathError::Cancelled {
+                return;
+            }
             if error == PathError::NoBuffers {
                 self.paused = Some(self.now.after(ms(1)));
                 return;
@@ -167,6 +165,13 @@ impl<M: KeyedMatcher> World<M> {
             _ => datagram.clear(),
         }
         let actual = datagram.len().max(if self.dice.one_in(4) { len } else { 0 });
+        if self.dice.one_in(8) {
+            // From someone who was never asked.
+            match self.engine.on_datagram(at, 99, &datagram, actual) {
+                Arrived::Stray(kind) => return self.stray(kind, &datagram, actual),
+                other => panic!("{other:?}"),
+            }
+        }
         self.deliver(at, peer, &datagram, actual);
     }
 
@@ -197,25 +202,33 @@ impl<M: KeyedMatcher> World<M> {
         let Some(token) = self.some_request() else { return };
         let asked = &self.model.asked[token];
         let (peer, bytes) = (asked.peer, asked.bytes.clone());
-        let address = Some(self.model.peers[peer].address);
+        if self.model.peers[peer].is_removed {
+            return;
+        }
         let was_sent = match &asked.stage {
             Stage::Begun(begun) if begun.guessed >= 16 => return,
             Stage::Begun(begun) => begun.transaction.transmissions() > 0,
             Stage::Ended => true,
             _ => false,
         };
+        // No one says which peer it is of: the quote does, where ids differ at all peers, or there is but one peer.
+        let (is_only, stamped) = (self.model.peers.len() == 1, self.model.settings.ids.are_stamped());
+        let unnamed = self.dice.one_in(4);
+        let from = Some(self.model.peers[peer].address).filter(|_| !unnamed);
         if self.dice.one_in(2) || !was_sent {
             if self.model.alone_and_unsent(peer) {
                 return;
             }
-            self.tell(|_| format!("at {peer} {error}"));
-            self.engine.on_path_error(at, address, error, &[]);
-            self.model.on_unknown_error(at, peer, error);
-        } else {
+            self.tell(|_| format!("at {from:?} {error}"));
+            self.engine.on_path_error(at, from, error, &[]);
+            if !unnamed || is_only {
+                self.model.on_unknown_error(at, peer, error);
+            }
+        } else if !unnamed || is_only || stamped {
             let len = if self.dice.one_in(3) { self.format.range().end } else { bytes.len() };
-            self.tell(|_| format!("at {peer} {error}, quoting {len} bytes of {token}"));
-            self.engine.on_path_error(at, address, error, &bytes[..len]);
-            self.model.on_quoted_error(at, peer, error, &bytes[..len]);
+            self.tell(|_| format!("at {from:?} {error}, quoting {len} bytes of {token}"));
+            self.engine.on_path_error(at, from, error, &bytes[..len]);
+            self.model.on_quoted_error(at, Some(peer).filter(|_| !unnamed), error, &bytes[..len]);
         }
     }
 }

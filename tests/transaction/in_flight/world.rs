@@ -20,7 +20,7 @@ pub(super) struct World<M: KeyedMatcher> {
     pub(super) format: Format,
     pub(super) dice: Dice,
     pub(super) now: Timestamp,
-    /// Up to when nothing was queued, as far as the engine knows.
+    /// When time stood last: nothing arrives before that any more.
     pub(super) looked: Timestamp,
     /// A send buffer is full until then.
     pub(super) paused: Option<Timestamp>,
@@ -140,6 +140,10 @@ impl<M: KeyedMatcher> World<M> {
             self.cancel();
             self.check();
         }
+        if self.dice.one_in(100) {
+            self.remove_peer();
+            self.check();
+        }
         if self.model.settings.prompt {
             self.transmit_some();
         }
@@ -147,6 +151,7 @@ impl<M: KeyedMatcher> World<M> {
 
     /// Moves on, seldom beyond what is due; returns since when nothing was reported.
     pub(super) fn let_time_pass(&mut self) -> bool {
+        self.looked = self.now;
         let due = self.engine.next_deadline().unwrap_or(self.now).max(self.now);
         let ticks = match self.dice.within(0..=5) {
             0 => 0,
@@ -159,6 +164,16 @@ impl<M: KeyedMatcher> World<M> {
         let more = if late { self.dice.within(1..=1200) } else { 0 };
         self.now = self.now.after(Duration::from_nanos((ticks + more) * TICK));
         late
+    }
+
+    fn remove_peer(&mut self) {
+        let peer = self.dice.index(self.model.peers.len());
+        self.tell(|_| format!("remove {peer}"));
+        let Peer { id, address, .. } = self.model.peers[peer];
+        self.engine.remove_peer(self.now, id);
+        assert_eq!(self.engine.peer(address), None);
+        let ends = self.model.remove(self.now, peer);
+        self.failures(ends);
     }
 
     // Requests.
@@ -290,7 +305,6 @@ impl<M: KeyedMatcher> World<M> {
     pub(super) fn look(&mut self) {
         self.tell(|_| "time up".into());
         self.engine.on_time_up(self.now);
-        self.looked = self.now;
         self.paused = self.paused.filter(|&until| self.now < until);
         let first = self.ready();
         let ends = self.model.on_time_up(self.now, &first);
@@ -317,6 +331,10 @@ impl<M: KeyedMatcher> World<M> {
         }
         assert_eq!(self.model.open.len(), 0, "requests are open after {most} turns");
         assert!(self.engine.is_empty() && self.engine.transmits().next().is_none());
+        if let Some(paused) = self.paused {
+            self.now = Timestamp::from_nanos(paused.as_nanos().div_ceil(TICK) * TICK);
+            self.look();
+        }
         assert_eq!(self.engine.next_deadline(), None);
     }
 }

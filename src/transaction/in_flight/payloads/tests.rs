@@ -7,7 +7,7 @@ fn every_length_goes_into_a_block_that_is_at_most_a_quarter_too_large() {
     let bytes = vec![0xa5; 65_536];
     for len in 0..=65_507 {
         let place = payloads.keep(&bytes[..len]).unwrap();
-        let block = block_bytes(place.class);
+        let block = block_bytes(place.class());
         assert!(len <= block && block <= CHUNK_BYTES, "{len} in {block}");
         assert!(block <= 16 || block - len < len.div_ceil(4), "{len} in {block}");
         assert_eq!(payloads.get(place), &bytes[..len]);
@@ -129,7 +129,7 @@ fn check_chunks(payloads: &Payloads, kept: &[(Place, Vec<u8>)], seed: u64) {
         assert_eq!(chunk.used, 0, "seed {seed}");
     }
     for (number, chunk) in payloads.chunks.iter().enumerate() {
-        let used = kept.iter().filter(|(place, _)| (place.block >> BLOCK_BITS) as usize == number);
+        let used = kept.iter().filter(|(place, _)| (place.block() >> BLOCK_BITS) as usize == number);
         assert_eq!(used.count(), usize::from(chunk.used), "seed {seed}");
         assert_eq!(lists[number], i32::from(chunk.used == 0 || !chunk.is_full()), "seed {seed}");
     }
