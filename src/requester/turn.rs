@@ -45,14 +45,13 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
                     if let Arrived::Reply(finished) = arrived {
                         return Turn::Ended(finished, received.len);
                     }
-                    // A flood of strays must not keep the caller past the time.
-                    overdue += u32::from(now > end);
-                    is_over = overdue > MOST_OVERDUE;
+                    overdue += u32::from(now >= end);
                 }
                 Incoming::PathError { path, error, quoted } => {
                     now = transport.now();
                     let quoted = buffer.get(..quoted).unwrap_or_default();
                     engine.on_path_error(now, path.map(Asked::at), error, quoted);
+                    overdue += u32::from(now >= end);
                 }
                 Incoming::TimeUp(at) => {
                     now = at;
@@ -62,6 +61,8 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
                 }
                 Incoming::Cancelled => return Turn::Cancelled,
             }
+            // A flood of strays, or of errors, must not keep the caller past the time.
+            is_over |= overdue > MOST_OVERDUE;
         }
     }
 
@@ -107,5 +108,5 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
 const BATCH: usize = 64;
 /// Datagrams that are sent for one reading of the clock; they take some 30 µs, less than the schedule's tick.
 const CLOCK_EACH: usize = 16;
-/// Datagrams that are still looked at once the time is up, to find a reply.
+/// Datagrams and errors that are still looked at once the time is up, to find a reply.
 const MOST_OVERDUE: u32 = 64;

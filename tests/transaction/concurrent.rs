@@ -7,28 +7,33 @@ use udp_retry::policy::Backoff;
 use udp_retry::requester::Waited;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Execution, Failure, Limits, OnUnreachable};
-use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
+use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 use udp_retry::{ConcurrentRequester, RetryPolicy, Seed, transaction_id};
 
 use crate::scripted::{Back, START, Scripted, at_ms, ms, refused, reply};
+use crate::watchdog::{MINUTE, within};
 
 const US: Duration = Duration::from_micros(1);
 
 #[test]
 fn a_flood_of_strays_keeps_no_caller_past_the_time_and_no_transmission_from_leaving() {
-    let mut requester = over(Scripted::silent().flooded(US));
-    requester.submit(b"id 1 ping", 1).unwrap();
-    for (waited, sent) in [(50, 1), (150, 2), (350, 3)] {
-        assert!(matches!(requester.wait_until(at_ms(waited)), Waited::TimeUp));
-        let late = requester.now().since(at_ms(waited));
-        assert!(late <= 65 * US, "late by {late:?}");
-        assert_eq!(requester.transport().sent.len(), sent, "after {waited} ms");
-    }
-    let error = requester.wait().unwrap().reply().unwrap_err();
-    assert_eq!((error.is_timeout(), error.transmissions()), (true, 5));
-    let late = requester.now().since(at_ms(3100));
-    assert!(late < ms(2), "it ended late by {late:?}");
-    assert!(requester.strays().empty > 3_000_000, "{:?}", requester.strays());
+    within(MINUTE, || {
+        let world = Scripted::silent().flooded(US);
+        let builder = ConcurrentRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
+        let mut requester = builder.over(Odd { world, send: Duration::ZERO, broken: None }).unwrap();
+        requester.submit(b"id 1 ping", 1).unwrap();
+        for (waited, sent) in [(50, 1), (150, 2), (350, 3)] {
+            assert!(matches!(requester.wait_until(at_ms(waited)), Waited::TimeUp));
+            let late = requester.now().since(at_ms(waited));
+            assert!(late <= 65 * US, "late by {late:?}");
+            assert_eq!(requester.transport().world.sent.len(), sent, "after {waited} ms");
+        }
+        let error = requester.wait().unwrap().reply().unwrap_err();
+        assert_eq!((error.is_timeout(), error.transmissions()), (true, 5));
+        let late = requester.now().since(at_ms(3100));
+        assert!(late < ms(2), "it ended late by {late:?}");
+        assert!(requester.strays().empty > 3_000_000, "{:?}", requester.strays());
+    });
 }
 
 #[test]
@@ -140,13 +145,13 @@ fn what_a_long_batch_sends_last_is_not_sent_again_too_early() {
         63 => Vec::new(),
         _ => vec![reply(ms(1), heard.payload)],
     });
-    let mut requester = builder.over(SlowToSend(world)).unwrap();
+    let mut requester = builder.over(Odd { world, send: SEND, broken: None }).unwrap();
     for n in 0..192_u32 {
         requester.submit(&n.to_be_bytes(), n.into()).unwrap();
     }
     while requester.wait().is_some() {}
     for n in [63, 127, 191] {
-        let of = requester.transport().0.sent.iter().filter(|sent| sent.payload[3] == n);
+        let of = requester.transport().world.sent.iter().filter(|sent| sent.payload[3] == n);
         let sent: Vec<Timestamp> = of.map(|sent| sent.at).collect();
         let waited = sent[1].since(sent[0]);
         // The clock is read for each 16 of them.
@@ -154,34 +159,69 @@ fn what_a_long_batch_sends_last_is_not_sent_again_too_early() {
     }
 }
 
-/// A datagram takes so long to be sent.
-const SEND: Duration = Duration::from_micros(100);
+#[test]
+fn a_socket_that_reports_nothing_but_errors_keeps_no_request_and_no_caller_past_its_time() {
+    within(MINUTE, || {
+        for error in [PathError::Other(5), PathError::Refused] {
+            let builder = ConcurrentRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
+            let broken = Odd { world: Scripted::silent(), send: Duration::ZERO, broken: Some(error) };
+            let mut requester = builder.over(broken).unwrap();
+            for id in [b"id 1", b"id 2"] {
+                requester.submit(id, 0).unwrap();
+            }
+            assert!(matches!(requester.wait_until(at_ms(50)), Waited::TimeUp));
+            assert!(requester.now() <= at_ms(51));
+            for _ in 0..2 {
+                let failed = requester.wait().unwrap().reply().unwrap_err();
+                assert_eq!(failed.transmissions(), 5, "{failed}");
+            }
+            assert!(requester.now() <= at_ms(3102), "{:?}", requester.now());
+        }
+    });
+}
 
-struct SlowToSend(Scripted);
+/// It does not know when a datagram arrived, as UDP sockets do not: at the end of the wait at the latest.
+struct Odd {
+    world: Scripted,
+    /// What a send takes.
+    send: Duration,
+    /// Every receive fails, at the end of its wait.
+    broken: Option<PathError>,
+}
 
-impl Transport for SlowToSend {
+impl Transport for Odd {
     type Peer = PathIndex;
 
     fn now(&self) -> Timestamp {
-        self.0.now()
+        self.world.now()
     }
 
     fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
-        let sent = self.0.send(to, datagram);
-        self.0.advance(SEND);
+        let sent = self.world.send(to, datagram);
+        self.world.advance(self.send);
         sent
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
-        self.0.recv(buffer, now, until)
+        let Some(error) = self.broken else {
+            return match self.world.recv(buffer, now, until) {
+                Incoming::Datagram(received) => {
+                    let Received { from, len, actual, at, .. } = received;
+                    Incoming::Datagram(Received::new(from, len, actual, at.min(until)))
+                }
+                other => other,
+            };
+        };
+        self.world.advance(until.since(self.now()));
+        Incoming::PathError { path: Some(PathIndex::FIRST), error, quoted: 0 }
     }
 
     fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
-        self.0.renew(path, need)
+        self.world.renew(path, need)
     }
 
     fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
-        self.0.entropy(key)
+        self.world.entropy(key)
     }
 }
 
@@ -189,3 +229,6 @@ fn over(world: Scripted) -> ConcurrentRequester<Scripted> {
     let builder = ConcurrentRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).seed(Seed::new(0));
     builder.over(world).unwrap()
 }
+
+/// What a send takes where that matters.
+const SEND: Duration = Duration::from_micros(100);

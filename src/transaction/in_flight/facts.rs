@@ -102,6 +102,12 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// began, says what was reported.
     #[cold]
     pub fn on_path_error(&mut self, now: Timestamp, from: Option<P>, error: PathError, quoted: &[u8]) {
+        self.attribute(now, from, error, quoted);
+        // A socket that has nothing but errors to report must not put the end of a request off indefinitely.
+        self.count_overdue(now);
+    }
+
+    fn attribute(&mut self, now: Timestamp, from: Option<P>, error: PathError, quoted: &[u8]) {
         let peer = match from {
             Some(address) => self.peers.id_of(address),
             None => self.peers.only(),

@@ -223,7 +223,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let suspected = (self.suspects.len() > 0).then_some(self.suspected);
-        [suspected, self.paused_until, self.wheel.next_deadline()].into_iter().flatten().min()
+        let bound = [suspected, self.paused_until, self.wheel.next_deadline()].into_iter().flatten().min();
+        // Neither is ever too late. A wheel that has stood still for long gives the start of a large bucket.
+        bound.map(|bound| bound.max(self.soonest))
     }
 
     /// The bytes of a request that has not ended, as they are sent.
