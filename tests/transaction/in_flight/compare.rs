@@ -4,7 +4,7 @@ use udp_retry::policy::RttEstimator;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, Finished, KeyedMatcher, Stray};
 
-use super::model::{Asked, End, Stage};
+use super::asked::{Asked, End, Stage};
 use super::world::{TICK, World};
 
 impl<M: KeyedMatcher> World<M> {
@@ -31,13 +31,11 @@ impl<M: KeyedMatcher> World<M> {
     }
 
     pub(super) fn compare_transmits(&self) {
-        let mut order: Vec<usize> = Vec::new();
-        for transmit in self.engine.transmits() {
-            let token = self.token(transmit.handle);
+        let order = self.ready();
+        for (transmit, &token) in self.engine.transmits().zip(&order) {
             let asked = &self.model.asked[token];
             assert_eq!((transmit.to, transmit.datagram), (self.model.peers[asked.peer].address, &asked.bytes[..]));
             assert!(self.model.is_ready(token), "request {token} is not due at {:?}", self.now);
-            order.push(token);
         }
         if self.paused.is_some() {
             assert!(order.is_empty(), "the send buffer is full");

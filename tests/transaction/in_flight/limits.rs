@@ -69,7 +69,7 @@ fn so_does_one_whose_bytes_are_spent() {
     assert_eq!(requests.submit(START, peer, &large, 2), Err(SubmitError::Full));
     requests.cancel(START, handles[0]).unwrap();
     requests.submit(START, peer, &large, 2).unwrap();
-    let refused = requests.submit(START, peer, &vec![0; 65_508], 3);
+    let refused = requests.submit(START, peer, vec![0; 65_508], 3);
     assert!(matches!(refused, Err(SubmitError::TooLarge { len: 65_508, .. })), "{refused:?}");
 }
 

@@ -1,5 +1,6 @@
 //! Many requests at a time, each against a `Transaction` of its own.
 
+mod asked;
 mod compare;
 mod dice;
 mod errors;

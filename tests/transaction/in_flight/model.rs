@@ -1,18 +1,12 @@
 //! What must happen: a `Transaction` for each request that has begun, and plain lists for all that is around them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use udp_retry::policy::RttEstimator;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{
-    Action, Execution, Failure, GiveUp, Handle, KeyedMatcher, Match, Next, PeerId, Request, RetryTimer, Transaction,
-};
+use udp_retry::transaction::{Failure, GiveUp, KeyedMatcher, Match, Next};
 use udp_retry::transport::PathError;
-use udp_retry::{RetryBudget, RetryPolicy, Seed};
 
-use super::messages::Judge;
+use super::asked::{Arrival, Asked, BEFORE, Begun, End, Peer, Stage};
 use super::settings::Settings;
 
 pub(super) struct Model<M> {
@@ -24,99 +18,6 @@ pub(super) struct Model<M> {
     /// Those that have not ended.
     pub(super) open: Vec<usize>,
 }
-
-pub(super) struct Peer {
-    pub(super) id: PeerId,
-    pub(super) address: u32,
-    /// The engine's, and the one that the transactions draw from.
-    pub(super) budgets: [RetryBudget; 2],
-    pub(super) estimators: [Option<RttEstimator>; 2],
-    pub(super) waiting: VecDeque<usize>,
-    pub(super) places: u32,
-    /// Errors that may be of any of several requests.
-    pub(super) errors: Vec<(Timestamp, PathError)>,
-    /// When its latest datagram arrived.
-    pub(super) heard: Option<Timestamp>,
-    /// Transmissions of ended requests that may still be refused.
-    pub(super) unsettled: u32,
-    pub(super) is_removed: bool,
-}
-
-/// A request, and how far it has got.
-pub(super) struct Asked<M> {
-    pub(super) handle: Handle,
-    pub(super) peer: usize,
-    pub(super) bytes: Vec<u8>,
-    pub(super) policy: RetryPolicy,
-    pub(super) seed: Seed,
-    /// Its own deadline; `MAX` without one.
-    pub(super) end_by: Timestamp,
-    /// How long its policy has it wait before it is first sent.
-    pub(super) delay: Duration,
-    pub(super) stage: Stage<M>,
-    /// When it ended, and whether after one transmission and one reply.
-    pub(super) ended: Option<(Timestamp, bool)>,
-}
-
-pub(super) enum Stage<M> {
-    Waiting,
-    /// It has its place in the window, and is due then.
-    Placed {
-        due: Timestamp,
-        ready: bool,
-    },
-    Begun(Box<Begun<M>>),
-    Ended,
-}
-
-pub(super) struct Begun<M> {
-    pub(super) at: Timestamp,
-    pub(super) transaction: Transaction<Judge<M>>,
-    pub(super) ready: bool,
-    /// It was ready, and its end has come since: the next look ends it, unless it is sent before.
-    pub(super) unsure: bool,
-    /// What its latest send failed with, if that may be an earlier datagram's.
-    pub(super) swallowed: Option<PathError>,
-    pub(super) failed_sends: u32,
-    /// Its transmissions that have met a refusal.
-    refusals: u32,
-    answered: bool,
-    /// Refusals that were taken for those of earlier requests.
-    pub(super) guessed: u32,
-    sent: Vec<Timestamp>,
-    /// Errors that may be another request's.
-    noted: Vec<PathError>,
-    /// The latest that is its own, and the latest of both.
-    last_error: Option<PathError>,
-    seen: Option<PathError>,
-}
-
-/// How a request must be reported to have ended.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct End {
-    pub(super) token: usize,
-    pub(super) failure: Option<Failure>,
-    /// As well possible, where several errors came that may be of any request.
-    pub(super) or: Vec<Option<Failure>>,
-    pub(super) execution: Execution,
-    pub(super) transmissions: u32,
-    pub(super) withheld: u32,
-    pub(super) elapsed: Duration,
-    pub(super) round_trip: Option<Duration>,
-    /// One of these.
-    pub(super) last_error: Vec<Option<PathError>>,
-    /// When its transmissions left.
-    pub(super) sent: Vec<Timestamp>,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum Arrival {
-    Reply(End),
-    Truncated(End),
-    Provisional(usize),
-    Stray,
-}
-
 impl<M: KeyedMatcher> Model<M> {
     pub(super) fn admit(&mut self, now: Timestamp, asked: Asked<M>) {
         let (token, peer) = (self.asked.len(), asked.peer);
@@ -218,46 +119,7 @@ impl<M: KeyedMatcher> Model<M> {
         let Self { asked, peers, matcher, settings, .. } = self;
         let asked = &mut asked[token];
         if let Stage::Placed { .. } = asked.stage {
-            let [_, budget] = &peers[asked.peer].budgets;
-            let mut transaction = after_others(Transaction::new(asked.policy, Judge(matcher.clone())), now)
-                .with_budget(budget.clone())
-                .with_on_unreachable(settings.on_unreachable);
-            if settings.fails_over_budget {
-                transaction = transaction.failing_over_budget();
-            }
-            if let [_, Some(estimator)] = &peers[asked.peer].estimators {
-                transaction = transaction.with_estimator(estimator.clone());
-            }
-            // As if it had begun with its start delay, which is over.
-            let start = Timestamp::from_nanos(now.as_nanos() - asked.delay.as_nanos() as u64);
-            let mut request = Request::new(&asked.bytes);
-            if asked.end_by != Timestamp::MAX {
-                request = request.deadline(asked.end_by.since(start));
-            }
-            transaction.start(request, start, asked.seed);
-            transaction.on_time_up(now);
-            if peers[asked.peer].heard == Some(now) {
-                // At the same moment: whichever came first, the peer's host is there.
-                transaction.on_datagram(now, b"", 0);
-            }
-            if asked.end_by > now {
-                assert!(matches!(transaction.next(now), Next::Transmit(_)), "request {token} is not due at {now:?}");
-            }
-            let begun = Begun {
-                at: now,
-                transaction,
-                ready: true,
-                unsure: false,
-                swallowed: None,
-                failed_sends: 0,
-                refusals: 0,
-                answered: false,
-                guessed: 0,
-                sent: Vec::new(),
-                noted: Vec::new(),
-                last_error: None,
-                seen: None,
-            };
+            let begun = Begun::start(now, asked, &peers[asked.peer], matcher.clone(), settings);
             asked.stage = Stage::Begun(Box::new(begun));
         }
         match &mut asked.stage {
@@ -399,43 +261,10 @@ impl<M: KeyedMatcher> Model<M> {
         let peer = &mut self.peers[asked.peer];
         let end = match &stage {
             Stage::Begun(begun) => {
-                let transaction = &begun.transaction;
-                let settled = begun.refusals + u32::from(begun.answered);
-                peer.unsettled += transaction.transmissions().saturating_sub(settled);
-                // Which of several were noted depends on when it was seen to.
-                let any = begun.noted.len() > 1;
-                let reasons = [GiveUp::Unanswered, GiveUp::OverBudget, GiveUp::Deadline, GiveUp::PatienceEnded];
-                let or = [Failure::Refused, Failure::Unreachable].into_iter().chain(reasons.map(Failure::TimedOut));
-                let or: Vec<_> = or.map(Some).filter(|_| any).collect();
-                let or = if or.contains(&failure) { or } else { Vec::new() };
-                // Nor is it promised whether one was noted before the peer sent something after all.
-                let since = peer.errors.iter().filter(|&&(at, _)| at >= begun.at && transaction.transmissions() > 0);
-                let last_error = since.map(|&(_, error)| Some(error)).chain([begun.last_error]).collect();
-                End {
-                    token,
-                    failure,
-                    or,
-                    execution: transaction.execution(),
-                    transmissions: transaction.transmissions(),
-                    withheld: transaction.withheld(),
-                    elapsed: now.since(begun.at),
-                    round_trip: transaction.round_trip(),
-                    last_error,
-                    sent: begun.sent.clone(),
-                }
+                peer.unsettled += begun.unsettled();
+                begun.end(now, token, failure, peer)
             }
-            _ => End {
-                token,
-                failure,
-                or: Vec::new(),
-                execution: Execution::NotSent,
-                transmissions: 0,
-                withheld: 0,
-                elapsed: Duration::ZERO,
-                round_trip: None,
-                last_error: vec![None],
-                sent: Vec::new(),
-            },
+            _ => End::unsent(token, failure),
         };
         match stage {
             Stage::Waiting => peer.waiting.retain(|&waiting| waiting != token),
@@ -449,46 +278,6 @@ impl<M: KeyedMatcher> Model<M> {
     }
 }
 
-impl<M: KeyedMatcher> Begun<M> {
-    /// Of errors that may be of any request at its peer, while the peer has sent nothing since this one began.
-    fn take_note(&mut self, now: Timestamp, peer: &Peer) {
-        if self.transaction.last_error() != self.seen {
-            self.last_error = self.transaction.last_error();
-        }
-        if self.transaction.transmissions() > 0 && peer.heard.is_none_or(|heard| heard < self.at) {
-            for &(_, error) in peer.errors.iter().filter(|&&(at, _)| at >= self.at) {
-                if !self.noted.contains(&error) {
-                    self.noted.push(error);
-                    self.transaction.on_path_error(now, error);
-                }
-            }
-        }
-        self.seen = self.transaction.last_error();
-    }
-}
-
-/// The transaction as one before which others have sent a lot: a refusal that quotes nothing is not its own. Those that
-/// are, the model has quote it.
-fn after_others<M: KeyedMatcher>(transaction: Transaction<Judge<M>>, now: Timestamp) -> Transaction<Judge<M>> {
-    let mut transaction = transaction.keeping_port();
-    transaction.start(b"", now, Seed::new(0));
-    (0..BEFORE).for_each(|_| transaction.on_transmitted(now));
-    transaction.on_cancelled();
-    assert!(matches!(transaction.next(now), Next::Failed(_)));
-    transaction
-}
-
-/// More than are refused while one request is open.
-const BEFORE: u32 = 24;
-
 fn is_refusal(error: PathError) -> bool {
     matches!(error, PathError::Refused | PathError::Unreachable)
-}
-
-/// How long a policy has the request with this seed wait before it is first sent.
-pub(super) fn start_delay(policy: &RetryPolicy, seed: Seed) -> Duration {
-    match RetryTimer::start(policy, Timestamp::ZERO, seed).poll(Timestamp::ZERO) {
-        Action::WaitUntil(until) => until.since(Timestamp::ZERO),
-        _ => Duration::ZERO,
-    }
 }

@@ -4,8 +4,8 @@ use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Arrived, Handle, KeyedMatcher};
 use udp_retry::transport::PathError;
 
+use super::asked::{Arrival, Stage};
 use super::messages::{REPLY, SLOW, STOP};
-use super::model::{Arrival, Stage};
 use super::settings::ms;
 use super::world::World;
 
@@ -13,7 +13,7 @@ impl<M: KeyedMatcher> World<M> {
     pub(super) fn transmit_some(&mut self) {
         let prompt = self.model.settings.prompt;
         while prompt || !self.dice.one_in(4) {
-            let ready = self.engine.transmits().count();
+            let ready = self.ready().len();
             if ready == 0 || self.one_has_expired() {
                 return;
             }
@@ -88,9 +88,14 @@ impl<M: KeyedMatcher> World<M> {
         }
     }
 
-    /// What the engine has to send, as it has the order.
+    /// What the engine has to send, in its order.
     pub(super) fn ready(&self) -> Vec<usize> {
-        self.engine.transmits().map(|transmit| self.token(transmit.handle)).collect()
+        // A list that leads back into itself must not hang the test.
+        let most = self.model.open.len();
+        let ready: Vec<usize> =
+            self.engine.transmits().take(most + 1).map(|transmit| self.token(transmit.handle)).collect();
+        assert!(ready.len() <= most, "there are more to be sent than are open: {ready:?}");
+        ready
     }
 
     pub(super) fn token(&self, handle: Handle) -> usize {

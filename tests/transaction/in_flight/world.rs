@@ -9,9 +9,10 @@ use udp_retry::entropy::IdSource;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Handle, InFlight, KeyedMatcher, Limits, Request, SubmitError};
 
+use super::asked::{Asked, Peer, Stage, start_delay};
 use super::dice::Dice;
 use super::messages::Format;
-use super::model::{Asked, Model, Peer, Stage, start_delay};
+use super::model::Model;
 use super::settings::{Settings, ms};
 
 pub(super) struct World<M: KeyedMatcher> {
