@@ -238,5 +238,5 @@ fn by_id() -> Builder {
 }
 
 fn soon() -> RetryPolicy {
-    RetryPolicy::new(Backoff::constant(Duration::from_millis(100)).unwrap()).with_max_transmissions(3).unwrap()
+    RetryPolicy::new(Backoff::constant(Duration::from_millis(200)).unwrap()).with_max_transmissions(4).unwrap()
 }

@@ -176,10 +176,12 @@ impl Settings {
         if lo >= cap {
             return (capped_lo, capped_hi);
         }
-        // The least factor that takes the longest interval before to the cap; any, if that has been there already.
+        // The least factor that takes the longest interval before to the cap; any, if that has been there already. By the
+        // whole nanoseconds that the cap is rounded down to: a part of one counts for many times itself here.
         let (_, before) = self.chains(n - 1);
-        let least = if n > 1 && before >= cap { whole(0) } else { &cap / before - growth };
-        let least = (cap * least).max(capped_lo);
+        let at_the_cap = cap.floor();
+        let least = if n > 1 && before >= cap { whole(0) } else { &at_the_cap / before - growth };
+        let least = (at_the_cap * least).max(capped_lo);
         (lo.min(least), capped_hi)
     }
 

@@ -133,23 +133,31 @@ fn a_late_reply_is_nobodys_with_an_id_without_one_and_taken_for_the_next_only_if
     for (arguments, second, strays) in
         [(&["--id", "0:4"][..], b"answer 3", 1), (&[], b"answer 3", 0), (&["--id", "0:4", "--keep-id"], b"answer 2", 0)]
     {
-        let server = Server::start(|number, request| {
-            let answer = |number: usize| [&request[..4], format!("answer {number}").as_bytes()].concat();
-            match number {
-                1 => Vec::new(),
-                2 => vec![answer(1), answer(2)],
-                _ => vec![answer(number)],
+        // A busy machine may suspend a process past the slot; not three times.
+        for left in (0..3).rev() {
+            let server = Server::start(|number, request| {
+                let answer = |number: usize| [&request[..4], format!("answer {number}").as_bytes()].concat();
+                match number {
+                    1 => Vec::new(),
+                    2 => vec![answer(1), answer(2)],
+                    _ => vec![answer(number)],
+                }
+            });
+            let common = ["--text", "id 1 hello", "--policy", "book", "--repeat", "2", "--json"];
+            let ended = server.ask(&[&common, arguments].concat());
+            let lines = reports(&ended);
+            let answers: Vec<_> = lines.iter().map(|line| unhex(&line["reply_hex"])[4..].to_vec()).collect();
+            assert_eq!(answers, [b"answer 1", second], "{arguments:?}");
+            let counted: Vec<_> = lines.iter().map(|line| line["strays"]["stale"].clone()).collect();
+            assert_eq!(counted, [0, strays], "{arguments:?}");
+            assert_eq!((&lines[0]["transmissions"], &lines[0]["round_trip_ms"]), (&2.into(), &Value::Null));
+            let elapsed = lines[0]["elapsed_ms"].as_f64().unwrap();
+            assert!(elapsed >= 100.0, "{lines:?}");
+            if elapsed < 300.0 {
+                break;
             }
-        });
-        let common = ["--text", "id 1 hello", "--policy", "book", "--repeat", "2", "--json"];
-        let ended = server.ask(&[&common, arguments].concat());
-        let lines = reports(&ended);
-        let answers: Vec<_> = lines.iter().map(|line| unhex(&line["reply_hex"])[4..].to_vec()).collect();
-        assert_eq!(answers, [b"answer 1", second], "{arguments:?}");
-        let counted: Vec<_> = lines.iter().map(|line| line["strays"]["stale"].clone()).collect();
-        assert_eq!(counted, [0, strays], "{arguments:?}");
-        assert_eq!((&lines[0]["transmissions"], &lines[0]["round_trip_ms"]), (&2.into(), &Value::Null));
-        assert!((100.0..300.0).contains(&lines[0]["elapsed_ms"].as_f64().unwrap()), "{lines:?}");
+            assert!(left > 0, "{lines:?}");
+        }
     }
 }
 
