@@ -4,14 +4,14 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 /// By how many bytes this thread holds more than before.
-pub fn grown(work: impl FnOnce()) -> i64 {
+pub(crate) fn grown(work: impl FnOnce()) -> i64 {
     let before = HELD.get();
     work();
     HELD.get() - before
 }
 
 /// How many more bytes this thread held at most.
-pub fn peak(work: impl FnOnce()) -> i64 {
+pub(crate) fn peak(work: impl FnOnce()) -> i64 {
     let before = HELD.get();
     PEAK.set(before);
     work();
