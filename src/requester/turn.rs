@@ -32,6 +32,7 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
             }
             // Not the caller's time where that is past: datagrams would pass for having arrived by then.
             let latest = if more { now } else { end.max(now) };
+            self.engine.advance(now);
             let wake = self.engine.next_deadline().unwrap_or(latest).min(latest);
             let incoming = self.transport.recv(&mut self.buffer, now, wake);
             let Self { transport, engine, buffer, .. } = self;

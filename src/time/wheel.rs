@@ -119,6 +119,13 @@ impl Wheel {
         }
     }
 
+    /// As [`pop`](Self::pop), of those alone that may come before they are due: `None` once the first bucket is one of level 0,
+    /// so that [`next_deadline`](Self::next_deadline) is when something is due, or lies ahead.
+    pub(crate) fn pop_early(&mut self, links: &mut impl Links, now: Timestamp) -> Option<u32> {
+        let (_, list) = self.first_bucket()?;
+        if list < 1 << BUCKET_BITS { None } else { self.pop(links, now) }
+    }
+
     /// Moves the wheel on to `now`, never back, and takes out one item whose bucket has come; to be asked until `None`.
     ///
     /// From level 0 it comes when it is due; from a level above at the start of its bucket: an owner who finds that it

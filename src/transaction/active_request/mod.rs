@@ -268,6 +268,11 @@ impl ActiveRequest {
         self.timer.deadline()
     }
 
+    /// When its wait ends.
+    pub(super) fn wait_end(&self) -> Timestamp {
+        self.timer.wait_end()
+    }
+
     /// Whether an error ends it, unless a look at the queue finds its reply.
     pub(super) fn is_suspect(&self) -> bool {
         self.conclusion.is_pending()

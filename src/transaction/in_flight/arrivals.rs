@@ -21,6 +21,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// One that was read past the moment at which something is due: a flood of them must not put that off indefinitely.
     #[cold]
     fn take_overdue(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
+        self.advance(at);
         let arrived = self.take_datagram(at, from, datagram, actual);
         self.count_overdue(at);
         arrived

@@ -108,8 +108,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn attribute(&mut self, now: Timestamp, from: Option<P>, error: PathError, quoted: &[u8]) {
-        let peer = match from {
-            Some(address) => self.peers.id_of(address),
+        let peer = match from.map(|address| self.peers.id_of(address)) {
+            // Of someone who is asked nothing.
+            Some(None) => return,
+            Some(known) => known,
             None => self.peers.only(),
         };
         if !quoted.is_empty() {
@@ -157,6 +159,27 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
+    /// The time is `now`. Nothing comes due by that, since nobody has looked what is queued; but a
+    /// [`next_deadline`](Self::next_deadline) that has come is then when something is due, and not merely soon.
+    ///
+    /// A wait until a moment that has passed gives what is queued no later time of arrival than that.
+    #[inline]
+    pub fn advance(&mut self, now: Timestamp) {
+        if now >= self.soonest {
+            self.sort_out(now);
+        }
+    }
+
+    #[cold]
+    fn sort_out(&mut self, now: Timestamp) {
+        while let Some(number) = self.wheel.pop_early(&mut self.slots, now) {
+            if let Some(due) = self.due_of(number) {
+                self.wheel.insert(&mut self.slots, number, due);
+            }
+        }
+        self.soonest = self.bound().unwrap_or(Timestamp::MAX);
+    }
+
     /// Nothing was queued at `now`: what was due by then has come to nothing, and what is due is to be done.
     pub fn on_time_up(&mut self, now: Timestamp) {
         self.overdue = 0;
@@ -174,7 +197,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// Counts what was read past the moment at which something is due, and looks at the time after a window's worth.
     pub(super) fn count_overdue(&mut self, at: Timestamp) {
-        self.soonest = self.next_deadline().unwrap_or(Timestamp::MAX);
+        self.soonest = self.bound().unwrap_or(Timestamp::MAX);
         if at < self.soonest {
             return;
         }

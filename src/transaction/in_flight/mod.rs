@@ -218,14 +218,19 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         })
     }
 
-    /// When to report [`on_time_up`](Self::on_time_up) next: at the first moment at which something may be due, or before. One
-    /// that has come says: look, do not wait. `None` while nothing waits for time.
+    /// When to report [`on_time_up`](Self::on_time_up) next: when something is due, or before. One that has come says: look, do
+    /// not wait. `None` while nothing waits for time.
+    ///
+    /// Call [`advance`](Self::advance) first where the present moment is known: then one that has come is exact.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let suspected = (self.suspects.len() > 0).then_some(self.suspected);
-        let bound = [suspected, self.paused_until, self.wheel.next_deadline()].into_iter().flatten().min();
         // Neither is ever too late. A wheel that has stood still for long gives the start of a large bucket.
-        bound.map(|bound| bound.max(self.soonest))
+        self.bound().map(|bound| bound.max(self.soonest))
+    }
+
+    fn bound(&self) -> Option<Timestamp> {
+        let suspected = (self.suspects.len() > 0).then_some(self.suspected);
+        [suspected, self.paused_until, self.wheel.next_deadline()].into_iter().flatten().min()
     }
 
     /// The bytes of a request that has not ended, as they are sent.

@@ -119,6 +119,18 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
+    /// When what waits in the wheel is due.
+    pub(super) fn due_of(&self, number: u32) -> Option<Timestamp> {
+        let slot = self.slots.get(number)?;
+        let active = self.records.get(slot.record).and_then(|troubled| troubled.active.as_ref());
+        match slot.state {
+            State::Delayed => Some(slot.at().min(self.end_by_of(slot))),
+            State::Waiting | State::Ready => Some(self.end_by_of(slot)),
+            State::Sent => Some(active.map_or_else(|| self.first_due(number, slot), ActiveRequest::wait_end)),
+            State::Free | State::Suspect | State::Finished => None,
+        }
+    }
+
     fn end_by_of(&self, slot: &Slot) -> Timestamp {
         self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by)
     }

@@ -98,3 +98,28 @@ fn a_record_is_as_large_as_its_machine_and_what_a_slot_cannot_hold() {
     println!("{sizes:?}");
     assert!(sizes <= [48, 160], "{sizes:?}");
 }
+
+#[test]
+fn a_deadline_that_has_come_is_when_something_is_due_once_the_engine_knows_the_time() {
+    // The first is answered before it is due, so that nothing is due when it would have been.
+    let [mut told, engine] = [(); 2].map(|()| {
+        let (mut engine, peer) = engine(transaction_id(0..8).stamped(), Limits::default());
+        engine.submit(ms(0), peer, b"........ping", 0).unwrap();
+        let first = sent(&mut engine, ms(0));
+        engine.submit(ms(50), peer, b"........ping", 1).unwrap();
+        sent(&mut engine, ms(50));
+        assert!(matches!(engine.on_datagram(ms(60), 1, &first[0].2, 12), Arrived::Reply(_)));
+        engine
+    });
+    let mut merely_soon = 0;
+    for now in (60..150).map(ms) {
+        merely_soon += u32::from(engine.next_deadline().unwrap() < now);
+        told.advance(now);
+        assert!(told.next_deadline().unwrap() > now, "at {now:?}");
+    }
+    assert!(merely_soon > 0, "it is never early, so this proves nothing");
+    told.on_time_up(ms(150));
+    assert_eq!(told.transmits().count(), 0);
+    told.on_time_up(ms(151));
+    assert_eq!(told.transmits().count(), 1);
+}

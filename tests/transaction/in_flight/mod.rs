@@ -14,6 +14,9 @@ mod traffic;
 mod window;
 mod world;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
 use udp_retry::entropy::IdSource;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{
@@ -24,6 +27,7 @@ use udp_retry::{RetryBudget, RetryPolicy, Seed};
 use self::dice::Dice;
 use self::settings::{Ids, Settings};
 use self::world::{Tally, World};
+use crate::watchdog::{MINUTE, within};
 
 #[test]
 fn each_request_in_flight_is_a_transaction() {
@@ -31,14 +35,25 @@ fn each_request_in_flight_is_a_transaction() {
         run(world, true);
         return;
     }
-    let mut tally = Tally::default();
-    (0..number("UDP_RETRY_WORLDS").unwrap_or(20_000)).for_each(|world| tally.add(run(world, false)));
+    let _replay = Replay;
+    let (worlds, tally) = (number("UDP_RETRY_WORLDS").unwrap_or(20_000), Arc::new(Mutex::new(Tally::default())));
+    for first in (0..worlds).step_by(1_000) {
+        let tally = tally.clone();
+        within(MINUTE, move || {
+            (first..worlds.min(first + 1_000)).for_each(|it| tally.lock().unwrap().add(run(it, false)))
+        });
+    }
+    let tally = *tally.lock().unwrap();
     println!("{tally:?}");
+    let Tally { requests, transmissions, replies, failures, withheld, provisional, strays, refused } = tally;
+    assert_eq!(replies + failures, requests);
+    let rarest = [transmissions, replies, withheld, provisional, strays, refused].into_iter().min();
+    assert!(rarest > Some(worlds / 2), "too little happens to prove anything: {tally:?}");
 }
 
 /// Runs the world of this number.
 fn run(number: u64, told: bool) -> Tally {
-    let _replay = Replay(number);
+    CURRENT.store(number, Ordering::Relaxed);
     let mut dice = Dice::new(number);
     let settings = Settings::draw(&mut dice);
     let format = settings.format;
@@ -58,13 +73,17 @@ fn run(number: u64, told: bool) -> Tally {
     }
 }
 
+/// The world that is run at present.
+static CURRENT: AtomicU64 = AtomicU64::new(0);
+
 /// Says how to see a failure again.
-struct Replay(u64);
+struct Replay;
 
 impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("again: UDP_RETRY_WORLD={} cargo test --test transaction --features sim in_flight_is", self.0);
+            let world = CURRENT.load(Ordering::Relaxed);
+            eprintln!("again: UDP_RETRY_WORLD={world} cargo test --test transaction --features sim in_flight_is");
         }
     }
 }
