@@ -3,8 +3,8 @@ use core::time::Duration;
 use super::PolicyError;
 use super::chain::Chain;
 use super::fixed::{
-    Fixed, ONE, Ppb, fixed, fraction, largest_below, power, ppb, product, scaled_down, scaled_up, times, times_down,
-    times_in_sixteenths,
+    Fixed, ONE, Ppb, fixed, fraction, largest_below, power, ppb, product, quotient, scaled_down, scaled_up, times,
+    times_down,
 };
 use super::jitter::{Drawn, Jitter};
 use crate::entropy::{Seed, uniform};
@@ -362,8 +362,8 @@ impl Backoff {
     /// The smallest interval that a draw at the cap can give after one of `factor`: the factor that takes it to the cap, less
     /// the growth, times the cap. Zero if any draw takes it there.
     const fn least_capped(&self, factor: Fixed) -> Ns {
-        let previous = times_in_sixteenths(self.initial, factor);
-        let to_the_cap = (((self.cap as Fixed) << 64) / (previous + 1)) << 4;
+        // A difference of two factors that may be large: every bit counts.
+        let to_the_cap = quotient(((self.cap as Fixed) << 64) / self.initial as Fixed, factor);
         times_down(self.cap, to_the_cap.saturating_sub(fixed(self.multiplier - ONE)))
     }
 

@@ -96,10 +96,21 @@ pub(super) const fn times_down(interval: Ns, factor: Fixed) -> Ns {
     times_and(interval, factor, 0)
 }
 
-/// interval·factor in sixteenths of a nanosecond, rounded down: for quotients, in which a whole one is too coarse.
-pub(super) const fn times_in_sixteenths(interval: Ns, factor: Fixed) -> u128 {
-    let fraction = (interval as u128 * (factor & LOW)) >> 60;
-    ((interval as u128).saturating_mul(factor >> 64)).saturating_mul(16).saturating_add(fraction)
+/// a/b for a b above zero, rounded down, with every bit of the fraction; saturating.
+pub(super) const fn quotient(a: Fixed, b: Fixed) -> Fixed {
+    let (whole, mut rest) = (a / b, a % b);
+    if whole > LOW {
+        return u128::MAX;
+    }
+    let (mut fraction, mut bit) = (0, 0);
+    while bit < 64 {
+        // Twice the rest may exceed 128 bits.
+        let is_one = rest >= b - rest;
+        rest = if is_one { rest - (b - rest) } else { rest + rest };
+        fraction = fraction << 1 | is_one as u128;
+        bit += 1;
+    }
+    whole << 64 | fraction
 }
 
 const fn times_and(interval: Ns, factor: Fixed, bias: u128) -> Ns {
@@ -115,5 +126,24 @@ pub(super) const fn saturated(ns: u128) -> Ns {
     #[expect(clippy::cast_possible_truncation, reason = "compared with Ns::MAX just above")]
     {
         ns as Ns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quotient_has_every_bit_of_its_fraction() {
+        let one: Fixed = 1 << 64;
+        assert_eq!(quotient(one, one), one);
+        assert_eq!(quotient(one, 3 * one), one / 3);
+        assert_eq!(quotient(7 * one, 2 * one), 7 * one / 2);
+        assert_eq!(quotient(2, 3), 2 * one / 3);
+        assert_eq!(quotient(u128::MAX, u128::MAX), one);
+        assert_eq!(quotient(u128::MAX - 1, u128::MAX), one - 1);
+        assert_eq!(quotient(u128::MAX, one), u128::MAX);
+        assert_eq!(quotient(u128::MAX, 1), u128::MAX);
+        assert_eq!(quotient(0, one), 0);
     }
 }
