@@ -40,7 +40,7 @@ fn each_request_in_flight_is_a_transaction() {
     for first in (0..worlds).step_by(1_000) {
         let tally = tally.clone();
         within(MINUTE, move || {
-            (first..worlds.min(first + 1_000)).for_each(|it| tally.lock().unwrap().add(run(it, false)))
+            (first..worlds.min(first + 1_000)).for_each(|it| tally.lock().unwrap().add(run(it, false)));
         });
     }
     let tally = *tally.lock().unwrap();
