@@ -81,6 +81,25 @@ fn no_more_than_65536_changes_of_the_rate_wait() {
     assert_eq!(accepted.count(), 65_537);
 }
 
+/// Found by the history below. What leaves in one burst takes no time, and was forgotten with the next change.
+#[test]
+fn a_burst_at_the_moment_at_which_earlier_work_ends_is_still_ahead_after_a_change() {
+    let traced = |lines: &[u32]| {
+        let trace = RateTrace::new(lines.to_vec()).unwrap();
+        let bottleneck = Bottleneck::traced(trace, QueueLimit::Datagrams(9)).unwrap();
+        Impairments::NONE.with_headers(0).unwrap().with(Setting::Bottleneck(Some(bottleneck))).unwrap()
+    };
+    for (limit, fits) in [(1503, false), (1504, true)] {
+        let mut link = Link::new(traced(&[1]), Seed::new(1));
+        let now = at(500_000);
+        assert_eq!(only(&link.transmit(now, &[0; 752])).at, at(1_000_000));
+        link.reconfigure(traced(&[1, 2]));
+        assert_eq!(only(&link.transmit(now, &[0; 752])).at, at(1_000_000));
+        link.reconfigure(spec(&format!("headers 0; rate 10gbit queue {limit}B")));
+        assert_eq!(matches!(link.transmit(now, b"x"), Fate::Delivered(_)), fits, "{limit}");
+    }
+}
+
 proptest! {
     #![proptest_config(cases(256))]
 

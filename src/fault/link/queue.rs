@@ -68,8 +68,9 @@ impl Queue {
     /// From now on another pace holds, or none. What waits is done at the one there was until now.
     pub(super) fn end_pace(&mut self, pace: Option<Pace<'_>>) {
         let begin = self.earlier.back().map(|last| last.end_at);
-        if let (Some(pace), true) = (pace, self.free_at > begin.unwrap_or(0)) {
-            let steps = pace.remaining(0, begin, self.free);
+        // A burst is work that takes no time: it may end at the very moment at which it begins.
+        let work = pace.map(|pace| (pace, pace.remaining(0, begin, self.free))).filter(|&(_, steps)| steps > 0);
+        if let Some((pace, steps)) = work {
             self.behind_first = self.behind_first.saturating_add(if begin.is_some() { steps } else { 0 });
             self.earlier.push_back(Stretch { pace: pace.kept(), steps, end: self.free, end_at: self.free_at });
         }
