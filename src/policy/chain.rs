@@ -18,7 +18,8 @@ impl Chain {
     pub(super) const NONE: Self = Self { first_lo: 0, step_lo: 0, first_width: 0, step_width: 0 };
 
     pub(super) const fn new(initial: Ns, floor: Ns, multiplier: Ppb, lo: Ppb, hi: Ppb) -> Self {
-        let floor = ((floor as u128) << 64) / initial as u128;
+        // Rounded up: no draw falls below the floor.
+        let floor = ((floor as u128) << 64).div_ceil(initial as u128);
         let first_lo = if floor > fixed(lo) { floor } else { fixed(lo) };
         Self {
             first_lo,
@@ -36,5 +37,21 @@ impl Chain {
     /// Each later interval over the one before.
     pub(super) const fn step(&self, draw: u64) -> Fixed {
         self.step_lo + part(self.step_width, draw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixed::times_down;
+
+    #[test]
+    fn the_smallest_first_factor_leads_to_the_floor_and_not_below_it() {
+        let (initial, floor) = (17_500_602_374_792_826_964, 12_772_667_541_043_343_308);
+        for floor in [1, 2, 3, floor - 1, floor, floor + 1, initial - 1, initial] {
+            let chain = Chain::new(initial, floor, 10 * ONE, 0, ONE);
+            let first = times_down(initial, chain.first(0));
+            assert!((floor..=floor + 1).contains(&first), "{first} for {floor}");
+        }
     }
 }
