@@ -100,8 +100,8 @@ pub(super) fn is_of_this_host(error: PathError) -> bool {
 
 /// What Linux quotes at most: of an ICMP message of 576 bytes (RFC 1812 §4.3.2.3).
 const QUOTED: usize = 576;
-/// Errors that are kept from one wait to the next: more than the datagrams that a front with many requests in flight sends
+/// Errors that are kept from one wait to the next: as many as the datagrams that a front with many requests in flight sends
 /// between two of them.
-const MOST: usize = 256;
+const MOST: usize = 64;
 /// Errors of earlier datagrams that a send gets past; no error queue holds as many.
 pub(super) const MOST_SWALLOWED: u32 = 4096;
