@@ -15,6 +15,7 @@ use udp_retry::transport::{PathError, PathIndex, PeerAddress, Transport};
 use udp_retry::{ConcurrentRequester, ConnectedUdp, Impairments, LossySink, RetryPolicy, Seed, transaction_id};
 
 use crate::echoes::{Echo, Manner};
+use crate::loopback::closed_port;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -390,8 +391,4 @@ fn request(n: u64) -> Vec<u8> {
 
 fn constant(wait: Duration, transmissions: u32) -> RetryPolicy {
     RetryPolicy::new(Backoff::constant(wait).unwrap()).with_max_transmissions(transmissions).unwrap()
-}
-
-fn closed_port() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -11,7 +11,6 @@ use udp_retry::transport::Incoming;
 use udp_retry::transport::{PathError, PathIndex, Renewal, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, any_reply};
 
-use crate::loopback::closed_port;
 #[cfg(target_os = "linux")]
 use crate::offers::Offers;
 use crate::waits::Waits;
@@ -44,7 +43,8 @@ fn every_renewal_leaves_from_another_port_with_nothing_queued() {
 fn a_port_of_the_callers_choice_cannot_be_renewed_and_the_requester_says_so() {
     within(MINUTE, || {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let fixed = UdpSocket::bind(closed_port()).unwrap();
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let fixed = UdpSocket::bind(free).unwrap();
         fixed.connect(server.local_addr().unwrap()).unwrap();
         let transport = ConnectedUdp::from_socket(fixed).unwrap();
         let mut requester = ReliableRequester::builder(any_reply()).over(transport).unwrap();

@@ -236,8 +236,13 @@ fn constant(interval: Duration, transmissions: u32) -> RetryPolicy {
     RetryPolicy::new(Backoff::constant(interval).unwrap()).with_max_transmissions(transmissions).unwrap()
 }
 
+/// At which nothing listens, and which no other test gets: its socket hears someone else alone, and stays.
 pub(crate) fn closed_port() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect("127.0.0.1:9").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// How late a bare wait of the system's is.
