@@ -88,7 +88,7 @@ fn nothing_listening_is_refused_after_the_whole_schedule_without_a_burst() {
 #[test]
 fn a_server_that_comes_up_between_two_transmissions_is_found() {
     within(MINUTE, || {
-        let address = closed_port();
+        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let server = thread::spawn(move || {
             thread::sleep(50 * MS);
             let socket = UdpSocket::bind(address).unwrap();
