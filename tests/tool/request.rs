@@ -45,7 +45,9 @@ fn the_story_ends_with_the_reply_as_text_as_a_dump_and_in_plain_hex() {
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
     let lines: Vec<_> = ended.stdout.lines().collect();
     let scale = lines[0].split_once("  ").unwrap().0;
-    assert!(scale.trim_start_matches('-').starts_with("1-") && scale.ends_with("-*"), "{scale}");
+    // A reply that comes at once hides the mark of what it answers; on a busy machine it stands a little behind.
+    let between = scale.trim_start_matches('-').strip_prefix("1-").and_then(|rest| rest.strip_suffix('*'));
+    assert!(between.is_some_and(|between| between.replacen('2', "-", 1).chars().all(|mark| mark == '-')), "{scale}");
     let events: Vec<_> = lines[1..4].iter().map(|line| line.split_once(" ms  ").unwrap().1).collect();
     assert_eq!(events, ["--> transmission 1", "--> transmission 2", "<-- reply"]);
     assert_eq!(
