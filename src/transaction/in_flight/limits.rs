@@ -127,7 +127,7 @@ pub enum SubmitError {
         /// Bytes of the request.
         len: usize,
     },
-    /// The peer was removed, or is another engine's.
+    /// The peer was removed, or never added. A number of another engine's may name a peer of this one.
     #[error("no such peer")]
     UnknownPeer,
     /// There are 256 policies already, and the request brings another one.
