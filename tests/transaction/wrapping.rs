@@ -41,16 +41,7 @@ fn through_wrappers_what_arrived_in_time_counts_whenever_it_is_read() {
 
 #[test]
 fn through_wrappers_every_event_is_the_same() {
-    let world = || {
-        Scripted::new(|heard: Heard<'_>| match heard.ordinal % 5 {
-            0 => vec![refused(ms(102))],
-            1 => vec![reply(ms(30), b"junk"), refused(ms(40))],
-            2 => vec![],
-            _ => vec![reply(ms(7), heard.payload), reply(ms(40), heard.payload)],
-        })
-        .napping(ms(5))
-        .with_lateness(ms(3))
-    };
+    let world = eventful;
     fn told<T: Transport<Peer = PathIndex>>(transport: T) -> Vec<(Duration, Seen)> {
         let mut requester = ReliableRequester::builder(any_reply()).policy(RetryPolicy::LAN).over(transport).unwrap();
         let mut told = Vec::new();
@@ -101,4 +92,16 @@ fn cancel<T: Transport<Peer = PathIndex>>(transport: T) -> Vec<(Duration, Seen)>
     // It was for that one only.
     assert!(requester.request(b"id 2").unwrap_err().is_timeout());
     told
+}
+
+/// A server that answers, twice and late, with junk, by refusing, and not at all, to a client that comes late itself.
+pub(crate) fn eventful() -> Scripted {
+    Scripted::new(|heard: Heard<'_>| match heard.ordinal % 5 {
+        0 => vec![refused(ms(102))],
+        1 => vec![reply(ms(30), b"junk"), refused(ms(40))],
+        2 => vec![],
+        _ => vec![reply(ms(7), heard.payload), reply(ms(40), heard.payload)],
+    })
+    .napping(ms(5))
+    .with_lateness(ms(3))
 }

@@ -14,8 +14,8 @@ use udp_retry::transport::{Incoming, PathError, PathIndex, Renewal, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply};
 
 use self::stage::{Call, Met, Stage, refusal};
-use crate::scripted::{Heard, Scripted, ms, refused, reply};
 use crate::seen::{Seen, seen};
+use crate::wrapping::eventful;
 
 #[test]
 fn it_looks_for_50_us_and_then_waits_for_the_rest() {
@@ -272,16 +272,7 @@ fn over_a_simulated_network_every_trace_is_the_same_as_without() {
 
 #[test]
 fn over_a_scripted_world_every_event_is_the_same_as_without() {
-    let world = || {
-        Scripted::new(|heard: Heard<'_>| match heard.ordinal % 5 {
-            0 => vec![refused(ms(102))],
-            1 => vec![reply(ms(30), b"junk"), refused(ms(40))],
-            2 => vec![],
-            _ => vec![reply(ms(7), heard.payload), reply(ms(40), heard.payload)],
-        })
-        .napping(ms(5))
-        .with_lateness(ms(3))
-    };
+    let world = eventful;
     let bare = events(world(), 100);
     assert!(bare.concat().len() > 300, "{}", bare.concat().len());
     assert_eq!(events(BusyPoll::new(world()), 100), bare);
