@@ -51,18 +51,26 @@ fn an_event_loop_of_ones_own_has_two_requests_under_way_at_once() {
 
 #[test]
 fn five_hundred_servers_are_asked_at_once_and_the_deaf_ones_hold_up_no_other() {
-    let ended = run("poll_many", &[]);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let (deaf, summary): (Vec<_>, Vec<_>) = ended.stdout.lines().partition(|line| line.starts_with("Server "));
-    let numbers: BTreeSet<&str> = deaf.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
-    assert_eq!(numbers, BTreeSet::from(["50", "100", "150", "200", "250", "300", "350", "400", "450", "500"]));
-    assert!(deaf.iter().all(|line| line.contains(": no reply (5 transmissions, 3")), "{deaf:?}");
-    assert_eq!(summary.len(), 1, "{ended:?}");
-    let again = summary[0].strip_prefix("490 of 500 servers answered, ").unwrap().split(' ').next().unwrap();
-    // Every 7th but the 350th; a machine that stalls makes it more.
-    assert!((70..=200).contains(&again.parse::<u32>().unwrap()), "{summary:?}");
-    // The schedule of the deaf ones takes 3.1 s.
-    assert!(ended.took >= Duration::from_millis(3100) && ended.took < Duration::from_secs(6), "{ended:?}");
+    // A machine that stalls makes more of them late; not every time.
+    for left in (0..TRIES).rev() {
+        let ended = run("poll_many", &[]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let (deaf, summary): (Vec<_>, Vec<_>) = ended.stdout.lines().partition(|line| line.starts_with("Server "));
+        let numbers: BTreeSet<&str> = deaf.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
+        assert_eq!(numbers, BTreeSet::from(["50", "100", "150", "200", "250", "300", "350", "400", "450", "500"]));
+        assert!(deaf.iter().all(|line| line.contains(": no reply (5 transmissions, 3")), "{deaf:?}");
+        assert_eq!(summary.len(), 1, "{ended:?}");
+        let again = summary[0].strip_prefix("490 of 500 servers answered, ").unwrap().split(' ').next().unwrap();
+        // Every 7th but the 350th.
+        let again: u32 = again.parse().unwrap();
+        assert!(again >= 70, "{summary:?}");
+        // The schedule of the deaf ones takes 3.1 s.
+        assert!(ended.took >= Duration::from_millis(3100), "{ended:?}");
+        if again <= 200 && ended.took < Duration::from_secs(6) {
+            break;
+        }
+        assert!(left > 0, "{ended:?}");
+    }
     assert_eq!(run("poll_many", &["--servers", "0"]).code, Some(2));
     assert!(run("poll_many", &["--help"]).stdout.contains("Usage: "));
 }
@@ -586,3 +594,5 @@ fn receive(socket: &UdpSocket) -> (String, SocketAddr) {
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Milliseconds by which a transmission may be late on a busy machine.
 const LATE: f64 = 90.0;
+/// An example that is slow fails all of them; a machine that stalls, some.
+const TRIES: u32 = 10;
