@@ -63,6 +63,7 @@
 //! | [`time`], [`entropy`], [`size`] | what a moment, a draw, a size are |
 //! | [`policy`] | when to send again, when to stop |
 //! | [`transport`] | the seam between logic and the world |
+//! | [`servers`] | which of several servers to ask |
 //! | [`transaction`] | what to do next in one transaction |
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
@@ -73,7 +74,7 @@
 //!
 //! # Features
 //!
-//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport and
+//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, servers and
 //! transaction, for an event loop or a network stack of one's own.
 //!
 //! | feature | default | adds |
@@ -124,6 +125,7 @@ pub mod policy;
 pub mod proxy;
 #[cfg(feature = "std")]
 pub mod requester;
+pub mod servers;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod size;

@@ -1,0 +1,17 @@
+//! Which of several servers to ask: health, choice, probes, without a socket or a clock.
+//!
+//! | type | decides |
+//! |---|---|
+//! | [`ServerSet`] | which server a transmission goes to, when the next one is asked instead, which is dead, when a dead one is probed |
+//! | [`ServerSettings`] | the parameters of that, and their defaults |
+//! | [`Paths`] | nothing; it is a set of paths |
+
+mod health;
+mod paths;
+mod set;
+mod settings;
+
+pub use self::health::{Health, ServerState};
+pub use self::paths::Paths;
+pub use self::set::{Choice, Sent, ServerSet};
+pub use self::settings::{ServerSettings, ServersError, Spread};
