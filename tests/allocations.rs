@@ -356,7 +356,7 @@ fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
             Next::Renew(path, _) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
             Next::Transmit(_) => transaction.on_transmitted(now),
             Next::WaitUntil(until) => {
-                transaction.on_datagram(now, b"a stray", 7);
+                transaction.on_datagram(now, PathIndex::FIRST, b"a stray", 7);
                 now = until;
                 transaction.on_time_up(now);
             }
@@ -374,7 +374,7 @@ fn answered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     }
     assert_eq!(transaction.next(now), Next::Transmit(PathIndex::FIRST));
     transaction.on_transmitted(now);
-    transaction.on_datagram(now, &message, message.len());
+    transaction.on_datagram(now, PathIndex::FIRST, &message, message.len());
     assert_eq!(transaction.next(now), Next::Done);
 }
 

@@ -82,6 +82,11 @@ impl ServerSet {
         left.iter().next().map_or(Choice::TriedAll, Choice::Ask)
     }
 
+    /// Those that are not dead.
+    pub(crate) fn live(&self) -> Paths {
+        Paths::first(self.servers.len())
+    }
+
     /// Whether no server lives.
     #[must_use]
     pub fn is_all_dead(&self) -> bool {

@@ -12,7 +12,9 @@
 //! have the same answer; facts come in through `on_…`, in any order.
 
 mod active_request;
+mod answers;
 mod conclusion;
+mod course;
 mod destination;
 mod error;
 mod grant;
@@ -21,14 +23,19 @@ mod keyed;
 mod matching;
 mod next;
 mod observer;
+mod outbox;
 mod outcome;
 mod path_errors;
+mod path_report;
 mod path_state;
+mod reach;
 mod record;
 mod request;
 mod requests;
 mod resting;
+mod routing;
 mod settings;
+mod several;
 mod stamping;
 mod timeline;
 mod timeline_display;
@@ -45,6 +52,7 @@ pub use next::Next;
 #[cfg(feature = "std")]
 pub(crate) use observer::Observer;
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
+pub use path_report::PathReport;
 pub use request::Request;
 pub use timeline::{Event, Timeline};
 pub use timer::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};

@@ -56,6 +56,11 @@ impl PathState {
         any
     }
 
+    /// Its server is taken for dead.
+    pub(super) fn on_dead(&mut self) {
+        self.renewal_due = true;
+    }
+
     /// Nothing that was sent before can be heard of on the new port.
     pub(super) fn on_fresh_port(&mut self) {
         self.open = 0;

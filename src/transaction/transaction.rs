@@ -1,16 +1,15 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use super::active_request::{ActiveRequest, Bytes, Unsent};
 use super::destination::{Destination, PolicyIndex};
-use super::path_state::PathState;
+use super::outbox::Outbox;
+use super::reach::Reach;
 use super::record::{Book, Record};
-use super::requests::Requests;
-use super::stamping::Stamping;
-use super::{Event, Execution, Failure, Identity, Match, Next, ReplyMatcher, Request, RequestError, Strays, Timeline};
+use super::routing::Routing;
+use super::{Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
 use crate::entropy::Seed;
-use crate::policy::{RetryPolicy, RttEstimator};
+use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
 use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
 
@@ -46,43 +45,43 @@ use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
 /// transaction.on_transmitted(now);
 ///
 /// let later = now.after(Duration::from_millis(3));
-/// transaction.on_datagram(later, b"id 6 late", 9); // a stray changes nothing
-/// transaction.on_datagram(later, b"id 7 pong", 9);
+/// transaction.on_datagram(later, PathIndex::FIRST, b"id 6 late", 9); // a stray changes nothing
+/// transaction.on_datagram(later, PathIndex::FIRST, b"id 7 pong", 9);
 /// assert_eq!(transaction.next(later), Next::Done);
 /// assert_eq!(transaction.round_trip(), Some(Duration::from_millis(3)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Transaction<M> {
     pub(super) destination: Destination<M>,
-    pub(super) path: PathState,
+    pub(super) reach: Reach,
     pub(super) active: ActiveRequest,
-    pub(super) requests: Requests,
+    pub(super) outbox: Outbox,
     pub(super) book: Book,
     pub(super) strays: Strays,
     pub(super) round_trip: Option<Ns>,
     /// Bytes of the reply in the buffer that it was reported from.
     pub(super) reply_len: usize,
+    pub(super) reply_path: PathIndex,
     /// Whom errors name.
     pub(super) peer: Option<SocketAddr>,
-    pub(super) stamping: Stamping,
 }
 
 impl<M: ReplyMatcher> Transaction<M> {
     /// An idle transaction; [`start`](Self::start) begins it.
     #[must_use]
     pub fn new(policy: RetryPolicy, matcher: M) -> Self {
-        let stamping = Stamping::asked_for(matcher.stamps());
+        let outbox = Outbox::new(matcher.stamps());
         Self {
             destination: Destination::new(policy, matcher),
-            path: PathState::default(),
+            reach: Reach::one(),
             active: ActiveRequest::idle(),
-            requests: Requests::default(),
+            outbox,
             book: Book { timeline: Timeline::new(Timestamp::ZERO), observer: None },
             strays: Strays::default(),
             round_trip: None,
             reply_len: 0,
+            reply_path: PathIndex::FIRST,
             peer: None,
-            stamping,
         }
     }
 
@@ -90,8 +89,18 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn start<'r>(&mut self, request: impl Into<Request<'r>>, now: Timestamp, seed: Seed) {
         let request = request.into();
+        if self.reach.is_several() {
+            return self.start_for_one_of(&request, now, seed);
+        }
         self.begin(&request, now, seed, Bytes::Given);
-        self.build_now(|_, bytes| bytes.extend_from_slice(request.bytes()));
+        self.build_for(PathIndex::FIRST, |_, bytes| bytes.extend_from_slice(request.bytes()));
+    }
+
+    /// Where it goes is decided later: each path gets a copy then, with an id of its own.
+    #[cold]
+    fn start_for_one_of(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed) {
+        self.begin(request, now, seed, Bytes::Copied);
+        self.outbox.give(request.bytes());
     }
 
     /// Begins a request that is built anew for each transmission, when [`next`](Self::next) asks for it.
@@ -102,19 +111,16 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     #[inline]
     fn begin(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed, bytes: Bytes) {
-        self.active.abandon(&self.destination, &mut self.path);
+        self.active.abandon(&self.destination, &mut self.reach);
         let policy = request.own_policy().map_or(PolicyIndex::default(), |own| self.destination.adopt(own));
         let deadline = match (request.own_deadline(), self.destination.deadline) {
             (None, None) => Timestamp::MAX,
             (Some(only), None) | (None, Some(only)) => now.after(only),
             (Some(own), Some(given)) => now.after(own.min(given)),
         };
-        self.active = ActiveRequest::start(&self.destination, &mut self.path, policy, now, deadline, seed, bytes);
-        if self.stamping.is_stamped() {
-            let sent = self.requests.newest_has_left().then(|| self.requests.newest());
-            self.stamping.retire(&self.destination.matcher, sent, now);
-        }
-        self.requests.forget();
+        self.reach.renew(request.is_repeatable());
+        self.active = ActiveRequest::start(&self.destination, &mut self.reach, policy, now, deadline, seed, bytes);
+        self.outbox.begin(&self.destination.matcher, now);
         self.book.timeline.restart(now);
         self.strays = Strays::default();
         self.round_trip = None;
@@ -129,31 +135,44 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// that has nothing left, its slot passes and the listening goes on.
     #[inline]
     pub fn next(&mut self, now: Timestamp) -> Next {
-        self.active.next(&self.destination, &mut self.path, now, &mut self.book)
+        match self.active.next(&self.destination, &mut self.reach, now, &mut self.book) {
+            Next::Build(path, _) if self.active.copies() => self.next_of_copy(now, path),
+            next => next,
+        }
+    }
+
+    /// Copies what was given for a path, and goes on.
+    #[cold]
+    fn next_of_copy(&mut self, now: Timestamp, path: PathIndex) -> Next {
+        let identity = self.outbox.copy(&self.destination.matcher, path, self.book.timeline.start());
+        self.on_built(path, identity);
+        self.active.next(&self.destination, &mut self.reach, now, &mut self.book)
     }
 
     /// Builds the request of the transmission that is due: `build` is given its number, from 1, and an empty
-    /// buffer. The latest 16 requests are remembered, and a reply to any of them counts.
+    /// buffer. The latest 16 requests on each path are remembered, and a reply to any of them counts.
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         if self.active.is_open() {
-            self.build_now(build);
+            let path = self.reach.target();
+            self.build_for(path, build);
         }
     }
 
     #[inline]
-    fn build_now(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
-        let Self { active, path, requests, destination, stamping, book, .. } = self;
-        build(active.transmissions().saturating_add(1), requests.fresh());
-        let matcher = &destination.matcher;
-        let stamped =
-            if stamping.is_asked_for { stamping.stamp(matcher, requests, book.timeline.start()) } else { None };
-        let identity = stamped.unwrap_or_else(|| matcher.identity(requests.newest()));
-        requests.on_built();
-        active.on_built(identity);
-        if path.is_renewal_due() && requests.repeats_last() {
+    fn build_for(&mut self, path: PathIndex, build: impl FnOnce(u32, &mut Vec<u8>)) {
+        let number = self.active.transmissions().saturating_add(1);
+        let began = self.book.timeline.start();
+        let identity = self.outbox.build(&self.destination.matcher, path, began, |bytes| build(number, bytes));
+        self.on_built(path, identity);
+    }
+
+    #[inline]
+    fn on_built(&mut self, path: PathIndex, identity: Identity) {
+        self.active.on_built(identity);
+        if self.reach.is_renewal_due(path) && self.outbox.lane(path).is_some_and(|lane| lane.requests.repeats_last()) {
             // Servers tell the duplicates of a request by the port that they come from.
-            active.keep_port();
+            self.active.keep_port();
         }
     }
 
@@ -163,11 +182,11 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.active.identity()
     }
 
-    /// The request as it is to be sent now.
+    /// The request as it is to be sent now, on the path that [`next`](Self::next) has named.
     #[must_use]
     #[inline]
     pub fn datagram(&self) -> &[u8] {
-        self.requests.newest()
+        self.outbox.lane(self.reach.named()).map_or(&[], |lane| lane.requests.newest())
     }
 
     // Facts: in short, `on_sent` and `on_incoming`.
@@ -186,12 +205,12 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn on_incoming(&mut self, now: Timestamp, incoming: Incoming<PathIndex>, buffer: &[u8]) {
         match incoming {
-            Incoming::Datagram(Received { len, actual, at, .. }) => {
-                self.on_datagram(at, buffer.get(..len).unwrap_or(buffer), actual);
+            Incoming::Datagram(Received { from, len, actual, at }) => {
+                self.on_datagram(at, from, buffer.get(..len).unwrap_or(buffer), actual);
             }
             Incoming::TimeUp(at) => self.on_time_up(at),
-            Incoming::PathError { error, quoted, .. } => {
-                self.on_quoted_error(now, error, buffer.get(..quoted).unwrap_or(buffer));
+            Incoming::PathError { path, error, quoted } => {
+                self.on_quoted_error(now, path, error, buffer.get(..quoted).unwrap_or(buffer));
             }
             Incoming::Cancelled => self.on_cancelled(),
         }
@@ -199,21 +218,21 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// How the renewal of a path went, at `now`.
     pub fn on_renewed(&mut self, now: Timestamp, path: PathIndex, renewed: Result<Renewed, PathError>) {
-        let _only_one = path;
         if !self.active.is_open() {
             return;
         }
+        let Some(lane) = self.outbox.lane_mut(path) else { return };
         if renewed == Ok(Renewed::FreshPort) {
-            self.stamping.on_fresh_port();
+            lane.on_fresh_port();
         }
-        let without_port = match self.stamping.all_resting() {
+        let without_port = match lane.all_resting() {
             Some(until) => Failure::IdsResting { until },
             None => Failure::NoFreshPort,
         };
-        self.active.on_renewed(&self.destination, &mut self.path, now, renewed, without_port, &mut self.book);
+        self.active.on_renewed(&self.destination, &mut self.reach, now, renewed, without_port, &mut self.book);
     }
 
-    /// The request was sent at `now`.
+    /// The request was sent at `now`, on the path that [`next`](Self::next) has named.
     #[inline]
     pub fn on_transmitted(&mut self, now: Timestamp) {
         if !self.active.is_open() {
@@ -222,75 +241,98 @@ impl<M: ReplyMatcher> Transaction<M> {
         if let Some(swallowed) = self.active.take_swallowed() {
             self.on_earlier_error(now, swallowed);
         }
-        self.active.on_transmitted(&self.destination, &mut self.path, now, &mut self.book);
-        self.requests.on_transmitted(now);
+        let path = self.reach.target();
+        self.active.on_transmitted(&self.destination, &mut self.reach, now, &mut self.book);
+        if let Some(lane) = self.outbox.lane_mut(path) {
+            lane.requests.on_transmitted(now);
+        }
+        self.reach.report(path, |report| report.transmissions = report.transmissions.saturating_add(1));
     }
 
-    /// The system refused to send the request at `now`. The first such error of a slot may be an earlier datagram's:
-    /// `next` asks for the same bytes once more. "Too big" ends the request, unless the same bytes have left before.
+    /// The system refused to send the request at `now`, on the path that [`next`](Self::next) has named. The first such error
+    /// of a slot may be an earlier datagram's: `next` asks for the same bytes once more. "Too big" ends the request, unless
+    /// the same bytes have left before.
     #[cold]
     pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
         if !self.active.is_open() {
             return;
         }
-        let len = u32::try_from(self.requests.newest().len()).unwrap_or(u32::MAX);
-        let unsent = Unsent { len, left_once: self.requests.newest_has_left() };
+        let path = self.reach.target();
+        self.reach.report(path, |report| report.last_error = Some(error));
+        let len = u32::try_from(self.datagram().len()).unwrap_or(u32::MAX);
+        let left_once = self.outbox.lane(path).is_some_and(|lane| lane.requests.newest_has_left());
+        let unsent = Unsent { len, left_once };
         let earlier =
-            self.active.on_not_transmitted(&self.destination, &mut self.path, now, error, unsent, &mut self.book);
+            self.active.on_not_transmitted(&self.destination, &mut self.reach, now, error, unsent, &mut self.book);
         if let Some(earlier) = earlier {
             self.on_earlier_error(now, earlier);
         }
     }
 
-    /// A datagram arrived at `at`; of its `actual` bytes these were received. Returns what it was taken for.
+    /// A datagram arrived at `at` on a path; of its `actual` bytes these were received. Returns what it was taken for.
     #[inline]
-    pub fn on_datagram(&mut self, at: Timestamp, datagram: &[u8], actual: usize) -> Match {
-        let (verdict, sent_at) = match self.active.accepts(at) {
-            true => self.requests.judge(&self.destination.matcher, datagram),
-            false => (Match::Foreign, None),
+    pub fn on_datagram(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) -> Match {
+        let (verdict, sent_at) = match self.outbox.lane(path) {
+            Some(lane) if self.active.accepts(at) => lane.requests.judge(&self.destination.matcher, datagram),
+            _ => (Match::Foreign, None),
         };
         // A time of arrival that is only a bound is no measurement.
-        let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since_ns(sent_at));
+        let is_overdue = self.active.is_overdue(at) || self.reach.is_overdue(at);
+        let round_trip = sent_at.filter(|_| !is_overdue).map(|sent_at| at.since_ns(sent_at));
         match verdict {
-            Match::Reply => self.on_reply(at, datagram.len(), actual, round_trip),
+            Match::Reply => self.on_reply(at, path, datagram.len(), actual, round_trip),
             Match::Provisional(hold) => {
-                if !self.active.is_answered() {
-                    self.round_trip = round_trip;
-                }
-                self.active.on_provisional(&self.destination, &mut self.path, at, hold, round_trip, &mut self.book);
+                self.on_answer(path, round_trip);
+                let Self { active, destination, reach, book, .. } = self;
+                active.on_provisional(destination, reach, at, path, hold, round_trip, book);
             }
-            Match::Foreign => self.on_stray(at, datagram, actual),
+            Match::Foreign => self.on_stray(at, path, datagram, actual),
         }
         verdict
     }
 
     #[inline]
-    fn on_reply(&mut self, at: Timestamp, len: usize, actual: usize, round_trip: Option<Ns>) {
-        if !self.active.is_answered() {
-            self.round_trip = round_trip;
-        }
-        self.reply_len = len;
+    fn on_reply(&mut self, at: Timestamp, path: PathIndex, len: usize, actual: usize, round_trip: Option<Ns>) {
+        self.on_answer(path, round_trip);
+        (self.reply_len, self.reply_path) = (len, path);
+        let Self { active, destination, reach, book, .. } = self;
         if actual > len {
-            self.active.on_truncated(
-                &self.destination,
-                &mut self.path,
-                at,
-                round_trip,
-                Failure::truncated(len, actual),
-            );
+            active.on_truncated(destination, reach, at, path, round_trip, Failure::truncated(len, actual));
         } else {
-            self.active.on_reply(&self.destination, &mut self.path, at, round_trip, &mut self.book);
+            active.on_reply(destination, reach, at, path, round_trip, book);
         }
     }
 
+    #[inline]
+    fn on_answer(&mut self, path: PathIndex, round_trip: Option<Ns>) {
+        if !self.active.is_answered() {
+            self.round_trip = round_trip;
+        }
+        self.reach.report(path, |report| report.answered = true);
+    }
+
     #[cold]
-    fn on_stray(&mut self, at: Timestamp, datagram: &[u8], actual: usize) {
-        let kind = self.requests.stray(&self.destination.matcher, datagram, actual);
+    fn on_stray(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) {
+        let kind = match self.outbox.lane(path) {
+            Some(lane) => lane.requests.stray(&self.destination.matcher, datagram, actual),
+            None => Stray::Foreign,
+        };
         self.strays.add(kind);
+        if kind == Stray::Stale {
+            self.reach.on_sign_of_life(at, path);
+            self.release(at);
+        }
         if self.active.is_open() {
             let len = u32::try_from(actual).unwrap_or(u32::MAX);
-            self.book.record(at, Event::Stray { path: PathIndex::FIRST, kind, len });
+            self.book.record(at, Event::Stray { path, kind, len });
             self.active.on_stray(at);
+        }
+    }
+
+    /// Goes on at once, if that was an answer after all servers were dead.
+    fn release(&mut self, now: Timestamp) {
+        if self.reach.take_released() {
+            self.active.on_released(&mut self.reach, now);
         }
     }
 
@@ -307,92 +349,5 @@ impl<M: ReplyMatcher> Transaction<M> {
         if self.active.is_open() {
             self.active.on_cancelled(&self.destination);
         }
-    }
-
-    // What came of it.
-
-    /// Bytes of the reply, at the start of the buffer that it was reported from; valid once `next` says `Done`.
-    #[must_use]
-    #[inline]
-    pub fn reply_len(&self) -> usize {
-        self.reply_len
-    }
-
-    /// How often the request was sent, the first time included.
-    #[must_use]
-    pub fn transmissions(&self) -> u32 {
-        self.active.transmissions()
-    }
-
-    /// How many transmissions the budget withheld.
-    #[must_use]
-    pub fn withheld(&self) -> u32 {
-        self.active.withheld()
-    }
-
-    /// The time since the start.
-    #[must_use]
-    pub fn elapsed(&self, now: Timestamp) -> Duration {
-        Duration::from_nanos(self.elapsed_ns(now))
-    }
-
-    #[inline]
-    pub(crate) fn elapsed_ns(&self, now: Timestamp) -> Ns {
-        now.since_ns(self.book.timeline.start())
-    }
-
-    /// From transmission to the first answer, if that cannot belong to another transmission (Karn, RFC 6298 §3), and if
-    /// it was read in time to be a measurement.
-    #[must_use]
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.map(Duration::from_nanos)
-    }
-
-    #[cfg(feature = "std")]
-    #[inline]
-    pub(crate) fn round_trip_ns(&self) -> Option<Ns> {
-        self.round_trip
-    }
-
-    /// Whether the peer may have executed the request.
-    #[must_use]
-    pub fn execution(&self) -> Execution {
-        self.active.execution()
-    }
-
-    /// What arrived and answered nothing.
-    #[must_use]
-    pub fn strays(&self) -> Strays {
-        self.strays
-    }
-
-    /// What the system reported last, if it reported anything.
-    #[must_use]
-    pub fn last_error(&self) -> Option<PathError> {
-        self.active.last_error()
-    }
-
-    /// What happened so far.
-    #[must_use]
-    pub fn timeline(&self) -> &Timeline {
-        &self.book.timeline
-    }
-
-    /// The timeout that the path calls for, if it is measured.
-    #[must_use]
-    pub fn estimator(&self) -> Option<&RttEstimator> {
-        self.path.estimator.as_ref()
-    }
-
-    /// Who is asked, if the front has said so.
-    #[must_use]
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
-    }
-
-    /// The error to hand to the caller of a front: `failure` is what [`next`](Self::next) said at `now`.
-    #[must_use]
-    pub fn error(&self, failure: Failure, now: Timestamp) -> RequestError {
-        RequestError::new(failure, self, now)
     }
 }

@@ -7,6 +7,7 @@ use super::slots::{NONE, Slot};
 use super::{InFlight, State};
 use crate::time::Timestamp;
 use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
+use crate::transport::PathIndex;
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// A datagram arrived at `at` from this address; of its `actual` bytes these were received. What it was taken for.
@@ -110,7 +111,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let round_trip = troubled.round_trip(at);
             measured = troubled.measured().or(round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_reply(&terms, path, at, round_trip, &mut troubled.log);
+                active.on_reply(&terms, path, at, PathIndex::FIRST, round_trip, &mut troubled.log);
                 let _done = active.next(&terms, path, at, &mut troubled.log);
             }
         }
@@ -125,7 +126,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let round_trip = troubled.round_trip(at);
             troubled.on_answer(round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_truncated(&terms, path, at, round_trip, truncated);
+                active.on_truncated(&terms, path, at, PathIndex::FIRST, round_trip, truncated);
             }
         }
         self.detach(number);
@@ -140,7 +141,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let round_trip = troubled.round_trip(at);
             troubled.on_answer(round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_provisional(&terms, path, at, hold, round_trip, &mut troubled.log);
+                active.on_provisional(&terms, path, at, PathIndex::FIRST, hold, round_trip, &mut troubled.log);
             }
         }
         self.detach(number);

@@ -9,7 +9,7 @@ use crate::time::{Ns, Timestamp};
 use crate::transaction::KeyedMatcher;
 use crate::transaction::active_request::{Unsent, Whose};
 use crate::transaction::conclusion::is_refusal;
-use crate::transport::PathError;
+use crate::transport::{PathError, PathIndex};
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// So many of the first of [`transmits`](Self::transmits) were sent, at `now`.
@@ -89,7 +89,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
         if let Some(Case { troubled, terms, path }) = self.case(now, number) {
             if let Some(active) = &mut troubled.active {
-                active.on_path_error(&terms, path, now, error, Whose::Unknown, &mut troubled.log);
+                active.on_path_error(
+                    &terms,
+                    path,
+                    now,
+                    Some(PathIndex::FIRST),
+                    error,
+                    Whose::Unknown,
+                    &mut troubled.log,
+                );
             }
         }
     }
@@ -142,7 +150,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(active) = &mut troubled.active else { return };
         let again = is_refusal(error) && active.is_refused_throughout();
         let whose = whose.unwrap_or(if again { Whose::Again } else { Whose::Own });
-        active.on_path_error(&terms, path, now, error, whose, &mut troubled.log);
+        active.on_path_error(&terms, path, now, Some(PathIndex::FIRST), error, whose, &mut troubled.log);
         if active.is_suspect() {
             self.detach(number);
             self.go_on(now, number, Turn::Last);

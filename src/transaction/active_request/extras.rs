@@ -1,0 +1,92 @@
+//! What a request to several servers does besides: it aims its slots, hops from one server to the next, and sends copies
+//! beside its schedule.
+
+use core::time::Duration;
+
+use super::{ActiveRequest, pace};
+use crate::servers::Choice;
+use crate::time::Timestamp;
+use crate::transaction::destination::Terms;
+use crate::transaction::grant::Granted;
+use crate::transaction::record::Record;
+use crate::transaction::routing::Routing;
+use crate::transaction::{Event, Next, NotTransmitted};
+
+impl ActiveRequest {
+    /// What to do while nothing of the schedule is due: send what leaves beside it, or wait.
+    #[cold]
+    pub(super) fn beside(
+        &mut self,
+        terms: &impl Terms,
+        routing: &mut impl Routing,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Next {
+        if routing.extra().is_some() {
+            return self.prepared(terms, routing);
+        }
+        match routing.find_extra(now, self.looked, terms.budget()) {
+            Some(is_granted) => {
+                self.granted = Granted(is_granted);
+                self.prepared(terms, routing)
+            }
+            None => Next::WaitUntil(routing.wake(now, until)),
+        }
+    }
+
+    /// Decides where the slot that is due goes; `None` if that is known. Else there is something to do first, or, as no
+    /// server lives or each was asked, the slot has passed.
+    #[cold]
+    pub(super) fn aim(
+        &mut self,
+        terms: &impl Terms,
+        routing: &mut impl Routing,
+        now: Timestamp,
+        record: &mut impl Record,
+    ) -> Option<Option<Next>> {
+        // What was begun beside the schedule is finished first: it has its own bytes.
+        if routing.extra().is_some() {
+            return Some(Some(self.prepared(terms, routing)));
+        }
+        // Before the choice, which this may change.
+        routing.on_wait_over(now);
+        match routing.choose(now) {
+            Choice::Ask(_) => return None,
+            Choice::TriedAll => {
+                let mut own = None;
+                let policy = pace(self.first_wait, terms.policy(self.policy), &mut own);
+                self.timer.on_round_over(policy, routing.last_sent(), now);
+                routing.on_slot_passed();
+            }
+            Choice::Park => {
+                record.record(now, Event::Parked);
+                self.end_wait(terms, routing, now);
+                self.pass_slot(terms, routing, now, NotTransmitted::SendFailed);
+            }
+        }
+        Some(None)
+    }
+
+    /// The request was sent to one of several servers, as its slot or beside it.
+    #[cold]
+    pub(super) fn on_sent_to_one(&mut self, terms: &impl Terms, routing: &mut impl Routing, now: Timestamp) {
+        if routing.extra().is_some() {
+            self.timer.on_copied();
+            return routing.on_extra_transmitted(now);
+        }
+        let mut own = None;
+        let policy = pace(self.first_wait, terms.policy(self.policy), &mut own);
+        match routing.on_slot_sent(now, self.timer.wait_ns(policy)) {
+            Some(hop) => self.timer.on_hop(Duration::from_nanos(hop), now),
+            None => self.timer.on_transmitted(policy, now),
+        }
+    }
+
+    /// All servers were dead, and one is not any more.
+    #[cold]
+    pub(in crate::transaction) fn on_released(&mut self, routing: &mut impl Routing, now: Timestamp) {
+        if self.is_open() && routing.is_parked() {
+            self.timer.on_released(now);
+        }
+    }
+}
