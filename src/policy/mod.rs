@@ -19,6 +19,7 @@ mod error;
 mod fixed;
 mod jitter;
 mod latch;
+mod measured;
 mod presets;
 mod retry_policy;
 mod rtt;
