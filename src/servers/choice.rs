@@ -45,11 +45,13 @@ impl Chooser {
                 self.stuck.filter(|&path| left.contains(path)).or_else(|| self.first_by_rank(left))
             }
             Spread::RoundRobin => {
-                self.turn = match self.turn {
+                let next = match self.turn {
                     None => self.first_by_rank(left),
                     Some(last) => left.iter().find(|&path| path > last).or_else(|| left.iter().next()),
                 };
-                self.turn
+                // At the end of a round there is none, and the turn stays where it was.
+                self.turn = next.or(self.turn);
+                next
             }
         }
     }

@@ -186,7 +186,7 @@ impl Server {
     }
 
     fn miss(&mut self, now: Timestamp, settings: &ServerSettings) -> bool {
-        self.missed = Some(now);
+        self.missed = self.missed.max(Some(now));
         self.misses = self.misses.saturating_add(1);
         let dies = self.misses >= settings.dead_after.get();
         if dies {

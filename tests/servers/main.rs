@@ -1,0 +1,7 @@
+//! Which of several servers is asked: the set against a plain model under any facts, and against what it measures.
+
+#[path = "../transaction/in_flight/dice.rs"]
+mod dice;
+mod histories;
+#[path = "../common/watchdog.rs"]
+mod watchdog;
