@@ -79,11 +79,6 @@ impl ServerSet {
         self.chooser.choose(now, &self.servers, live, left, &self.settings).map_or(Choice::TriedAll, Choice::Ask)
     }
 
-    /// Those that are not dead.
-    pub(crate) fn live(&self) -> Paths {
-        Paths::first(self.servers.len())
-    }
-
     /// Whether no server lives.
     #[must_use]
     pub fn is_all_dead(&self) -> bool {
@@ -191,7 +186,8 @@ impl ServerSet {
         Paths::first(self.servers.len())
     }
 
-    fn live(&self) -> Paths {
+    /// Those that are not dead.
+    pub(crate) fn live(&self) -> Paths {
         let dead = |path: &PathIndex| self.server(*path).is_some_and(Server::is_dead);
         self.paths().except(self.paths().iter().filter(dead).fold(Paths::NONE, Paths::with))
     }
