@@ -144,3 +144,52 @@ impl UdpPaths {
         self.paths.get(path.number() as usize).map_or(Timestamp::ZERO, |path| path.rests_until)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{Shutdown, UdpSocket};
+
+    use rustix::time::{ClockId, clock_gettime};
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::transport::Transport;
+
+    const A: PathIndex = PathIndex::FIRST;
+    const B: PathIndex = PathIndex::new(1);
+
+    /// A socket that is shut stays readable for good, and has nothing to read.
+    #[test]
+    fn a_path_that_wakes_for_nothing_neither_spins_nor_delays_another() {
+        let servers = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let mut paths = UdpPaths::connect(&servers.each_ref().map(|server| server.local_addr().unwrap())).unwrap();
+        for path in [A, B] {
+            paths.send(path, b"ping").unwrap();
+        }
+        SockRef::from(paths.socket(A).unwrap().watched().unwrap()).shutdown(Shutdown::Read).unwrap();
+        let before = spent();
+        let now = paths.now();
+        let Incoming::TimeUp(at) = paths.recv(&mut [0; 8], now, now.after(Duration::from_secs(1))) else { panic!() };
+        assert!(at.since(now) >= Duration::from_secs(1));
+        assert!(spent() - before <= Duration::from_millis(5), "{:?}", spent() - before);
+        assert!(paths.rests_until(A) > now, "it wakes for nothing");
+        // While it is at rest for a long time, and is not looked at, the other one is.
+        paths.paths[0].rests_until = Timestamp::MAX;
+        let (_, from) = servers[1].recv_from(&mut [0; 8]).unwrap();
+        servers[1].send_to(b"pong", from).unwrap();
+        let now = paths.now();
+        let Incoming::Datagram(received) = paths.recv(&mut [0; 8], now, now.after(Duration::from_secs(20))) else {
+            panic!("the reply is there")
+        };
+        assert_eq!(received.from, B);
+        assert!(received.at.since(now) < Duration::from_secs(1));
+        // A send ends it.
+        paths.send(A, b"ping").unwrap();
+        assert_eq!(paths.rests_until(A), Timestamp::ZERO);
+    }
+
+    fn spent() -> Duration {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    }
+}
