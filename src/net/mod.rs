@@ -7,6 +7,12 @@
 //!
 //! No wait ends early on any of them, and a cancellation ends one at once.
 //!
+//! | end | peers | sockets |
+//! |---|---|---|
+//! | [`ConnectedUdp`] | one server | one, connected |
+//! | [`UdpPaths`] | several servers, or all addresses of a name | one for each that was asked, connected |
+//! | [`UnconnectedUdp`] | any: clients of a server, or very many servers | one |
+//!
 //! What an error means goes by the names that the platform gives its numbers ([`classify`]), and by where it was met: what
 //! forbids a send may be a rule of this host, [`PathError::Denied`](crate::transport::PathError::Denied); what a receive
 //! reports is the path's word on something sent earlier, and forbidden there means

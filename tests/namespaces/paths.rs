@@ -76,6 +76,35 @@ fn a_family_that_this_host_lacks_fails_its_own_sends_and_works_when_it_is_there(
     });
 }
 
+/// Over IPv6 Linux sends on from an address that is gone.
+#[test]
+fn a_lost_address_is_left_after_a_wait_for_several_in_vain() {
+    within(MINUTE, || {
+        if !may_have_networks(this_test!()) {
+            return;
+        }
+        own_network();
+        let host = cabled();
+        let (_one, _other) = (host.echo("[fd09::2]:1060"), host.echo("[fd09::2]:1061"));
+        let mut client = resolved(&["[fd09::2]:1060", "[fd09::2]:1061"]);
+        let paths = [PathIndex::new(0), PathIndex::new(1)];
+        for path in paths {
+            client.send(path, b"ping").unwrap();
+            assert_eq!(expect(&mut client, 5000 * MS), Some(Ok(path)));
+        }
+        run("ip addr del fd09::1/64 dev here");
+        run(&address("fd09::3/64", "here"));
+        for path in paths {
+            client.send(path, b"ping").unwrap();
+        }
+        assert_eq!(expect(&mut client, 200 * MS), None);
+        for path in paths {
+            client.send(path, b"ping").unwrap();
+            assert_eq!(expect(&mut client, 5000 * MS), Some(Ok(path)));
+        }
+    });
+}
+
 /// Two hosts of both families.
 fn cabled() -> Host {
     let host = Host::new();

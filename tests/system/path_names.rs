@@ -48,7 +48,8 @@ fn what_cannot_be_resolved_is_an_error_that_says_why() {
     let names = Resolver::new();
     names.answers("empty:53", Ok(vec![]));
     names.answers("good:53", Ok(vec!["192.0.2.1:53".parse().unwrap()]));
-    let kind = |list: &[&str]| names.resolve(list.iter().copied()).map_err(|error| error.kind()).map(|paths| paths.len());
+    let kind =
+        |list: &[&str]| names.resolve(list.iter().copied()).map_err(|error| error.kind()).map(|paths| paths.len());
     assert_eq!(kind(&[]), Err(io::ErrorKind::InvalidInput));
     assert_eq!(kind(&["empty:53"]), Err(io::ErrorKind::NotFound));
     assert_eq!(kind(&["good:53", "unknown:53"]), Err(io::ErrorKind::HostUnreachable));

@@ -36,7 +36,7 @@ impl ConnectedUdp {
             return (None, None);
         }
         let Looked { found, rest } = self.endpoint.look(buffer, self.ask, began, woken);
-        (self.from_peer(found, until), rest)
+        (self.shown(found, until), rest)
     }
 
     /// As [`Endpoint::begin`](crate::net::endpoint::Endpoint::begin), of a wait that lasts until `until`.
@@ -54,7 +54,7 @@ impl ConnectedUdp {
             return Some(kept);
         }
         let found = self.endpoint.begin(buffer, self.ask, now, most);
-        self.from_peer(found, until)
+        self.shown(found, until)
     }
 
     /// A wait for several has ended without a datagram.
@@ -62,7 +62,7 @@ impl ConnectedUdp {
         self.in_vain = true;
     }
 
-    fn from_peer(&mut self, found: Option<Waited>, until: Timestamp) -> Option<Incoming<PathIndex>> {
+    fn shown(&mut self, found: Option<Waited>, until: Timestamp) -> Option<Incoming<PathIndex>> {
         match found? {
             // As in a wait of its own: the system was about to queue it when the socket was connected.
             Waited::Arrival(Arrival { from: Some(Origin { remote, .. }), .. }, _)

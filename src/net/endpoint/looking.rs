@@ -29,10 +29,9 @@ impl Endpoint {
             Ok(Some(arrival)) => Looked::at(Some(self.arrived(arrival, began))),
             Err(error) => match swallowed::queued(&self.socket, buffer) {
                 Some((error, quoted)) => Looked::at(Some(Waited::Failed(error, quoted))),
-                None => Looked {
-                    found: Some(Waited::Failed(classify_received(&error), 0)),
-                    rest: self.trouble.again(),
-                },
+                None => {
+                    Looked { found: Some(Waited::Failed(classify_received(&error), 0)), rest: self.trouble.again() }
+                }
             },
             Ok(None) if !woken || sys::queued_error(&self.socket, buffer).is_some() => Looked::at(None),
             Ok(None) => Looked { found: None, rest: self.trouble.again() },

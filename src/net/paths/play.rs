@@ -129,7 +129,9 @@ mod tests {
 
     #[test]
     fn after_a_wait_in_vain_all_are_waited_for_however_long_ago_they_were_asked() {
-        for end in [TIME_UP, Incoming::Cancelled, Incoming::PathError { path: None, error: PathError::Refused, quoted: 0 }] {
+        for end in
+            [TIME_UP, Incoming::Cancelled, Incoming::PathError { path: None, error: PathError::Refused, quoted: 0 }]
+        {
             let mut play = Play::new();
             play.on_sent(A, true);
             play.on_wait(at(1000));
