@@ -11,6 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
+#[cfg(target_os = "linux")]
+use udp_retry::net::UdpPaths;
 use udp_retry::policy::Backoff;
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
@@ -54,6 +56,7 @@ fn costs(server: SocketAddr) {
         Way::requester("request by id, with a cancel handle", cancellable(server)),
         Way::requester("request by id, over a lent socket", lent(server)),
         Way::requester("request without id", ReliableRequester::connect(server, any_reply()).unwrap()),
+        Way::paths(server),
         Way::read_timeout(server),
         Way::polling(server),
         Way::tokio(server),
@@ -148,6 +151,12 @@ impl Way {
 
     fn requester(name: &'static str, mut requester: ReliableRequester) -> Self {
         Self::new(name, move || requester.request(REQUEST).unwrap().payload().len())
+    }
+
+    fn paths(server: SocketAddr) -> Self {
+        let transport = UdpPaths::connect(&[server]).unwrap();
+        let mut requester = ReliableRequester::builder(transaction_id(0..4)).over(transport).unwrap();
+        Self::new("UdpPaths, one server", move || requester.request(REQUEST).unwrap().payload().len())
     }
 
     /// As most programs do it: the timeout of the socket is set for each attempt.

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use udp_retry::fault::{Direction, Fate, Link, Profile};
-use udp_retry::net::UnconnectedUdp;
+use udp_retry::net::{UdpPaths, UnconnectedUdp};
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::requester::Builder;
 use udp_retry::sim::SimNet;
@@ -96,6 +96,24 @@ fn a_request_over_loopback_allocates_nothing_after_the_first_ones() {
             let count = allocations(|| (10..110).for_each(|id| request(requester, id)));
             assert_eq!(count, 0, "in 100 requests");
         }
+    });
+}
+
+#[test]
+fn a_wait_for_several_paths_allocates_nothing() {
+    within(MINUTE, || {
+        let servers = [(); 2].map(|()| server(|message, _, answer| answer(message)));
+        let mut client = UdpPaths::connect(&servers).unwrap();
+        let mut round = || {
+            for path in [PathIndex::new(0), PathIndex::new(1)] {
+                client.send(path, b"0001 ping").unwrap();
+                let now = client.now();
+                let incoming = client.recv(&mut [0; 64], now, now.after(Duration::from_secs(20)));
+                assert!(matches!(incoming, Incoming::Datagram(received) if received.from == path), "{incoming:?}");
+            }
+        };
+        round();
+        assert_eq!(allocations(|| (0..50).for_each(|_| round())), 0);
     });
 }
 
