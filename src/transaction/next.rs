@@ -23,3 +23,44 @@ pub enum Next {
     /// It ended without a reply.
     Failed(Failure),
 }
+
+/// A [`Next`] without what its end is, which the request knows: two words, that go through no memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    Idle,
+    Renew(PathIndex, Renewal),
+    Build(PathIndex, u32),
+    Transmit(PathIndex),
+    WaitUntil(Timestamp),
+    End,
+}
+
+impl From<Next> for Step {
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Idle => Self::Idle,
+            Next::Renew(path, need) => Self::Renew(path, need),
+            Next::Build(path, number) => Self::Build(path, number),
+            Next::Transmit(path) => Self::Transmit(path),
+            Next::WaitUntil(until) => Self::WaitUntil(until),
+            Next::Done | Next::Failed(_) => Self::End,
+        }
+    }
+}
+
+impl Step {
+    /// `failure`: how the request has ended, if it has.
+    #[inline]
+    pub(super) fn next(self, failure: impl FnOnce() -> Option<Failure>) -> Next {
+        match self {
+            Self::Idle => Next::Idle,
+            Self::Renew(path, need) => Next::Renew(path, need),
+            Self::Build(path, number) => Next::Build(path, number),
+            Self::Transmit(path) => Next::Transmit(path),
+            Self::WaitUntil(until) => Next::WaitUntil(until),
+            Self::End => failure().map_or(Next::Done, Next::Failed),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Step>() <= 16);

@@ -54,6 +54,12 @@ impl Outbox {
         self.given.extend_from_slice(bytes);
     }
 
+    /// That of the only path, where there is one.
+    #[inline]
+    pub(super) fn first(&mut self) -> &mut Lane {
+        &mut self.first
+    }
+
     #[inline]
     pub(super) fn lane(&self, path: PathIndex) -> Option<&Lane> {
         match path {

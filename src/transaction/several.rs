@@ -42,6 +42,11 @@ impl Group {
         self.paths.get_mut(usize::try_from(path.number()).ok()?)
     }
 
+    pub(super) fn is_renewal_due(&self, path: PathIndex) -> bool {
+        let state = usize::try_from(path.number()).ok().and_then(|number| self.paths.get(number));
+        state.is_some_and(PathState::is_renewal_due)
+    }
+
     pub(super) fn estimator(&self) -> Option<&RttEstimator> {
         self.paths.first()?.estimator.as_ref()
     }

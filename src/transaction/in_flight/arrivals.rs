@@ -5,7 +5,8 @@ use super::finished::{Arrived, Finished, Handle, PeerId};
 use super::progress::{Case, Turn};
 use super::slots::{NONE, Slot};
 use super::{InFlight, State};
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
+use crate::transaction::active_request::Answer;
 use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
 use crate::transport::PathIndex;
 
@@ -111,7 +112,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let round_trip = troubled.round_trip(at);
             measured = troubled.measured().or(round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_reply(&terms, path, at, PathIndex::FIRST, round_trip, &mut troubled.log);
+                active.on_reply(&terms, path, only(at, round_trip), &mut troubled.log);
                 let _done = active.next(&terms, path, at, &mut troubled.log);
             }
         }
@@ -126,7 +127,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let round_trip = troubled.round_trip(at);
             troubled.on_answer(round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_truncated(&terms, path, at, PathIndex::FIRST, round_trip, truncated);
+                active.on_truncated(&terms, path, only(at, round_trip), truncated);
             }
         }
         self.detach(number);
@@ -141,7 +142,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let round_trip = troubled.round_trip(at);
             troubled.on_answer(round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_provisional(&terms, path, at, PathIndex::FIRST, hold, round_trip, &mut troubled.log);
+                active.on_provisional(&terms, path, only(at, round_trip), hold, &mut troubled.log);
             }
         }
         self.detach(number);
@@ -155,4 +156,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.strays.add(kind);
         Arrived::Stray(kind)
     }
+}
+
+/// On the only path there is to a peer.
+fn only(at: Timestamp, round_trip: Option<Ns>) -> Answer {
+    Answer { at, path: PathIndex::FIRST, round_trip }
 }
