@@ -135,7 +135,7 @@ impl UdpPaths {
 
     fn time_up(&mut self, at: Timestamp) -> Incoming<PathIndex> {
         for socket in self.paths.iter_mut().filter_map(|path| path.socket.as_mut()) {
-            socket.on_time_up();
+            socket.on_unanswered();
         }
         Incoming::TimeUp(at)
     }
@@ -186,6 +186,34 @@ mod tests {
         // A send ends it.
         paths.send(A, b"ping").unwrap();
         assert_eq!(paths.rests_until(A), Timestamp::ZERO);
+    }
+
+    #[test]
+    fn looks_that_no_poll_asked_for_and_entries_of_the_error_queue_leave_no_path_alone() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addresses = [server.local_addr().unwrap(), other.local_addr().unwrap()];
+        let mut paths = UdpPaths::connect(&addresses).unwrap();
+        paths.send(A, b"ping").unwrap();
+        paths.send(B, b"ping").unwrap();
+        for _ in 0..100 {
+            assert!(matches!(paths.recv(&mut [0; 8], paths.now(), Timestamp::ZERO), Incoming::TimeUp(_)));
+        }
+        assert_eq!([A, B].map(|path| paths.rests_until(path)), [Timestamp::ZERO; 2]);
+        #[cfg(not(udp_retry_portable))]
+        {
+            use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
+            let stamps = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
+            setsockopt(paths.socket(A).unwrap().watched().unwrap(), sockopt::Timestamping, &stamps).unwrap();
+            for _ in 0..40 {
+                paths.send(A, b"ping").unwrap();
+            }
+            let (before, now) = (spent(), paths.now());
+            let until = now.after(Duration::from_millis(300));
+            assert!(matches!(paths.recv(&mut [0; 8], now, until), Incoming::TimeUp(_)));
+            assert!(spent() - before <= Duration::from_millis(5), "{:?}", spent() - before);
+            assert_eq!(paths.rests_until(A), Timestamp::ZERO, "each is taken off");
+        }
     }
 
     fn spent() -> Duration {
