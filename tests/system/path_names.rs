@@ -64,7 +64,8 @@ fn of_more_than_sixty_four_addresses_the_first_are_taken() {
     let many = |count: u16| (1..=count).map(|port| SocketAddr::from(([192, 0, 2, 1], port))).collect::<Vec<_>>();
     for count in [64, 65, 200] {
         names.answers("many:53", Ok(many(count)));
-        assert_eq!(addresses(&names.resolve(["many:53"]).unwrap()), many(64));
+        let paths = names.resolve(["many:53"]).unwrap();
+        assert_eq!((addresses(&paths), paths.len()), (many(64), 64));
     }
 }
 

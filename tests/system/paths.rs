@@ -150,6 +150,14 @@ fn an_address_that_the_system_refuses_fails_its_own_sends_alone() {
         assert_eq!(client.expect(20 * MS), Came::Nothing);
         client.cancel_handle().unwrap().cancel();
         assert_eq!((client.send(A, b"ping"), client.expect(LONG)), (Err(PathError::Cancelled), Came::Cancelled));
+        let (handle, start) = (client.cancel_handle().unwrap(), Instant::now());
+        let canceller = thread::spawn(move || {
+            thread::sleep(30 * MS);
+            handle.cancel();
+        });
+        assert_eq!(client.expect(LONG), Came::Cancelled);
+        assert!(start.elapsed() < LONG / 2);
+        canceller.join().unwrap();
     });
 }
 

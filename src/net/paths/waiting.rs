@@ -216,6 +216,38 @@ mod tests {
         }
     }
 
+    /// Without a queue of errors, none of them is known to be a datagram's: it could be the socket's own, and last.
+    #[test]
+    fn a_path_that_only_fails_is_reported_with_rests_and_hides_no_other() {
+        use nix::sys::socket::{setsockopt, sockopt};
+        let servers = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let addresses = servers.each_ref().map(|server| server.local_addr().unwrap());
+        let [refusing, server] = servers;
+        drop(refusing);
+        let mut paths = UdpPaths::connect(&addresses).unwrap();
+        paths.send(B, b"ping").unwrap();
+        let failing = paths.socket(A).unwrap().watched().unwrap().try_clone().unwrap();
+        setsockopt(&failing, sockopt::Ipv4RecvErr, &false).unwrap();
+        let look = |paths: &mut UdpPaths| {
+            // An error that is still there keeps it from leaving.
+            while failing.send(b"refused").is_err() {}
+            paths.recv(&mut [0; 8], paths.now(), Timestamp::ZERO)
+        };
+        for n in 0..17 {
+            assert!(matches!(look(&mut paths), Incoming::PathError { path: Some(A), .. }), "{n}");
+            assert_eq!(paths.rests_until(A) == Timestamp::ZERO, n < 16, "{n}");
+        }
+        // However long it rests.
+        paths.paths[0].rests_until = Timestamp::MAX;
+        assert!(matches!(look(&mut paths), Incoming::TimeUp(_)));
+        paths.paths[0].rests_until = Timestamp::MAX;
+        let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+        server.send_to(b"pong", from).unwrap();
+        assert!(matches!(look(&mut paths), Incoming::Datagram(received) if received.from == B));
+        paths.paths[0].rests_until = Timestamp::ZERO;
+        assert!(matches!(look(&mut paths), Incoming::PathError { path: Some(A), .. }), "after its rest");
+    }
+
     fn spent() -> Duration {
         let now = clock_gettime(ClockId::ThreadCPUTime);
         Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
