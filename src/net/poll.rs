@@ -42,9 +42,7 @@ pub(super) fn poll_paths<'s>(
     wait: Duration,
 ) -> io::Result<(Paths, bool)> {
     let watched = || paths.iter().filter_map(|path| Some((path, PollFd::new(socket(path)?, PollFlags::IN))));
-    let Some(any) = bell.map(Bell::watched).or_else(|| watched().next().map(|(_, fd)| fd)) else {
-        return Ok((Paths::NONE, rest(None, wait)));
-    };
+    let Some((_, any)) = watched().next() else { return Ok((Paths::NONE, rest(bell, wait))) };
     // Where all stand that there can be, as an allocation for each wait would cost more.
     let mut fds: [PollFd<'_>; Paths::MOST + 1] = array::from_fn(|_| any.clone());
     let mut count = 0;

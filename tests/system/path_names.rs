@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use udp_retry::net::UdpPaths;
 use udp_retry::servers::Paths;
@@ -64,7 +64,8 @@ fn of_more_than_sixty_four_addresses_the_first_are_taken() {
     let many = |count: u16| (1..=count).map(|port| SocketAddr::from(([192, 0, 2, 1], port))).collect::<Vec<_>>();
     for count in [64, 65, 200] {
         names.answers("many:53", Ok(many(count)));
-        assert_eq!(addresses(&names.resolve(["many:53"]).unwrap()), many(64));
+        let paths = names.resolve(["many:53"]).unwrap();
+        assert_eq!((addresses(&paths), paths.len()), (many(64), 64));
     }
 }
 
@@ -215,6 +216,31 @@ fn a_name_is_resolved_again_before_the_first_send_after_its_time() {
     });
 }
 
+/// Its only socket then is one that was made after the handle.
+#[test]
+fn a_cancel_ends_the_wait_for_a_path_that_has_moved() {
+    within(MINUTE, || {
+        let servers = [bound(), bound()];
+        let names = Resolver::new();
+        names.answers("server:53", Ok(vec![servers[0].local_addr().unwrap()]));
+        let mut client = names.resolve(["server:53"]).unwrap();
+        let handle = client.cancel_handle().unwrap();
+        names.answers("server:53", Ok(vec![servers[1].local_addr().unwrap()]));
+        assert!(client.resolve_again().unwrap());
+        assert_eq!(client.open_paths(), Paths::NONE);
+        client.send(A, b"anyone?").unwrap();
+        let start = Instant::now();
+        let canceller = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(30));
+            handle.cancel();
+        });
+        assert_eq!(client.expect(LONG), Came::Cancelled);
+        assert!(start.elapsed() < LONG / 8, "{:?}", start.elapsed());
+        canceller.join().unwrap();
+        assert_eq!(client.expect(Duration::ZERO), Came::Nothing);
+    });
+}
+
 /// As a host whose name has a family that no one serves.
 #[test]
 fn a_name_with_a_mute_family_is_reached_by_the_other() {
@@ -236,7 +262,15 @@ fn a_name_with_a_mute_family_is_reached_by_the_other() {
 
 /// A resolver that gives the answers that it was told.
 #[derive(Clone)]
-struct Resolver(Arc<Mutex<(Vec<(&'static str, Answer)>, u32)>>);
+struct Resolver(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    /// The latest first.
+    answers: Vec<(&'static str, Answer)>,
+    /// How often it was asked.
+    asked: u32,
+}
 
 type Answer = Result<Vec<SocketAddr>, io::ErrorKind>;
 
@@ -246,19 +280,19 @@ impl Resolver {
     }
 
     fn answers(&self, name: &'static str, answer: Answer) {
-        self.0.lock().unwrap().0.insert(0, (name, answer));
+        self.0.lock().unwrap().answers.insert(0, (name, answer));
     }
 
     fn asked(&self) -> u32 {
-        self.0.lock().unwrap().1
+        self.0.lock().unwrap().asked
     }
 
     fn resolve<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> io::Result<UdpPaths> {
         let this = self.clone();
         UdpPaths::resolve_with(names, move |asked| {
-            let (answers, count) = &mut *this.0.lock().unwrap();
-            *count += 1;
-            let answer = answers.iter().find(|(name, _)| *name == asked).map(|(_, answer)| answer.clone());
+            let mut told = this.0.lock().unwrap();
+            told.asked += 1;
+            let answer = told.answers.iter().find(|(name, _)| *name == asked).map(|(_, answer)| answer.clone());
             answer.unwrap_or(Err(io::ErrorKind::HostUnreachable)).map_err(Into::into)
         })
     }

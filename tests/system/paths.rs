@@ -109,15 +109,21 @@ fn a_refusal_is_that_of_its_path() {
 #[cfg(all(target_os = "linux", not(udp_retry_portable)))]
 fn an_error_that_a_send_swallowed_is_reported_without_a_wait() {
     within(MINUTE, || {
-        let (mut client, mut servers) = client_of(2);
-        drop(servers.remove(1));
-        client.send(A, b"ping").unwrap();
-        client.send(B, b"first").unwrap();
-        client.send(B, b"second").unwrap();
-        let start = Instant::now();
-        assert_eq!(client.expect(LONG), Came::Error(Some(B), PathError::Refused, 5));
-        assert!(start.elapsed() < LONG / 2);
-        assert_eq!(client.expect(LONG), Came::Error(Some(B), PathError::Refused, 6));
+        for alone in [false, true] {
+            let (mut client, mut servers) = client_of(2);
+            client.renew(A, Renewal::Advised).unwrap();
+            client.renew(B, Renewal::Advised).unwrap();
+            if !alone {
+                client.send(B, b"ping").unwrap();
+            }
+            drop(servers.remove(0));
+            client.send(A, b"first").unwrap();
+            client.send(A, b"second").unwrap();
+            let start = Instant::now();
+            assert_eq!(client.expect(LONG), Came::Error(Some(A), PathError::Refused, 5), "alone: {alone}");
+            assert!(start.elapsed() < LONG / 2);
+            assert_eq!(client.expect(LONG), Came::Error(Some(A), PathError::Refused, 6), "alone: {alone}");
+        }
     });
 }
 
@@ -144,6 +150,14 @@ fn an_address_that_the_system_refuses_fails_its_own_sends_alone() {
         assert_eq!(client.expect(20 * MS), Came::Nothing);
         client.cancel_handle().unwrap().cancel();
         assert_eq!((client.send(A, b"ping"), client.expect(LONG)), (Err(PathError::Cancelled), Came::Cancelled));
+        let (handle, start) = (client.cancel_handle().unwrap(), Instant::now());
+        let canceller = thread::spawn(move || {
+            thread::sleep(30 * MS);
+            handle.cancel();
+        });
+        assert_eq!(client.expect(LONG), Came::Cancelled);
+        assert!(start.elapsed() < LONG / 2);
+        canceller.join().unwrap();
     });
 }
 

@@ -57,8 +57,8 @@ impl ConnectedUdp {
         self.shown(found, until)
     }
 
-    /// A wait for several has ended without a datagram.
-    pub(in crate::net) fn on_time_up(&mut self) {
+    /// Nothing has come since the latest send, as far as the waits for several went: it may come still.
+    pub(in crate::net) fn on_unanswered(&mut self) {
         self.in_vain = true;
     }
 

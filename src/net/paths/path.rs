@@ -68,7 +68,12 @@ impl Path {
         cancellable: &Cancellable,
     ) -> Result<Renewed, PathError> {
         let renewed = match &mut self.socket {
-            Some(socket) => socket.renew(PathIndex::FIRST, need)?,
+            Some(socket) => {
+                if self.unanswered {
+                    socket.on_unanswered();
+                }
+                socket.renew(PathIndex::FIRST, need)?
+            }
             None => {
                 self.open(settings, cancellable).map_err(|error| classify(&error))?;
                 Renewed::FreshPort

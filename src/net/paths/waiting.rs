@@ -135,7 +135,7 @@ impl UdpPaths {
 
     fn time_up(&mut self, at: Timestamp) -> Incoming<PathIndex> {
         for socket in self.paths.iter_mut().filter_map(|path| path.socket.as_mut()) {
-            socket.on_time_up();
+            socket.on_unanswered();
         }
         Incoming::TimeUp(at)
     }
@@ -186,6 +186,66 @@ mod tests {
         // A send ends it.
         paths.send(A, b"ping").unwrap();
         assert_eq!(paths.rests_until(A), Timestamp::ZERO);
+    }
+
+    #[test]
+    fn looks_that_no_poll_asked_for_and_entries_of_the_error_queue_leave_no_path_alone() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addresses = [server.local_addr().unwrap(), other.local_addr().unwrap()];
+        let mut paths = UdpPaths::connect(&addresses).unwrap();
+        paths.send(A, b"ping").unwrap();
+        paths.send(B, b"ping").unwrap();
+        for _ in 0..100 {
+            assert!(matches!(paths.recv(&mut [0; 8], paths.now(), Timestamp::ZERO), Incoming::TimeUp(_)));
+        }
+        assert_eq!([A, B].map(|path| paths.rests_until(path)), [Timestamp::ZERO; 2]);
+        #[cfg(not(udp_retry_portable))]
+        {
+            use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
+            let stamps = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
+            setsockopt(paths.socket(A).unwrap().watched().unwrap(), sockopt::Timestamping, &stamps).unwrap();
+            for _ in 0..40 {
+                paths.send(A, b"ping").unwrap();
+            }
+            let (before, now) = (spent(), paths.now());
+            let until = now.after(Duration::from_millis(300));
+            assert!(matches!(paths.recv(&mut [0; 8], now, until), Incoming::TimeUp(_)));
+            assert!(spent() - before <= Duration::from_millis(5), "{:?}", spent() - before);
+            assert_eq!(paths.rests_until(A), Timestamp::ZERO, "each is taken off");
+        }
+    }
+
+    /// Without a queue of errors, none of them is known to be a datagram's: it could be the socket's own, and last.
+    #[test]
+    fn a_path_that_only_fails_is_reported_with_rests_and_hides_no_other() {
+        use nix::sys::socket::{setsockopt, sockopt};
+        let servers = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let addresses = servers.each_ref().map(|server| server.local_addr().unwrap());
+        let [refusing, server] = servers;
+        drop(refusing);
+        let mut paths = UdpPaths::connect(&addresses).unwrap();
+        paths.send(B, b"ping").unwrap();
+        let failing = paths.socket(A).unwrap().watched().unwrap().try_clone().unwrap();
+        setsockopt(&failing, sockopt::Ipv4RecvErr, &false).unwrap();
+        let look = |paths: &mut UdpPaths| {
+            // An error that is still there keeps it from leaving.
+            while failing.send(b"refused").is_err() {}
+            paths.recv(&mut [0; 8], paths.now(), Timestamp::ZERO)
+        };
+        for n in 0..17 {
+            assert!(matches!(look(&mut paths), Incoming::PathError { path: Some(A), .. }), "{n}");
+            assert_eq!(paths.rests_until(A) == Timestamp::ZERO, n < 16, "{n}");
+        }
+        // However long it rests.
+        paths.paths[0].rests_until = Timestamp::MAX;
+        assert!(matches!(look(&mut paths), Incoming::TimeUp(_)));
+        paths.paths[0].rests_until = Timestamp::MAX;
+        let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+        server.send_to(b"pong", from).unwrap();
+        assert!(matches!(look(&mut paths), Incoming::Datagram(received) if received.from == B));
+        paths.paths[0].rests_until = Timestamp::ZERO;
+        assert!(matches!(look(&mut paths), Incoming::PathError { path: Some(A), .. }), "after its rest");
     }
 
     fn spent() -> Duration {
