@@ -51,7 +51,7 @@ impl<'r> Reply<'r> {
         self.withheld
     }
 
-    /// The path that it came on: of several [servers](super::Builder::over_servers) the one that answered.
+    /// The path that it came on: of several [servers](super::Builder::connect_any) the one that answered.
     #[must_use]
     pub fn path(&self) -> PathIndex {
         self.path

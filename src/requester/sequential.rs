@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::fmt;
@@ -9,7 +10,7 @@ use std::net::ToSocketAddrs;
 
 use super::{Builder, OverServersError, ReliableRequester, span};
 use crate::entropy::{Seed, labels};
-use crate::net::ConnectedUdp;
+use crate::net::UdpPaths;
 use crate::policy::RetryBudget;
 use crate::servers::{ServerSet, ServerSettings};
 use crate::transaction::{Event, Observer, ReplyMatcher, Transaction};
@@ -63,23 +64,72 @@ impl Builder<Sequential> {
         Self { front: Sequential { observer, ..self.front }, ..self }
     }
 
-    /// How one of several servers is chosen, and when another one is asked: for [`over_servers`](Self::over_servers).
+    /// How one of several servers is chosen, and when another one is asked: for [`connect_any`](Self::connect_any), names with
+    /// several addresses, and [`over_servers`](Self::over_servers).
     pub fn servers(self, servers: ServerSettings) -> Self {
         Self { front: Sequential { servers, ..self.front }, ..self }
     }
 
-    /// Connects a UDP socket of its own to the first address that the system accepts.
+    /// Connects to a server by a UDP socket of its own, made anew for each address that is asked. Where the name has several,
+    /// of one family or of both, they are [servers](Self::servers) of one service: see [`connect_any`](Self::connect_any).
+    /// The name is not resolved again.
     ///
     /// # Errors
     ///
-    /// What the system reports of the name or the address; that it has no entropy, if the matcher stamps ids.
+    /// What the system reports of the name, or of the last of the addresses if it has a route to none; that it has no entropy, if
+    /// the matcher stamps ids.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
-        let mut transport = ConnectedUdp::connect(server)?;
-        if self.estimator.is_some() {
-            transport = transport.with_arrival_times();
+        self.over_paths(UdpPaths::connect_all(server)?)
+    }
+
+    /// Connects to a service that has several servers, such as `["192.0.2.7:53", "ns.example.org:53"]`: all addresses of all
+    /// these names. A request goes to one of them, and to another one where no reply comes; which, and when, is for
+    /// [`servers`](Self::servers) to say. [`Reply::path`](super::Reply::path) is which of them answered, and
+    /// [`UdpPaths::address`] where that is.
+    ///
+    /// Names are resolved again after a request that was not answered: see [`UdpPaths`].
+    ///
+    /// ```
+    /// use udp_retry::{ReliableRequester, transaction_id};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let closed = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// # let server = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// # let open = server.local_addr()?.to_string();
+    /// # std::thread::spawn(move || {
+    /// #     let mut buffer = [0; 64];
+    /// #     while let Ok((len, from)) = server.recv_from(&mut buffer) {
+    /// #         let _ = server.send_to(&buffer[..len], from);
+    /// #     }
+    /// # });
+    /// let mut requester = ReliableRequester::builder(transaction_id(0..8).stamped()).connect_any([closed, open])?;
+    /// for _ in 0..10 {
+    ///     // No one listens at the first: the second answers, and no request waits for that.
+    ///     assert_eq!(requester.request(b"........ping")?.path().number(), 1);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`UdpPaths::resolve`] for the names, else as [`connect`](Self::connect).
+    pub fn connect_any(self, servers: impl IntoIterator<Item = impl Into<String>>) -> io::Result<ReliableRequester> {
+        let mut paths = UdpPaths::resolve(servers)?;
+        paths.open_one()?;
+        self.over_paths(paths)
+    }
+
+    fn over_paths(self, paths: UdpPaths) -> io::Result<ReliableRequester> {
+        let count = paths.len();
+        // Several are measured in any case.
+        let paths = if count > 1 || self.estimator.is_some() { paths.with_arrival_times() } else { paths };
+        if count > 1 {
+            return self.over_servers(paths, count).map_err(io::Error::other);
         }
-        let peer = self.front.peer.unwrap_or(transport.peer_addr());
-        self.peer(peer).over(transport).map_err(io::Error::other)
+        let peer = self.front.peer.or(paths.address(PathIndex::FIRST));
+        let front = Sequential { peer, ..self.front };
+        Self { front, ..self }.over(paths).map_err(io::Error::other)
     }
 
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.

@@ -6,9 +6,9 @@ mod settings;
 mod waiting;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 
-use self::names::{Names, by_the_system, who};
+use self::names::{Names, by_the_system, interleaved, who};
 use self::path::Path;
 use self::play::Play;
 use self::settings::{Settings, of_both};
@@ -155,6 +155,36 @@ impl UdpPaths {
         Self::over(paths, names)
     }
 
+    /// As [`connect`](Self::connect), to all addresses of a server, the families in turn; fails where the system accepts none.
+    pub(crate) fn connect_all(server: impl ToSocketAddrs) -> io::Result<Self> {
+        let addresses = interleaved(server.to_socket_addrs()?.collect());
+        if addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name has no address"));
+        }
+        // How many a name has is not the caller's choice.
+        let mut all = Self::connect(addresses.get(..Paths::MOST).unwrap_or(&addresses))?;
+        all.open_one()?;
+        Ok(all)
+    }
+
+    /// Opens the first path that the system has a route to.
+    ///
+    /// # Errors
+    ///
+    /// That of the last one, if it has a route to none.
+    pub(crate) fn open_one(&mut self) -> io::Result<()> {
+        let Self { paths, settings, cancellable, .. } = self;
+        let mut opened = Ok(());
+        for path in paths.iter_mut() {
+            opened = path.open(settings, cancellable).map(|_| ());
+            if opened.is_ok() {
+                break;
+            }
+        }
+        self.count_open();
+        opened
+    }
+
     fn over(paths: Vec<Path>, names: Names) -> io::Result<Self> {
         if paths.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no server"));
@@ -266,8 +296,17 @@ impl UdpPaths {
         self.paths.iter().filter_map(|path| path.socket.as_ref())
     }
 
-    fn socket(&self, path: PathIndex) -> Option<&ConnectedUdp> {
+    /// The socket of a path, if it is open: for what this has no method for. A setting that is made there holds for this path
+    /// alone, and goes with the socket when the path [moves](Self#names) to another address.
+    #[must_use]
+    pub fn socket(&self, path: PathIndex) -> Option<&ConnectedUdp> {
         self.paths.get(path.number() as usize)?.socket.as_ref()
+    }
+
+    /// The socket of the only path, or of the first one that is open, without the others.
+    #[must_use]
+    pub fn into_socket(self) -> Option<ConnectedUdp> {
+        self.paths.into_iter().find_map(|path| path.socket)
     }
 
     fn count_open(&mut self) {

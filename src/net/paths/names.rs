@@ -120,7 +120,7 @@ pub(super) fn by_the_system(name: &str) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The families in turn, beginning with that of the first (RFC 8305 §4); each address once.
-fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+pub(super) fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let mut seen = BTreeSet::new();
     let each_once = addresses.into_iter().filter(|address| seen.insert(who(*address)));
