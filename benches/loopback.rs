@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 #[cfg(target_os = "linux")]
+use udp_retry::ConnectedUdp;
+#[cfg(target_os = "linux")]
 use udp_retry::net::UdpPaths;
 use udp_retry::policy::Backoff;
+use udp_retry::transport::PathIndex;
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 fn main() {
@@ -91,7 +94,7 @@ fn cancellable(server: SocketAddr) -> ReliableRequester {
 #[cfg(target_os = "linux")]
 fn lent(server: SocketAddr) -> ReliableRequester {
     let requester = ReliableRequester::connect(server, transaction_id(0..4)).unwrap();
-    let _ = requester.transport().as_socket();
+    let _ = requester.transport().socket(PathIndex::FIRST).map(ConnectedUdp::as_socket);
     requester
 }
 

@@ -32,6 +32,7 @@ use support::json::{self, ms};
 use support::outcome::{Outcome, say};
 use udp_retry::policy::Preset;
 use udp_retry::transaction::{Match, OnUnreachable, ReplyMatcher};
+use udp_retry::transport::PathIndex;
 use udp_retry::{ReliableRequester, transaction_id};
 
 /// Asks a STUN server under which address it sees this host; without a server, a responder in this process
@@ -66,7 +67,13 @@ fn ask(server: SocketAddr, deadline: Duration, on_unreachable: OnUnreachable) ->
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
     let (transmissions, elapsed) = (reply.transmissions(), reply.elapsed());
-    Ok(Asked { server, local: requester.transport().local_addr(), answer, transmissions, elapsed })
+    Ok(Asked {
+        server,
+        local: requester.transport().local_addr(PathIndex::FIRST).ok_or("no socket")?,
+        answer,
+        transmissions,
+        elapsed,
+    })
 }
 
 /// An answer has the request's cookie and id. One that cannot be read is none (RFC 8489 §6.3): a good one may follow.

@@ -134,6 +134,10 @@ impl Endpoint {
         self.cancellable = cancellable.clone();
     }
 
+    pub(super) fn cancellation(&self) -> &Cancellable {
+        &self.cancellable
+    }
+
     #[inline]
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancellable.is_cancelled()

@@ -115,12 +115,12 @@ fn ask(part: &str) {
     let mut requester = if way == "given" {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(server).unwrap();
-        builder.over(ConnectedUdp::from_socket(socket).unwrap()).unwrap()
+        builder.over(UdpPaths::from(ConnectedUdp::from_socket(socket).unwrap())).unwrap()
     } else {
         builder.connect(server).unwrap()
     };
     if way == "lent" {
-        let _ = requester.transport().as_socket();
+        let _ = requester.transport().socket(PathIndex::FIRST).unwrap().as_socket();
     }
     let _handle = (way == "handle").then(|| requester.cancel_handle().unwrap());
     for number in 0..repeat.parse::<u32>().unwrap() {

@@ -14,6 +14,11 @@ impl ConnectedUdp {
         self.endpoint.share_cancellation(cancellable);
     }
 
+    /// What its handles end.
+    pub(in crate::net) fn cancellation(&self) -> &Cancellable {
+        self.endpoint.cancellation()
+    }
+
     /// What a wait for several watches; nothing while there is no peer.
     pub(in crate::net) fn watched(&self) -> Option<&UdpSocket> {
         (!self.apart).then(|| self.endpoint.socket())

@@ -1,3 +1,4 @@
+mod connecting;
 mod following;
 mod names;
 mod path;
@@ -6,9 +7,9 @@ mod settings;
 mod waiting;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
-use self::names::{Names, by_the_system, interleaved, who};
+use self::names::{Names, by_the_system, who};
 use self::path::Path;
 use self::play::Play;
 use self::settings::{Settings, of_both};
@@ -155,41 +156,21 @@ impl UdpPaths {
         Self::over(paths, names)
     }
 
-    /// As [`connect`](Self::connect), to all addresses of a server, the families in turn; fails where the system accepts none.
-    pub(crate) fn connect_all(server: impl ToSocketAddrs) -> io::Result<Self> {
-        let addresses = interleaved(server.to_socket_addrs()?.collect());
-        if addresses.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name has no address"));
-        }
-        // How many a name has is not the caller's choice.
-        let mut all = Self::connect(addresses.get(..Paths::MOST).unwrap_or(&addresses))?;
-        all.open_one()?;
-        Ok(all)
-    }
-
-    /// Opens the first path that the system has a route to.
-    ///
-    /// # Errors
-    ///
-    /// That of the last one, if it has a route to none.
-    pub(crate) fn open_one(&mut self) -> io::Result<()> {
-        let Self { paths, settings, cancellable, .. } = self;
-        let mut opened = Ok(());
-        for path in paths.iter_mut() {
-            opened = path.open(settings, cancellable).map(|_| ());
-            if opened.is_ok() {
-                break;
-            }
-        }
-        self.count_open();
-        opened
-    }
-
     fn over(paths: Vec<Path>, names: Names) -> io::Result<Self> {
         if paths.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no server"));
         }
-        let mut all = Self {
+        let mut all = Self::of(paths, names);
+        if let Some(first) = all.paths.first_mut() {
+            // If the system refuses that, the first send says why.
+            let _ = first.open(&all.settings, &all.cancellable);
+        }
+        all.count_open();
+        Ok(all)
+    }
+
+    fn of(paths: Vec<Path>, names: Names) -> Self {
+        Self {
             paths,
             open: Paths::NONE,
             play: Play::new(),
@@ -198,13 +179,7 @@ impl UdpPaths {
             settings: Settings::default(),
             cancellable: Cancellable::default(),
             clock: Clock::new(),
-        };
-        if let Some(first) = all.paths.first_mut() {
-            // If the system refuses that, the first send says why.
-            let _ = first.open(&all.settings, &all.cancellable);
         }
-        all.count_open();
-        Ok(all)
     }
 
     /// As [`ConnectedUdp::with_arrival_times`], for all paths.
