@@ -2,6 +2,10 @@
 
 #[path = "../common/built.rs"]
 mod built;
+mod dns;
 mod listings;
+mod ntp;
 mod program;
 mod protocols;
+mod server;
+mod stun;
