@@ -9,3 +9,4 @@ mod real_programs;
 mod request;
 mod schedule;
 mod tool;
+mod unanswered;
