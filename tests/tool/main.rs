@@ -3,6 +3,7 @@
 mod faults;
 mod files;
 mod outage;
+mod output;
 mod program;
 mod proxy;
 mod real_programs;
