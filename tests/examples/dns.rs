@@ -156,6 +156,106 @@ fn dns_sends_the_same_query_again_until_it_is_answered() {
     assert_eq!((asked.len(), &asked[0]), (3, &asked[1]));
 }
 
+#[test]
+fn dns_takes_an_error_without_a_question_if_it_has_the_id_and_a_code() {
+    // FORMERR as servers send it that cannot read the query, and NOTIMP with an OPT record.
+    let cases: [(&[u8], &str); 4] = [
+        (b"\x81\x81\0\0\0\0\0\0\0\0", "FORMERR"),
+        (b"\x80\x05\0\0\0\0\0\0\0\0", "REFUSED"),
+        (b"\x81\x84\0\0\0\0\0\0\0\x01\0\0\x29\x02\0\0\0\0\0\0\0", "NOTIMP"),
+        // Records of no question are no one's.
+        (b"\x81\x82\0\0\0\x01\0\0\0\0\xc0", "SERVFAIL"),
+    ];
+    for (rest, code) in cases {
+        let server = Server::answering(move |_, query| {
+            let without_code = [&query[..2], &[0x81, 0x80, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+            let to_another = [&[query[0] ^ 1, query[1]], rest].concat();
+            let mut no_response = [&query[..2], rest].concat();
+            no_response[2] &= 0x7f;
+            let short = [&query[..2], &rest[..9]].concat();
+            vec![without_code, to_another, no_response, short, [&query[..2], rest].concat()]
+        });
+        let line = json(&server.dns_lookup(&["host.test", "--json", "--deadline=2s"]), 1);
+        for answer in [&line["answers"][0], &line["answers"][1]] {
+            assert_eq!((&answer["rcode"], &answer["transmissions"]), (&code.into(), &1.into()), "{line}");
+            assert_eq!(answer["addresses"], serde_json::json!([]), "{line}");
+        }
+    }
+}
+
+#[test]
+fn dns_takes_only_addresses_of_the_type_and_the_name_that_were_asked_for() {
+    let named = |owner: &[u8], record: Vec<u8>| [owner, &record[2..]].concat();
+    let alias =
+        |owner: &[u8], target: &[u8]| [owner, b"\0\x05\0\x01\0\0\x01\x2c\0", &[target.len() as u8], target].concat();
+    let records = move |v4: bool| {
+        let [ours, theirs]: [fn(u8) -> Vec<u8>; 2] = if v4 { [a_of, aaaa] } else { [aaaa, a_of] };
+        vec![
+            // Before the aliases that lead to it.
+            named(b"\x04LAST\x04test\0", ours(3)),
+            named(b"\x04evil\x07example\0", ours(66)),
+            alias(b"\xc0\x0c", b"\x04next\x04test\0"),
+            // Not on the way, and a way that leads back.
+            alias(b"\x04side\x04test\0", b"\x04evil\x07example\0"),
+            alias(b"\x04last\x04test\0", b"\x04host\x04test\0"),
+            alias(b"\x04NEXT\x04Test\0", b"\x04Last\x04test\0"),
+            ours(1),
+            theirs(67),
+            named(b"\x03sub\xc0\x0c", ours(68)),
+        ]
+    };
+    let server = Server::answering(move |_, query| vec![dns(query, 0, &records(query[query.len() - 3] == 1))]);
+    let line = json(&server.dns_lookup(&["host.test", "--json"]), 0);
+    assert_eq!(line["answers"][0]["addresses"], serde_json::json!(["192.0.2.3", "192.0.2.1"]), "{line}");
+    assert_eq!(line["answers"][1]["addresses"], serde_json::json!(["2001:db8::3", "2001:db8::1"]), "{line}");
+    let ended = server.dns_lookup(&["HOST.test"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for never in ["66", "67", "68", "evil", "side"] {
+        assert!(!ended.stdout.replace(&server.address.to_string(), "").contains(never), "{never}: {ended:?}");
+    }
+    assert_eq!(ended.stdout.matches("which were not asked for: 5)").count(), 2, "{ended:?}");
+}
+
+#[test]
+fn dns_an_answer_with_nothing_but_others_has_no_address() {
+    for records in [
+        // Of another owner; the other type for AAAA.
+        |_: bool| vec![[&b"\x04evil\x07example\0"[..], &a_of(66)[2..]].concat()],
+        |v4: bool| if v4 { Vec::new() } else { vec![a_of(66)] },
+    ] {
+        let server = Server::answering(move |_, query| vec![dns(query, 0, &records(query[query.len() - 3] == 1))]);
+        let line = json(&server.dns_lookup(&["host.test", "--json"]), 0);
+        assert!((0..2).all(|n| line["answers"][n]["addresses"] == serde_json::json!([])), "{line}");
+    }
+}
+
+#[test]
+fn dns_one_question_that_fails_does_not_hide_the_other() {
+    type Fault = fn(&[u8]) -> Vec<Vec<u8>>;
+    let faults: [(Fault, &str, &str); 2] =
+        [(|_| Vec::new(), "error", "timed_out"), (|query| vec![dns(query, 2, &[])], "rcode", "SERVFAIL")];
+    for (fault, key, told) in faults {
+        for bad in [1, 28] {
+            let server = Server::answering(move |_, query| match query[query.len() - 3] {
+                kind if kind == bad => fault(query),
+                1 => vec![dns(query, 0, &[a_of(7)])],
+                _ => vec![dns(query, 0, &[aaaa(7)])],
+            });
+            let arguments = ["host.test", "--deadline", "300ms"];
+            let line = json(&server.dns_lookup(&[&arguments[..], &["--json"]].concat()), 1);
+            let [good, bad_one] = if bad == 28 { [0, 1] } else { [1, 0] };
+            let address = ["192.0.2.7", "2001:db8::7"][good];
+            assert_eq!(line["answers"][good]["addresses"], serde_json::json!([address]), "{line}");
+            let failed = &line["answers"][bad_one];
+            assert_eq!((&failed[key], &failed["type"]), (&told.into(), &["A", "AAAA"][bad_one].into()), "{line}");
+            assert_eq!(failed["transmissions"], 1, "{line}");
+            let ended = server.dns_lookup(&arguments);
+            assert_eq!(ended.code, Some(1), "{ended:?}");
+            assert!(ended.stdout.contains(address) && ended.stderr.contains("error: "), "{ended:?}");
+        }
+    }
+}
+
 /// The answer to a query: its header, its question, and these records.
 fn dns(query: &[u8], code: u8, records: &[Vec<u8>]) -> Vec<u8> {
     let header = [&query[..2], &[0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]].concat();
@@ -164,6 +264,10 @@ fn dns(query: &[u8], code: u8, records: &[Vec<u8>]) -> Vec<u8> {
 
 fn a(address: [u8; 4]) -> Vec<u8> {
     [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4][..], &address].concat()
+}
+
+fn a_of(last: u8) -> Vec<u8> {
+    a([192, 0, 2, last])
 }
 
 fn aaaa(last: u8) -> Vec<u8> {

@@ -126,8 +126,14 @@ fn ntp_leaves_a_server_alone_that_asks_for_it_and_says_with_which_code() {
 #[test]
 fn ntp_does_not_believe_a_clock_that_is_not_synchronized() {
     type Unusable = fn(&mut [u8]);
-    let cases: [Unusable; 4] =
-        [|reply| reply[0] |= 0xc0, |reply| reply[1] = 16, |reply| reply[1] = 255, |reply| reply[40..].fill(0)];
+    let cases: [Unusable; 6] = [
+        |reply| reply[0] |= 0xc0,
+        |reply| reply[1] = 16,
+        |reply| reply[1] = 255,
+        |reply| reply[40..].fill(0),
+        |reply| reply[32..40].fill(0),
+        |reply| reply[32..].fill(0),
+    ];
     for unusable in cases {
         let server = Server::answering(move |_, request| vec![ntp(request, 0, unusable)]);
         let ended = server.ntp_time(&[]);
@@ -135,6 +141,48 @@ fn ntp_does_not_believe_a_clock_that_is_not_synchronized() {
         assert!(ended.stderr.contains("is not synchronized"), "{ended:?}");
         assert_eq!(json(&server.ntp_time(&["--json"]), 1)["error"], "unsynchronized");
     }
+}
+
+#[test]
+fn ntp_believes_no_times_that_cannot_be() {
+    let later = |reply: &mut [u8], at: usize, by: u64| {
+        let time = u64::from_be_bytes(reply[at..at + 8].try_into().unwrap()).wrapping_add(by);
+        reply[at..at + 8].copy_from_slice(&time.to_be_bytes());
+    };
+    // Received after it was answered: by 5 s, by one tick. Held for longer than it was under way: by an hour, by 2 s, and
+    // by that from a clock that calls itself coarse beyond belief.
+    for (at, by, precision, code) in [
+        (32, 5 << 32, 0xe9, "received_after_transmitted"),
+        (32, 1, 0xe9, "received_after_transmitted"),
+        (40, 3600 << 32, 0xe9, "negative_delay"),
+        (40, 2 << 32, 0xe9, "negative_delay"),
+        (40, 2 << 32, 0x20, "negative_delay"),
+    ] {
+        let server = Server::answering(move |_, request| {
+            vec![ntp(request, 0, |reply| {
+                reply[3] = precision;
+                later(reply, at, by);
+            })]
+        });
+        let ended = server.ntp_time(&[]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("times that cannot be: {}", code.replace('_', " "))), "{ended:?}");
+        let line = json(&server.ntp_time(&["--json"]), 1);
+        assert_eq!((&line["error"], &line["code"]), (&"impossible".into(), &code.into()));
+    }
+}
+
+#[test]
+fn ntp_takes_a_coarse_clock_that_ticks_once_between_for_no_delay() {
+    let server = Server::answering(|_, request| {
+        vec![ntp(request, 0, |reply| {
+            reply[3] = 0xfa; // 1/64 s
+            let tick = u64::from_be_bytes(reply[40..].try_into().unwrap()) + (1 << 26);
+            reply[40..].copy_from_slice(&tick.to_be_bytes());
+        })]
+    });
+    let line = json(&server.ntp_time(&["--json"]), 0);
+    assert!((0.0..1_000.0).contains(&line["delay_ms"].as_f64().unwrap()), "{line}");
 }
 
 /// A server of stratum 2 whose clock is ahead by so much; then changed.

@@ -71,7 +71,7 @@ fn wrong_usage_ends_with_2_and_says_so_on_standard_error_only() {
     }
 }
 
-const SERVERS_THAT_ARE_NONE: [&str; 13] = [
+const SERVERS_THAT_ARE_NONE: [&str; 16] = [
     "",
     " ",
     ":53",
@@ -79,6 +79,9 @@ const SERVERS_THAT_ARE_NONE: [&str; 13] = [
     "127.0.0.1:0",
     "127.0.0.1:65536",
     "127.0.0.1:+53",
+    "127.0.0.1:053",
+    "127.0.0.1: 53",
+    "[::1]:+53",
     "127.0.0.1:53:53",
     "[127.0.0.1]:53",
     "[::1",

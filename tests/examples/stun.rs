@@ -54,7 +54,7 @@ fn stun_takes_no_datagram_but_the_answer_to_its_id() {
 #[test]
 fn stun_reads_every_kind_of_address() {
     type Attributes = fn(&[u8]) -> Vec<Vec<u8>>;
-    let cases: [(Attributes, &str); 6] = [
+    let cases: [(Attributes, &str); 13] = [
         (|request| vec![mapped(request, "203.0.113.9:65535")], "203.0.113.9:65535"),
         (|request| vec![mapped(request, "[2001:db8::7:9]:1")], "[2001:db8::7:9]:1"),
         (|_| vec![plain("203.0.113.9:40001")], "203.0.113.9:40001"),
@@ -63,6 +63,17 @@ fn stun_reads_every_kind_of_address() {
         (|request| vec![plain("10.0.0.1:1"), mapped(request, SEEN)], SEEN),
         // Unknown ones, padded.
         (|request| vec![attribute(0x8022, b"a server"), attribute(0x802c, b"12345"), mapped(request, SEEN)], SEEN),
+        // A plain one that cannot be read, wherever it stands: another family, too short.
+        (|request| vec![attribute(0x0001, &[0, 3, 0, 0, 0, 0, 0, 0]), mapped(request, SEEN)], SEEN),
+        (|request| vec![mapped(request, SEEN), attribute(0x0001, &[0, 1, 0])], SEEN),
+        // An error code in a success.
+        (|request| vec![attribute(0x0009, &[0]), mapped(request, SEEN)], SEEN),
+        // Optional ones that are broken: no fingerprint, an alternate server of no family, a length beyond the end.
+        (|request| vec![attribute(0x8028, b"1"), attribute(0x8023, &[0]), mapped(request, SEEN)], SEEN),
+        (|request| vec![mapped(request, SEEN), vec![0x80, 0x22, 0xff, 0xff]], SEEN),
+        // What servers of RFC 3489 add, and what stands behind an integrity that no one here has the key of.
+        (|_| vec![plain(SEEN), attribute(0x0004, &[0; 8]), attribute(0x0005, &[0; 8])], SEEN),
+        (|request| vec![mapped(request, SEEN), attribute(0x0008, &[7; 20]), attribute(0x7fff, b"")], SEEN),
     ];
     for (attributes, expected) in cases {
         let server = Server::answering(move |_, request| vec![stun(request, 0x0101, &attributes(request))]);
@@ -87,6 +98,48 @@ fn stun_prints_an_error_as_the_reply_that_it_is() {
         let line = json(&server.stun_address(&["--json"]), 1);
         assert_eq!((&line["code"], &line["reason"]), (&code.into(), &reason.into()));
         assert_eq!(server.asked().len(), 2, "each was sent once");
+    }
+}
+
+#[test]
+fn stun_uses_no_answer_with_attributes_that_must_be_understood_and_are_not_and_lists_them() {
+    type Attributes = fn(&[u8]) -> Vec<Vec<u8>>;
+    let cases: [(u16, Attributes, &[&str]); 4] = [
+        (0x0101, |request| vec![mapped(request, SEEN), attribute(0x0026, b"")], &["0x0026"]),
+        (
+            0x0101,
+            |request| vec![attribute(0x7fff, b"x"), attribute(0, b""), mapped(request, SEEN)],
+            &["0x7fff", "0x0000"],
+        ),
+        // Without an address, too; and an error is one no longer.
+        (0x0101, |_| vec![attribute(0x000c, b"")], &["0x000c"]),
+        (0x0111, |_| vec![attribute(0x0009, b"\0\0\x04\x14Unknown"), attribute(0x0024, b"1234")], &["0x0024"]),
+    ];
+    for (kind, attributes, listed) in cases {
+        let server = Server::answering(move |_, request| vec![stun(request, kind, &attributes(request))]);
+        let ended = server.stun_address(&[]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        assert!(ended.stderr.ends_with(&format!("understood and are not: {}\n", listed.join(", "))), "{ended:?}");
+        let line = json(&server.stun_address(&["--json"]), 1);
+        assert_eq!((&line["error"], &line["attributes"]), (&"unknown_attributes".into(), &listed.into()), "{line}");
+        assert_eq!(server.asked().len(), 2, "each was sent once");
+    }
+}
+
+#[test]
+fn stun_takes_nothing_for_an_answer_whose_only_address_cannot_be_read() {
+    type Attributes = fn(&[u8]) -> Vec<Vec<u8>>;
+    let broken: [Attributes; 4] = [
+        |_| vec![attribute(0x0001, &[0, 3, 0, 0, 0, 0, 0, 0])],
+        // One that does not count stands for no other.
+        |request| vec![attribute(0x0020, &[0, 3, 0, 0, 0, 0, 0, 0]), mapped(request, SEEN), plain(SEEN)],
+        |request| vec![vec![0x80, 0x22, 0xff, 0xff], mapped(request, SEEN)],
+        |request| vec![mapped(request, SEEN), vec![0, 0x24, 0xff, 0xff]],
+    ];
+    for attributes in broken {
+        let server = Server::answering(move |_, request| vec![stun(request, 0x0101, &attributes(request))]);
+        let line = json(&server.stun_address(&["--json", "--deadline=100ms"]), 1);
+        assert_eq!(line["error"], "timed_out", "{line}");
     }
 }
 
