@@ -4,6 +4,7 @@
 mod built;
 mod dns;
 mod listings;
+mod name_servers;
 mod ntp;
 mod program;
 mod protocols;
