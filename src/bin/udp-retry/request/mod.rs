@@ -16,17 +16,21 @@
 //! {"error":"timed_out","execution":"unknown","transmissions":2,"sent_ms":[0.0,100.1],"elapsed_ms":300.1}
 //! ```
 //!
-//! Errors are `refused`, `timed_out`, `too_large`, `truncated`, `unreachable`, `cancelled`, `unmatchable` and `io`;
-//! executions `not_sent`, `refused` and `unknown`. A request that could not even be asked has its line too: of a name
-//! without an address, or a socket that the system refuses (`io`). `elapsed_ms` and the deadline include finding the
-//! address of a name, which the first request waits for. The round trip is null where the reply may belong to more than
-//! one transmission. `sent_ms` counts from the first transmission, and has all of them. The exit code is 0 if every
-//! request was answered, 1 if one was not, and 2 for wrong usage; a request that fits into no datagram is wrong usage.
+//! Errors are `refused`, `timed_out`, `too_large`, `truncated`, `unreachable`, `cancelled`, `unmatchable`,
+//! `no_fresh_port`, `ids_resting` and `io`; executions `not_sent`, `refused` and `unknown`. A request that could not even
+//! be asked has its line too: of a name without an address, or a socket that the system refuses (`io`). `elapsed_ms` and
+//! the deadline include finding the address of a name, which the first request waits for. The round trip is null where the
+//! reply may belong to more than one transmission. `sent_ms` counts from the first transmission, and has all of them. The
+//! exit code is 0 if every request was answered, 1 if one was not, and 2 for wrong usage; a request that fits into no
+//! datagram is wrong usage.
 //!
 //! Without `--id` any reply counts, and each request of `--repeat` leaves from a fresh port. With it a reply must
 //! repeat these bytes of the request, and each request after the first gets an unpredictable id of its own there;
 //! `--seed` gives the same ids every time. On anything but a terminal the output is buffered.
-#![expect(clippy::disallowed_methods, reason = "a thread for the service of the demonstration")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a thread for the demonstration's service; deadlines that begin before a transport"
+)]
 
 mod client;
 mod hex;
