@@ -1,12 +1,14 @@
 //! Asking a server of a real protocol: HOST[:PORT], `--deadline`, `--json`, and how a failure is told.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{self, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::thread;
+use std::sync::mpsc;
 use std::time::Duration;
+use std::{slice, thread};
 
 use udp_retry::RequestError;
 use udp_retry::transaction::{Execution, OnUnreachable};
@@ -17,7 +19,8 @@ use super::support::outcome::{Outcome, exit_code, say};
 /// How to ask, and how to tell what came of it.
 #[derive(clap::Args)]
 pub(crate) struct Manner {
-    /// Give up a request after this long, such as 500ms or 2s [default: when its schedule ends]
+    /// Give up a request, or finding a name's address, after this long, such as 500ms or 2s [default: when its schedule
+    /// ends]
     #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
     /// Print one line of JSON, and nothing else
@@ -34,41 +37,61 @@ impl Manner {
     /// A failure is told in JSON, too; people get the story of a request without a reply.
     pub(crate) fn exit_code(&self, outcome: Outcome) -> ExitCode {
         exit_code(outcome.or_else(|error| {
-            match (error.downcast_ref::<RequestError>(), error.downcast_ref::<io::Error>()) {
-                (Some(failed), _) if self.json => say(failed_as_json(failed))?,
-                (Some(failed), _) => write!(io::stderr(), "{}", failed.timeline())?,
-                (_, Some(error)) if self.json && error.kind() != io::ErrorKind::BrokenPipe => {
-                    let message = json::string(error.to_string().as_bytes());
-                    say(format_args!("{{\"error\":\"io\",\"message\":{message}}}"))?;
-                }
-                _ => {}
+            if !self.json {
+                told(&*error)?;
+            } else if let Some(facts) = failed_as_json(&*error) {
+                say(format_args!("{{{facts}}}"))?;
             }
             Err(error)
         }))
+    }
+
+    /// The first address of each family, in the order that the system prefers. The system's own lookup knows no deadline:
+    /// when that is over, it is left behind on its thread.
+    #[expect(clippy::disallowed_methods, reason = "nothing else bounds getaddrinfo")]
+    pub(crate) fn addresses(&self, server: &Server, default_port: u16) -> Outcome<Vec<SocketAddr>> {
+        let (server, (sender, answer)) = (server.clone(), mpsc::channel());
+        let unresolved = format!("no address for {:?}: nothing from the name server within the deadline", server.host);
+        thread::spawn(move || sender.send(server.addresses(default_port)));
+        let found = match self.deadline {
+            Some(deadline) => answer.recv_timeout(deadline).map_err(|_| io::Error::other(unresolved))?,
+            None => answer.recv()?,
+        };
+        Ok(found?)
     }
 
     /// Asks one address after the other until one replies. `ask` is given what ends a request before its schedule.
     pub(crate) fn first_reply<T>(
         &self,
         servers: &[SocketAddr],
-        ask: impl Fn(SocketAddr, Duration, OnUnreachable) -> Outcome<T>,
+        ask: impl Fn(&[SocketAddr], Duration, OnUnreachable) -> Outcome<T>,
     ) -> Outcome<T> {
         let deadline = self.deadline.unwrap_or(Duration::MAX);
-        let (last, others) = servers.split_last().ok_or("the name has no address")?;
-        for &server in others {
+        let (last, others) = servers.split_last().ok_or_else(|| io::Error::other("the name has no address"))?;
+        for server in others {
             // Where there is another address to try, a refusal need not be waited out.
-            match ask(server, deadline, OnUnreachable::FailFast) {
+            match ask(slice::from_ref(server), deadline, OnUnreachable::FailFast) {
                 Ok(reply) => return Ok(reply),
                 Err(_) if self.json => {}
                 // A story that no one reads must not stop the request.
                 Err(error) => drop(writeln!(io::stderr(), "{server}: {error}; trying another address")),
             }
         }
-        ask(*last, deadline, OnUnreachable::KeepTrying)
+        ask(slice::from_ref(last), deadline, OnUnreachable::KeepTrying)
     }
 }
 
-fn failed_as_json(failed: &RequestError) -> String {
+/// What happened in a request without a reply, for people.
+pub(crate) fn told(error: &(dyn Error + Send + Sync + 'static)) -> io::Result<()> {
+    error.downcast_ref().map_or(Ok(()), |failed: &RequestError| write!(io::stderr(), "{}", failed.timeline()))
+}
+
+/// The members of an object; `None` for what was told already. `sent_ms` lacks some beyond the thirtieth event.
+pub(crate) fn failed_as_json(error: &(dyn Error + Send + Sync + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<io::Error>().filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        return Some(format!("\"error\":\"io\",\"message\":{}", json::string(error.to_string().as_bytes())));
+    }
+    let failed: &RequestError = error.downcast_ref()?;
     let execution = match failed.execution() {
         Execution::NotSent => "not_sent",
         Execution::Refused => "refused",
@@ -76,10 +99,10 @@ fn failed_as_json(failed: &RequestError) -> String {
     };
     let (kind, transmissions) = (json::failure(failed.failure()), failed.transmissions());
     let (sent, elapsed) = (json::sent_ms(failed.timeline()), json::ms(failed.elapsed()));
-    format!(
-        "{{\"error\":\"{kind}\",\"execution\":\"{execution}\",\"transmissions\":{transmissions},\"sent_ms\":{sent},\
-         \"elapsed_ms\":{elapsed:?}}}"
-    )
+    Some(format!(
+        "\"error\":\"{kind}\",\"execution\":\"{execution}\",\"transmissions\":{transmissions},\"sent_ms\":{sent},\
+         \"elapsed_ms\":{elapsed:?}"
+    ))
 }
 
 /// HOST, HOST:PORT, an IPv6 address, or [IPV6]:PORT.
@@ -90,8 +113,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The first address of each family, in the order that the system prefers.
-    pub(crate) fn addresses(&self, default_port: u16) -> io::Result<Vec<SocketAddr>> {
+    fn addresses(&self, default_port: u16) -> io::Result<Vec<SocketAddr>> {
         let Self { host, port } = self;
         let unresolved = |error| io::Error::other(format!("no address for {host:?}: {error}"));
         let mut all = (host.as_str(), port.unwrap_or(default_port)).to_socket_addrs().map_err(unresolved)?;
@@ -118,8 +140,9 @@ impl FromStr for Server {
         if host.is_empty() || host.contains(|char: char| char.is_whitespace() || "[]".contains(char)) {
             return Err("no host: a server is HOST, HOST:PORT or [IPV6]:PORT");
         }
-        let number = |port: &str| port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
-        let port = port.map(|port| number(port).ok_or("a port is 1 to 65535")).transpose()?;
+        // Other programs take a leading zero for octal.
+        let number = |port: &str| port.parse().ok().filter(|_| port.starts_with(|digit| ('1'..='9').contains(&digit)));
+        let port = port.map(|port| number(port).ok_or("a port is 1 to 65535, without a zero before it")).transpose()?;
         Ok(Self { host: host.to_owned(), port })
     }
 }

@@ -3,9 +3,11 @@
 mod faults;
 mod files;
 mod outage;
+mod output;
 mod program;
 mod proxy;
 mod real_programs;
 mod request;
 mod schedule;
 mod tool;
+mod unanswered;

@@ -36,9 +36,7 @@ mod study;
 mod table;
 mod work;
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -47,6 +45,7 @@ use rows::Row;
 use server::Cause;
 use study::{Extent, Study};
 
+use crate::output::{OutputFile, output_file};
 use crate::terminal::{Outcome, say};
 use crate::values;
 
@@ -74,29 +73,30 @@ pub(crate) struct Arguments {
     /// Print one line of JSON, and no table
     #[arg(long)]
     json: bool,
-    /// Draw the goodput into a file, too
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    /// Draw the goodput into a file, too; "-" is standard output, for nothing else then
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
+    svg: Option<OutputFile>,
 }
 
 pub(crate) fn run(told: &Arguments) -> Outcome {
+    let drawn_alone = OutputFile::takes_stdout(told.svg.as_ref(), told.json)?;
     let extent = if told.quick { Extent::QUICK } else { Extent::FULL };
     let study = Study { clients: told.clients, cause: told.cause, stall: told.stall, seed: told.seed, extent };
     let mut rows = rows::all()?;
     rows.retain(|row| told.rows.is_empty() || told.rows.iter().any(|name| name == row.name));
     // Before all the work: a file that cannot be written is known at once.
-    let cannot_write =
-        |error: io::Error| format!("cannot write {}: {error}", told.svg.as_deref().unwrap_or("".as_ref()).display());
-    let file = told.svg.as_ref().map(File::create).transpose().map_err(cannot_write)?;
+    let svg = match &told.svg {
+        Some(file) => Some((file, file.create()?)),
+        None => None,
+    };
     let figures = work::figures(&study, &rows, progress())?;
-    match told.json {
-        true => say(table::json(&figures))?,
-        false => say(table::text(&study, &figures).trim_end())?,
+    if !drawn_alone {
+        match told.json {
+            true => say(table::json(&figures))?,
+            false => say(table::text(&study, &figures).trim_end())?,
+        }
     }
-    if let Some(mut file) = file {
-        file.write_all(Picture::new(&study, &figures).to_string().as_bytes()).map_err(cannot_write)?;
-    }
-    Ok(())
+    svg.map_or(Ok(()), |(file, mut opened)| file.fill(&mut *opened, &Picture::new(&study, &figures).to_string()))
 }
 
 /// One line that is written again and again, if anybody looks.

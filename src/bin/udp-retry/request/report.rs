@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use udp_retry::transaction::{Execution, Failure, Strays, Timeline};
+use udp_retry::transaction::{Execution, Failure, Strays};
 use udp_retry::{Reply, RequestError};
 
 use super::hex;
@@ -25,37 +25,59 @@ pub(crate) fn story(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestErr
     }
 }
 
-pub(crate) fn json(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestError>) -> io::Result<()> {
-    let ms = |time: Duration| time.as_micros() as f64 / 1e3;
-    // A float prints as JSON has it: never without a digit behind the point.
-    let sent = |timeline: &Timeline| {
-        let sent: Vec<_> = timeline.transmissions().map(|at| format!("{:?}", ms(at))).collect();
-        sent.join(",")
-    };
+/// `before` is what it took until the request began.
+pub(crate) fn json(
+    out: &mut impl Write,
+    outcome: &Result<Reply<'_>, RequestError>,
+    before: Duration,
+    sent: &[Duration],
+) -> io::Result<()> {
+    let sent = sent.iter().map(|&at| ms(at)).collect::<Vec<_>>().join(",");
     match outcome {
         Ok(reply) => {
-            let round_trip = reply.round_trip().map_or_else(|| "null".to_owned(), |time| format!("{:?}", ms(time)));
+            let round_trip = reply.round_trip().map_or_else(|| "null".to_owned(), ms);
             writeln!(
                 out,
-                "{{\"reply_hex\":\"{}\",\"transmissions\":{},\"elapsed_ms\":{:?},\"round_trip_ms\":{round_trip},\
-                 \"sent_ms\":[{}],\"strays\":{}}}",
+                "{{\"reply_hex\":\"{}\",\"transmissions\":{},\"elapsed_ms\":{},\"round_trip_ms\":{round_trip},\
+                 \"sent_ms\":[{sent}],\"strays\":{}}}",
                 hex::Plain(reply.payload()),
                 reply.transmissions(),
-                ms(reply.elapsed()),
-                sent(reply.timeline()),
+                ms(before + reply.elapsed()),
                 strays(reply),
             )
         }
         Err(error) => writeln!(
             out,
-            "{{\"error\":\"{}\",\"execution\":\"{}\",\"transmissions\":{},\"sent_ms\":[{}],\"elapsed_ms\":{:?}}}",
+            "{{\"error\":\"{}\",\"execution\":\"{}\",\"transmissions\":{},\"sent_ms\":[{sent}],\"elapsed_ms\":{}}}",
             kind(error.failure()),
             execution(error.execution()),
             error.transmissions(),
-            sent(error.timeline()),
-            ms(error.elapsed()),
+            ms(before + error.elapsed()),
         ),
     }
+}
+
+pub(crate) fn unasked_story(out: &mut impl Write, error: &io::Error, apart: bool) -> io::Result<()> {
+    let gap = if apart { "\n" } else { "" };
+    writeln!(out, "{gap}No reply: {error}; execution: {}", execution(Execution::NotSent))
+}
+
+pub(crate) fn unasked_json(out: &mut impl Write, error: &io::Error, elapsed: Duration) -> io::Result<()> {
+    let kind = match error.kind() {
+        io::ErrorKind::TimedOut => "timed_out",
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => "unreachable",
+        _ => "io",
+    };
+    let (execution, elapsed) = (execution(Execution::NotSent), ms(elapsed));
+    writeln!(
+        out,
+        "{{\"error\":\"{kind}\",\"execution\":\"{execution}\",\"transmissions\":0,\"sent_ms\":[],\"elapsed_ms\":{elapsed}}}"
+    )
+}
+
+/// To a microsecond; a float prints as JSON has it: never without a digit behind the point.
+fn ms(time: Duration) -> String {
+    format!("{:?}", time.as_micros() as f64 / 1e3)
 }
 
 fn strays(reply: &Reply<'_>) -> String {
