@@ -1,6 +1,5 @@
 //! Several servers, or one by several families, over networks of the test's own.
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_types, reason = "real sockets are the point")]
 
 use std::fs;
 use std::net::SocketAddr;

@@ -80,6 +80,8 @@ pub struct UdpPaths {
     paths: Vec<Path>,
     /// Those that have a socket.
     open: Paths,
+    /// The one of them, if there is one alone.
+    only: Option<PathIndex>,
     play: Play,
     /// Of several that have something, the first from this number on is read.
     turn: usize,
@@ -100,16 +102,16 @@ impl UdpPaths {
     ///
     /// [`io::ErrorKind::InvalidInput`] without an address, or with more than 64.
     pub fn connect(servers: &[SocketAddr]) -> io::Result<Self> {
-        let mut paths: Vec<Path> = Vec::new();
+        let mut each_once: Vec<SocketAddr> = Vec::new();
         for &address in servers {
-            if paths.iter().all(|path| who(path.address) != who(address)) {
-                paths.push(Path::to(address, None));
+            if each_once.iter().all(|&other| who(other) != who(address)) {
+                each_once.push(address);
             }
         }
-        if paths.len() > Paths::MOST {
+        if each_once.len() > Paths::MOST {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "more than 64 servers"));
         }
-        Self::over(paths, Names::none())
+        Self::over(each_once.into_iter().map(|address| (address, None)).collect(), Names::none())
     }
 
     /// Paths to all addresses of these names, each with a port (`"time.example.org:123"`), or addresses (`"[2001:db8::7]:123"`).
@@ -151,12 +153,14 @@ impl UdpPaths {
     ) -> io::Result<Self> {
         let clock = Clock::new();
         let names = Names::resolve(names.into_iter().map(Into::into), Box::new(resolver), || clock.now())?;
-        let paths = names.addresses().take(Paths::MOST).map(|(address, name)| Path::to(address, Some(name)));
-        let paths = paths.collect();
-        Self::over(paths, names)
+        let servers = names.addresses().map(|(address, name)| (address, Some(name))).collect();
+        Self::over(servers, names)
     }
 
-    fn over(paths: Vec<Path>, names: Names) -> io::Result<Self> {
+    /// With the names that led to them, if any did.
+    fn over(servers: Vec<(SocketAddr, Option<usize>)>, names: Names) -> io::Result<Self> {
+        let numbered = Paths::first(Paths::MOST).iter().zip(servers);
+        let paths: Vec<_> = numbered.map(|(number, (address, name))| Path::to(number, address, name)).collect();
         if paths.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no server"));
         }
@@ -173,6 +177,7 @@ impl UdpPaths {
         Self {
             paths,
             open: Paths::NONE,
+            only: None,
             play: Play::new(),
             turn: 0,
             names,
@@ -288,6 +293,11 @@ impl UdpPaths {
         let numbered = Paths::first(self.paths.len()).iter().zip(&self.paths);
         let open = numbered.filter(|(_, path)| path.socket.is_some());
         self.open = open.fold(Paths::NONE, |open, (number, _)| open.with(number));
+        let was_only = self.only.take();
+        match self.open.len() {
+            1 => self.only = self.open.iter().next(),
+            _ => was_only.into_iter().for_each(|path| self.play.on_another(path)),
+        }
     }
 }
 
@@ -321,19 +331,22 @@ impl Transport for UdpPaths {
         if !was_open {
             self.count_open();
         }
-        self.play.on_sent(to, sent.is_ok());
+        if self.only.is_none() {
+            self.play.on_sent(to, sent.is_ok());
+        }
         sent
     }
 
     #[inline]
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+        if let Some(only) = self.only.and_then(|only| self.paths.get_mut(only.number() as usize)) {
+            if let Some(socket) = &mut only.socket {
+                let incoming = socket.recv(buffer, now, until);
+                return only.label(incoming);
+            }
+        }
         let alone = self.play.on_wait(now);
-        let only = if self.open.len() == 1 { self.open.iter().next() } else { None };
-        let incoming = match (only, alone) {
-            (Some(only), _) => self.look_with(only, |socket| Some(socket.recv(buffer, now, until))),
-            (None, Some(alone)) => self.begin_alone(alone, buffer, now, until),
-            (None, None) => None,
-        };
+        let incoming = alone.and_then(|alone| self.begin_alone(alone, buffer, now, until));
         let incoming = incoming.unwrap_or_else(|| {
             let time = if alone.is_some() { self.clock.now() } else { now };
             self.wait_for_all(buffer, now, time, until)

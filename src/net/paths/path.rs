@@ -5,11 +5,12 @@ use super::settings::Settings;
 use crate::net::cancel::Cancellable;
 use crate::net::{ConnectedUdp, classify};
 use crate::time::Timestamp;
-use crate::transport::{PathError, PathIndex, Renewal, Renewed, Transport};
+use crate::transport::{Incoming, PathError, PathIndex, Renewal, Renewed, Transport};
 
 /// One address, and the socket that is connected to it.
 #[derive(Debug)]
 pub(super) struct Path {
+    number: PathIndex,
     pub(super) address: SocketAddr,
     /// Which of the names led to it, if any did.
     pub(super) name: Option<usize>,
@@ -22,13 +23,13 @@ pub(super) struct Path {
 }
 
 impl Path {
-    pub(super) fn to(address: SocketAddr, name: Option<usize>) -> Self {
-        Self { address, name, socket: None, rests_until: Timestamp::ZERO, unanswered: false }
+    pub(super) fn to(number: PathIndex, address: SocketAddr, name: Option<usize>) -> Self {
+        Self { number, address, name, socket: None, rests_until: Timestamp::ZERO, unanswered: false }
     }
 
     /// To another address: by a socket that is made when it is first asked.
     pub(super) fn move_to(&mut self, address: SocketAddr) {
-        *self = Self::to(address, self.name);
+        *self = Self::to(self.number, address, self.name);
     }
 
     /// The socket, which is made if there is none yet.
@@ -59,6 +60,20 @@ impl Path {
         self.rests_until = Timestamp::ZERO;
         self.unanswered = true;
         Ok(())
+    }
+
+    /// What its socket has given, as this path's.
+    #[inline]
+    pub(super) fn label(&mut self, mut incoming: Incoming<PathIndex>) -> Incoming<PathIndex> {
+        match &mut incoming {
+            Incoming::Datagram(received) => {
+                received.from = self.number;
+                self.unanswered = false;
+            }
+            Incoming::PathError { path, .. } => *path = Some(self.number),
+            Incoming::TimeUp(_) | Incoming::Cancelled => {}
+        }
+        incoming
     }
 
     pub(super) fn renew(

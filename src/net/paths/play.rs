@@ -46,6 +46,12 @@ impl Play {
         }
     }
 
+    /// Another path was opened besides this one, which was the only one so far and had all waits: it may owe a reply.
+    pub(super) fn on_another(&mut self, besides: PathIndex) {
+        (self.in_vain, self.after_datagram) = (true, false);
+        self.sent = self.sent.with(besides);
+    }
+
     /// Something was offered to a path, and has left or not.
     #[inline]
     pub(super) fn on_sent(&mut self, path: PathIndex, has_left: bool) {
@@ -171,6 +177,18 @@ mod tests {
             assert_eq!(answered(&mut play, pair[1], 9999), None);
             assert_eq!(answered(&mut play, pair[1], 10_000), Some(pair[1]));
         }
+    }
+
+    #[test]
+    fn the_one_that_was_the_only_one_may_owe_a_reply_when_another_is_opened() {
+        let mut play = Play::new();
+        play.on_another(A);
+        assert_eq!(play.on_wait(at(5000)), None, "it was waited for elsewhere");
+        let mut play = Play::new();
+        play.on_another(B);
+        assert_eq!(answered(&mut play, A, 5000), None);
+        assert_eq!(answered(&mut play, A, 5999), None);
+        assert_eq!(answered(&mut play, A, 6000), Some(A));
     }
 
     #[test]

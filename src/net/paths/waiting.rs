@@ -6,7 +6,7 @@ use crate::net::ConnectedUdp;
 use crate::net::poll::poll_paths;
 use crate::servers::Paths;
 use crate::time::{Timestamp, saturating_ns};
-use crate::transport::{Incoming, PathIndex, Received};
+use crate::transport::{Incoming, PathIndex};
 
 /// One wait for several sockets, by the rules that a wait for one has: the remaining time is computed anew each turn, the
 /// end of a long wait is asked for apart, all are looked at once more when the time is up, and a socket that fails or wakes
@@ -116,21 +116,14 @@ impl UdpPaths {
     }
 
     /// What a socket gives, as its path's.
-    #[inline]
-    pub(super) fn look_with(
+    fn look_with(
         &mut self,
         number: PathIndex,
         look: impl FnOnce(&mut ConnectedUdp) -> Option<Incoming<PathIndex>>,
     ) -> Option<Incoming<PathIndex>> {
         let path = self.paths.get_mut(number.number() as usize)?;
-        Some(match look(path.socket.as_mut()?)? {
-            Incoming::Datagram(received) => {
-                path.unanswered = false;
-                Incoming::Datagram(Received { from: number, ..received })
-            }
-            Incoming::PathError { error, quoted, .. } => Incoming::PathError { path: Some(number), error, quoted },
-            other => other,
-        })
+        let found = look(path.socket.as_mut()?)?;
+        Some(path.label(found))
     }
 
     fn time_up(&mut self, at: Timestamp) -> Incoming<PathIndex> {
