@@ -72,10 +72,11 @@ fn a_set_of_servers_allocates_nothing_once_it_is_made() {
                         let sent = now;
                         now = now.after(servers.failover_after(now, path, Duration::from_secs(1)));
                         // Silence from half of them at first, then from all, then from none.
-                        if n < 400 && path.number() % 2 == 0 || n >= 400 {
-                            servers.on_expired(now, path, sent);
-                        } else {
+                        let replies = if n < 400 { path.number() % 2 == 1 } else { n > 1_500 };
+                        if replies {
                             servers.on_reply(now, path, Some(Duration::from_millis(40)));
+                        } else {
+                            servers.on_expired(now, path, sent);
                         }
                         servers.on_settled(path);
                     }
