@@ -170,8 +170,8 @@ impl ServerSet {
 
     /// How long to wait for the reply of this server before another one is asked, where the policy would ask the same one
     /// again after `interval`: the [floor](ServerSettings::with_floor) or the interval, whichever is shorter, but no less than
-    /// the server's own retransmission timeout (RFC 6298). That is the floor while it is unknown, and doubles with each
-    /// expiry that counts until a round trip is measured.
+    /// the server's own retransmission timeout (RFC 6298). That is the floor while it is unknown; it doubles with each expiry
+    /// that counts until a round trip is measured, unless the server has never replied.
     #[must_use]
     pub fn failover_after(&self, now: Timestamp, path: PathIndex, interval: Duration) -> Duration {
         let shortest = self.settings.floor.min(interval);
