@@ -1,7 +1,6 @@
 //! What a transaction with several servers does otherwise. Apart, so that one with a single server is not slowed by it.
 
 use super::active_request::{ActiveRequest, Answer, Bytes};
-use super::next::Step;
 use super::reach::Several;
 use super::{Failure, Match, Next, ReplyMatcher, Request, Stray, Transaction};
 use crate::entropy::Seed;
@@ -25,20 +24,25 @@ impl<M: ReplyMatcher> Transaction<M> {
             let asking = &mut several.asking();
             self.active = ActiveRequest::start(&self.destination, asking, policy, now, deadline, seed, bytes);
         }
+        self.outbox.begin(&self.destination.matcher, now);
         self.forget(now);
     }
 
     #[cold]
-    pub(super) fn next_of_several(&mut self, now: Timestamp) -> Step {
-        let next = match self.asked_of_several(now) {
+    pub(super) fn next_of_several(&mut self, now: Timestamp) -> Next {
+        match self.asked_of_several(now) {
             Next::Build(path, _) if self.active.copies() => {
                 let identity = self.outbox.copy(&self.destination.matcher, path, self.book.timeline.start());
                 self.on_built(path, identity);
                 self.asked_of_several(now)
             }
             next => next,
-        };
-        next.into()
+        }
+    }
+
+    #[cold]
+    pub(super) fn datagram_to_one(&self) -> &[u8] {
+        self.outbox.lane(self.reach.named()).map_or(&[], |lane| lane.requests.newest())
     }
 
     fn asked_of_several(&mut self, now: Timestamp) -> Next {

@@ -89,10 +89,11 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn start<'r>(&mut self, request: impl Into<Request<'r>>, now: Timestamp, seed: Seed) {
         let request = request.into();
         if self.reach.is_several() {
-            return self.start_for_one_of(&request, now, seed);
+            // A copy, so that the request itself need not be in memory.
+            return self.start_for_one_of(&Request::from(&request), now, seed);
         }
         self.begin(&request, now, seed, Bytes::Given);
-        self.build_now(|_, bytes| bytes.extend_from_slice(request.bytes()));
+        self.build_at(PathIndex::FIRST, |_, bytes| bytes.extend_from_slice(request.bytes()));
     }
 
     /// Begins a request that is built anew for each transmission, when [`next`](Self::next) asks for it.
@@ -110,6 +111,7 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.active.abandon(&self.destination, &mut self.reach.only);
         let (policy, deadline) = self.plan(request, now);
         self.active = ActiveRequest::start(&self.destination, &mut self.reach.only, policy, now, deadline, seed, bytes);
+        self.outbox.first().begin(&self.destination.matcher, now);
         self.forget(now);
     }
 
@@ -128,7 +130,6 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// What the request before has left.
     #[inline]
     pub(super) fn forget(&mut self, now: Timestamp) {
-        self.outbox.begin(&self.destination.matcher, now);
         self.book.timeline.restart(now);
         self.strays = Strays::default();
         self.round_trip = None;
@@ -144,7 +145,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn next(&mut self, now: Timestamp) -> Next {
         if self.reach.is_several() {
-            return self.next_of_several(now).next(|| self.active.failure());
+            return self.next_of_several(now);
         }
         self.active.next(&self.destination, &mut self.reach.only, now, &mut self.book)
     }
@@ -154,13 +155,13 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         if self.active.is_open() {
-            self.build_now(build);
+            self.build_at(self.reach.named(), build);
         }
     }
 
     #[inline]
-    fn build_now(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
-        let (number, path) = (self.active.transmissions().saturating_add(1), self.reach.named());
+    fn build_at(&mut self, path: PathIndex, build: impl FnOnce(u32, &mut Vec<u8>)) {
+        let number = self.active.transmissions().saturating_add(1);
         let began = self.book.timeline.start();
         let identity = self.outbox.build(&self.destination.matcher, path, began, |bytes| build(number, bytes));
         self.on_built(path, identity);
@@ -185,7 +186,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     #[inline]
     pub fn datagram(&self) -> &[u8] {
-        self.outbox.lane(self.reach.named()).map_or(&[], |lane| lane.requests.newest())
+        match self.reach.is_several() {
+            false => self.outbox.only().requests.newest(),
+            true => self.datagram_to_one(),
+        }
     }
 
     // Facts: in short, `on_sent` and `on_incoming`.
@@ -281,25 +285,33 @@ impl<M: ReplyMatcher> Transaction<M> {
         };
         // A time of arrival that is only a bound is no measurement.
         let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since_ns(sent_at));
-        if verdict == Match::Foreign {
-            self.on_stray(at, PathIndex::FIRST, datagram, actual);
-            return verdict;
-        }
-        if !self.active.is_answered() {
-            self.round_trip = round_trip;
-        }
-        self.reply_len = datagram.len();
-        let Self { active, destination, reach, book, .. } = self;
         let answer = Answer { at, path: PathIndex::FIRST, round_trip };
         match verdict {
-            Match::Provisional(hold) => active.on_provisional(destination, &mut reach.only, answer, hold, book),
-            _ if actual > datagram.len() => {
-                let truncated = Failure::truncated(datagram.len(), actual);
-                active.on_truncated(destination, &mut reach.only, answer, truncated);
+            Match::Reply => self.on_reply(answer, datagram.len(), actual),
+            Match::Provisional(hold) => {
+                if !self.active.is_answered() {
+                    self.round_trip = round_trip;
+                }
+                let Self { active, destination, reach, book, .. } = self;
+                active.on_provisional(destination, &mut reach.only, answer, hold, book);
             }
-            _ => active.on_reply(destination, &mut reach.only, answer, book),
+            Match::Foreign => _ = self.on_stray(at, PathIndex::FIRST, datagram, actual),
         }
         verdict
+    }
+
+    #[inline]
+    fn on_reply(&mut self, answer: Answer, len: usize, actual: usize) {
+        if !self.active.is_answered() {
+            self.round_trip = answer.round_trip;
+        }
+        self.reply_len = len;
+        let Self { active, destination, reach, book, .. } = self;
+        if actual > len {
+            active.on_truncated(destination, &mut reach.only, answer, Failure::truncated(len, actual));
+        } else {
+            active.on_reply(destination, &mut reach.only, answer, book);
+        }
     }
 
     #[cold]

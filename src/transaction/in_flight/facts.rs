@@ -7,7 +7,7 @@ use super::slots::NONE;
 use super::{InFlight, State};
 use crate::time::{Ns, Timestamp};
 use crate::transaction::KeyedMatcher;
-use crate::transaction::active_request::{Unsent, Whose};
+use crate::transaction::active_request::{Reported, Unsent, Whose};
 use crate::transaction::conclusion::is_refusal;
 use crate::transport::{PathError, PathIndex};
 
@@ -89,15 +89,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
         if let Some(Case { troubled, terms, path }) = self.case(now, number) {
             if let Some(active) = &mut troubled.active {
-                active.on_path_error(
-                    &terms,
-                    path,
-                    now,
-                    Some(PathIndex::FIRST),
-                    error,
-                    Whose::Unknown,
-                    &mut troubled.log,
-                );
+                active.on_path_error(&terms, path, now, of_only(error, Whose::Unknown), &mut troubled.log);
             }
         }
     }
@@ -150,7 +142,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(active) = &mut troubled.active else { return };
         let again = is_refusal(error) && active.is_refused_throughout();
         let whose = whose.unwrap_or(if again { Whose::Again } else { Whose::Own });
-        active.on_path_error(&terms, path, now, Some(PathIndex::FIRST), error, whose, &mut troubled.log);
+        active.on_path_error(&terms, path, now, of_only(error, whose), &mut troubled.log);
         if active.is_suspect() {
             self.detach(number);
             self.go_on(now, number, Turn::Last);
@@ -214,6 +206,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             self.on_time_up(at);
         }
     }
+}
+
+/// On the only path there is to a peer.
+fn of_only(error: PathError, whose: Whose) -> Reported {
+    Reported { path: Some(PathIndex::FIRST), error, whose }
 }
 
 /// How long a full send buffer is left alone: some hundred datagrams leave a network card in that time.
