@@ -121,6 +121,14 @@ impl Routing for Asking<'_> {
         choice
     }
 
+    fn loses_target(&mut self) -> bool {
+        let live = self.group.set.live();
+        let Some(dead) = self.course.target.path().filter(|&path| !live.contains(path)) else { return false };
+        self.course.tried = self.course.tried.with(dead);
+        self.course.target = Place::NONE;
+        true
+    }
+
     fn is_free(&mut self) -> bool {
         self.course.is(Flag::FREE)
     }

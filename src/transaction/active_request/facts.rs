@@ -273,7 +273,7 @@ impl ActiveRequest {
     }
 
     /// What was made ready for a transmission that does not leave is of no use for the next.
-    fn leave_slot(&mut self, terms: &impl Terms, routing: &mut impl Routing) {
+    pub(super) fn leave_slot(&mut self, terms: &impl Terms, routing: &mut impl Routing) {
         self.release(terms);
         self.use_slot();
         self.renewed &= !routing.is_several();
