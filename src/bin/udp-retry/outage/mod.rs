@@ -32,6 +32,7 @@ mod message;
 mod picture;
 mod rows;
 mod server;
+mod servers;
 mod study;
 mod table;
 mod work;
@@ -47,42 +48,57 @@ use rows::Row;
 use server::Cause;
 use study::{Extent, Study};
 
-use crate::terminal::{Outcome, say};
+use crate::terminal::{Misuse, Outcome, say};
 use crate::values;
 
-/// Compares what retry policies do to a server that stalls for a while
+/// Compares what retry policies do to a server that stalls for a while, or ways to choose among servers
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Over how many clients the requests are spread
-    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    clients: u32,
+    /// Compare ways to choose among three servers that die, are slow or lossy, or have as much to do as they can
+    #[arg(long)]
+    servers: bool,
+    /// Over how many clients the requests are spread; with --servers, those of a fleet [default: 1000; 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    clients: Option<u32>,
     /// How long the trouble lasts: whole seconds, up to 60s
     #[arg(long, default_value = "10s", value_name = "D", value_parser = stall, allow_hyphen_values = true)]
+    #[arg(conflicts_with = "servers")]
     stall: Duration,
     /// What the trouble is
-    #[arg(long, default_value = "stall")]
+    #[arg(long, default_value = "stall", conflicts_with = "servers")]
     cause: Cause,
+    /// With --servers, how many requests each situation is simulated for [default: 100000; 5000 if quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000), requires = "servers")]
+    requests: Option<u64>,
+    /// With --servers, only these situations, such as mixed,load-67 [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "servers")]
+    situations: Vec<String>,
     /// The same seed gives the same figures
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Only these policies, such as exponential,recommended [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = policy)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     rows: Vec<String>,
-    /// One run instead of three, 40 s after the trouble instead of 100, 40 s with losses instead of 600
+    /// One run instead of three, 40 s after the trouble instead of 100, 40 s with losses instead of 600; fewer requests
     #[arg(long)]
     quick: bool,
     /// Print one line of JSON, and no table
     #[arg(long)]
     json: bool,
-    /// Draw the goodput into a file, too
+    /// Draw the goodput, or the success under load, into a file, too
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 
 pub(crate) fn run(told: &Arguments) -> Outcome {
+    if told.servers {
+        return compare_servers(told);
+    }
     let extent = if told.quick { Extent::QUICK } else { Extent::FULL };
-    let study = Study { clients: told.clients, cause: told.cause, stall: told.stall, seed: told.seed, extent };
+    let clients = told.clients.unwrap_or(CLIENTS);
+    let study = Study { clients, cause: told.cause, stall: told.stall, seed: told.seed, extent };
     let mut rows = rows::all()?;
+    check(&rows, &told.rows)?;
     rows.retain(|row| told.rows.is_empty() || told.rows.iter().any(|name| name == row.name));
     // Before all the work: a file that cannot be written is known at once.
     let cannot_write =
@@ -119,11 +135,23 @@ fn stall(text: &str) -> Result<Duration, String> {
     Ok(stall)
 }
 
-fn policy(name: &str) -> Result<String, String> {
-    let rows = rows::all().map_err(|error| error.to_string())?;
-    if rows.iter().any(|row| row.name == name) {
-        return Ok(name.to_owned());
-    }
-    let names: Vec<_> = rows.iter().map(|Row { name, .. }| *name).collect();
-    Err(format!("the policies are {}", names.join(", ")))
+fn check(rows: &[Row], names: &[String]) -> Outcome {
+    let Some(unknown) = names.iter().find(|name| rows.iter().all(|row| row.name != **name)) else { return Ok(()) };
+    let known: Vec<_> = rows.iter().map(|row| row.name).collect();
+    let known = known.join(", ");
+    Err(Misuse(format!("invalid value '{unknown}' for '--rows <NAMES>': the policies are {known}")).into())
 }
+
+fn compare_servers(told: &Arguments) -> Outcome {
+    use servers::Study;
+    let requests = if told.quick { Study::QUICK_REQUESTS } else { Study::REQUESTS };
+    let study = Study {
+        requests: told.requests.unwrap_or(requests),
+        clients: told.clients.unwrap_or(Study::CLIENTS),
+        seed: told.seed,
+        is_quick: told.quick,
+    };
+    study.print(&told.rows, &told.situations, told.json, told.svg.as_deref(), progress())
+}
+
+const CLIENTS: u32 = 1000;
