@@ -6,8 +6,13 @@
 //! | [`ServerSettings`] | the parameters of that, and their defaults |
 //! | [`Paths`] | nothing; it is a set of paths |
 
+mod choice;
 mod health;
+mod latencies;
+mod loss;
 mod paths;
+mod probes;
+mod server;
 mod set;
 mod settings;
 
