@@ -7,8 +7,9 @@
 //! Drives the crate's own `ServerSet` beside shapes of the field, in virtual time: the requests, rounds, failovers and
 //! probes of all rows are driven by the same code, as the crate's machine does it. Requests begin at random moments
 //! (Poisson), whether or not others were answered; each has 5 s, and the intervals of `RetryPolicy::default`. Datagrams
-//! take up to a tenth longer than half the round trip, which is 40 ms, and 0.5 % of them are lost each way, unless the
-//! situation says otherwise. Where servers have work to do, the path takes 20 ms of those 40, and loses nothing.
+//! take up to a tenth longer than half the round trip. A fine server replies after 40 ms, and 0.5 % of its datagrams are
+//! lost each way; a slow one replies after 200 ms, and nothing is lost. Where servers have work to do, the path takes
+//! 20 ms, and loses nothing.
 //!
 //! | situation | servers | requests |
 //! |---|---|---|

@@ -86,7 +86,7 @@ const FLEETS: [&str; 5] = ["fleet-67", "fleet-87", "fleet-97", "fleet-107", "fle
 const RATES: [f64; 5] = [100.0, 130.0, 145.0, 160.0, 140.0];
 
 const FINE: Kind = Kind { round_trip: Duration::from_millis(40), loss: 0.005, capacity: None, silent: None };
-const SLOW: Kind = Kind { round_trip: Duration::from_millis(200), ..FINE };
+const SLOW: Kind = Kind { round_trip: Duration::from_millis(200), loss: 0.0, ..FINE };
 /// With a fiftieth of a second of work a reply takes 40 ms, as those of others.
 const NEAR: Kind = Kind { round_trip: Duration::from_millis(20), loss: 0.0, ..FINE };
 const LOSSY: Kind = Kind { loss: 0.3, ..FINE };
