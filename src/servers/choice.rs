@@ -45,11 +45,13 @@ impl Chooser {
                 self.stuck.filter(|&path| left.contains(path)).or_else(|| self.first_by_rank(left))
             }
             Spread::RoundRobin => {
-                self.turn = match self.turn {
+                let next = match self.turn {
                     None => self.first_by_rank(left),
                     Some(last) => left.iter().find(|&path| path > last).or_else(|| left.iter().next()),
                 };
-                self.turn
+                // At the end of a round there is none, and the turn stays where it was.
+                self.turn = next.or(self.turn);
+                next
             }
         }
     }
@@ -97,12 +99,15 @@ fn within_band(
     factor: f64,
     slack: Duration,
 ) -> Paths {
-    let cost = |path: PathIndex| get(servers, path).and_then(|server| server.cost(now, settings));
-    let Some(best) = left.iter().filter_map(cost).min() else {
+    let idle = |path: PathIndex| get(servers, path).and_then(|server| server.idle_cost(now, settings));
+    let loaded = |path: PathIndex| get(servers, path).and_then(|server| server.loaded_cost(now, settings));
+    // The band widens as the best one fills: a slower server that waits for work is as good as a queue. Whatever the
+    // factor, the one that would be the best is in it.
+    let (Some(best), Some(least)) = (left.iter().filter_map(loaded).min(), left.iter().filter_map(idle).min()) else {
         return left;
     };
-    let limit = scaled(best, factor).max(best.saturating_add(saturating_ns(slack)));
-    left.iter().filter(|&path| cost(path).is_none_or(|cost| cost <= limit)).fold(Paths::NONE, Paths::with)
+    let limit = scaled(best, factor).max(best.saturating_add(saturating_ns(slack))).max(least);
+    left.iter().filter(|&path| idle(path).is_none_or(|cost| cost <= limit)).fold(Paths::NONE, Paths::with)
 }
 
 fn least_outstanding(servers: &[Server], paths: Paths) -> Paths {

@@ -47,8 +47,14 @@ pub enum Spread {
 }
 
 impl Spread {
-    /// Within twice the best cost, or 20 ms more.
+    /// Within twice the best cost, or 20 ms more: what servers of one service differ by without one being a worse choice.
     pub const BAND: Self = Self::Band { factor: 2.0, slack: Duration::from_millis(20) };
+
+    /// A band of another width. [`ServerSettings::with_spread`] checks it.
+    #[must_use]
+    pub const fn band(factor: f64, slack: Duration) -> Self {
+        Self::Band { factor, slack }
+    }
 }
 
 impl ServerSettings {
