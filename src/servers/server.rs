@@ -180,8 +180,11 @@ impl Server {
         if self.replied.is_some_and(|at| at > sent) || self.missed.is_some_and(|at| at > sent) {
             return false;
         }
-        let bounds = settings.rtt_bounds();
-        self.rtt = bounds.expired(self.rtt, now, bounds.rto(&self.rtt, now));
+        // Longer waits find out how slow a server is; for one that may not be there at all they are only longer.
+        if !self.never_replied() {
+            let bounds = settings.rtt_bounds();
+            self.rtt = bounds.expired(self.rtt, now, bounds.rto(&self.rtt, now));
+        }
         self.miss(now, settings)
     }
 

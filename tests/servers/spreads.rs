@@ -1,5 +1,7 @@
 //! How requests are spread over servers that live.
 
+use std::time::Duration;
+
 use udp_retry::Seed;
 use udp_retry::servers::{Choice, Health, Paths, Sent, ServerSet, ServerSettings, Spread};
 use udp_retry::time::Timestamp;
@@ -120,6 +122,13 @@ fn whatever_its_width_a_band_is_never_empty() {
             (0..3).for_each(|path| servers.answered(path, ms(rtt + u64::from(path))));
             assert!(servers.choose().is_some(), "no one in the band of {factor}");
         }
+        for path in 0..3 {
+            let _ = servers.set.on_reply(servers.now, at(path), Some(Duration::MAX));
+        }
+        servers.pass(ms(600_001));
+        let _ = servers.set.on_reply(servers.now, at(0), Some(Duration::MAX));
+        let others = Paths::NONE.with(at(1)).with(at(2));
+        assert_eq!(servers.set.choose(servers.now, others), Choice::Ask(at(0)), "the longest time that there is");
     }
 }
 
