@@ -94,8 +94,7 @@ impl Study {
         let all = situations::all();
         let situations = named("situations <NAMES>", "situations", &all, |situation| situation.name, situations)?;
         // Before all the work: a file that cannot be written is known at once.
-        let cannot_write =
-            |error: io::Error| format!("cannot write {}: {error}", svg.unwrap_or("".as_ref()).display());
+        let cannot_write = |error: io::Error| format!("cannot write {}: {error}", svg.unwrap_or("".as_ref()).display());
         let file = svg.map(File::create).transpose().map_err(cannot_write)?;
         let columns = self.columns(&rows, situations, progress)?;
         match json {
@@ -114,7 +113,8 @@ impl Study {
         situations: Vec<Situation>,
         progress: impl Fn(usize, usize) + Sync,
     ) -> Outcome<Vec<Column>> {
-        let tasks: Vec<_> = situations.iter().flat_map(|situation| rows.iter().map(move |row| (situation, row))).collect();
+        let tasks: Vec<_> =
+            situations.iter().flat_map(|situation| rows.iter().map(move |row| (situation, row))).collect();
         // Overload takes longest: queues, and what is sent again.
         let is_short = |(situation, _): &(&Situation, &Row)| situation.utilisation.is_none();
         let cells = work::all(&tasks, is_short, |(situation, row)| self.cell(situation, row), progress);

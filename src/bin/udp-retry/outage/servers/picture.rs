@@ -97,7 +97,12 @@ impl Picture {
             lowest = *place - LABEL;
         }
         for ((n, curve), place) in ends.into_iter().zip(places) {
-            line(f, &format!("servers-leader servers-stroke-{n}"), (RIGHT + 4.0, y(last(curve))), (LABELS - 4.0, place))?;
+            line(
+                f,
+                &format!("servers-leader servers-stroke-{n}"),
+                (RIGHT + 4.0, y(last(curve))),
+                (LABELS - 4.0, place),
+            )?;
             text(f, &format!("servers-label servers-fill-{n}"), LABELS, place + 4.0, curve.name)?;
         }
         Ok(())
@@ -105,7 +110,11 @@ impl Picture {
 
     fn x(&self, mark: f64) -> f64 {
         let (first, last) = (self.marks.first().copied().unwrap_or(0.0), self.marks.last().copied().unwrap_or(1.0));
-        if last > first { LEFT + INSET + (mark - first) / (last - first) * (RIGHT - LEFT - 2.0 * INSET) } else { LEFT + INSET }
+        if last > first {
+            LEFT + INSET + (mark - first) / (last - first) * (RIGHT - LEFT - 2.0 * INSET)
+        } else {
+            LEFT + INSET
+        }
     }
 }
 
@@ -119,12 +128,14 @@ impl fmt::Display for Picture {
         text(f, "servers-name", MARGIN, 30.0, &self.point())?;
         let note = format!("Three equal servers, {}; requests answered, of those that began", self.whose);
         text(f, "servers-note", MARGIN, 50.0, &note)?;
-        self.axes(f)?;
-        for (n, curve) in self.curves.iter().enumerate() {
-            self.curve(f, n, curve)?;
+        if !self.marks.is_empty() {
+            self.axes(f)?;
+            for (n, curve) in self.curves.iter().enumerate() {
+                self.curve(f, n, curve)?;
+            }
+            // Behind all curves, so that none crosses a label.
+            self.labels(f)?;
         }
-        // Behind all curves, so that none crosses a label.
-        self.labels(f)?;
         writeln!(f, "</svg>")
     }
 }

@@ -88,7 +88,11 @@ fn aligned(lines: &[Vec<String>]) -> String {
     for line in lines {
         let cells = line.iter().zip(&widths).enumerate();
         let cells: Vec<_> = cells
-            .map(|(column, (cell, width))| if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
+            .map(
+                |(column, (cell, width))| {
+                    if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
             .collect();
         text.push_str(format!("  {}", cells.join("  | ")).trim_end());
         text.push('\n');
