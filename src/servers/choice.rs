@@ -101,12 +101,12 @@ fn within_band(
 ) -> Paths {
     let idle = |path: PathIndex| get(servers, path).and_then(|server| server.idle_cost(now, settings));
     let loaded = |path: PathIndex| get(servers, path).and_then(|server| server.loaded_cost(now, settings));
-    // The band widens as the best one fills: a slower server that waits for work is as good as a queue. Whatever the
-    // factor, the one that would be the best is in it.
-    let (Some(best), Some(least)) = (left.iter().filter_map(loaded).min(), left.iter().filter_map(idle).min()) else {
+    // The band widens as the best one fills: a slower server that waits for work is as good as a queue. It is never empty:
+    // the best one costs no more when idle.
+    let Some(best) = left.iter().filter_map(loaded).min() else {
         return left;
     };
-    let limit = scaled(best, factor).max(best.saturating_add(saturating_ns(slack))).max(least);
+    let limit = scaled(best, factor).max(best.saturating_add(saturating_ns(slack)));
     left.iter().filter(|&path| idle(path).is_none_or(|cost| cost <= limit)).fold(Paths::NONE, Paths::with)
 }
 

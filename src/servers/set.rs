@@ -19,7 +19,7 @@ use crate::transport::{PathError, PathIndex};
 ///
 /// What asking a server *costs* is the expected time to its reply: (round trip + loss/(1 − loss) · wait) · (1 + (loss/0.2)²),
 /// where `wait` is how long its reply is waited for, and 0.2 is the share of repeats that a retry budget pays. All whose cost
-/// is within the [band](Spread::Band) around the best are as good as it. Of these the one with the fewest requests
+/// is within the [band](super::Spread::Band) around the best are as good as it. Of these the one with the fewest requests
 /// outstanding is asked, ties at random. Choosing the fastest instead puts all load on one server, and collapses at
 /// two thirds of what all of them can do.
 ///

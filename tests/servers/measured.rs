@@ -194,6 +194,12 @@ fn nothing_is_hedged_before_enough_was_seen_nor_where_more_than_the_share_is_los
     assert_eq!(servers.set.hedge_after(servers.now, at(0)), None, "2 of 22 are more than a twentieth");
     (0..100).for_each(|_| servers.answered(0, ms(40)));
     assert_eq!(servers.set.hedge_after(servers.now, at(0)), Some(hedged));
+    servers.die(0);
+    let _ = servers.set.on_reply(servers.now, at(0), None);
+    (0..19).for_each(|_| servers.answered(0, ms(40)));
+    assert_eq!(servers.set.hedge_after(servers.now, at(0)), None, "of before it was dead");
+    servers.answered(0, ms(40));
+    assert_eq!(servers.set.hedge_after(servers.now, at(0)), Some(hedged));
     servers.pass(ms(600_001));
     assert_eq!(servers.set.hedge_after(servers.now, at(0)), None, "too old");
 }

@@ -299,7 +299,7 @@ impl World {
     /// With costs from what the set says of its servers; where it keeps silent of a suspect's, there is nothing to compare.
     fn hold_against_band(&self, chosen: u32, left: &[u32]) {
         let floor = self.model.drawn.floor.as_secs_f64();
-        let (mut costs, mut best, mut least) = (Vec::new(), f64::MAX, f64::MAX);
+        let (mut costs, mut best) = (Vec::new(), f64::MAX);
         for &path in left {
             match self.set.health(self.now, PathIndex::new(path)) {
                 Health::Good { srtt, rto, loss, .. } => {
@@ -307,7 +307,6 @@ impl World {
                     let cost = |time: f64| (time + wait) * (1.0 + (loss / 0.2).powi(2));
                     let idle = cost(self.model.servers[path as usize].idle());
                     best = best.min(cost(srtt.as_secs_f64()));
-                    least = least.min(idle);
                     costs.push((path, Some(idle)));
                 }
                 Health::Unknown => costs.push((path, None)),
@@ -315,7 +314,7 @@ impl World {
             }
         }
         let Spread::Band { factor, slack, .. } = self.model.drawn.spread else { return };
-        let limit = (best * factor).max(best + slack.as_secs_f64()).max(least);
+        let limit = (best * factor).max(best + slack.as_secs_f64());
         let outstanding = |path: u32| self.model.servers[path as usize].outstanding;
         for (path, cost) in costs {
             let rounding = 1e-6 + limit * 1e-6;
