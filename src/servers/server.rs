@@ -150,7 +150,8 @@ impl Server {
         self.transmissions += 1;
         match what {
             Sent::Request | Sent::Failover | Sent::Hedge => self.outstanding = self.outstanding.saturating_add(1),
-            Sent::Repeat => {}
+            // Its reply will be ambiguous, and not be late for that.
+            Sent::Repeat => _ = self.overdue.take(now, self.wait(now, settings).saturating_mul(LATEST)),
             Sent::Probe => {
                 self.probes += 1;
                 // One that was alive again before its probe left has no schedule any more.

@@ -1,6 +1,6 @@
 //! What a set measures, against what is true.
 
-use udp_retry::servers::{Health, ServerSettings};
+use udp_retry::servers::{Health, Sent, ServerSettings};
 
 use crate::common::{Servers, at, ms};
 use crate::dice::Dice;
@@ -125,6 +125,12 @@ fn late_replies_lengthen_the_waits_for_all_servers_and_those_in_time_shorten_the
     assert!(waits(&servers)[0] > ms(250));
     (0..50).for_each(|_| servers.answered(1, ms(40)));
     assert_eq!(waits(&servers), [ms(250); 2]);
+    // What is answered after a repeat may be late, and more likely was lost.
+    servers.expired(0, ms(250));
+    servers.set.on_transmitted(servers.now, at(0), Sent::Repeat);
+    servers.pass(ms(40));
+    let _ = servers.set.on_reply(servers.now, at(0), None);
+    assert_eq!(waits(&servers)[1], ms(250));
     // What is lost, and never answered, is not late.
     servers.expired(0, ms(250));
     (0..60).for_each(|_| servers.answered(1, ms(40)));
