@@ -148,7 +148,10 @@ impl Flight {
             Choice::Ask(path) => {
                 self.tried = self.tried.with(path);
                 self.latest = now;
-                let wait = shared.selection.wait(now, path, interval, self.round);
+                let wait = match shared.selection.is_one_left(now, self.tried) {
+                    true => shared.selection.wait(now, path, interval, self.round),
+                    false => interval,
+                };
                 self.due = now.after(wait);
                 let what = self.what(path);
                 if self.may_send(what, last, shared) {

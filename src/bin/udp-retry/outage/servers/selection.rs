@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use udp_retry::RetryBudget;
-use udp_retry::servers::{Choice, Paths, Sent, ServerSet};
+use udp_retry::servers::{Choice, Health, Paths, Sent, ServerSet};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::PathIndex;
 
@@ -16,6 +16,11 @@ pub(crate) trait Selection {
     /// How long to wait for this server before the next one is asked, where the policy waits for `interval` in this
     /// round, the first of which is 0.
     fn wait(&self, now: Timestamp, path: PathIndex, interval: Duration, round: u32) -> Duration;
+
+    /// Whether a server is left to be asked in this round. Behind the last one the policy's own interval is waited for.
+    fn is_one_left(&self, _now: Timestamp, _tried: Paths) -> bool {
+        true
+    }
 
     /// How long after the latest transmission of a round the next round begins, at the earliest.
     fn round_wait(&self, interval: Duration) -> Duration {
@@ -67,6 +72,10 @@ impl Selection for ServerSet {
 
     fn wait(&self, now: Timestamp, path: PathIndex, interval: Duration, _round: u32) -> Duration {
         self.failover_after(now, path, interval)
+    }
+
+    fn is_one_left(&self, now: Timestamp, tried: Paths) -> bool {
+        self.states(now).any(|state| !tried.contains(state.path) && !matches!(state.health, Health::Dead { .. }))
     }
 
     fn on_transmitted(&mut self, now: Timestamp, path: PathIndex, what: Sent) {
