@@ -100,7 +100,7 @@
 //!
 //! Two losses in a hundred requests cost a wait of 250 ms each: hedging takes the 99th percentile from 292 to 93 ms where one
 //! of three dies, for 4 % more transmissions. Under load it buys nothing and costs a lot: at 87 % one client's 99th percentile
-//! rises from 142 to 535 ms; with 50 clients 0.19 % of the requests fail, and none did. So it is off by default, and only
+//! rises from 142 to 535 ms; with 50 clients 0.19 % of the requests fail, and none without. So it is off by default, and only
 //! for requests that are declared [repeatable](crate::transaction::Request::repeatable).
 //!
 //! # What to set

@@ -3,6 +3,7 @@
 //! ```text
 //! udp-retry outage [--clients N] [--stall 10s] [--cause stall|crash|slow|loss] [--seed N] [--json] [--svg FILE]
 //! udp-retry outage --rows exponential,recommended --quick                        less of it, sooner
+//! udp-retry outage --servers [...]                                  which of several servers to ask: the module `servers`
 //! ```
 //!
 //! Drives `Transaction` on `SimNet`, in virtual time. 600 requests a second (Poisson, an open loop) over N clients; a

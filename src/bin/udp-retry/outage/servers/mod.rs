@@ -25,7 +25,7 @@
 //! With `--json`, one line and nothing else on standard output:
 //!
 //! ```text
-//! {"situations":[{"situation":"mixed","policies":[{"policy":"banded","requests":100000,"failed":9,"success":0.9999,
+//! {"situations":[{"situation":"mixed","policies":[{"policy":"banded","requests":100000,"failed":0,"success":1.0,
 //!  "p50_ms":210.1,"p99_ms":219.0,"transmissions":1.0123},...]},...]}
 //! ```
 //!
