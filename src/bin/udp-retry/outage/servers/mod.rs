@@ -26,7 +26,7 @@
 //!
 //! ```text
 //! {"situations":[{"situation":"mixed","policies":[{"policy":"banded","requests":100000,"failed":0,"success":1.0,
-//!  "p50_ms":210.1,"p99_ms":219.0,"transmissions":1.0123},...]},...]}
+//!  "p50_ms":210.007,"p99_ms":219.101,"transmissions":1.0065},...]},...]}
 //! ```
 //!
 //! `transmissions` are those for each request, probes included. Times are until the reply of those that were answered.
