@@ -69,7 +69,7 @@
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight |
-//! | [`guide`] | nothing: pages to read, such as what retries do in an outage |
+//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, and which of several servers to ask |
 //! | [`proxy`] | a bad network in front of any service |
 //!
 //! # Features

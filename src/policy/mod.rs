@@ -31,7 +31,7 @@ pub use budget::RetryBudget;
 pub use deviation::Deviation;
 pub use error::PolicyError;
 pub use jitter::Jitter;
-pub(crate) use measured::{Measured, RttBounds};
+pub(crate) use measured::{Estimate, Measured, RttBounds};
 pub use presets::Preset;
 pub use retry_policy::{LastWait, RetryPolicy};
 pub use rtt::RttEstimator;

@@ -3,9 +3,11 @@ use core::time::Duration;
 
 use super::latencies::Latencies;
 use super::loss::Loss;
+use super::overdue::Overdue;
 use super::probes::Probes;
+use super::quickest::Quickest;
 use super::{Health, Sent, ServerSettings, ServerState};
-use crate::policy::{Measured, RttBounds};
+use crate::policy::{Estimate, Measured, RttBounds};
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transport::{PathError, PathIndex};
 
@@ -30,6 +32,9 @@ pub(super) struct Server {
     /// smoothed one.
     idle: Ns,
     loss: Loss,
+    overdue: Overdue,
+    /// Tells losses in a queue from those on the path.
+    quickest: Quickest,
     /// Where requests are hedged.
     latencies: Option<Box<Latencies>>,
 }
@@ -50,6 +55,8 @@ impl Server {
             rtt: Measured::default(),
             idle: 0,
             loss: Loss::default(),
+            overdue: Overdue::default(),
+            quickest: Quickest::NONE,
             latencies: settings.hedged.map(|share| Box::new(Latencies::new(share))),
         }
     }
@@ -86,8 +93,23 @@ impl Server {
     }
 
     fn cost(&self, now: Timestamp, round_trip: Ns, settings: &ServerSettings) -> Ns {
-        let wait = self.rto(now, settings).max(saturating_ns(settings.floor));
+        let wait = self.wait(now, settings);
         self.loss.cost(now, saturating_ns(settings.max_age), round_trip, wait)
+    }
+
+    /// Whether most of its round trip is a queue, of a length that matters to a wait.
+    fn is_congested(&self, now: Timestamp, settings: &ServerSettings) -> bool {
+        let longest = self.quickest.get().saturating_mul(2).max(saturating_ns(settings.floor) / 2);
+        self.estimate(now, settings).is_some_and(|estimate| estimate.srtt > longest)
+    }
+
+    fn estimate(&self, now: Timestamp, settings: &ServerSettings) -> Option<Estimate> {
+        settings.rtt_bounds().fresh_estimate(&self.rtt, now)
+    }
+
+    /// How long its reply is waited for at least, without a margin.
+    fn wait(&self, now: Timestamp, settings: &ServerSettings) -> Ns {
+        self.rto(now, settings).max(saturating_ns(settings.floor))
     }
 
     pub(super) fn rto(&self, now: Timestamp, settings: &ServerSettings) -> Ns {
@@ -128,7 +150,8 @@ impl Server {
         self.transmissions += 1;
         match what {
             Sent::Request | Sent::Failover | Sent::Hedge => self.outstanding = self.outstanding.saturating_add(1),
-            Sent::Repeat => {}
+            // Its reply will be ambiguous, and not be late for that.
+            Sent::Repeat => _ = self.overdue.take(now, self.wait(now, settings).saturating_mul(LATEST)),
             Sent::Probe => {
                 self.probes += 1;
                 // One that was alive again before its probe left has no schedule any more.
@@ -139,8 +162,8 @@ impl Server {
         }
     }
 
-    /// Any reply shows that it lives.
-    pub(super) fn on_reply(&mut self, now: Timestamp, round_trip: Option<Ns>, settings: &ServerSettings) {
+    /// Any reply shows that it lives. Returns whether it came after its wait had ended.
+    pub(super) fn on_reply(&mut self, now: Timestamp, round_trip: Option<Ns>, settings: &ServerSettings) -> bool {
         self.replies += 1;
         self.misses = 0;
         self.replied = self.replied.max(Some(now));
@@ -149,6 +172,10 @@ impl Server {
         }
         let max_age = saturating_ns(settings.max_age);
         self.loss.add(now, false, max_age);
+        let wait = self.wait(now, settings);
+        // What is ambiguous may be. While the server is unknown its timeout is a guess, and proves nothing.
+        let may_be_late = round_trip.is_none_or(|it| it >= wait) && self.estimate(now, settings).is_some();
+        let is_late = may_be_late && self.overdue.take(now, wait.saturating_mul(LATEST));
         if let Some(round_trip) = round_trip {
             let bounds = settings.rtt_bounds();
             let known = bounds.fresh_estimate(&self.rtt, now).is_some();
@@ -157,11 +184,13 @@ impl Server {
             } else {
                 round_trip
             };
+            self.quickest.add(now, round_trip, max_age / PERIODS);
             self.rtt = bounds.sampled(self.rtt, now, round_trip);
             if let Some(latencies) = &mut self.latencies {
                 latencies.add(now, Some(round_trip), max_age);
             }
         }
+        is_late
     }
 
     /// Returns whether that has killed it.
@@ -171,7 +200,12 @@ impl Server {
             return false;
         }
         let max_age = saturating_ns(settings.max_age);
-        self.loss.add(now, true, max_age);
+        // A queue answers late, and drops what it has no place for. If that counted, the load would go to the others, then
+        // from those, and some would always be idle while the rest cannot do all.
+        if !self.is_congested(now, settings) {
+            self.loss.add(now, true, max_age);
+        }
+        self.overdue.add(now, self.wait(now, settings).saturating_mul(LATEST));
         if let Some(latencies) = &mut self.latencies {
             latencies.add(now, None, max_age);
         }
@@ -227,6 +261,8 @@ impl Server {
         self.revived = now;
         self.rtt = Measured::default();
         self.loss = Loss::default();
+        self.overdue = Overdue::default();
+        self.quickest = Quickest::NONE;
         if let Some(latencies) = &mut self.latencies {
             latencies.forget();
         }
@@ -242,6 +278,10 @@ impl ServerSettings {
     }
 }
 
+/// In waits: how long a reply may be late, at least, and be known to be.
+const LATEST: Ns = 4;
+/// Periods of [`Quickest`] in the age at which knowledge is forgotten.
+const PERIODS: Ns = 16;
 const MILLISECOND: Ns = 1_000_000;
 /// RFC 6298 §2.5
 const LONGEST_RTO: Ns = 60_000 * MILLISECOND;

@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::choice::Chooser;
+use super::margin::Margin;
 use super::server::Server;
 use super::{Health, Paths, ServerSettings, ServerState, ServersError};
 use crate::entropy::Seed;
@@ -27,7 +28,8 @@ use crate::transport::{PathError, PathIndex};
 /// - A server that is unknown, or of which nothing was measured for [`max_age`](ServerSettings::with_max_age), is in the band
 ///   and does not say how good the best is: ordinary requests learn it. No server that lives is ever probed.
 /// - Loss is an average in which each outcome counts 1/64. It halves with each sixteenth of `max_age` that passes without one:
-///   a server that is avoided for its losses shows no new ones.
+///   a server that is avoided for its losses shows no new ones. What is lost in a queue does not count: the load would
+///   move on to the next one, and from there again.
 ///
 /// # Who is dead
 ///
@@ -77,6 +79,7 @@ pub struct ServerSet {
     settings: ServerSettings,
     servers: Vec<Server>,
     chooser: Chooser,
+    margin: Margin,
 }
 
 /// Where a transmission goes.
@@ -121,7 +124,7 @@ impl ServerSet {
             return Err(ServersError::Count { count });
         }
         let servers = alloc::vec![Server::new(&settings); count];
-        Ok(Self { settings, servers, chooser: Chooser::new(seed) })
+        Ok(Self { settings, servers, chooser: Chooser::new(seed), margin: Margin::NONE })
     }
 
     /// How many servers there are.
@@ -172,11 +175,14 @@ impl ServerSet {
     /// again after `interval`: the [floor](ServerSettings::with_floor) or the interval, whichever is shorter, but no less than
     /// the server's own retransmission timeout (RFC 6298). That is the floor while it is unknown; it doubles with each expiry
     /// that counts until a round trip is measured, unless the server has never replied.
+    ///
+    /// A reply that comes after its wait makes this four times as long, up to sixteen, for all servers: where a queue is why,
+    /// whoever leaves it for another one makes that one's longer. Each reply in time takes a 64th of it back.
     #[must_use]
     pub fn failover_after(&self, now: Timestamp, path: PathIndex, interval: Duration) -> Duration {
         let shortest = self.settings.floor.min(interval);
         let rto = self.server(path).map_or(0, |server| server.rto(now, &self.settings));
-        shortest.max(Duration::from_nanos(rto))
+        Duration::from_nanos(self.margin.applied_to(rto.max(saturating_ns(shortest))))
     }
 
     /// After how long a repeatable request is hedged: what all but a share of this server's transmissions were answered
@@ -214,7 +220,8 @@ impl ServerSet {
         let Some(server) = self.server_mut(path) else {
             return false;
         };
-        server.on_reply(now, round_trip.map(saturating_ns), &settings);
+        let was_late = server.on_reply(now, round_trip.map(saturating_ns), &settings);
+        self.margin.on_reply(was_late);
         all_dead
     }
 

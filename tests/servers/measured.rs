@@ -1,6 +1,6 @@
 //! What a set measures, against what is true.
 
-use udp_retry::servers::{Health, ServerSettings};
+use udp_retry::servers::{Health, Sent, ServerSettings};
 
 use crate::common::{Servers, at, ms};
 use crate::dice::Dice;
@@ -102,6 +102,66 @@ fn a_server_that_never_replied_is_not_waited_for_any_longer_and_a_slow_one_is_un
     let _ = servers.set.on_reply(servers.now, at(1), None);
     servers.expired(1, wait(&servers, 1));
     assert_eq!(wait(&servers, 1), ms(500), "enough to measure it");
+}
+
+#[test]
+fn late_replies_lengthen_the_waits_for_all_servers_and_those_in_time_shorten_them_again() {
+    let mut servers = Servers::new(2, ServerSettings::new());
+    let waits = |servers: &Servers| [0, 1].map(|path| servers.set.failover_after(servers.now, at(path), ms(1_000)));
+    (0..20).for_each(|n| servers.answered(n % 2, ms(40)));
+    // Ambiguous, but nothing has expired: a copy that was sent early.
+    let _ = servers.set.on_reply(servers.now, at(0), None);
+    assert_eq!(waits(&servers), [ms(250); 2]);
+    for longer in [ms(1_000), ms(4_000), ms(4_000)] {
+        servers.expired(0, ms(250));
+        let _ = servers.set.on_reply(servers.now, at(0), None);
+        servers.answered(0, ms(40));
+        servers.answered(1, ms(40));
+        let [one, other] = waits(&servers);
+        assert!(one == other && one <= longer && one > longer.mul_f64(0.9), "{one:?}, {other:?}, not {longer:?}");
+    }
+    // (63/64)ⁿ is below a sixteenth from 176 on.
+    (0..150).for_each(|_| servers.answered(1, ms(40)));
+    assert!(waits(&servers)[0] > ms(250));
+    (0..50).for_each(|_| servers.answered(1, ms(40)));
+    assert_eq!(waits(&servers), [ms(250); 2]);
+    // What is answered after a repeat may be late, and more likely was lost.
+    servers.expired(0, ms(250));
+    servers.set.on_transmitted(servers.now, at(0), Sent::Repeat);
+    servers.pass(ms(40));
+    let _ = servers.set.on_reply(servers.now, at(0), None);
+    assert_eq!(waits(&servers)[1], ms(250));
+    // What is lost, and never answered, is not late.
+    servers.expired(0, ms(250));
+    (0..60).for_each(|_| servers.answered(1, ms(40)));
+    servers.answered(0, ms(40));
+    let _ = servers.set.on_reply(servers.now, at(0), None);
+    assert_eq!(waits(&servers), [ms(250); 2]);
+}
+
+#[test]
+fn what_is_lost_in_a_queue_does_not_count_as_lost_on_the_path() {
+    for (queue, counts) in [(40, true), (79, true), (120, true), (600, false)] {
+        let mut servers = Servers::new(1, ServerSettings::new());
+        servers.answered(0, ms(40));
+        (0..20).for_each(|_| servers.answered(0, ms(queue)));
+        // Within the 37 s for which the quickest is remembered.
+        for _ in 0..15 {
+            servers.expired(0, ms(700));
+            servers.answered(0, ms(queue));
+        }
+        let loss = servers.loss(0);
+        assert_eq!(loss > 0.05, counts, "{loss} with replies after {queue} ms");
+        assert!(counts || loss == 0.0, "{loss}");
+    }
+    // A path that is as long loses as any.
+    let mut servers = Servers::new(1, ServerSettings::new());
+    (0..60).for_each(|_| servers.answered(0, ms(600)));
+    for _ in 0..15 {
+        servers.expired(0, ms(700));
+        servers.answered(0, ms(600));
+    }
+    assert!(servers.loss(0) > 0.05);
 }
 
 #[test]

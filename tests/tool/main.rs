@@ -3,6 +3,7 @@
 mod faults;
 mod files;
 mod outage;
+mod outage_servers;
 mod output;
 mod program;
 mod proxy;

@@ -6,6 +6,7 @@ use super::names::{Names, interleaved};
 use super::path::Path;
 use crate::net::ConnectedUdp;
 use crate::servers::Paths;
+use crate::transport::PathIndex;
 
 impl UdpPaths {
     /// As [`connect`](Self::connect), to all addresses of a server, the families in turn; fails where the system accepts none.
@@ -44,7 +45,8 @@ impl UdpPaths {
 impl From<ConnectedUdp> for UdpPaths {
     fn from(socket: ConnectedUdp) -> Self {
         let (address, cancellable) = (socket.peer_addr(), socket.cancellation().clone());
-        let path = Path { socket: Some(socket), ..Path::to(address, None) };
+        let mut path = Path::to(PathIndex::FIRST, address, None);
+        path.socket = Some(socket);
         let mut only = Self::of(vec![path], Names::none());
         only.cancellable = cancellable;
         only.count_open();
