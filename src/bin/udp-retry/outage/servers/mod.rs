@@ -101,7 +101,7 @@ impl Results {
 
     /// One line.
     pub(crate) fn json(&self) -> String {
-        table::json(&self.rows, &self.columns)
+        table::json(&self.rows, &self.columns).to_string()
     }
 
     /// An SVG.
