@@ -19,6 +19,7 @@ mod offers;
 mod own_address;
 mod path_names;
 mod paths;
+mod servers;
 mod shared;
 // What is known of a path is not known elsewhere.
 #[cfg(not(udp_retry_portable))]
