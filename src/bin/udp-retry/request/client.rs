@@ -18,7 +18,7 @@ use crate::values::{Hosts, Id};
 
 /// Which of several servers a request goes to first
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Order {
+pub(crate) enum Preference {
     /// Of those about as quick as the quickest, one at random
     Band,
     /// The first that lives
@@ -116,13 +116,13 @@ impl<'a> Client<'a> {
     }
 }
 
-impl From<Order> for Spread {
-    fn from(order: Order) -> Self {
+impl From<Preference> for Spread {
+    fn from(order: Preference) -> Self {
         match order {
-            Order::Band => Self::BAND,
-            Order::InOrder => Self::InOrder,
-            Order::Sticky => Self::Sticky,
-            Order::RoundRobin => Self::RoundRobin,
+            Preference::Band => Self::BAND,
+            Preference::InOrder => Self::InOrder,
+            Preference::Sticky => Self::Sticky,
+            Preference::RoundRobin => Self::RoundRobin,
         }
     }
 }

@@ -58,7 +58,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use client::{Client, Order, Ready};
+use client::{Client, Preference, Ready};
 use ids::Ids;
 use record::Record;
 use report::Report;
@@ -89,7 +89,7 @@ pub(crate) struct Arguments {
     policy: Option<RetryPolicy>,
     /// Which of several servers a request goes to first
     #[arg(long, value_name = "ORDER", value_enum, default_value = "band")]
-    spread: Order,
+    spread: Preference,
     /// Gives up after so long at the latest, such as 500ms or 5s; finding the address of a name counts
     #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
