@@ -2,6 +2,7 @@
 //! a resolv.conf of their own. That takes Linux, `unshare` and iproute2; elsewhere the tests are skipped and say so, and with
 //! `UDP_RETRY_REQUIRE_ALL` set that is a failure.
 #![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_methods, reason = "processes take real time")]
 
 use std::fs;
 use std::path::Path;

@@ -56,9 +56,14 @@ fn where_the_first_answers_no_other_is_asked() {
     for (example, answer) in EXAMPLES {
         let servers = [0; 3].map(|_| Server::answering(move |_, request| vec![answer(request)]));
         let list = servers.each_ref().map(|server| server.address.to_string()).join(",");
-        let report = ask(example, &list, &[]);
-        assert!(answers(&report).iter().all(|answer| answer["server"] == told(&servers[0])), "{report}");
-        assert_eq!(servers.each_ref().map(|server| server.asked().len()), [answers(&report).len(), 0, 0]);
+        let mut asked = 0;
+        // One at random would be the first so often once in 243 runs.
+        for _ in 0..5 {
+            let report = ask(example, &list, &[]);
+            assert!(answers(&report).iter().all(|answer| answer["server"] == told(&servers[0])), "{report}");
+            asked += answers(&report).len();
+        }
+        assert_eq!(servers.each_ref().map(|server| server.asked().len()), [asked, 0, 0]);
     }
 }
 
@@ -104,8 +109,10 @@ fn ntp_sends_no_server_more_than_one_request_in_two_seconds() {
     });
 }
 
+type Answer = fn(&[u8]) -> Vec<u8>;
+
 /// With what a good server answers.
-const EXAMPLES: [(&str, fn(&[u8]) -> Vec<u8>); 3] = [
+const EXAMPLES: [(&str, Answer); 3] = [
     ("dns_lookup", |query| dns(query, 0, &[])),
     ("ntp_time", |request| ntp(request, 0, |_| ())),
     ("stun_address", |request| stun(request, 0x0101, &[mapped(request, SEEN)])),
