@@ -6,6 +6,8 @@
 //! dns_lookup NAME [--server ADDRESS] [--deadline 2s]  ADDRESS is HOST, HOST:PORT or [IPV6]:PORT; port 53
 //! ```
 //!
+//! Several servers stand between commas: the next one is asked where the one before does not answer.
+//!
 //! With `--json`, one line: what came for A and for AAAA, or how it failed.
 //!
 //! ```text
@@ -30,7 +32,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use asking::{Manner, Server, failed_as_json, responder, told};
+use asking::{Manner, Servers, failed_as_json, responder, told};
 use clap::Parser;
 use dns_message::{A, AAAA, Data, Encoded, Record, encode, name_at, number};
 pub(crate) use dns_message::{Answer, answers, decode};
@@ -38,8 +40,7 @@ use resolv_conf::system_servers;
 use support::json::{self, ms};
 use support::outcome::{Outcome, say};
 use udp_retry::policy::Preset;
-use udp_retry::transaction::OnUnreachable;
-use udp_retry::transport::PathIndex;
+use udp_retry::servers::{ServerSettings, Spread};
 use udp_retry::{ReliableRequester, transaction_id};
 
 /// Asks a DNS server for the addresses of a name; without a name, a responder in this process
@@ -48,9 +49,9 @@ struct Arguments {
     /// Such as www.example.org
     #[arg(value_parser = encode)]
     name: Option<Encoded>,
-    /// Whom to ask: HOST, HOST:PORT or [IPV6]:PORT [default: those in /etc/resolv.conf]
+    /// Whom to ask: HOST, HOST:PORT or [IPV6]:PORT, several between commas [default: those in /etc/resolv.conf]
     #[arg(long, value_name = "ADDRESS", requires = "name")]
-    server: Option<Server>,
+    server: Option<Servers>,
     #[command(flatten)]
     manner: Manner,
 }
@@ -59,26 +60,18 @@ fn main() -> ExitCode {
     let Arguments { name, server, manner } = Arguments::parse();
     manner.exit_code(match name {
         Some(Encoded(name)) => server
-            .map_or_else(|| system_servers(&manner), |server| manner.addresses(&server, 53))
-            .and_then(|servers| look_up(&name, servers, &manner)),
+            .map_or_else(|| system_servers(&manner), |servers| manner.addresses(&servers, 53))
+            .and_then(|servers| look_up(&name, &servers, &manner)),
         None => responder(respond).map_err(Into::into).and_then(|here| {
             manner.tell(format_args!("Without a name I ask for one that a responder of my own knows, at {here}."))?;
-            look_up(b"\x03www\x07example\x04test\0", vec![here], &manner)
+            look_up(b"\x03www\x07example\x04test\0", &[here], &manner)
         }),
     })
 }
 
 /// Two questions, each by itself: there are servers that answer the one and never the other.
-fn look_up(name: &[u8], mut servers: Vec<SocketAddr>, manner: &Manner) -> Outcome {
-    let answers = [A, AAAA].map(|kind| {
-        let asked = manner.first_reply(&servers, |servers, deadline, on_unreachable| {
-            ask(name, kind, connect(servers, deadline, on_unreachable)?)
-        });
-        if let Ok(Asked { server: answering, .. }) = &asked {
-            servers.sort_by_key(|server| server != answering);
-        }
-        (kind, asked)
-    });
+fn look_up(name: &[u8], servers: &[SocketAddr], manner: &Manner) -> Outcome {
+    let answers = [A, AAAA].map(|kind| (kind, ask(name, kind, servers, manner)));
     match answers {
         // As one failure.
         [(_, Err(error)), (_, Err(_))] => Err(error),
@@ -87,21 +80,22 @@ fn look_up(name: &[u8], mut servers: Vec<SocketAddr>, manner: &Manner) -> Outcom
 }
 
 /// A requester for each question: every query leaves from a port of its own, which a forger has to guess, too.
-fn connect(servers: &[SocketAddr], deadline: Duration, on_unreachable: OnUnreachable) -> Outcome<ReliableRequester> {
+fn ask(name: &[u8], kind: u16, servers: &[SocketAddr], manner: &Manner) -> Outcome<Asked> {
     let policy = Preset::named("dns").ok_or("the preset is gone")?.policy;
     let matcher = transaction_id(0..2).stamped().confirmed_by(answers);
-    let builder = ReliableRequester::builder(matcher).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
-    Ok(builder.connect(servers)?)
-}
+    // As resolv.conf(5) has it: the first, and the others in its place.
+    let in_order = ServerSettings::new().with_spread(Spread::InOrder)?;
+    let builder = ReliableRequester::builder(matcher).policy(policy).servers(in_order);
+    let (mut requester, record) = manner.connect(builder, servers)?;
 
-fn ask(name: &[u8], kind: u16, mut requester: ReliableRequester) -> Outcome<Asked> {
-    let server = requester.transport().address(PathIndex::FIRST).ok_or("no such path")?;
     // A standard query, recursion desired, with one question, of class IN. The requester writes the id over the dots.
     let header = b"..\x01\0\0\x01\0\0\0\0\0\0";
-    let reply = requester.request([header, name, &kind.to_be_bytes(), &[0, 1]].concat())?;
+    let query = [header, name, &kind.to_be_bytes(), &[0, 1]].concat();
+    let reply = requester.request(query).map_err(|error| record.of(error))?;
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
-    Ok(Asked { server, answer, transmissions: reply.transmissions(), elapsed: reply.elapsed() })
+    let (server, transmissions, elapsed) = (record.server(reply.path())?, reply.transmissions(), reply.elapsed());
+    Ok(Asked { server, answer, transmissions, elapsed })
 }
 
 /// An answer, and what it took.

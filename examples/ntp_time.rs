@@ -6,6 +6,9 @@
 //! ntp_time SERVER [--deadline 2s]  SERVER is HOST, HOST:PORT or [IPV6]:PORT; port 123
 //! ```
 //!
+//! Several servers stand between commas: the next one is asked where the one before does not answer. None is sent more than
+//! one request in 2 s.
+//!
 //! With `--json`, one line:
 //!
 //! ```text
@@ -27,34 +30,34 @@ mod support {
     pub(crate) mod outcome;
 }
 
-use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use asking::{Manner, Server, responder};
+use asking::{Manner, Record, Servers, responder};
 use clap::Parser;
 pub(crate) use ntp_message::{Answer, Clock, Measured, Verdict, answers, decode, ntp_now, utc};
 use support::json::{self, ms};
 use support::outcome::{Outcome, say};
 use udp_retry::net::system_seed;
-use udp_retry::transaction::{OnUnreachable, matching};
-use udp_retry::transport::PathIndex;
+use udp_retry::servers::{ServerSettings, Spread};
+use udp_retry::transaction::matching;
 use udp_retry::{ReliableRequester, RetryPolicy};
 
 /// Asks a time server how far this host's clock is off; without a server, a responder in this process
 #[derive(Parser)]
 struct Arguments {
-    /// Whom to ask: HOST, HOST:PORT or [IPV6]:PORT
-    server: Option<Server>,
+    /// Whom to ask: HOST, HOST:PORT or [IPV6]:PORT, several between commas
+    #[arg(value_name = "SERVER")]
+    servers: Option<Servers>,
     #[command(flatten)]
     manner: Manner,
 }
 
 fn main() -> ExitCode {
-    let Arguments { server, manner } = Arguments::parse();
-    manner.exit_code(match server {
-        Some(server) => manner.addresses(&server, 123).and_then(|servers| show(&servers, &manner)),
+    let Arguments { servers, manner } = Arguments::parse();
+    manner.exit_code(match servers {
+        Some(servers) => manner.addresses(&servers, 123).and_then(|servers| show(&servers, &manner)),
         None => responder(respond).map_err(Into::into).and_then(|here| {
             manner.tell(format_args!("Without a server I ask a responder of my own, at {here}."))?;
             show(&[here], &manner)
@@ -62,18 +65,15 @@ fn main() -> ExitCode {
     })
 }
 
-fn connect(servers: &[SocketAddr], deadline: Duration, on_unreachable: OnUnreachable) -> io::Result<ReliableRequester> {
-    // Servers take requests less than 2 s apart for abuse (RFC 5905, BTIME).
-    let policy = RetryPolicy::default().starting_at(Duration::from_secs(2));
-    let builder =
-        ReliableRequester::builder(matching(answers)).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
-    builder.connect(servers)
+fn connect(servers: &[SocketAddr], manner: &Manner) -> Outcome<(ReliableRequester, Record)> {
+    // In their order: one request has nothing to spread. A dead one is not probed sooner than any is asked again.
+    let settings = ServerSettings::new().with_spread(Spread::InOrder)?.with_probes(BTIME, 16 * BTIME, BTIME)?;
+    let policy = RetryPolicy::default().starting_at(BTIME);
+    Ok(manner.connect(ReliableRequester::builder(matching(answers)).policy(policy).servers(settings), servers)?)
 }
 
-fn ask(servers: &[SocketAddr], deadline: Duration, on_unreachable: OnUnreachable) -> Outcome<Asked> {
-    let mut requester = connect(servers, deadline, on_unreachable)?;
-    let server = requester.transport().address(PathIndex::FIRST).ok_or("no such path")?;
-
+fn ask(servers: &[SocketAddr], manner: &Manner) -> Outcome<Asked> {
+    let (mut requester, record) = connect(servers, manner)?;
     // Each transmission has a timestamp of its own, so that the reply tells which of them it measures. It is random:
     // a forger would have to guess it, and it gives nothing away. When it was sent is remembered here instead.
     let (seed, mut sent) = (system_seed()?, Vec::new());
@@ -83,11 +83,12 @@ fn ask(servers: &[SocketAddr], deadline: Duration, on_unreachable: OnUnreachable
         request.resize(40, 0);
         request.extend(origin);
         sent.push((origin, Instant::now()));
-    })?;
+    });
+    let reply = reply.map_err(|error| record.of(error))?;
     let (back, clock) = (Instant::now(), Clock::read());
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
     let there = sent.iter().find(|(origin, _)| *origin == answer.origin).ok_or("so it does here")?.1;
-    let (transmissions, elapsed) = (reply.transmissions(), reply.elapsed());
+    let (server, transmissions, elapsed) = (record.server(reply.path())?, reply.transmissions(), reply.elapsed());
     Ok(Asked { server, answer, there, back, clock, transmissions, elapsed })
 }
 
@@ -104,7 +105,7 @@ struct Asked {
 }
 
 fn show(servers: &[SocketAddr], manner: &Manner) -> Outcome {
-    let Asked { server, answer, there, back, clock, transmissions, elapsed } = manner.first_reply(servers, ask)?;
+    let Asked { server, answer, there, back, clock, transmissions, elapsed } = ask(servers, manner)?;
     let cost = format!("\"transmissions\":{transmissions},\"elapsed_ms\":{:?}", ms(elapsed));
     let (kind, code, text) = match (&answer.verdict, clock.measure(there, back, &answer)) {
         (Verdict::Kiss(code), _) => {
@@ -146,3 +147,6 @@ fn respond(request: &[u8], _: SocketAddr) -> Option<Vec<u8>> {
     let head = [&[version << 3 | 4, 1, 6, 0xec][..], &[0; 8], b"LOCL"].concat();
     Some([&head[..], &now, origin, &now, &ntp_now().to_be_bytes()].concat())
 }
+
+/// Servers take requests that are less apart for abuse (RFC 5905).
+const BTIME: Duration = Duration::from_secs(2);

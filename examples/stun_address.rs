@@ -6,6 +6,8 @@
 //! stun_address SERVER [--deadline 2s]  SERVER is HOST, HOST:PORT or [IPV6]:PORT; port 3478
 //! ```
 //!
+//! Several servers stand between commas: the next one is asked where the one before does not answer.
+//!
 //! With `--json`, one line:
 //!
 //! ```text
@@ -29,29 +31,29 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use asking::{Manner, Server, responder};
+use asking::{Manner, Servers, responder};
 use clap::Parser;
 pub(crate) use stun_message::{Answer, COOKIE, answers, decode};
 use support::json::{self, ms};
 use support::outcome::{Outcome, say};
 use udp_retry::policy::Preset;
-use udp_retry::transaction::OnUnreachable;
-use udp_retry::transport::PathIndex;
+use udp_retry::servers::{ServerSettings, Spread};
 use udp_retry::{ReliableRequester, transaction_id};
 
 /// Asks a STUN server under which address it sees this host; without a server, a responder in this process
 #[derive(Parser)]
 struct Arguments {
-    /// Whom to ask: HOST, HOST:PORT or [IPV6]:PORT
-    server: Option<Server>,
+    /// Whom to ask: HOST, HOST:PORT or [IPV6]:PORT, several between commas
+    #[arg(value_name = "SERVER")]
+    servers: Option<Servers>,
     #[command(flatten)]
     manner: Manner,
 }
 
 fn main() -> ExitCode {
-    let Arguments { server, manner } = Arguments::parse();
-    manner.exit_code(match server {
-        Some(server) => manner.addresses(&server, 3478).and_then(|servers| show(&servers, &manner)),
+    let Arguments { servers, manner } = Arguments::parse();
+    manner.exit_code(match servers {
+        Some(servers) => manner.addresses(&servers, 3478).and_then(|servers| show(&servers, &manner)),
         None => responder(respond).map_err(Into::into).and_then(|here| {
             manner.tell(format_args!("Without a server I ask a responder of my own, at {here}."))?;
             show(&[here], &manner)
@@ -59,25 +61,21 @@ fn main() -> ExitCode {
     })
 }
 
-fn connect(servers: &[SocketAddr], deadline: Duration, on_unreachable: OnUnreachable) -> Outcome<ReliableRequester> {
+fn ask(servers: &[SocketAddr], manner: &Manner) -> Outcome<Asked> {
     let policy = Preset::named("stun").ok_or("the preset is gone")?.policy;
     let matcher = transaction_id(8..20).stamped().confirmed_by(answers);
-    let builder = ReliableRequester::builder(matcher).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
-    Ok(builder.connect(servers)?)
-}
-
-fn ask(servers: &[SocketAddr], deadline: Duration, on_unreachable: OnUnreachable) -> Outcome<Asked> {
-    let mut requester = connect(servers, deadline, on_unreachable)?;
+    // In their order: one request has nothing to spread.
+    let in_order = ServerSettings::new().with_spread(Spread::InOrder)?;
+    let builder = ReliableRequester::builder(matcher).policy(policy).servers(in_order);
+    let (mut requester, record) = manner.connect(builder, servers)?;
     // A Binding request without attributes. The requester writes the id over the zeros.
     let request = [&[0, 1, 0, 0][..], &COOKIE, &[0; 12]].concat();
-    let reply = requester.request(&request)?;
+    let reply = requester.request(&request).map_err(|error| record.of(error))?;
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
-    let (transmissions, elapsed) = (reply.transmissions(), reply.elapsed());
-    let transport = requester.transport();
-    let local = transport.local_addr(PathIndex::FIRST).ok_or("no socket")?;
-    let server = transport.address(PathIndex::FIRST).ok_or("no such path")?;
-    Ok(Asked { server, local, answer, transmissions, elapsed })
+    let (path, transmissions, elapsed) = (reply.path(), reply.transmissions(), reply.elapsed());
+    let local = requester.transport().local_addr(path).ok_or("no socket")?;
+    Ok(Asked { server: record.server(path)?, local, answer, transmissions, elapsed })
 }
 
 /// An answer, and what it took.
@@ -90,7 +88,7 @@ struct Asked {
 }
 
 fn show(servers: &[SocketAddr], manner: &Manner) -> Outcome {
-    let asked = manner.first_reply(servers, ask)?;
+    let asked = ask(servers, manner)?;
     let Asked { server, local, answer, transmissions, elapsed } = asked;
     let cost = format!("\"transmissions\":{transmissions},\"elapsed_ms\":{:?}", ms(elapsed));
     match answer {

@@ -41,7 +41,9 @@
 //! # }
 //! ```
 //!
-//! Thousands of requests at once, to one server or to many, are a [`ConcurrentRequester`]'s: one thread, one socket.
+//! Thousands of requests at once, to one server or to many, are a [`ConcurrentRequester`]'s: one thread, one socket. Several
+//! servers of one service, or all addresses of a name, are one requester's, which asks another where one does not answer:
+//! [`ReliableRequester::connect_any`].
 //!
 //! # In scope
 //!
@@ -101,7 +103,7 @@
 #![cfg_attr(not(feature = "sim"), doc = "[`sim`]: #features")]
 #![cfg_attr(
     not(feature = "std"),
-    doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features\n[`ConcurrentRequester`]: #features"
+    doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features\n[`ConcurrentRequester`]: #features\n[`ReliableRequester::connect_any`]: #features"
 )]
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![forbid(unsafe_code)]

@@ -257,7 +257,7 @@ fn dns_one_question_that_fails_does_not_hide_the_other() {
 }
 
 /// The answer to a query: its header, its question, and these records.
-fn dns(query: &[u8], code: u8, records: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn dns(query: &[u8], code: u8, records: &[Vec<u8>]) -> Vec<u8> {
     let header = [&query[..2], &[0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]].concat();
     [header, query[12..].to_vec(), records.concat()].concat()
 }

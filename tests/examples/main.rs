@@ -9,4 +9,5 @@ mod ntp;
 mod program;
 mod protocols;
 mod server;
+mod several;
 mod stun;

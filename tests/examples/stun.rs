@@ -158,9 +158,9 @@ fn stun_sends_the_same_request_again_after_half_a_second() {
     assert_eq!((asked.len(), &asked[0]), (2, &asked[1]));
 }
 
-const SEEN: &str = "203.0.113.7:40312";
+pub(crate) const SEEN: &str = "203.0.113.7:40312";
 
-fn stun(request: &[u8], kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn stun(request: &[u8], kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
     let attributes = attributes.concat();
     [&kind.to_be_bytes()[..], &(attributes.len() as u16).to_be_bytes(), &request[4..20], &attributes].concat()
 }
@@ -172,7 +172,7 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
 }
 
 /// XOR-MAPPED-ADDRESS.
-fn mapped(request: &[u8], address: &str) -> Vec<u8> {
+pub(crate) fn mapped(request: &[u8], address: &str) -> Vec<u8> {
     let (mut port, mut ip) = octets(address);
     port.iter_mut().zip(&request[4..]).for_each(|(byte, key)| *byte ^= key);
     ip.iter_mut().zip(&request[4..]).for_each(|(byte, key)| *byte ^= key);

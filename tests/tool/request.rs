@@ -430,6 +430,14 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         ("127.0.0.1:9 --hex 00 --deadline 0s", "above 0"),
         ("127.0.0.1:9 --hex 00 --deadline -5s", "above 0"),
         ("127.0.0.1:9 --hex 00 --seed many", "--seed"),
+        ("127.0.0.1:9 --hex 00 --every 0s", "above 0"),
+        ("127.0.0.1:9 --hex 00 --every 5", "such as 500ms or 5s"),
+        ("127.0.0.1:9 --hex 00 --spread nearest", "[possible values: band, in-order, sticky, round-robin]"),
+        ("127.0.0.1:9, --hex 00", "it lacks a port"),
+        (",127.0.0.1:9 --hex 00", "it lacks a port"),
+        ("127.0.0.1:9,127.0.0.2 --hex 00", "it lacks a port"),
+        ("127.0.0.1:9,:9 --hex 00", "it lacks a host"),
+        ("127.0.0.1:9 127.0.0.1:9 --hex 00", "unexpected argument"),
         ("127.0.0.1 --hex 00", "it lacks a port"),
         (":9 --hex 00", "it lacks a host"),
         ("127.0.0.1:0 --hex 00", "from 1 to 65535"),
@@ -462,9 +470,14 @@ pub(crate) fn reports(ended: &Ended) -> Vec<Value> {
         let report: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let mut keys: Vec<_> = report.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let promised: &[&str] = match report.get("error") {
-            None => &["elapsed_ms", "reply_hex", "round_trip_ms", "sent_ms", "strays", "transmissions"],
-            Some(_) => &["elapsed_ms", "error", "execution", "sent_ms", "transmissions"],
+        // Of several servers, as a name may have on one machine and not on another.
+        let promised: &[&str] = match (report.get("error"), report.get("paths")) {
+            (None, None) => &["elapsed_ms", "reply_hex", "round_trip_ms", "sent_ms", "strays", "transmissions"],
+            (Some(_), None) => &["elapsed_ms", "error", "execution", "sent_ms", "transmissions"],
+            (None, Some(_)) => {
+                &["elapsed_ms", "paths", "reply_hex", "round_trip_ms", "sent_ms", "server", "strays", "transmissions"]
+            }
+            (Some(_), Some(_)) => &["elapsed_ms", "error", "execution", "paths", "sent_ms", "transmissions"],
         };
         assert_eq!(keys, promised, "{line}");
         report
@@ -492,7 +505,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         Self::start(|_, request| vec![request.to_vec()])
     }
 
@@ -501,7 +514,7 @@ impl Server {
         Self::at("127.0.0.1:0", answers)
     }
 
-    fn at(address: &str, mut answers: impl FnMut(usize, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
+    pub(crate) fn at(address: &str, mut answers: impl FnMut(usize, &[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
         let address = socket.local_addr().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -522,7 +535,7 @@ impl Server {
         Self { address, heard }
     }
 
-    fn heard(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn heard(&self) -> Vec<Vec<u8>> {
         self.heard.lock().unwrap().clone()
     }
 

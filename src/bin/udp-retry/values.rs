@@ -46,6 +46,57 @@ impl Host {
     }
 }
 
+/// HOST:PORT, or several between commas.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts(Vec<Host>);
+
+impl Hosts {
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self(vec![Host::at(address)])
+    }
+
+    /// The addresses, where all are addresses and none is a name.
+    pub(crate) fn literal(&self) -> Option<Vec<SocketAddr>> {
+        self.0.iter().map(Host::literal).collect()
+    }
+
+    /// All of the first one's, then the second's.
+    ///
+    /// # Errors
+    ///
+    /// That of the first name that has none.
+    pub(crate) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let found = self.0.iter().map(|host| match host.literal() {
+            Some(address) => Ok(vec![address]),
+            None => host.addresses().map(in_turn).map_err(|error| host.without_address(&error)),
+        });
+        Ok(found.collect::<io::Result<Vec<_>>>()?.concat())
+    }
+
+    /// Names all that may have been looked for in vain.
+    pub(crate) fn without_address(&self, error: &io::Error) -> io::Error {
+        let names = self.0.iter().filter(|host| host.literal().is_none());
+        let names = names.map(|host| format!("{:?}", host.name)).collect::<Vec<_>>().join(", ");
+        io::Error::new(error.kind(), format!("no address for {names}: {error}"))
+    }
+}
+
+/// The families in turn (RFC 8305 §4), so that one that leads nowhere costs one wait.
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let (mut ranked, mut of_family) = (Vec::new(), [0, 0]);
+    for address in addresses {
+        let rank = &mut of_family[usize::from(address.is_ipv6())];
+        *rank += 1;
+        ranked.push((*rank, address));
+    }
+    ranked.sort_by_key(|&(rank, _)| rank);
+    ranked.into_iter().map(|(_, address)| address).collect()
+}
+
+pub(crate) fn hosts(text: &str) -> Result<Hosts, String> {
+    text.split(',').map(host).collect::<Result<_, _>>().map(Hosts)
+}
+
 pub(crate) fn host(text: &str) -> Result<Host, String> {
     let (host, port) = text.rsplit_once(':').ok_or("it lacks a port: such as localhost:53 or [::1]:53")?;
     let port = port_number(port).filter(|&port| port > 0).ok_or(PORT)?;
@@ -123,3 +174,23 @@ const PORT: &str = "a port is a number from 1 to 65535, without sign or leading 
 pub(crate) const LARGEST_PAYLOAD: usize = 65_527;
 
 const UNITS: [(&str, f64); 5] = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_a_name_come_from_the_families_in_turn_and_those_of_the_first_name_first() {
+        let list = |text: &str| text.split(' ').map(|ip| SocketAddr::new(ip.parse().unwrap(), 9)).collect::<Vec<_>>();
+        for (given, expected) in [
+            ("10.0.0.1 10.0.0.2 10.0.0.3 ::1 ::2", "10.0.0.1 ::1 10.0.0.2 ::2 10.0.0.3"),
+            ("::1 ::2 10.0.0.1", "::1 10.0.0.1 ::2"),
+            ("10.0.0.2 10.0.0.1", "10.0.0.2 10.0.0.1"),
+        ] {
+            assert_eq!(in_turn(list(given)), list(expected));
+        }
+        let listed = hosts("10.0.0.2:9,[::1]:9,10.0.0.1:9").unwrap();
+        assert_eq!(listed.addresses().unwrap(), list("10.0.0.2 ::1 10.0.0.1"));
+        assert_eq!(listed.literal(), Some(list("10.0.0.2 ::1 10.0.0.1")));
+    }
+}

@@ -2,42 +2,62 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use udp_retry::net::system_seed;
+use udp_retry::servers::{ServerSettings, Spread};
 use udp_retry::transaction::ReplyMatcher;
+use udp_retry::transport::PathIndex;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 use super::Arguments;
+use super::record::Record;
 use super::resolver::Resolver;
-use super::sent::Sent;
-use crate::values::{Host, Id};
+use crate::values::{Hosts, Id};
+
+/// Which of several servers a request goes to first
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Preference {
+    /// Of those about as quick as the quickest, one at random
+    Band,
+    /// The first that lives
+    InOrder,
+    /// One until it is dead
+    Sticky,
+    /// One after the other
+    RoundRobin,
+}
 
 /// Whom to ask: what each request tries again where it failed before.
 pub(crate) struct Client<'a> {
     arguments: &'a Arguments,
-    server: Host,
+    servers: Hosts,
     policy: RetryPolicy,
     resolver: Resolver,
-    /// Once they are known; they are not looked up again.
-    addresses: Option<Vec<SocketAddr>>,
     seed: Option<Seed>,
-    connections: u64,
     connected: Option<Connected>,
 }
 
 struct Connected {
     requester: ReliableRequester,
-    /// The lookup took some of the time of the request that it was made for, and of no other.
-    is_hurried: bool,
+    addresses: Vec<SocketAddr>,
+}
+
+/// What a request needs.
+pub(crate) struct Ready<'c> {
+    pub(crate) requester: &'c mut ReliableRequester,
+    /// Where each of its paths leads.
+    pub(crate) addresses: &'c [SocketAddr],
+    /// What is left of the deadline.
+    pub(crate) left: Option<Duration>,
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(arguments: &'a Arguments, server: Host, policy: RetryPolicy) -> Self {
-        let addresses = server.literal().map(|address| vec![address]);
-        let name = server.clone();
-        let resolver = Resolver::new(move || name.addresses());
-        Self { arguments, server, policy, resolver, addresses, seed: None, connections: 0, connected: None }
+    pub(crate) fn new(arguments: &'a Arguments, servers: Hosts, policy: RetryPolicy) -> Self {
+        let names = servers.clone();
+        let resolver = Resolver::new(move || names.addresses());
+        Self { arguments, servers, policy, resolver, seed: None, connected: None }
     }
 
     /// What the ids are drawn from; the jitter, too.
@@ -50,47 +70,59 @@ impl<'a> Client<'a> {
         Ok(*self.seed.insert(seed))
     }
 
-    /// A requester whose next request ends when the deadline of one that began at `begun` does.
+    /// A requester, for a request that began at `begun`. Names are looked up until they have been found, and then never again:
+    /// that takes some of the time of the request that it is done for, and of no other.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::TimedOut`] if the lookup took all of that time; else what the system says.
-    pub(crate) fn requester(&mut self, begun: Instant, sent: &Sent) -> io::Result<&mut ReliableRequester> {
-        let connected = match self.connected.take() {
-            Some(connected) if !connected.is_hurried => connected,
-            _ => self.connect(begun, sent)?,
-        };
-        Ok(&mut self.connected.insert(connected).requester)
-    }
-
-    fn connect(&mut self, begun: Instant, sent: &Sent) -> io::Result<Connected> {
-        let seed = match (self.seed()?, self.connections) {
-            (seed, 0) => seed,
-            // Jitter of its own, not that of the first one again.
-            (seed, again) => Seed::new(seed.draw(again)),
-        };
+    pub(crate) fn ready(&mut self, begun: Instant, record: &Record) -> io::Result<Ready<'_>> {
         let deadline = self.arguments.deadline;
-        let (addresses, left) = match &self.addresses {
-            Some(known) => (known.clone(), deadline),
+        let (connected, left) = match self.connected.take() {
+            Some(connected) => (connected, deadline),
             None => {
-                let found = self.resolver.addresses(deadline).map_err(|error| self.server.without_address(&error))?;
-                (found, deadline.map(|deadline| deadline.saturating_sub(begun.elapsed())))
+                let connected = self.connect(record)?;
+                (connected, deadline.map(|deadline| deadline.saturating_sub(begun.elapsed())))
             }
         };
-        self.addresses = Some(addresses.clone());
+        let Connected { requester, addresses } = self.connected.insert(connected);
+        Ok(Ready { requester, addresses, left })
+    }
+
+    fn connect(&mut self, record: &Record) -> io::Result<Connected> {
+        let seed = self.seed()?;
+        let addresses = match self.servers.literal() {
+            Some(known) => known,
+            None => self.resolver.addresses(self.arguments.deadline).map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => self.servers.without_address(&error),
+                _ => error,
+            })?,
+        };
 
         let matcher: Box<dyn ReplyMatcher + Send + Sync> = match self.arguments.id.clone() {
             Some(Id { range, found_at }) => Box::new(transaction_id(range).found_at(found_at)),
             None => Box::new(any_reply()),
         };
-        let builder = ReliableRequester::builder(matcher).policy(self.policy).seed(seed).observer(sent.observer());
-        let builder = if let Some(left) = left { builder.deadline(left) } else { builder };
-        let whom = |error: io::Error| match addresses.first() {
-            Some(first) => io::Error::new(error.kind(), format!("cannot ask {first}: {error}")),
-            None => error,
-        };
-        let requester = builder.connect(&addresses[..]).map_err(whom)?;
-        self.connections += 1;
-        Ok(Connected { requester, is_hurried: left != deadline })
+        let settings = ServerSettings::new().with_spread(self.arguments.spread.into()).map_err(io::Error::other)?;
+        let builder = ReliableRequester::builder(matcher).policy(self.policy).seed(seed);
+        let builder = builder.servers(settings).observer(record.observer());
+        // As addresses: looking a name up again knows no deadline.
+        let servers: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+        let whom =
+            |error: io::Error| io::Error::new(error.kind(), format!("cannot ask {}: {error}", servers.join(", ")));
+        let requester = builder.connect_any(&servers).map_err(whom)?;
+        let addresses = (0..).map_while(|path| requester.transport().address(PathIndex::new(path))).collect();
+        Ok(Connected { requester, addresses })
+    }
+}
+
+impl From<Preference> for Spread {
+    fn from(order: Preference) -> Self {
+        match order {
+            Preference::Band => Self::BAND,
+            Preference::InOrder => Self::InOrder,
+            Preference::Sticky => Self::Sticky,
+            Preference::RoundRobin => Self::RoundRobin,
+        }
     }
 }

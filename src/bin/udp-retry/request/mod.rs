@@ -1,8 +1,8 @@
 //! A "curl for UDP": sends a request of any bytes until its reply is there, and prints what happened and the reply.
 //!
 //! ```text
-//! udp-retry request HOST:PORT (--hex HEX | --text TEXT | --file FILE) [--id OFFSET:LEN[:REPLY_OFFSET]] [--policy POLICY]
-//!         [--deadline 5s] [--repeat N [--keep-id]] [--seed N] [--json]
+//! udp-retry request HOST:PORT[,HOST:PORT...] (--hex HEX | --text TEXT | --file FILE) [--id OFFSET:LEN[:REPLY_OFFSET]]
+//!         [--policy POLICY] [--spread ORDER] [--deadline 5s] [--repeat N [--every 1s] [--keep-id]] [--seed N] [--json]
 //! udp-retry request 9.9.9.9:53 --id 0:2 --policy dns \
 //!         --hex "1d0c 0100 0001 0000 0000 0000 076578616d706c65 03636f6d 00 0001 0001"
 //! ```
@@ -16,9 +16,21 @@
 //! {"error":"timed_out","execution":"unknown","transmissions":2,"sent_ms":[0.0,100.1],"elapsed_ms":300.1}
 //! ```
 //!
+//! Several servers between commas, and all addresses of a name, are servers of one service: where the one that is asked does
+//! not answer, another is. `--spread` is which one is asked. The timeline numbers them as paths, and below it stands what each
+//! has shown. The lines of `--json` have two members more then: who answered, if any did, and for each server, in the order of
+//! the paths, what this request was to it. Its `error` is what the system reported last: `refused`, `unreachable`,
+//! `too_large`, `denied`, `no_buffers`, `unsupported`, `cancelled`, `io`, or null.
+//!
+//! ```text
+//! {"reply_hex":"706f6e67",...,"server":"127.0.0.1:1061","paths":[
+//!  {"address":"127.0.0.1:1060","transmissions":1,"error":"refused","answered":false},
+//!  {"address":"127.0.0.1:1061","transmissions":1,"error":null,"answered":true}]}
+//! ```
+//!
 //! Errors are `refused`, `timed_out`, `too_large`, `truncated`, `unreachable`, `cancelled`, `unmatchable`,
 //! `no_fresh_port`, `ids_resting` and `io`; executions `not_sent`, `refused` and `unknown`. A request that could not even
-//! be asked has its line too: of a name without an address, or a socket that the system refuses (`io`). `elapsed_ms` and
+//! be asked has its line too: of names of which one has no address, or a socket that the system refuses (`io`). `elapsed_ms` and
 //! the deadline include finding the address of a name, which the first request waits for. The round trip is null where the
 //! reply may belong to more than one transmission. `sent_ms` counts from the first transmission, and has all of them. The
 //! exit code is 0 if every request was answered, 1 if one was not, and 2 for wrong usage; a request that fits into no
@@ -35,9 +47,9 @@
 mod client;
 mod hex;
 mod ids;
+mod record;
 mod report;
 mod resolver;
-mod sent;
 mod source;
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
@@ -46,24 +58,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use client::Client;
+use client::{Client, Preference, Ready};
 use ids::Ids;
-use sent::Sent;
+use record::Record;
+use report::Report;
 use source::Source;
 use udp_retry::RetryPolicy;
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
+use udp_retry::transaction::Request;
 use udp_retry::transport::{Incoming, Transport};
 
 use crate::terminal::{Misuse, Outcome};
-use crate::values::{Host, Id, at_least_one, duration, host, id, policy};
+use crate::values::{Hosts, Id, at_least_one, duration, hosts, id, policy};
 
 /// Sends a request until its reply is there; without HOST:PORT, to a service of its own
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Whom to ask: a name or an address and a port; IPv6 as [::1]:53
-    #[arg(value_name = "HOST:PORT", value_parser = host, requires = "Source")]
-    target: Option<Host>,
+    /// Whom to ask: a name or an address and a port, several between commas; IPv6 as [::1]:53
+    #[arg(value_name = "HOST:PORT", value_parser = hosts, requires = "Source")]
+    target: Option<Hosts>,
     #[command(flatten)]
     source: Source,
     /// Where the request holds an id, and where the reply repeats it if elsewhere [default: any reply counts]
@@ -73,12 +87,18 @@ pub(crate) struct Arguments {
     /// transmissions" [default: "default"]
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     policy: Option<RetryPolicy>,
+    /// Which of several servers a request goes to first
+    #[arg(long, value_name = "ORDER", value_enum, default_value = "band")]
+    spread: Preference,
     /// Gives up after so long at the latest, such as 500ms or 5s; finding the address of a name counts
     #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
-    /// Asks so often, without pause
+    /// Asks so often, without pause but for --every
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     repeat: u64,
+    /// Begins each request this long after the one before, or when that has ended, if it took longer [default: at once]
+    #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
+    every: Option<Duration>,
     /// Repeats the id too: then a late reply to one request counts for the next one
     #[arg(long, requires = "id")]
     keep_id: bool,
@@ -119,18 +139,17 @@ fn show(arguments: &Arguments, request: Vec<u8>) -> Outcome {
         }
     });
     let _ = writeln!(io::stderr(), "{address} repeats what it hears, but for the first datagram");
-    ask(Host::at(address), arguments, request, arguments.policy.unwrap_or(RetryPolicy::LAN))
+    ask(Hosts::at(address), arguments, request, arguments.policy.unwrap_or(RetryPolicy::LAN))
 }
 
-fn ask(server: Host, arguments: &Arguments, mut request: Vec<u8>, policy: RetryPolicy) -> Outcome {
-    let (mut client, sent) = (Client::new(arguments, server, policy), Sent::default());
+fn ask(servers: Hosts, arguments: &Arguments, mut request: Vec<u8>, policy: RetryPolicy) -> Outcome {
+    let (mut client, record) = (Client::new(arguments, servers, policy), Record::default());
     let stamped = arguments.id.as_ref().filter(|_| !arguments.keep_id).map(|id| id.range.clone());
     let mut ids = None;
     let mut output = Output::new();
     let (mut failed, mut reason) = (0_u64, None);
     for number in 0..arguments.repeat {
         let begun = Instant::now();
-        sent.clear();
         if let Some(range) = stamped.clone() {
             let id = &mut request[range];
             match (&mut ids, client.seed()) {
@@ -140,14 +159,16 @@ fn ask(server: Host, arguments: &Arguments, mut request: Vec<u8>, policy: RetryP
                 (None, Err(_)) => {}
             }
         }
-        match client.requester(begun, &sent) {
-            Ok(requester) => {
-                let prepared = begun.elapsed();
-                let outcome = requester.request(&request);
+        match client.ready(begun, &record) {
+            Ok(Ready { requester, addresses, left }) => {
+                let before = begun.elapsed();
+                let request = Request::new(&request);
+                let outcome = requester.request(if let Some(left) = left { request.deadline(left) } else { request });
                 failed += u64::from(outcome.is_err());
+                let report = Report { outcome, before, seen: record.take(), addresses };
                 match arguments.json {
-                    true => report::json(&mut output.buffer, &outcome, prepared, &sent.times())?,
-                    false => report::story(&mut output.buffer, &outcome, number > 0)?,
+                    true => report.json(&mut output.buffer)?,
+                    false => report.story(&mut output.buffer, number > 0)?,
                 }
             }
             Err(error) => {
@@ -159,7 +180,8 @@ fn ask(server: Host, arguments: &Arguments, mut request: Vec<u8>, policy: RetryP
                 reason = Some(error);
             }
         }
-        output.flush_when_due()?;
+        let pause = arguments.every.filter(|_| number + 1 < arguments.repeat).unwrap_or_default();
+        output.pause_until(begun.checked_add(pause))?;
     }
     output.buffer.flush()?;
     let count = format!("{failed} of {} requests brought no reply", arguments.repeat);
@@ -186,12 +208,16 @@ impl Output {
         Self { buffer, pause, flushed: Instant::now() }
     }
 
-    fn flush_when_due(&mut self) -> io::Result<()> {
-        if self.flushed.elapsed() < self.pause {
-            return Ok(());
+    /// `None` is never.
+    fn pause_until(&mut self, due: Option<Instant>) -> io::Result<()> {
+        let now = Instant::now();
+        let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+        if now.duration_since(self.flushed).saturating_add(wait) >= self.pause {
+            self.flushed = now;
+            self.buffer.flush()?;
         }
-        self.flushed = Instant::now();
-        self.buffer.flush()
+        thread::sleep(wait);
+        Ok(())
     }
 }
 
