@@ -70,7 +70,11 @@ impl IdSource {
     #[inline]
     pub fn fill(&mut self, bytes: &mut [u8]) {
         match &mut self.0 {
-            Bytes::Stream(stream) => stream.fill_bytes(bytes),
+            Bytes::Stream(stream) => match <&mut [u8; 8]>::try_from(&mut *bytes) {
+                // The usual length, in two units at once.
+                Ok(id) => *id = stream.next_u64().to_le_bytes(),
+                Err(_) => stream.fill_bytes(bytes),
+            },
             Bytes::Pattern(pattern) => bytes.iter_mut().zip(pattern.iter().cycle()).for_each(|(to, &from)| *to = from),
         }
     }

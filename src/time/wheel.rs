@@ -26,7 +26,6 @@ impl Link {
     pub(crate) const FREE: Self = Self { next: 0, prev: 0, list: u16::MAX };
 
     /// Whether the item waits in the wheel.
-    #[cfg(test)]
     pub(crate) const fn is_linked(&self) -> bool {
         self.list != Self::FREE.list
     }
@@ -74,10 +73,12 @@ impl Wheel {
 
     /// Makes `item` wait for the first tick that begins at `due` or after it, at most 2^17 ns late; at once if that tick
     /// is the present one or has passed. One that waits already is moved, behind all others of its tick.
+    #[inline]
     pub(crate) fn insert(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
-        self.remove(links, item);
-        if links.link(item).is_none() {
-            return;
+        match links.link(item) {
+            None => return,
+            Some(link) if link.is_linked() => self.remove(links, item),
+            Some(_) => {}
         }
         let list = self.list(first_tick_from(due));
         let Some((occupied, last)) = self.bucket(list) else { return };
@@ -99,6 +100,7 @@ impl Wheel {
     }
 
     /// Takes `item` out, if it waits.
+    #[inline]
     pub(crate) fn remove(&mut self, links: &mut impl Links, item: u32) {
         let Some(link) = links.link(item) else { return };
         let Link { next, prev, list } = mem::replace(link, Link::FREE);
@@ -164,6 +166,7 @@ impl Wheel {
     }
 
     /// The list for an item that is due at `tick`.
+    #[inline]
     fn list(&self, tick: u64) -> u16 {
         let tick = tick.max(self.tick);
         let highest_bit_that_differs = ((tick ^ self.tick) | 1).ilog2();
@@ -176,6 +179,7 @@ impl Wheel {
     }
 
     /// The bits of the level of `list`, and its last item.
+    #[inline]
     fn bucket(&mut self, list: u16) -> Option<(&mut u64, &mut u32)> {
         let level = self.levels.get_mut(usize::from(list >> BUCKET_BITS))?;
         let last = level.last.get_mut(usize::from(list) % BUCKETS)?;

@@ -1,9 +1,10 @@
 use core::fmt::Debug;
 use core::time::Duration;
 
-use super::finished::{Arrived, Finished, Handle, PeerId};
+use super::finished::{Arrived, Finished, PeerId};
+use super::payloads::Place;
 use super::progress::{Case, Turn};
-use super::slots::{NONE, Slot};
+use super::slots::{Clean, NONE};
 use super::{InFlight, State};
 use crate::time::Timestamp;
 use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
@@ -28,12 +29,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn take_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
-        let Some(peer) = self.peers.id_of(from) else { return self.on_stray(None, datagram, actual) };
-        if let Some(peer) = self.peers.get_mut(peer.0) {
-            peer.on_heard(at);
-        }
+        let Some((number, peer)) = self.peers.from_mut(from) else { return self.on_stray(None, datagram, actual) };
+        peer.on_heard(at);
         let id = self.matcher.reply_id(datagram);
-        let found = id.and_then(|id| self.ids.find(id, Some(peer.0), self.kept(), &self.matcher));
+        let found = id.and_then(|id| self.ids.find(id, number, self.kept(), &self.matcher));
         let answered = found.and_then(|number| Some((number, self.judge(at, number, datagram)?)));
         match answered {
             None => self.on_stray(id, datagram, actual),
@@ -65,7 +64,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     #[inline]
     fn on_reply(&mut self, at: Timestamp, number: u32, len: usize, actual: usize) -> Arrived {
         match self.slots.get(number) {
-            Some(slot) if slot.record == NONE && actual <= len => self.on_clean_reply(at, number, *slot),
+            Some(slot) if slot.record == NONE && actual <= len => {
+                let (clean, token, place) = (slot.clean(number), slot.token, slot.place);
+                self.on_clean_reply(at, &clean, token, place)
+            }
             _ if actual <= len => self.on_troubled_reply(at, number),
             _ => self.on_truncated(at, number, Failure::truncated(len, actual)),
         }
@@ -74,10 +76,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// Of a request that took one transmission. What is returned is made where it is returned: moving it would take as long
     /// as all the rest.
     #[inline]
-    fn on_clean_reply(&mut self, at: Timestamp, number: u32, slot: Slot) -> Arrived {
-        let waited = at.since_ns(slot.at());
-        let is_measured = self.is_in_first_wait(at, number, &slot);
-        if let Some(peer) = self.peers.get(slot.peer) {
+    fn on_clean_reply(&mut self, at: Timestamp, clean: &Clean, token: u64, place: Place) -> Arrived {
+        let number = clean.handle.slot;
+        let waited = at.since_ns(clean.sent);
+        let is_measured = self.is_in_first_wait(at, clean);
+        if let Some(peer) = self.peers.get(clean.peer) {
             peer.budget.deposit();
             if let Some(estimator) = &peer.path.estimator {
                 estimator.on_reply(at, is_measured.then(|| Duration::from_nanos(waited)));
@@ -85,12 +88,12 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
         self.wheel.remove(&mut self.slots, number);
         self.close(at, number, true);
-        self.payloads.release(slot.place);
+        self.payloads.release(place);
         self.slots.remove(number);
         Arrived::Reply(Finished {
-            handle: Handle { slot: number, generation: slot.generation },
-            token: slot.token,
-            peer: PeerId(slot.peer),
+            handle: clean.handle,
+            token,
+            peer: PeerId(clean.peer),
             failure: None,
             execution: Execution::Unknown,
             transmissions: 1,

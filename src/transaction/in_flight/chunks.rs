@@ -42,6 +42,7 @@ impl<T> Chunks<T> {
     }
 
     /// How many items there are: the number of the next.
+    #[inline]
     pub(super) fn len(&self) -> u32 {
         let items = self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * ITEMS + last.len());
         u32::try_from(items).unwrap_or(u32::MAX)
@@ -49,6 +50,7 @@ impl<T> Chunks<T> {
 }
 
 /// The chunk of an item, and its place there.
+#[inline]
 fn place(number: u32) -> Option<(usize, usize)> {
     // Fails where an address has 16 bits, which nothing of ours fits into.
     let number = usize::try_from(number).ok()?;

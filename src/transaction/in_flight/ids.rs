@@ -1,13 +1,14 @@
+use alloc::boxed::Box;
 use core::ops::Range;
 
-use hashbrown::HashTable;
-
+use super::id_table::IdTable;
 use super::limits::{Limits, SubmitError};
 use super::payloads::{Payloads, Place};
 use super::short_ids::ShortIds;
 use super::slots::Slots;
 use crate::entropy::{Draws, IdSource, Seed};
 use crate::time::Timestamp;
+use crate::transaction::transaction_id::same;
 use crate::transaction::{KeyedMatcher, Stray};
 
 /// Which request has which id.
@@ -27,7 +28,7 @@ enum Kind {
     /// Stamped, of one byte or two.
     Short(Range<usize>, ShortIds),
     /// Any other: the caller's own, or stamped by the matcher in its own way. The slots that have them, by their hashes.
-    Table { slots: HashTable<u32>, stamps: bool },
+    Table { slots: IdTable, stamps: bool },
 }
 
 /// The name that a request gets.
@@ -46,9 +47,11 @@ pub(super) struct Kept<'k> {
 }
 
 impl Kept<'_> {
-    fn has(self, slot: u32, peer: Option<u32>, id: &[u8], matcher: &impl KeyedMatcher) -> bool {
-        let slot = self.slots.get(slot).filter(|slot| slot.is_open() && peer.is_none_or(|peer| slot.peer == peer));
-        slot.is_some_and(|slot| matcher.id(self.payloads.get(slot.place)) == Some(id))
+    #[inline]
+    fn has(self, slot: u32, peer: u32, id: &[u8], matcher: &impl KeyedMatcher) -> bool {
+        let slot = self.slots.get(slot).filter(|slot| slot.is_open() && slot.peer == peer);
+        let own = slot.and_then(|slot| matcher.id(self.payloads.get(slot.place)));
+        own.is_some_and(|own| own.len() == id.len() && same(own, id))
     }
 }
 
@@ -62,7 +65,7 @@ impl Ids {
                 Kind::Short(at, ids)
             }
             Some(WIDE..=MOST) => Kind::Wide(at.unwrap_or_default()),
-            _ => Kind::Table { slots: HashTable::new(), stamps: matcher.stamps() },
+            _ => Kind::Table { slots: IdTable::new(), stamps: matcher.stamps() },
         };
         let mut key = [0; 8];
         let mut source = source;
@@ -78,6 +81,7 @@ impl Ids {
     /// # Errors
     ///
     /// No id is free, the caller's is in use, or there is none; then nothing has changed but bytes of the request.
+    #[inline]
     pub(super) fn admit(
         &mut self,
         now: Timestamp,
@@ -85,18 +89,20 @@ impl Ids {
         (slots, payloads): (&Slots, &mut Payloads),
         place: Place,
         name: Name,
-        most: u32,
     ) -> Result<u32, SubmitError> {
         let Self { kind, source, hashes, recent } = self;
         match kind {
             Kind::Wide(at) => {
                 let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
                 let id = payloads.get_mut(place).get_mut(at.clone()).ok_or(SubmitError::Unmatchable)?;
-                source.fill(id);
-                let (number, rest) = id.split_first_chunk_mut::<4>().ok_or(SubmitError::Unmatchable)?;
-                let (generation, _) = rest.split_first_chunk::<4>().ok_or(SubmitError::Unmatchable)?;
-                *number = name.slot.to_le_bytes();
-                Ok(u32::from_le_bytes(*generation))
+                let (first, rest) = id.split_first_chunk_mut::<WIDE>().ok_or(SubmitError::Unmatchable)?;
+                source.fill(first);
+                if !rest.is_empty() {
+                    source.fill(rest);
+                }
+                let (_, generation) = halves(u64::from_le_bytes(*first));
+                *first = (u64::from(generation) << 32 | u64::from(name.slot)).to_le_bytes();
+                Ok(generation)
             }
             Kind::Short(at, ids) => {
                 let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
@@ -120,16 +126,12 @@ impl Ids {
                     let id = matcher.id(kept.payloads.get(place)).filter(|id| id.len() <= MOST);
                     let id = id.ok_or(SubmitError::Unmatchable)?;
                     let hash = hash(hashes, id);
-                    let is_used = table.find(hash, |&slot| kept.has(slot, Some(name.peer), id, matcher)).is_some();
+                    let at_peer = at_peer(hash, name.peer);
+                    let is_used = table.find(at_peer, |slot| kept.has(slot, name.peer, id, matcher)).is_some();
                     let is_stale = *stamps && recent.holds(hash);
                     if !is_used && !is_stale {
-                        if table.capacity() == 0 {
-                            // At once, as growing would take long just when there are many.
-                            table.reserve(most as usize, |_| 0);
-                        }
-                        let hash_of = |&slot: &u32| hash_of(hashes, slot, kept, matcher);
-                        table.insert_unique(hash, name.slot, hash_of);
-                        return Ok(name.generation);
+                        let has_place = table.insert(at_peer, name.slot);
+                        return if has_place { Ok(name.generation) } else { Err(SubmitError::Full) };
                     }
                     tries -= 1;
                     if tries == 0 {
@@ -141,40 +143,34 @@ impl Ids {
         }
     }
 
-    /// The slot of the request to this peer, or to any, whose id this is.
+    /// The slot of the request to this peer whose id this is.
     #[inline]
-    pub(super) fn find(
-        &self,
-        id: &[u8],
-        peer: Option<u32>,
-        kept: Kept<'_>,
-        matcher: &impl KeyedMatcher,
-    ) -> Option<u32> {
+    pub(super) fn find(&self, id: &[u8], peer: u32, kept: Kept<'_>, matcher: &impl KeyedMatcher) -> Option<u32> {
         match &self.kind {
             Kind::Wide(at) => {
-                let (slot, rest) = id.split_first_chunk::<4>().filter(|_| id.len() == at.len())?;
-                let (generation, _) = rest.split_first_chunk::<4>()?;
-                let number = u32::from_le_bytes(*slot);
+                let first = id.first_chunk::<WIDE>().filter(|_| id.len() == at.len())?;
+                let (number, generation) = halves(u64::from_le_bytes(*first));
                 let slot = kept.slots.get(number)?;
-                let is_it = slot.is_open() && slot.generation == u32::from_le_bytes(*generation);
-                (is_it && peer.is_none_or(|peer| slot.peer == peer)).then_some(number)
+                (slot.is_open() && slot.generation == generation && slot.peer == peer).then_some(number)
             }
             Kind::Short(at, ids) => {
                 let number = ids.find(number(id).filter(|_| id.len() == at.len())?)?;
                 let slot = kept.slots.get(number).filter(|slot| slot.is_open())?;
-                peer.is_none_or(|peer| slot.peer == peer).then_some(number)
+                (slot.peer == peer).then_some(number)
             }
             Kind::Table { slots, .. } => {
-                slots.find(hash(&self.hashes, id), |&slot| kept.has(slot, peer, id, matcher)).copied()
+                let hash = at_peer(hash(&self.hashes, id), peer);
+                slots.find(hash, |slot| kept.has(slot, peer, id, matcher))
             }
         }
     }
 
     /// A request has ended: its id finds nothing any more. After one transmission and one reply it is clean.
+    #[inline]
     pub(super) fn release(
         &mut self,
         now: Timestamp,
-        (slot, place): (u32, Place),
+        (slot, peer, place): (u32, u32, Place),
         clean: bool,
         payloads: &Payloads,
         matcher: &impl KeyedMatcher,
@@ -189,11 +185,7 @@ impl Ids {
                     ids.release(now, id, clean);
                 }
             }
-            Kind::Table { slots, .. } => {
-                if let Ok(entry) = slots.find_entry(hash, |&other| other == slot) {
-                    entry.remove();
-                }
-            }
+            Kind::Table { slots, .. } => slots.remove(at_peer(hash, peer), slot),
         }
     }
 
@@ -213,25 +205,36 @@ impl Ids {
     }
 }
 
-fn hash_of(hashes: &Draws, slot: u32, kept: Kept<'_>, matcher: &impl KeyedMatcher) -> u64 {
-    let id = kept.slots.get(slot).and_then(|slot| matcher.id(kept.payloads.get(slot.place)));
-    hash(hashes, id.unwrap_or_default())
-}
-
-/// Of an id of at most 16 bytes; longer ones are told by their first 16 and their length.
+/// Of an id of at most 16 bytes; longer ones are told by their first 8, their last 8 and their length.
 #[inline]
 fn hash(hashes: &Draws, id: &[u8]) -> u64 {
-    if let Ok(id) = <[u8; 8]>::try_from(id) {
-        return hashes.draw(u64::from_le_bytes(id));
+    match (id.first_chunk::<8>(), id.last_chunk::<8>()) {
+        (Some(first), _) if id.len() == 8 => hashes.draw(u64::from_le_bytes(*first)),
+        (Some(first), Some(last)) => {
+            let last = hashes.draw(u64::from_le_bytes(*last) ^ hashes.draw(id.len() as u64));
+            hashes.draw(u64::from_le_bytes(*first) ^ last)
+        }
+        _ => {
+            let number = id.iter().rev().fold(id.len() as u64, |number, &byte| number << 8 | u64::from(byte));
+            hashes.draw(number)
+        }
     }
-    let mut bytes = [0; MOST];
-    bytes.iter_mut().zip(id).for_each(|(to, &from)| *to = from);
-    let number = u128::from_le_bytes(bytes);
-    #[expect(clippy::cast_possible_truncation, reason = "its halves")]
-    let (low, high) = (number as u64, (number >> 64) as u64);
-    hashes.draw(low ^ hashes.draw(high ^ hashes.draw(id.len() as u64)))
 }
 
+/// Many peers may be asked with one id each, the same: that must not have them all meet in one place of a table.
+#[inline]
+fn at_peer(hash: u64, peer: u32) -> u64 {
+    hash.wrapping_add(u64::from(peer).wrapping_mul(ODD))
+}
+
+/// The lower one first.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "its halves")]
+fn halves(number: u64) -> (u32, u32) {
+    (number as u32, (number >> 32) as u32)
+}
+
+#[inline]
 fn number(id: &[u8]) -> Option<u16> {
     match *id {
         [id] => Some(id.into()),
@@ -242,19 +245,21 @@ fn number(id: &[u8]) -> Option<u16> {
 
 /// Ids of requests that ended lately, by their hashes: a newer one takes the place of another.
 #[derive(Debug)]
-struct Recent(alloc::boxed::Box<[u32]>);
+struct Recent(Box<[u32; RECENT]>);
 
 impl Recent {
     fn new() -> Self {
-        Self(alloc::vec![0; RECENT].into_boxed_slice())
+        Self(Box::new([0; RECENT]))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a part of a hash decides the place, another is kept")]
+    #[inline]
     fn place(hash: u64) -> (usize, u32) {
         // Zero is an empty place.
         (hash as usize % RECENT, (hash >> 32) as u32 | 1)
     }
 
+    #[inline]
     fn add(&mut self, hash: u64) {
         let (place, kept) = Self::place(hash);
         if let Some(place) = self.0.get_mut(place) {
@@ -270,6 +275,8 @@ impl Recent {
 
 /// The fewest bytes that hold a slot and a generation.
 const WIDE: usize = 8;
+/// The golden ratio, as any odd number whose multiples lie apart.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The longest id.
 const MOST: usize = 16;
 /// Of a source of ids until one is free.

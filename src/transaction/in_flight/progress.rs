@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::finished::Finished;
 use super::peers::{Peer, PeerTerms};
-use super::slots::{NONE, Slot, State};
+use super::slots::{Clean, NONE, Slot, State};
 use super::troubled::Troubled;
 use super::{Handle, InFlight, PeerId};
 use crate::time::{Ns, Timestamp, saturating_ns};
@@ -33,6 +33,7 @@ pub(super) enum Turn {
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// To its place in the window, or to the end of those that wait for one.
+    #[inline]
     pub(super) fn enqueue(&mut self, now: Timestamp, number: u32) {
         let Some(slot) = self.slots.get(number) else { return };
         let Some(peer) = self.peers.get_mut(slot.peer) else { return };
@@ -43,12 +44,25 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
+    #[inline]
     fn take_place(&mut self, now: Timestamp, number: u32) {
         let Some(slot) = self.slots.get(number) else { return };
-        let (delay, end_by) = (self.start_delay(number, slot), self.end_by_of(slot));
+        let (policy, has_record) = (slot.policy, slot.record != NONE);
         if let Some(peer) = self.peers.get_mut(slot.peer) {
             peer.take_place(number);
         }
+        if has_record || self.rules.plan(policy).delays_start {
+            self.take_place_until(now, number);
+        } else {
+            self.ready.push_back(&mut self.slots, number, State::Ready);
+        }
+    }
+
+    /// The place of a request that may not leave at once, or may have to end before.
+    fn take_place_until(&mut self, now: Timestamp, number: u32) {
+        let Some(slot) = self.slots.get(number) else { return };
+        let handle = Handle { slot: number, generation: slot.generation };
+        let (delay, end_by) = (self.start_delay(handle, slot.policy), self.end_by_of(slot));
         match delay {
             0 if now < end_by => self.ready.push_back(&mut self.slots, number, State::Ready),
             // Also one whose deadline has come: that ends it at the next look, and nothing of it leaves.
@@ -64,6 +78,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// It has ended: the first of those that wait takes its place.
+    #[inline]
     fn leave_place(&mut self, now: Timestamp, number: u32, peer: u32) {
         let Some(peer) = self.peers.get_mut(peer) else { return };
         peer.leave_place(number);
@@ -73,6 +88,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// The request is reported to [`come_due`](Self::come_due) then.
+    #[inline]
     pub(super) fn wake_at(&mut self, number: u32, due: Timestamp) {
         self.soonest = self.soonest.min(due);
         self.wheel.insert(&mut self.slots, number, due);
@@ -107,7 +123,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                     self.wake_at(number, end_by);
                 }
             }
-            State::Sent if slot.record == NONE => match self.first_due(number, &slot) {
+            State::Sent if slot.record == NONE => match self.first_due(&slot.clean(number)) {
                 due if due > now => self.wake_at(number, due),
                 _ => self.look_on(now, number),
             },
@@ -126,7 +142,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         match slot.state {
             State::Delayed => Some(slot.at().min(self.end_by_of(slot))),
             State::Waiting | State::Ready => Some(self.end_by_of(slot)),
-            State::Sent => Some(active.map_or_else(|| self.first_due(number, slot), ActiveRequest::wait_end)),
+            State::Sent => Some(active.map_or_else(|| self.first_due(&slot.clean(number)), ActiveRequest::wait_end)),
             State::Free | State::Suspect | State::Finished => None,
         }
     }
@@ -196,10 +212,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// The end of a request that is in the wheel and in the queues no more: its place and its id are others' from now on.
+    #[inline]
     pub(super) fn close(&mut self, now: Timestamp, number: u32, clean: bool) {
         let Some(slot) = self.slots.get(number) else { return };
         let (place, peer, has_place) = (slot.place, slot.peer, slot.has_place());
-        self.ids.release(now, (number, place), clean, &self.payloads, &self.matcher);
+        self.ids.release(now, (number, peer, place), clean, &self.payloads, &self.matcher);
         if has_place {
             self.leave_place(now, number, peer);
         }
@@ -248,7 +265,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let log = self.records.log(now);
             return Troubled::waiting(now, Timestamp::MAX, log);
         }
-        let (sent, timer, first_wait) = (slot.at(), self.schedule(number, slot), self.first_wait(number, slot));
+        let clean = slot.clean(number);
+        let (sent, timer, first_wait) = (clean.sent, self.schedule(&clean), self.first_wait(&clean));
         let mut log = self.records.log(sent);
         log.record(sent, Event::Transmitted { path: PathIndex::FIRST, number: 1 });
         let active = ActiveRequest::transmitted(timer, PolicyIndex(slot.policy), first_wait, sent);
@@ -256,77 +274,70 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// The schedule of a request that was sent once and has no record: it follows from when that was.
-    pub(super) fn schedule(&self, number: u32, slot: &Slot) -> RetryTimer {
-        let policy = self.rules.policy(slot.policy);
-        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
-        let start = before(slot.at(), policy.start_delay_ns(seed));
+    pub(super) fn schedule(&self, clean: &Clean) -> RetryTimer {
+        let policy = self.rules.policy(clean.policy);
+        let seed = self.seed_of(clean.handle);
+        let start = before(clean.sent, policy.start_delay_ns(seed));
         let mut timer = RetryTimer::start(policy, start, seed);
         let mut own = None;
-        timer.on_transmitted(pace(self.first_wait(number, slot), policy, &mut own), slot.at());
+        timer.on_transmitted(pace(self.first_wait(clean), policy, &mut own), clean.sent);
         timer
     }
 
     /// When the first wait of a request without a record ends, as its [`schedule`](Self::schedule) has it.
     #[inline]
-    pub(super) fn first_due(&self, number: u32, slot: &Slot) -> Timestamp {
-        let policy = self.rules.policy(slot.policy);
-        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
-        let wait = policy.wait_ns(0, false, seed);
+    pub(super) fn first_due(&self, clean: &Clean) -> Timestamp {
+        let policy = self.rules.policy(clean.policy);
+        let wait = policy.wait_ns(0, false, self.seed_of(clean.handle));
         if self.first_waits.is_some() || wait < LEAST_WAIT {
-            return self.schedule(number, slot).wait_end();
+            return self.schedule(clean).wait_end();
         }
-        let deadline = policy.deadline_ns().map_or(Timestamp::MAX, |deadline| slot.at().after_ns(deadline));
-        slot.at().after_ns(wait).min(deadline)
+        let deadline = policy.deadline_ns().map_or(Timestamp::MAX, |deadline| clean.sent.after_ns(deadline));
+        clean.sent.after_ns(wait).min(deadline)
     }
 
     /// Whether a first wait that began with this transmission is still running at `at`.
     #[inline]
-    pub(super) fn is_in_first_wait(&self, at: Timestamp, number: u32, slot: &Slot) -> bool {
+    pub(super) fn is_in_first_wait(&self, at: Timestamp, clean: &Clean) -> bool {
         // Most replies come so soon that nothing need be drawn.
-        let waited = at.since_ns(slot.at());
-        let end = self
-            .rules
-            .policy(slot.policy)
-            .deadline_ns()
-            .unwrap_or(Ns::MAX)
-            .min(self.rules.least_first_wait(slot.policy));
-        self.first_waits.is_none() && waited < end || at < self.first_due(number, slot)
+        let surely_waits = at.since_ns(clean.sent) < self.rules.plan(clean.policy).surely_waits;
+        self.first_waits.is_none() && surely_waits || at < self.first_due(clean)
     }
 
     /// A request without a record was transmitted.
+    #[inline]
     pub(super) fn begin_clean(&mut self, now: Timestamp, number: u32) {
         let Some(slot) = self.slots.get_mut(number) else { return };
         slot.state = State::Sent;
         slot.set_at(now);
-        let Some(slot) = self.slots.get(number) else { return };
-        let start = before(now, self.start_delay(number, slot));
-        if let Some(peer) = self.peers.get_mut(slot.peer) {
+        let clean = slot.clean(number);
+        let delays_start = self.rules.plan(clean.policy).delays_start;
+        let start = if delays_start { before(now, self.start_delay(clean.handle, clean.policy)) } else { now };
+        if let Some(peer) = self.peers.get_mut(clean.peer) {
             peer.path.on_start(start);
             peer.path.on_transmitted(now);
             if let Some(estimator) = &peer.path.estimator {
                 let rto = saturating_ns(estimator.rto(start));
-                let wait = self.rules.policy(slot.policy).first_wait_within(rto, None);
+                let wait = self.rules.policy(clean.policy).first_wait_within(rto, None);
                 if let Some(place) = self.first_waits.as_mut().and_then(|waits| waits.get_mut(number)) {
                     *place = wait;
                 }
             }
         }
-        let due = self.first_due(number, slot);
+        let due = self.first_due(&clean);
         self.wake_at(number, due);
     }
 
     /// The one that held when it was sent: round trips since then change nothing for it.
-    fn first_wait(&self, number: u32, slot: &Slot) -> Ns {
-        let policy = || self.rules.policy(slot.policy).backoff().initial_ns();
+    fn first_wait(&self, clean: &Clean) -> Ns {
+        let policy = || self.rules.policy(clean.policy).backoff().initial_ns();
         let Some(waits) = &self.first_waits else { return policy() };
-        let is_measured = self.peers.get(slot.peer).is_some_and(|peer| peer.path.estimator.is_some());
-        waits.get(number).copied().filter(|_| is_measured).unwrap_or_else(policy)
+        let is_measured = self.peers.get(clean.peer).is_some_and(|peer| peer.path.estimator.is_some());
+        waits.get(clean.handle.slot).copied().filter(|_| is_measured).unwrap_or_else(policy)
     }
 
-    #[inline]
-    fn start_delay(&self, number: u32, slot: &Slot) -> Ns {
-        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
-        self.rules.policy(slot.policy).start_delay_ns(seed)
+    fn start_delay(&self, handle: Handle, policy: u8) -> Ns {
+        self.rules.policy(policy).start_delay_ns(self.seed_of(handle))
     }
 
     /// The next of the requests that failed, in the order in which they did. Replies are not among them: those come from

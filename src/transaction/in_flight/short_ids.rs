@@ -43,6 +43,7 @@ impl ShortIds {
     /// # Errors
     ///
     /// When the first one has rested, if all are in use or rest; `None` if all are in use.
+    #[inline]
     pub(super) fn draw(&mut self, now: Timestamp, ids: &mut IdSource) -> Result<u16, Option<Timestamp>> {
         if self.free.len() < self.slots.len() / 2 {
             self.refill(now);
@@ -59,6 +60,7 @@ impl ShortIds {
         self.slots.get(usize::from(id)).copied().filter(|&slot| slot < RESTING)
     }
 
+    #[inline]
     pub(super) fn set(&mut self, id: u16, slot: u32) {
         if let Some(place) = self.slots.get_mut(usize::from(id)) {
             *place = slot;
@@ -66,6 +68,7 @@ impl ShortIds {
     }
 
     /// The request that has it has ended at `now`.
+    #[inline]
     pub(super) fn release(&mut self, now: Timestamp, id: u16, clean: bool) {
         self.set(id, RESTING);
         let Self { rest, clean: after_clean, other, .. } = self;
@@ -105,6 +108,7 @@ impl ShortIds {
     }
 }
 
+#[inline]
 fn push(queue: &mut VecDeque<(Timestamp, u16)>, now: Timestamp, rest: Ns, id: u16) {
     // A clock that ran backwards must not disturb the order.
     let last = queue.back().map_or(Timestamp::ZERO, |&(until, _)| until);

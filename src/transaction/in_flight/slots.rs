@@ -22,6 +22,15 @@ pub(super) struct Slot {
     pub(super) policy: u8,
 }
 
+/// A request that goes well, since it was sent.
+#[derive(Clone, Copy)]
+pub(super) struct Clean {
+    pub(super) handle: Handle,
+    pub(super) sent: Timestamp,
+    pub(super) peer: u32,
+    pub(super) policy: u8,
+}
+
 /// What a slot is in, and so what [`Slot::moment`] holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
@@ -41,29 +50,42 @@ pub(super) enum State {
 }
 
 impl Slot {
+    #[inline]
     pub(super) fn at(&self) -> Timestamp {
         Timestamp::from_nanos(self.moment)
     }
 
+    #[inline]
     pub(super) fn set_at(&mut self, at: Timestamp) {
         self.moment = at.as_nanos();
     }
 
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "its halves")]
     fn neighbours(&self) -> (u32, u32) {
-        let [a, b, c, d, e, f, g, h] = self.moment.to_le_bytes();
-        (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+        (self.moment as u32, (self.moment >> 32) as u32)
     }
 
+    #[inline]
     fn set_neighbours(&mut self, before: u32, after: u32) {
         self.moment = u64::from(before) | u64::from(after) << 32;
     }
 
+    /// What its schedule follows from, if it was sent once and has no record.
+    #[inline]
+    pub(super) fn clean(&self, number: u32) -> Clean {
+        let handle = Handle { slot: number, generation: self.generation };
+        Clean { handle, sent: self.at(), peer: self.peer, policy: self.policy }
+    }
+
     /// Whether it has not ended.
+    #[inline]
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.state, State::Free | State::Finished)
     }
 
     /// Whether it has a place in its peer's window.
+    #[inline]
     pub(super) fn has_place(&self) -> bool {
         self.is_open() && self.state != State::Waiting
     }
@@ -84,11 +106,13 @@ impl Slots {
     }
 
     /// In use, those included that have ended and are to be reported.
+    #[inline]
     pub(super) fn used(&self) -> u32 {
         self.used
     }
 
     /// The number of the slot that [`insert`](Self::insert) fills next, and the generation that it had.
+    #[inline]
     pub(super) fn vacancy(&self) -> (u32, u32) {
         match self.slots.get(self.free) {
             Some(free) => (self.free, free.generation),
@@ -113,6 +137,7 @@ impl Slots {
         }
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, number: u32) {
         let next = self.free;
         let Some(slot) = self.slots.get_mut(number).filter(|slot| slot.state != State::Free) else { return };
@@ -138,6 +163,7 @@ impl Slots {
         self.slots.get(handle.slot).filter(|slot| slot.is_open() && slot.generation == handle.generation)
     }
 
+    #[inline]
     pub(super) fn handle(&self, number: u32) -> Handle {
         Handle { slot: number, generation: self.slots.get(number).map_or(0, |slot| slot.generation) }
     }
@@ -166,10 +192,12 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) const EMPTY: Self = Self { first: NONE, last: NONE, len: 0 };
 
+    #[inline]
     pub(super) fn len(&self) -> u32 {
         self.len
     }
 
+    #[inline]
     pub(super) fn first(&self) -> Option<u32> {
         (self.first != NONE).then_some(self.first)
     }
@@ -218,9 +246,16 @@ impl Queue {
         self.len -= 1;
     }
 
+    #[inline]
     pub(super) fn pop_front(&mut self, slots: &mut Slots) -> Option<u32> {
         let first = self.first()?;
-        self.remove(slots, first);
+        let (_, after) = slots.get(first)?.neighbours();
+        self.first = after;
+        self.len -= 1;
+        match slots.get_mut(after) {
+            Some(slot) => slot.set_neighbours(NONE, slot.neighbours().1),
+            None => self.last = NONE,
+        }
         Some(first)
     }
 

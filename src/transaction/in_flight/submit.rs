@@ -45,8 +45,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let place = self.keep(request.bytes())?;
         let (slot, before) = self.slots.vacancy();
         let name = Name { slot, generation: before.wrapping_add(1), peer: to.0 };
-        let most = self.limits.requests.get();
-        let admitted = self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name, most);
+        let admitted = self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name);
         let generation = admitted.inspect_err(|_| self.payloads.release(place))?;
         self.slots.insert(Slot::new(generation, to.0, place, policy, token));
         if let Some(first_waits) = &mut self.first_waits {
@@ -70,8 +69,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn end_by(&self, now: Timestamp, request: &Request<'_>) -> Timestamp {
-        let deadlines = [request.own_deadline(), self.deadline].into_iter().flatten();
-        deadlines.min().map_or(Timestamp::MAX, |deadline| now.after(deadline))
+        let deadline = match (request.own_deadline(), self.deadline) {
+            (Some(own), Some(ours)) => Some(own.min(ours)),
+            (own, ours) => own.or(ours),
+        };
+        deadline.map_or(Timestamp::MAX, |deadline| now.after(deadline))
     }
 
     /// A deadline of its own takes a record, and counts while it waits.

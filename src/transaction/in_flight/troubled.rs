@@ -123,10 +123,12 @@ impl Records {
         number
     }
 
+    #[inline]
     pub(super) fn get(&self, number: u32) -> Option<&Troubled> {
         self.records.get(number).filter(|_| number != NONE)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Troubled> {
         self.records.get_mut(number)
     }
