@@ -70,13 +70,20 @@ impl IdSource {
     #[inline]
     pub fn fill(&mut self, bytes: &mut [u8]) {
         match &mut self.0 {
-            Bytes::Stream(stream) => match <&mut [u8; 8]>::try_from(&mut *bytes) {
-                // The usual length, in two units at once.
-                Ok(id) => *id = stream.next_u64().to_le_bytes(),
-                Err(_) => stream.fill_bytes(bytes),
-            },
+            Bytes::Stream(stream) => stream.fill_bytes(bytes),
             Bytes::Pattern(pattern) => bytes.iter_mut().zip(pattern.iter().cycle()).for_each(|(to, &from)| *to = from),
         }
+    }
+
+    /// What [`fill`](Self::fill) would write into eight bytes, as a number in little endian: in one step instead of two units.
+    #[inline]
+    pub(crate) fn number(&mut self) -> u64 {
+        if let Bytes::Stream(stream) = &mut self.0 {
+            return stream.next_u64();
+        }
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
     }
 
     /// No source of ids, but the way to have a matcher write these bytes where it writes an id.

@@ -26,6 +26,7 @@ impl Link {
     pub(crate) const FREE: Self = Self { next: 0, prev: 0, list: u16::MAX };
 
     /// Whether the item waits in the wheel.
+    #[cfg(test)]
     pub(crate) const fn is_linked(&self) -> bool {
         self.list != Self::FREE.list
     }
@@ -73,13 +74,16 @@ impl Wheel {
 
     /// Makes `item` wait for the first tick that begins at `due` or after it, at most 2^17 ns late; at once if that tick
     /// is the present one or has passed. One that waits already is moved, behind all others of its tick.
-    #[inline]
     pub(crate) fn insert(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
-        match links.link(item) {
-            None => return,
-            Some(link) if link.is_linked() => self.remove(links, item),
-            Some(_) => {}
+        self.remove(links, item);
+        if links.link(item).is_some() {
+            self.insert_new(links, item, due);
         }
+    }
+
+    /// As [`insert`](Self::insert), of an item that is in the store and does not wait.
+    #[inline]
+    pub(crate) fn insert_new(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
         let list = self.list(first_tick_from(due));
         let Some((occupied, last)) = self.bucket(list) else { return };
         // What is no longer occupied names an old last item, which may wait elsewhere by now.
@@ -102,8 +106,16 @@ impl Wheel {
     /// Takes `item` out, if it waits.
     #[inline]
     pub(crate) fn remove(&mut self, links: &mut impl Links, item: u32) {
-        let Some(link) = links.link(item) else { return };
-        let Link { next, prev, list } = mem::replace(link, Link::FREE);
+        if let Some(link) = links.link(item) {
+            let link = mem::replace(link, Link::FREE);
+            self.take_out(links, item, link);
+        }
+    }
+
+    /// As [`remove`](Self::remove), of an item that had this link, which its owner has taken from it already.
+    #[inline]
+    pub(crate) fn take_out(&mut self, links: &mut impl Links, item: u32, link: Link) {
+        let Link { next, prev, list } = link;
         // The number of no list has no bucket.
         let Some((occupied, last)) = self.bucket(list) else { return };
         let (is_first, is_last) = (prev == item, *last == item);

@@ -172,6 +172,14 @@ pub struct Confirmed<F> {
 }
 
 impl<F> Confirmed<F> {
+    #[inline]
+    pub(super) fn confirms(&self, request: &[u8], datagram: &[u8]) -> bool
+    where
+        F: Fn(&[u8], &[u8]) -> bool,
+    {
+        (self.confirm)(request, datagram)
+    }
+
     /// What finds; the closure only confirms.
     #[inline]
     pub(super) fn transaction_id(&self) -> &TransactionId {

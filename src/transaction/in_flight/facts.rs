@@ -131,8 +131,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn quoted(&self, quoted: &[u8], peer: Option<u32>) -> Option<u32> {
         let id = self.matcher.id(quoted)?;
         let at = |peer| {
-            let number = self.ids.find(id, peer, self.kept(), &self.matcher)?;
-            let slot = self.slots.get(number)?;
+            let (number, slot) = self.ids.find(id, peer, self.kept(), &self.matcher)?;
             self.payloads.get(slot.place).starts_with(quoted).then_some(number)
         };
         peer.map_or_else(|| self.peers.numbers().find_map(at), at)

@@ -1,7 +1,9 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::mem;
 
+use super::limits::SubmitError;
 use super::slots::NONE;
 
 /// Which slots have ids of which hashes: a table that grows by a page at a time.
@@ -34,25 +36,30 @@ impl IdTable {
 
     /// The slot with this hash of which `is_it` is true.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let page = self.pages.get(self.page_of(hash)?)?;
-        // No page is full, so this ends.
-        page.from_home(hash).take_while(|&(_, entry)| entry != EMPTY).find_map(|(_, entry)| {
-            let slot = slot_of(entry);
-            (entry >> 32 == hash >> 32 && is_it(slot)).then_some(slot)
-        })
+        let (_, entry) = page.search(hash, is_it)?;
+        (entry != EMPTY).then_some(slot_of(entry))
     }
 
-    /// Adds a slot that is not in it. `false` if the page of this hash is full and cannot be divided: two thousand million
-    /// entries are needed for that.
+    /// Adds a slot, which is not in it, unless `is_it` is true of one with the same hash.
+    ///
+    /// # Errors
+    ///
+    /// [`IdInUse`](SubmitError::IdInUse) then, and [`Full`](SubmitError::Full) if the page of this hash is full and cannot be
+    /// divided: a thousand million entries are needed for that.
     #[inline]
-    pub(super) fn insert(&mut self, hash: u64, slot: u32) -> bool {
+    pub(super) fn insert(&mut self, hash: u64, slot: u32, is_it: impl FnMut(u32) -> bool) -> Result<(), SubmitError> {
         while self.page_mut(hash).is_some_and(|page| page.used >= MOST_USED) {
-            if !self.divide(hash) {
-                return false;
-            }
+            self.divide(hash)?;
         }
-        self.page_mut(hash).is_some_and(|page| page.insert(hash, slot))
+        let page = self.page_mut(hash).ok_or(SubmitError::Full)?;
+        match page.search(hash, is_it) {
+            Some((place, EMPTY)) => page.add(place, hash, slot),
+            Some(_) => return Err(SubmitError::IdInUse),
+            None => return Err(SubmitError::Full),
+        }
+        Ok(())
     }
 
     #[inline]
@@ -73,14 +80,18 @@ impl IdTable {
         self.pages.get_mut(page)
     }
 
-    /// Gives half of the entries of a page to a new one; `false` if the hashes are too short for that.
+    /// Gives half of the entries of a page to a new one.
+    ///
+    /// # Errors
+    ///
+    /// The hashes are too short for that.
     #[cold]
-    fn divide(&mut self, hash: u64) -> bool {
-        let Ok(new) = u32::try_from(self.pages.len()) else { return false };
-        let Some(page) = self.page_mut(hash).filter(|page| page.depth < MOST_DEPTH) else { return false };
+    fn divide(&mut self, hash: u64) -> Result<(), SubmitError> {
+        let new = u32::try_from(self.pages.len()).map_err(|_| SubmitError::Full)?;
+        let page = self.page_mut(hash).filter(|page| page.depth < MOST_DEPTH).ok_or(SubmitError::Full)?;
         page.depth += 1;
         let depth = page.depth;
-        let old = core::mem::replace(&mut page.entries, Page::empty());
+        let old = mem::replace(&mut page.entries, Page::empty());
         page.used = 0;
         self.pages.push(Page::new(depth));
         if depth > self.depth {
@@ -92,11 +103,12 @@ impl IdTable {
         let from = (first_bits(hash, depth) | 1) * wide;
         self.directory.iter_mut().skip(from).take(wide).for_each(|page| *page = new);
         for &entry in old.iter().filter(|&&entry| entry != EMPTY) {
-            if let Some(page) = self.page_mut(entry) {
-                page.insert(entry, slot_of(entry));
+            let Some(page) = self.page_mut(entry) else { continue };
+            if let Some((place, _)) = page.search(entry, |_| false) {
+                page.add(place, entry, slot_of(entry));
             }
         }
-        true
+        Ok(())
     }
 }
 
@@ -109,35 +121,39 @@ impl Page {
         Box::new([EMPTY; ENTRIES])
     }
 
-    /// All entries with their places, from the one on that a hash names.
+    /// Where an entry with this hash of which `is_it` is true stands, or else an empty one at which it could, and what stands
+    /// there. No page is full, so that there is one.
     #[inline]
-    fn from_home(&self, hash: u64) -> impl Iterator<Item = (usize, u64)> {
+    fn search(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<(usize, u64)> {
         let home = home_of(hash);
-        (home..home + ENTRIES).filter_map(|place| Some((place % ENTRIES, *self.entries.get(place % ENTRIES)?)))
+        for place in home..home + ENTRIES {
+            let entry = *self.entries.get(place % ENTRIES)?;
+            if entry == EMPTY || entry >> 32 == hash >> 32 && is_it(slot_of(entry)) {
+                return Some((place % ENTRIES, entry));
+            }
+        }
+        None
     }
 
     #[inline]
-    fn insert(&mut self, hash: u64, slot: u32) -> bool {
-        let free = self.from_home(hash).find(|&(_, entry)| entry == EMPTY);
-        let Some(place) = free.and_then(|(place, _)| self.entries.get_mut(place)) else { return false };
-        *place = hash >> 32 << 32 | u64::from(slot);
+    fn add(&mut self, place: usize, hash: u64, slot: u32) {
+        self.put(place, hash >> 32 << 32 | u64::from(slot));
         self.used += 1;
-        true
     }
 
     /// What stands behind and could not stand where its hash says moves up: no search ends at a gap before it.
     #[inline]
     fn remove(&mut self, hash: u64, slot: u32) {
-        let sought = hash >> 32 << 32 | u64::from(slot);
-        let found = self.from_home(hash).take_while(|&(_, entry)| entry != EMPTY).find(|&(_, entry)| entry == sought);
-        let Some((mut gap, _)) = found else { return };
+        let Some((mut gap, _)) = self.search(hash, |other| other == slot).filter(|&(_, entry)| entry != EMPTY) else {
+            return;
+        };
         for place in gap + 1..gap + ENTRIES {
             let Some(&entry) = self.entries.get(place % ENTRIES).filter(|&&entry| entry != EMPTY) else { break };
             let from_home = place.wrapping_sub(home_of(entry)) % ENTRIES;
             let from_gap = place.wrapping_sub(gap) % ENTRIES;
             if from_home >= from_gap {
                 self.put(gap, entry);
-                gap = place % ENTRIES;
+                gap = place;
             }
         }
         self.put(gap, EMPTY);

@@ -1,11 +1,12 @@
 use alloc::boxed::Box;
 use core::ops::Range;
 
+use super::finished::Handle;
 use super::id_table::IdTable;
 use super::limits::{Limits, SubmitError};
 use super::payloads::{Payloads, Place};
 use super::short_ids::ShortIds;
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 use crate::entropy::{Draws, IdSource, Seed};
 use crate::time::Timestamp;
 use crate::transaction::transaction_id::same;
@@ -22,8 +23,11 @@ pub(super) struct Ids {
 }
 
 #[derive(Debug)]
+#[repr(u8)] // asked thrice a request, which a tag hidden in another value would make slow
 enum Kind {
-    /// Stamped, of 8 bytes and more: the first four are the slot, the next four its generation, and like the rest random.
+    /// Stamped, of 8 bytes: the first four are the slot, the next four its generation, which is random.
+    Eight(Range<usize>),
+    /// The same with more random bytes behind.
     Wide(Range<usize>),
     /// Stamped, of one byte or two.
     Short(Range<usize>, ShortIds),
@@ -64,6 +68,7 @@ impl Ids {
                 let ids = ShortIds::new(at.len(), limits.rest);
                 Kind::Short(at, ids)
             }
+            Some(WIDE) => Kind::Eight(at.unwrap_or_default()),
             Some(WIDE..=MOST) => Kind::Wide(at.unwrap_or_default()),
             _ => Kind::Table { slots: IdTable::new(), stamps: matcher.stamps() },
         };
@@ -76,12 +81,32 @@ impl Ids {
         Self { kind, source, hashes, recent: Recent::new() }
     }
 
-    /// Gives a request its id, if that is ours to give, and has it found by that from now on. Returns its generation.
+    /// Gives a request a wide id, which has it found by that from now on, and returns its generation. `None` if ids are not
+    /// wide.
+    ///
+    /// # Errors
+    ///
+    /// There is no source of ids, or no space for one in the request.
+    #[inline]
+    pub(super) fn stamp_wide(&mut self, request: &mut [u8], slot: u32) -> Option<Result<u32, SubmitError>> {
+        let (Kind::Eight(at) | Kind::Wide(at)) = &self.kind else { return None };
+        let id = request.get_mut(at.clone()).and_then(|id| id.split_first_chunk_mut::<WIDE>());
+        let (Some(source), Some((first, rest))) = (&mut self.source, id) else {
+            return Some(Err(SubmitError::Unmatchable));
+        };
+        let (_, generation) = halves(source.number());
+        *first = (u64::from(generation) << 32 | u64::from(slot)).to_le_bytes();
+        if !rest.is_empty() {
+            source.fill(rest);
+        }
+        Some(Ok(generation))
+    }
+
+    /// As [`stamp_wide`](Self::stamp_wide), for ids of other kinds, some of which are the caller's.
     ///
     /// # Errors
     ///
     /// No id is free, the caller's is in use, or there is none; then nothing has changed but bytes of the request.
-    #[inline]
     pub(super) fn admit(
         &mut self,
         now: Timestamp,
@@ -92,18 +117,7 @@ impl Ids {
     ) -> Result<u32, SubmitError> {
         let Self { kind, source, hashes, recent } = self;
         match kind {
-            Kind::Wide(at) => {
-                let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
-                let id = payloads.get_mut(place).get_mut(at.clone()).ok_or(SubmitError::Unmatchable)?;
-                let (first, rest) = id.split_first_chunk_mut::<WIDE>().ok_or(SubmitError::Unmatchable)?;
-                source.fill(first);
-                if !rest.is_empty() {
-                    source.fill(rest);
-                }
-                let (_, generation) = halves(u64::from_le_bytes(*first));
-                *first = (u64::from(generation) << 32 | u64::from(name.slot)).to_le_bytes();
-                Ok(generation)
-            }
+            Kind::Eight(_) | Kind::Wide(_) => Err(SubmitError::Unmatchable),
             Kind::Short(at, ids) => {
                 let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
                 let place = payloads.get_mut(place).get_mut(at.clone()).ok_or(SubmitError::Unmatchable)?;
@@ -126,17 +140,17 @@ impl Ids {
                     let id = matcher.id(kept.payloads.get(place)).filter(|id| id.len() <= MOST);
                     let id = id.ok_or(SubmitError::Unmatchable)?;
                     let hash = hash(hashes, id);
-                    let at_peer = at_peer(hash, name.peer);
-                    let is_used = table.find(at_peer, |slot| kept.has(slot, name.peer, id, matcher)).is_some();
                     let is_stale = *stamps && recent.holds(hash);
-                    if !is_used && !is_stale {
-                        let has_place = table.insert(at_peer, name.slot);
-                        return if has_place { Ok(name.generation) } else { Err(SubmitError::Full) };
-                    }
+                    let is_it = |slot| kept.has(slot, name.peer, id, matcher);
+                    let admitted = match is_stale {
+                        true => Err(SubmitError::IdInUse),
+                        false => table.insert(at_peer(hash, name.peer), name.slot, is_it),
+                    };
                     tries -= 1;
-                    if tries == 0 {
-                        let used_up = SubmitError::IdsUsedUp { until: None };
-                        return Err(if *stamps { used_up } else { SubmitError::IdInUse });
+                    match admitted {
+                        Err(SubmitError::IdInUse) if tries > 0 => {}
+                        Err(SubmitError::IdInUse) if *stamps => return Err(SubmitError::IdsUsedUp { until: None }),
+                        admitted => return admitted.map(|()| name.generation),
                     }
                 }
             }
@@ -145,22 +159,32 @@ impl Ids {
 
     /// The slot of the request to this peer whose id this is.
     #[inline]
-    pub(super) fn find(&self, id: &[u8], peer: u32, kept: Kept<'_>, matcher: &impl KeyedMatcher) -> Option<u32> {
+    pub(super) fn find<'k>(
+        &self,
+        id: &[u8],
+        peer: u32,
+        kept: Kept<'k>,
+        matcher: &impl KeyedMatcher,
+    ) -> Option<(u32, &'k Slot)> {
         match &self.kind {
-            Kind::Wide(at) => {
-                let first = id.first_chunk::<WIDE>().filter(|_| id.len() == at.len())?;
-                let (number, generation) = halves(u64::from_le_bytes(*first));
+            Kind::Eight(_) => {
+                let (number, generation) = halves(u64::from_le_bytes(id.try_into().ok()?));
                 let slot = kept.slots.get(number)?;
-                (slot.is_open() && slot.generation == generation && slot.peer == peer).then_some(number)
+                (slot.is_open() && slot.generation == generation && slot.peer == peer).then_some((number, slot))
+            }
+            Kind::Wide(_) => {
+                let (number, _) = halves(u64::from_le_bytes(*id.first_chunk()?));
+                kept.has(number, peer, id, matcher).then_some((number, kept.slots.get(number)?))
             }
             Kind::Short(at, ids) => {
                 let number = ids.find(number(id).filter(|_| id.len() == at.len())?)?;
                 let slot = kept.slots.get(number).filter(|slot| slot.is_open())?;
-                (slot.peer == peer).then_some(number)
+                (slot.peer == peer).then_some((number, slot))
             }
             Kind::Table { slots, .. } => {
                 let hash = at_peer(hash(&self.hashes, id), peer);
-                slots.find(hash, |slot| kept.has(slot, peer, id, matcher))
+                let number = slots.find(hash, |slot| kept.has(slot, peer, id, matcher))?;
+                Some((number, kept.slots.get(number)?))
             }
         }
     }
@@ -170,16 +194,28 @@ impl Ids {
     pub(super) fn release(
         &mut self,
         now: Timestamp,
-        (slot, peer, place): (u32, u32, Place),
+        handle: Handle,
+        (peer, place): (u32, Place),
         clean: bool,
         payloads: &Payloads,
         matcher: &impl KeyedMatcher,
     ) {
-        let Some(id) = matcher.id(payloads.get(place)) else { return };
+        match &self.kind {
+            // The bytes of the request need not be looked at.
+            Kind::Eight(_) => {
+                let id = u64::from(handle.generation) << 32 | u64::from(handle.slot);
+                self.recent.add(self.hashes.draw(id));
+            }
+            _ => self.release_any(now, handle.slot, peer, clean, matcher.id(payloads.get(place))),
+        }
+    }
+
+    fn release_any(&mut self, now: Timestamp, slot: u32, peer: u32, clean: bool, id: Option<&[u8]>) {
+        let Some(id) = id else { return };
         let hash = hash(&self.hashes, id);
         self.recent.add(hash);
         match &mut self.kind {
-            Kind::Wide(_) => {}
+            Kind::Eight(_) | Kind::Wide(_) => {}
             Kind::Short(_, ids) => {
                 if let Some(id) = number(id) {
                     ids.release(now, id, clean);

@@ -19,16 +19,16 @@ pub(super) struct Payloads {
     empty: u32,
 }
 
-/// Where a payload is kept: what [`Payloads::keep`] gave out, good until it is released.
+/// Where a payload is kept: what [`Payloads::keep_with`] gave out, good until it is released.
 ///
 /// From the highest bits down: the chunk, twelve bits of the block in it, 16 of the length, 16 of the class. One number,
 /// because what is written in parts and read as a whole makes the processor wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Place(u64);
 
 #[derive(Clone, Debug)]
 struct Chunk {
-    bytes: Box<[u8]>,
+    bytes: Box<[u8; CHUNK_BYTES]>,
     /// In the list of its class while a block is used and another one free, in that of the empty chunks while none is used.
     next: u32,
     prev: u32,
@@ -52,18 +52,27 @@ impl Payloads {
     }
 
     /// Keeps a copy of `bytes`; `None` if there is no room for them, or if they are more than the 65,507 of a datagram.
-    #[inline]
+    #[cfg(test)]
     pub(super) fn keep(&mut self, bytes: &[u8]) -> Option<Place> {
+        self.keep_with(bytes, |_| ()).map(|(place, ())| place)
+    }
+
+    /// As [`keep`](Self::keep), and has the copy changed at once; what that returns.
+    #[inline]
+    pub(super) fn keep_with<R>(&mut self, bytes: &[u8], change: impl FnOnce(&mut [u8]) -> R) -> Option<(Place, R)> {
         let len = u16::try_from(bytes.len()).ok().filter(|&len| len <= LONGEST)?;
         let class = class_of(len);
         let number = self.chunk_for(class)?;
         let chunk = self.chunks.get_mut(index(number))?;
         let block = chunk.take_block()?;
-        chunk.bytes.get_mut(chunk.start(block)..)?.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let start = chunk.start(block);
+        let kept = chunk.bytes.get_mut(start..start + bytes.len())?;
+        kept.copy_from_slice(bytes);
+        let changed = change(kept);
         if chunk.is_full() {
             self.unlink(number);
         }
-        Some(Place::new(number << BLOCK_BITS | u32::from(block), len, class))
+        Some((Place::new(number << BLOCK_BITS | u32::from(block), len, class), changed))
     }
 
     /// The bytes kept there.
@@ -76,8 +85,9 @@ impl Payloads {
     /// The bytes kept there, to be written over.
     #[inline]
     pub(super) fn get_mut(&mut self, place: Place) -> &mut [u8] {
-        let chunk = self.chunks.get_mut(index(place.chunk()));
-        chunk.and_then(|chunk| chunk.bytes.get_mut(chunk.range(place))).unwrap_or(&mut [])
+        let Some(chunk) = self.chunks.get_mut(index(place.chunk())) else { return &mut [] };
+        let range = chunk.range(place);
+        chunk.bytes.get_mut(range).unwrap_or(&mut [])
     }
 
     /// Gives the block back, once.
@@ -139,7 +149,7 @@ impl Payloads {
             return None;
         }
         let number = u32::try_from(self.chunks.len()).ok()?;
-        self.chunks.push(Chunk::new(self.empty));
+        self.chunks.push(Chunk::new(self.empty)?);
         self.empty = number;
         Some(number)
     }
@@ -204,9 +214,9 @@ impl Place {
 }
 
 impl Chunk {
-    fn new(next_empty: u32) -> Self {
-        let bytes = vec![0; CHUNK_BYTES].into_boxed_slice();
-        Self {
+    fn new(next_empty: u32) -> Option<Self> {
+        let bytes = vec![0; CHUNK_BYTES].try_into().ok()?;
+        Some(Self {
             bytes,
             next: next_empty,
             prev: NONE,
@@ -216,7 +226,7 @@ impl Chunk {
             used: 0,
             fresh: 0,
             released: NO_BLOCK,
-        }
+        })
     }
 
     /// None of its blocks is used: from now on they have the size of `class`.

@@ -109,8 +109,13 @@ impl<P: Copy + Ord> Peers<P> {
     /// The one that something came from, with its number.
     #[inline]
     pub(super) fn from_mut(&mut self, address: P) -> Option<(u32, &mut Peer<P>)> {
-        let number = self.id_of(address)?.0;
-        Some((number, self.get_mut(number)?))
+        match self.peers.as_mut_slice() {
+            [only] => (only.address == address && !only.is_removed).then_some((0, only)),
+            peers => {
+                let &number = self.numbers.get(&address)?;
+                Some((number, peers.get_mut(number as usize)?))
+            }
+        }
     }
 
     /// The numbers of all, also of those removed.
@@ -155,6 +160,9 @@ pub(super) struct Rules {
 pub(super) struct Plan {
     pub(super) policy: RetryPolicy,
     pub(super) delays_start: bool,
+    /// Where its first wait lies, if it is drawn from one range of more than a nanosecond and no deadline ends it: as for nearly
+    /// all. `None`: see the policy.
+    pub(super) first_wait: Option<(Ns, Ns)>,
     /// Until then after its transmission a request is in its first wait, whatever is drawn, unless its peer is measured.
     pub(super) surely_waits: Ns,
 }
@@ -163,7 +171,9 @@ impl Plan {
     fn of(policy: RetryPolicy) -> Self {
         let deadline = policy.deadline_ns().unwrap_or(Ns::MAX);
         let surely_waits = policy.least_first_wait_ns().min(deadline);
-        Self { policy, delays_start: policy.start_delay() != (Duration::ZERO, Duration::ZERO), surely_waits }
+        let delays_start = policy.start_delay() != (Duration::ZERO, Duration::ZERO);
+        let first_wait = policy.first_range_ns().filter(|&(least, most)| least > 1 && most <= deadline);
+        Self { policy, delays_start, first_wait, surely_waits }
     }
 }
 

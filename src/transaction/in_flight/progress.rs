@@ -1,19 +1,18 @@
 //! How a request moves on: to its place, to the wire, to its next slot, to its end.
 
 use core::fmt::Debug;
-use core::time::Duration;
 
-use super::finished::Finished;
 use super::peers::{Peer, PeerTerms};
 use super::slots::{Clean, NONE, Slot, State};
 use super::troubled::Troubled;
-use super::{Handle, InFlight, PeerId};
+use super::{Handle, InFlight};
+use crate::entropy::uniform;
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transaction::active_request::{ActiveRequest, Bytes, pace};
 use crate::transaction::destination::PolicyIndex;
 use crate::transaction::path_state::PathState;
 use crate::transaction::record::Record;
-use crate::transaction::{Event, Execution, Identity, KeyedMatcher, Next, RetryTimer};
+use crate::transaction::{Event, Identity, KeyedMatcher, Next, RetryTimer};
 use crate::transport::PathIndex;
 
 /// A troubled request, and what its machine is told of with every call.
@@ -34,27 +33,28 @@ pub(super) enum Turn {
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// To its place in the window, or to the end of those that wait for one.
     #[inline]
-    pub(super) fn enqueue(&mut self, now: Timestamp, number: u32) {
-        let Some(slot) = self.slots.get(number) else { return };
-        let Some(peer) = self.peers.get_mut(slot.peer) else { return };
-        if peer.places < self.limits.window.get() && peer.waiting.len() == 0 {
-            self.take_place(now, number);
-        } else {
+    pub(super) fn enqueue(&mut self, now: Timestamp, number: u32, peer: u32, leaves_at_once: bool) {
+        let Some(peer) = self.peers.get_mut(peer) else { return };
+        if peer.places >= self.limits.window.get() || peer.waiting.len() > 0 {
             peer.waiting.push_back(&mut self.slots, number, State::Waiting);
+        } else {
+            peer.take_place(number);
+            if leaves_at_once {
+                self.ready.push_back(&mut self.slots, number, State::Ready);
+            } else {
+                self.take_place_until(now, number);
+            }
         }
     }
 
+    /// It has ended: the first of those that wait takes its place.
     #[inline]
-    fn take_place(&mut self, now: Timestamp, number: u32) {
-        let Some(slot) = self.slots.get(number) else { return };
-        let (policy, has_record) = (slot.policy, slot.record != NONE);
-        if let Some(peer) = self.peers.get_mut(slot.peer) {
-            peer.take_place(number);
-        }
-        if has_record || self.rules.plan(policy).delays_start {
-            self.take_place_until(now, number);
-        } else {
-            self.ready.push_back(&mut self.slots, number, State::Ready);
+    pub(super) fn leave_place(&mut self, now: Timestamp, number: u32, peer: u32) {
+        let Some(peer) = self.peers.get_mut(peer) else { return };
+        peer.leave_place(number);
+        if let Some(next) = peer.waiting.pop_front(&mut self.slots) {
+            peer.take_place(next);
+            self.take_place_until(now, next);
         }
     }
 
@@ -77,18 +77,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
-    /// It has ended: the first of those that wait takes its place.
-    #[inline]
-    fn leave_place(&mut self, now: Timestamp, number: u32, peer: u32) {
-        let Some(peer) = self.peers.get_mut(peer) else { return };
-        peer.leave_place(number);
-        if let Some(next) = peer.waiting.pop_front(&mut self.slots) {
-            self.take_place(now, next);
-        }
-    }
-
     /// The request is reported to [`come_due`](Self::come_due) then.
-    #[inline]
     pub(super) fn wake_at(&mut self, number: u32, due: Timestamp) {
         self.soonest = self.soonest.min(due);
         self.wheel.insert(&mut self.slots, number, due);
@@ -205,18 +194,18 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             // A port is not renewed where others use it, and bytes are given once; those would be ends too.
             Next::Failed(_) | Next::Done | Next::Idle | Next::Build(..) | Next::Renew(..) => {
                 troubled.on_end(now);
-                self.close(now, number, false);
+                self.close(now, number);
                 self.finished.push_back(&mut self.slots, number, State::Finished);
             }
         }
     }
 
-    /// The end of a request that is in the wheel and in the queues no more: its place and its id are others' from now on.
-    #[inline]
-    pub(super) fn close(&mut self, now: Timestamp, number: u32, clean: bool) {
+    /// The end of a troubled request that is in the wheel and in the queues no more: its place and its id are others' from now on.
+    pub(super) fn close(&mut self, now: Timestamp, number: u32) {
         let Some(slot) = self.slots.get(number) else { return };
-        let (place, peer, has_place) = (slot.place, slot.peer, slot.has_place());
-        self.ids.release(now, (number, peer, place), clean, &self.payloads, &self.matcher);
+        let handle = Handle { slot: number, generation: slot.generation };
+        let (peer, place, has_place) = (slot.peer, slot.place, slot.has_place());
+        self.ids.release(now, handle, (peer, place), false, &self.payloads, &self.matcher);
         if has_place {
             self.leave_place(now, number, peer);
         }
@@ -285,15 +274,14 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// When the first wait of a request without a record ends, as its [`schedule`](Self::schedule) has it.
-    #[inline]
+    #[inline(always)] // once a request: a call would pass it by what is written in parts and read as a whole
     pub(super) fn first_due(&self, clean: &Clean) -> Timestamp {
-        let policy = self.rules.policy(clean.policy);
-        let wait = policy.wait_ns(0, false, self.seed_of(clean.handle));
-        if self.first_waits.is_some() || wait < LEAST_WAIT {
-            return self.schedule(clean).wait_end();
+        match self.rules.plan(clean.policy).first_wait {
+            Some((least, most)) if self.first_waits.is_none() => {
+                clean.sent.after_ns(uniform(least, most, self.seed_of(clean.handle).draw(0)))
+            }
+            _ => self.schedule(clean).wait_end(),
         }
-        let deadline = policy.deadline_ns().map_or(Timestamp::MAX, |deadline| clean.sent.after_ns(deadline));
-        clean.sent.after_ns(wait).min(deadline)
     }
 
     /// Whether a first wait that began with this transmission is still running at `at`.
@@ -301,7 +289,12 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     pub(super) fn is_in_first_wait(&self, at: Timestamp, clean: &Clean) -> bool {
         // Most replies come so soon that nothing need be drawn.
         let surely_waits = at.since_ns(clean.sent) < self.rules.plan(clean.policy).surely_waits;
-        self.first_waits.is_none() && surely_waits || at < self.first_due(clean)
+        self.first_waits.is_none() && surely_waits || self.is_before_due(at, clean.handle.slot)
+    }
+
+    #[cold]
+    fn is_before_due(&self, at: Timestamp, number: u32) -> bool {
+        self.slots.get(number).is_some_and(|slot| at < self.first_due(&slot.clean(number)))
     }
 
     /// A request without a record was transmitted.
@@ -316,16 +309,24 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if let Some(peer) = self.peers.get_mut(clean.peer) {
             peer.path.on_start(start);
             peer.path.on_transmitted(now);
-            if let Some(estimator) = &peer.path.estimator {
-                let rto = saturating_ns(estimator.rto(start));
-                let wait = self.rules.policy(clean.policy).first_wait_within(rto, None);
-                if let Some(place) = self.first_waits.as_mut().and_then(|waits| waits.get_mut(number)) {
-                    *place = wait;
-                }
+            if peer.path.estimator.is_some() {
+                self.keep_first_wait(&clean, start);
             }
         }
         let due = self.first_due(&clean);
-        self.wake_at(number, due);
+        self.soonest = self.soonest.min(due);
+        self.wheel.insert_new(&mut self.slots, number, due);
+    }
+
+    /// The first wait that the round trips to its peer call for at present.
+    #[inline(never)]
+    fn keep_first_wait(&mut self, clean: &Clean, start: Timestamp) {
+        let estimator = self.peers.get(clean.peer).and_then(|peer| peer.path.estimator.as_ref());
+        let place = self.first_waits.as_mut().and_then(|waits| waits.get_mut(clean.handle.slot));
+        if let (Some(estimator), Some(place)) = (estimator, place) {
+            let rto = saturating_ns(estimator.rto(start));
+            *place = self.rules.policy(clean.policy).first_wait_within(rto, None);
+        }
     }
 
     /// The one that held when it was sent: round trips since then change nothing for it.
@@ -339,70 +340,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn start_delay(&self, handle: Handle, policy: u8) -> Ns {
         self.rules.policy(policy).start_delay_ns(self.seed_of(handle))
     }
-
-    /// The next of the requests that failed, in the order in which they did. Replies are not among them: those come from
-    /// [`on_datagram`](Self::on_datagram) itself.
-    pub fn next_finished(&mut self) -> Option<Finished> {
-        let number = self.finished.pop_front(&mut self.slots)?;
-        self.take_finished(number)
-    }
-
-    /// Takes a failure out, which is in no queue any more.
-    pub(super) fn take_finished(&mut self, number: u32) -> Option<Finished> {
-        let slot = *self.slots.get(number)?;
-        let finished = {
-            let troubled = self.records.get(slot.record)?;
-            let active = troubled.active.as_ref()?;
-            Finished {
-                handle: self.slots.handle(number),
-                token: slot.token,
-                peer: PeerId(slot.peer),
-                failure: active.failure(),
-                execution: active.execution(),
-                transmissions: active.transmissions(),
-                withheld: active.withheld(),
-                elapsed: troubled.elapsed(),
-                round_trip: troubled.measured().map(Duration::from_nanos),
-                last_error: active.last_error(),
-                timeline: None,
-            }
-        };
-        let timeline = self.records.remove(slot.record);
-        self.records.give_away(timeline.as_deref());
-        self.payloads.release(slot.place);
-        self.slots.remove(number);
-        Some(Finished { timeline, ..finished })
-    }
-
-    /// Takes a troubled request out that was answered at `at`, which is in no queue any more.
-    pub(super) fn take_answered(&mut self, at: Timestamp, number: u32, measured: Option<Ns>) -> Option<Finished> {
-        let slot = *self.slots.get(number)?;
-        let troubled = self.records.get(slot.record)?;
-        let active = troubled.active.as_ref()?;
-        let finished = Finished {
-            handle: self.slots.handle(number),
-            token: slot.token,
-            peer: PeerId(slot.peer),
-            failure: None,
-            execution: Execution::Unknown,
-            transmissions: active.transmissions(),
-            withheld: active.withheld(),
-            elapsed: at.since(troubled.began()),
-            round_trip: measured.map(Duration::from_nanos),
-            last_error: active.last_error(),
-            timeline: None,
-        };
-        let timeline = self.records.remove(slot.record);
-        self.records.give_back(timeline);
-        self.payloads.release(slot.place);
-        self.slots.remove(number);
-        Some(finished)
-    }
 }
 
 fn before(now: Timestamp, ns: Ns) -> Timestamp {
     Timestamp::from_nanos(now.as_nanos().saturating_sub(ns))
 }
-
-/// Below this, a wait and its half are the same to a schedule.
-const LEAST_WAIT: Ns = 2;

@@ -49,9 +49,7 @@ impl ShortIds {
             self.refill(now);
         }
         let Some(last) = self.free.len().checked_sub(1) else { return Err(self.first_free()) };
-        let mut drawn = [0; 8];
-        ids.fill(&mut drawn);
-        let place = uniform(0, last as u64, u64::from_le_bytes(drawn));
+        let place = uniform(0, last as u64, ids.number());
         Ok(self.free.swap_remove(usize::try_from(place).unwrap_or(last)))
     }
 

@@ -1,3 +1,5 @@
+use core::mem;
+
 use super::chunks::Chunks;
 use super::finished::Handle;
 use super::payloads::Place;
@@ -7,9 +9,9 @@ use crate::time::wheel::{Link, Links};
 /// One request: all that is kept of it while it goes well.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    /// Its place in the wheel; of a free slot, the next free one.
+    /// Its place in the wheel.
     pub(super) link: Link,
-    /// When it was sent, or is to be, or its neighbours in a [`Queue`]: which, its state says.
+    /// When it was sent, or is to be, or its neighbours in a [`Queue`]: which, its state says. Of a free slot, the next free one.
     moment: u64,
     pub(super) token: u64,
     /// Of a slot in use, the higher half of what names it.
@@ -29,6 +31,16 @@ pub(super) struct Clean {
     pub(super) sent: Timestamp,
     pub(super) peer: u32,
     pub(super) policy: u8,
+}
+
+impl Default for Slot {
+    /// A free one, behind which there is none.
+    fn default() -> Self {
+        let mut free = Self::new(0, 0, Place::default(), 0, 0);
+        free.state = State::Free;
+        free.set_neighbours(NONE, NONE);
+        free
+    }
 }
 
 /// What a slot is in, and so what [`Slot::moment`] holds.
@@ -111,40 +123,42 @@ impl Slots {
         self.used
     }
 
-    /// The number of the slot that [`insert`](Self::insert) fills next, and the generation that it had.
+    /// The number of the slot that [`insert`](Self::insert) fills next.
     #[inline]
-    pub(super) fn vacancy(&self) -> (u32, u32) {
-        match self.slots.get(self.free) {
-            Some(free) => (self.free, free.generation),
-            None => (self.slots.len(), 0),
+    pub(super) fn vacancy(&mut self) -> u32 {
+        if self.free == NONE {
+            self.grow();
         }
+        self.free
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.free = self.slots.push(Slot::default());
     }
 
     #[inline(always)]
     pub(super) fn insert(&mut self, slot: Slot) {
+        let Some(free) = self.slots.get_mut(self.free) else { return };
         self.used += 1;
-        match self.slots.get_mut(self.free) {
-            Some(free) => {
-                self.free = u32::try_from(free.moment).unwrap_or(NONE);
-                // Field by field: what is put together elsewhere and moved here makes the processor wait.
-                (free.link, free.moment, free.token) = (slot.link, slot.moment, slot.token);
-                (free.generation, free.peer, free.record) = (slot.generation, slot.peer, slot.record);
-                (free.place, free.state, free.policy) = (slot.place, slot.state, slot.policy);
-            }
-            None => {
-                self.slots.push(slot);
-            }
-        }
+        self.free = free.neighbours().1;
+        // Field by field: what is put together elsewhere and moved here makes the processor wait.
+        (free.link, free.moment, free.token) = (slot.link, slot.moment, slot.token);
+        (free.generation, free.peer, free.record) = (slot.generation, slot.peer, slot.record);
+        (free.place, free.state, free.policy) = (slot.place, slot.state, slot.policy);
     }
 
+    /// Frees a slot; what is still to be done about it, if it was not free.
     #[inline]
-    pub(super) fn remove(&mut self, number: u32) {
+    pub(super) fn remove(&mut self, number: u32) -> Option<Freed> {
         let next = self.free;
-        let Some(slot) = self.slots.get_mut(number).filter(|slot| slot.state != State::Free) else { return };
+        let slot = self.slots.get_mut(number).filter(|slot| slot.state != State::Free)?;
+        let freed = Freed { link: mem::replace(&mut slot.link, Link::FREE), place: slot.place };
         slot.state = State::Free;
-        slot.moment = next.into();
+        slot.set_neighbours(NONE, next);
         self.free = number;
         self.used -= 1;
+        Some(freed)
     }
 
     #[inline]
@@ -172,6 +186,13 @@ impl Slots {
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
         0..self.slots.len()
     }
+}
+
+/// What was kept of a request that is gone: its place in the wheel, and that of its bytes.
+#[must_use]
+pub(super) struct Freed {
+    pub(super) link: Link,
+    pub(super) place: Place,
 }
 
 impl Links for Slots {
@@ -264,7 +285,7 @@ impl Queue {
         let mut next = self.first;
         core::iter::from_fn(move || {
             let slot = slots.get(next)?;
-            let number = core::mem::replace(&mut next, slot.neighbours().1);
+            let number = mem::replace(&mut next, slot.neighbours().1);
             Some((number, slot))
         })
     }
