@@ -75,6 +75,17 @@ impl IdSource {
         }
     }
 
+    /// What [`fill`](Self::fill) would write into eight bytes, as a number in little endian: in one step instead of two units.
+    #[inline]
+    pub(crate) fn number(&mut self) -> u64 {
+        if let Bytes::Stream(stream) = &mut self.0 {
+            return stream.next_u64();
+        }
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
     /// No source of ids, but the way to have a matcher write these bytes where it writes an id.
     pub(crate) fn pattern(bytes: [u8; 2]) -> Self {
         Self(Bytes::Pattern(bytes))

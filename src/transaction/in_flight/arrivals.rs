@@ -1,11 +1,12 @@
 use core::fmt::Debug;
 use core::time::Duration;
 
-use super::finished::{Arrived, Finished, Handle, PeerId};
+use super::finished::{Arrived, Finished, PeerId};
 use super::progress::{Case, Turn};
-use super::slots::{NONE, Slot};
+use super::slots::{Clean, Freed, NONE, Slot};
 use super::{InFlight, State};
-use crate::time::Timestamp;
+use crate::policy::RttEstimator;
+use crate::time::{Ns, Timestamp};
 use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
 use crate::transport::PathIndex;
 
@@ -29,69 +30,65 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn take_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
-        let Some(peer) = self.peers.id_of(from) else { return self.on_stray(None, datagram, actual) };
-        if let Some(peer) = self.peers.get_mut(peer.0) {
-            peer.on_heard(at);
-        }
+        let Some((number, peer)) = self.peers.from_mut(from) else { return self.on_stray(None, datagram, actual) };
+        peer.on_heard(at);
         let id = self.matcher.reply_id(datagram);
-        let found = id.and_then(|id| self.ids.find(id, Some(peer.0), self.kept(), &self.matcher));
-        let answered = found.and_then(|number| Some((number, self.judge(at, number, datagram)?)));
-        match answered {
-            None => self.on_stray(id, datagram, actual),
-            Some((number, Match::Reply)) => self.on_reply(at, number, datagram.len(), actual),
-            Some((number, Match::Provisional(hold))) => self.on_provisional(at, number, hold),
-            Some((_, Match::Foreign)) => self.on_stray(None, datagram, actual),
+        let found = id.and_then(|id| self.ids.find(id, number, self.kept(), &self.matcher));
+        let Some((number, slot)) = found.filter(|(_, slot)| self.accepts(at, slot)) else {
+            return self.on_stray(id, datagram, actual);
+        };
+        match self.matcher.judge_found(self.payloads.get(slot.place), datagram) {
+            Match::Reply if actual > datagram.len() => {
+                self.on_truncated(at, number, Failure::truncated(datagram.len(), actual))
+            }
+            Match::Reply if slot.record == NONE => {
+                let (clean, token) = (slot.clean(number), slot.token);
+                self.on_clean_reply(at, clean, token)
+            }
+            Match::Reply => self.on_troubled_reply(at, number),
+            Match::Provisional(hold) => self.on_provisional(at, number, hold),
+            Match::Foreign => self.on_stray(None, datagram, actual),
         }
     }
 
-    /// What the datagram is to a request; `None` if that expects no answer.
+    /// Whether a reply to this request that arrived at `at` would be accepted.
     #[inline]
-    fn judge(&self, at: Timestamp, number: u32, datagram: &[u8]) -> Option<Match> {
-        let slot = self.slots.get(number)?;
-        let accepts = match self.records.get(slot.record) {
+    fn accepts(&self, at: Timestamp, slot: &Slot) -> bool {
+        match if slot.record == NONE { None } else { self.records.get(slot.record) } {
             // The deadline of a policy counts from the transmission.
-            None => slot.state == State::Sent && at <= self.deadline_of(slot.at(), slot.policy),
-            Some(troubled) => {
-                let active = troubled.active.as_ref()?;
-                active.transmissions() > 0 && active.accepts(at)
+            None => {
+                let deadline = self.rules.policy(slot.policy).deadline_ns();
+                slot.state == State::Sent && deadline.is_none_or(|deadline| at <= slot.at().after_ns(deadline))
             }
-        };
-        accepts.then(|| self.matcher.judge(self.payloads.get(slot.place), datagram))
-    }
-
-    fn deadline_of(&self, sent: Timestamp, policy: u8) -> Timestamp {
-        self.rules.policy(policy).deadline_ns().map_or(Timestamp::MAX, |deadline| sent.after_ns(deadline))
-    }
-
-    #[inline]
-    fn on_reply(&mut self, at: Timestamp, number: u32, len: usize, actual: usize) -> Arrived {
-        match self.slots.get(number) {
-            Some(slot) if slot.record == NONE && actual <= len => self.on_clean_reply(at, number, *slot),
-            _ if actual <= len => self.on_troubled_reply(at, number),
-            _ => self.on_truncated(at, number, Failure::truncated(len, actual)),
+            Some(troubled) => {
+                troubled.active.as_ref().is_some_and(|active| active.transmissions() > 0 && active.accepts(at))
+            }
         }
     }
 
     /// Of a request that took one transmission. What is returned is made where it is returned: moving it would take as long
     /// as all the rest.
     #[inline]
-    fn on_clean_reply(&mut self, at: Timestamp, number: u32, slot: Slot) -> Arrived {
-        let waited = at.since_ns(slot.at());
-        let is_measured = self.is_in_first_wait(at, number, &slot);
-        if let Some(peer) = self.peers.get(slot.peer) {
+    fn on_clean_reply(&mut self, at: Timestamp, clean: Clean, token: u64) -> Arrived {
+        let number = clean.handle.slot;
+        let waited = at.since_ns(clean.sent);
+        let is_measured = self.is_in_first_wait(at, &clean);
+        if let Some(peer) = self.peers.get(clean.peer) {
             peer.budget.deposit();
             if let Some(estimator) = &peer.path.estimator {
-                estimator.on_reply(at, is_measured.then(|| Duration::from_nanos(waited)));
+                measure(estimator, at, is_measured.then_some(waited));
             }
         }
-        self.wheel.remove(&mut self.slots, number);
-        self.close(at, number, true);
-        self.payloads.release(slot.place);
-        self.slots.remove(number);
+        if let Some(Freed { link, place }) = self.slots.remove(number) {
+            self.wheel.take_out(&mut self.slots, number, link);
+            self.ids.release(at, clean.handle, (clean.peer, place), true, &self.payloads, &self.matcher);
+            self.payloads.release(place);
+        }
+        self.leave_place(at, number, clean.peer);
         Arrived::Reply(Finished {
-            handle: Handle { slot: number, generation: slot.generation },
-            token: slot.token,
-            peer: PeerId(slot.peer),
+            handle: clean.handle,
+            token,
+            peer: PeerId(clean.peer),
             failure: None,
             execution: Execution::Unknown,
             transmissions: 1,
@@ -115,7 +112,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 let _done = active.next(&terms, path, at, &mut troubled.log);
             }
         }
-        self.close(at, number, false);
+        self.close(at, number);
         self.take_answered(at, number, measured).map_or(Arrived::Stray(Stray::Foreign), Arrived::Reply)
     }
 
@@ -155,4 +152,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.strays.add(kind);
         Arrived::Stray(kind)
     }
+}
+
+/// Apart from the rest, which goes without it where no round trips are measured.
+#[inline(never)]
+fn measure(estimator: &RttEstimator, at: Timestamp, round_trip: Option<Ns>) {
+    estimator.on_reply(at, round_trip.map(Duration::from_nanos));
 }

@@ -4,6 +4,7 @@ mod arrivals;
 mod chunks;
 mod facts;
 mod finished;
+mod id_table;
 mod ids;
 mod limits;
 mod payloads;

@@ -42,36 +42,46 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
         let policy = request.own_policy().map_or(Some(0), |own| self.rules.intern(own));
         let policy = policy.ok_or(SubmitError::TooManyPolicies)?;
-        let place = self.keep(request.bytes())?;
-        let (slot, before) = self.slots.vacancy();
-        let name = Name { slot, generation: before.wrapping_add(1), peer: to.0 };
-        let most = self.limits.requests.get();
-        let admitted = self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name, most);
-        let generation = admitted.inspect_err(|_| self.payloads.release(place))?;
+        let number = self.slots.vacancy();
+        let (place, generation) = self.keep(now, request.bytes(), number, to)?;
         self.slots.insert(Slot::new(generation, to.0, place, policy, token));
         if let Some(first_waits) = &mut self.first_waits {
-            while first_waits.len() <= slot {
+            while first_waits.len() <= number {
                 first_waits.push(0);
             }
         }
         let end_by = self.end_by(now, request);
         if end_by != Timestamp::MAX {
-            self.keep_deadline(now, slot, end_by);
+            self.keep_deadline(now, number, end_by);
         }
-        self.enqueue(now, slot);
-        Ok(Handle { slot, generation })
+        let leaves_at_once = end_by == Timestamp::MAX && !self.rules.plan(policy).delays_start;
+        self.enqueue(now, number, to.0, leaves_at_once);
+        Ok(Handle { slot: number, generation })
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Result<Place, SubmitError> {
+    /// Keeps the bytes of a request under an id of its own; where, and the generation of its slot.
+    #[inline]
+    fn keep(&mut self, now: Timestamp, bytes: &[u8], number: u32, to: PeerId) -> Result<(Place, u32), SubmitError> {
         if bytes.len() > usize::from(LONGEST) {
             return Err(SubmitError::TooLarge { len: bytes.len() });
         }
-        self.payloads.keep(bytes).ok_or(SubmitError::Full)
+        let kept = self.payloads.keep_with(bytes, |kept| self.ids.stamp_wide(kept, number));
+        let (place, stamped) = kept.ok_or(SubmitError::Full)?;
+        let admitted = stamped.unwrap_or_else(|| {
+            let generation = self.slots.handle(number).generation.wrapping_add(1);
+            let name = Name { slot: number, generation, peer: to.0 };
+            self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name)
+        });
+        let generation = admitted.inspect_err(|_| self.payloads.release(place))?;
+        Ok((place, generation))
     }
 
     fn end_by(&self, now: Timestamp, request: &Request<'_>) -> Timestamp {
-        let deadlines = [request.own_deadline(), self.deadline].into_iter().flatten();
-        deadlines.min().map_or(Timestamp::MAX, |deadline| now.after(deadline))
+        let deadline = match (request.own_deadline(), self.deadline) {
+            (Some(own), Some(ours)) => Some(own.min(ours)),
+            (own, ours) => own.or(ours),
+        };
+        deadline.map_or(Timestamp::MAX, |deadline| now.after(deadline))
     }
 
     /// A deadline of its own takes a record, and counts while it waits.

@@ -10,7 +10,7 @@ use crate::transaction::record::Record;
 use crate::transaction::{Event, Timeline};
 
 /// What is kept of a request that does not simply go well: made at the first unusual fact, from what its slot knows.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Troubled {
     /// `None` before its first transmission, or the attempt at it: there the request begins.
     pub(super) active: Option<ActiveRequest>,
@@ -123,10 +123,12 @@ impl Records {
         number
     }
 
+    #[inline]
     pub(super) fn get(&self, number: u32) -> Option<&Troubled> {
         self.records.get(number).filter(|_| number != NONE)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Troubled> {
         self.records.get_mut(number)
     }
