@@ -1,4 +1,3 @@
-use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::conclusion::is_refusal;
@@ -11,39 +10,35 @@ use crate::servers::{Choice, Paths, Sent, ServerSet};
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transport::{PathError, PathIndex};
 
-/// The servers of one service and the paths to them: what all requests to them share.
+/// The servers of one service: what all requests to them share.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) set: ServerSet,
-    paths: Box<[PathState]>,
     /// A server has replied after all were dead, and what was parked is yet to be released.
     released: bool,
+    /// Dead servers whose probe a request has taken on that has not sent it yet.
+    probing: Paths,
+}
+
+/// What requests share that take a path of a group.
+pub(super) trait States {
+    fn state(&mut self, path: PathIndex) -> Option<&mut PathState>;
+
+    /// What measures the round trips of all paths, if that is one.
+    fn estimator(&mut self) -> Option<&RttEstimator>;
 }
 
 /// A request to several servers: where its slots go, and what goes beside them.
 #[derive(Debug)]
-pub(super) struct Asking<'a> {
+pub(super) struct Asking<'a, S> {
     pub(super) group: &'a mut Group,
     pub(super) course: &'a mut Course,
+    pub(super) states: S,
 }
 
 impl Group {
     pub(super) fn new(set: ServerSet) -> Self {
-        let paths = (0..set.len()).map(|_| PathState::default()).collect();
-        Self { set, paths, released: false }
-    }
-
-    /// All requests measure by this one.
-    pub(super) fn measured_by(&mut self, estimator: &RttEstimator) {
-        self.paths.iter_mut().for_each(|path| path.estimator = Some(estimator.clone()));
-    }
-
-    pub(super) fn state(&mut self, path: PathIndex) -> Option<&mut PathState> {
-        self.paths.get_mut(usize::try_from(path.number()).ok()?)
-    }
-
-    pub(super) fn estimator(&self) -> Option<&RttEstimator> {
-        self.paths.first()?.estimator.as_ref()
+        Self { set, released: false, probing: Paths::NONE }
     }
 
     /// A server has answered something that no request waits for any more.
@@ -56,16 +51,32 @@ impl Group {
         core::mem::take(&mut self.released)
     }
 
-    fn on_reply(&mut self, at: Timestamp, path: PathIndex, round_trip: Option<Ns>) {
+    /// A dead server whose probe is due, and that no request has taken on.
+    pub(super) fn probe_due(&self, now: Timestamp) -> Option<PathIndex> {
+        self.set.probe_due(now).filter(|&path| !self.probing.contains(path))
+    }
+
+    /// When to have a probe sent, unless a request is about to.
+    pub(super) fn next_probe(&self) -> Option<Timestamp> {
+        self.set.next_probe().filter(|_| self.probing.is_empty())
+    }
+
+    pub(super) fn on_reply(&mut self, at: Timestamp, path: PathIndex, round_trip: Option<Ns>) {
         self.released |= self.set.on_reply(at, path, round_trip.map(Duration::from_nanos));
     }
 
+    pub(super) fn failover_ns(&self, now: Timestamp, path: PathIndex, interval: Ns) -> Ns {
+        saturating_ns(self.set.failover_after(now, path, Duration::from_nanos(interval))).max(1)
+    }
+}
+
+impl<S: States> Asking<'_, S> {
     /// Does to a server what may kill it. A dead one is met again from a fresh port, if ever.
     fn bury(&mut self, path: PathIndex, fact: impl FnOnce(&mut ServerSet)) {
-        let lived = self.set.live().contains(path);
-        fact(&mut self.set);
-        if lived && !self.set.live().contains(path) {
-            if let Some(state) = self.state(path) {
+        let lived = self.group.set.live().contains(path);
+        fact(&mut self.group.set);
+        if lived && !self.group.set.live().contains(path) {
+            if let Some(state) = self.states.state(path) {
                 state.on_dead();
             }
         }
@@ -79,12 +90,20 @@ impl Group {
         self.bury(path, |set| set.on_path_error(now, path, error));
     }
 
-    fn failover_ns(&self, now: Timestamp, path: PathIndex, interval: Ns) -> Ns {
-        saturating_ns(self.set.failover_after(now, path, Duration::from_nanos(interval))).max(1)
+    /// The slot that is due goes there.
+    pub(super) fn aim_at(&mut self, path: PathIndex) {
+        self.course.set(Flag::BEGUN, true);
+        self.course.set(Flag::PARKED, false);
+        self.course.target = path.into();
+        let is_free = self.costs_nothing(path);
+        self.course.set(Flag::FREE, is_free);
     }
-}
 
-impl Asking<'_> {
+    /// Whether it waits for a server to live again.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.course.is(Flag::PARKED) && self.course.worker == Place::NONE && self.group.set.is_all_dead()
+    }
+
     /// Whether a server that lives is left to be asked in this round.
     fn is_one_left(&self) -> bool {
         !self.group.set.live().except(self.course.tried).is_empty()
@@ -104,13 +123,24 @@ impl Asking<'_> {
     fn expire_hedge(&mut self, now: Timestamp) {
         let Some(path) = self.course.hedged.path() else { return };
         if now >= self.course.hedge_at.after_ns(self.group.failover_ns(now, path, Ns::MAX)) {
-            self.group.on_expired(now, path, self.course.hedge_at);
+            self.on_expired(now, path, self.course.hedge_at);
             self.forget_hedge();
         }
     }
 
     fn forget_hedge(&mut self) {
         (self.course.hedged, self.course.hedge_at) = (Place::NONE, Timestamp::MAX);
+    }
+
+    /// What was to leave beside the slots does not.
+    fn give_up_extra(&mut self) {
+        let Some(path) = self.course.extra.path() else { return };
+        if self.course.hedged == self.course.extra {
+            self.forget_hedge();
+        } else {
+            self.group.probing = self.group.probing.without(path);
+        }
+        self.course.extra = Place::NONE;
     }
 
     fn is_hedge_due(&self) -> bool {
@@ -141,13 +171,27 @@ impl Asking<'_> {
     }
 }
 
-impl Routing for Asking<'_> {
-    fn begin(&mut self, now: Timestamp) {
-        self.group.paths.iter_mut().for_each(|path| path.on_start(now));
+impl States for &mut [PathState] {
+    fn state(&mut self, path: PathIndex) -> Option<&mut PathState> {
+        self.get_mut(usize::try_from(path.number()).ok()?)
     }
 
     fn estimator(&mut self) -> Option<&RttEstimator> {
-        self.group.estimator()
+        self.first()?.estimator.as_ref()
+    }
+}
+
+impl<S: States> Routing for Asking<'_, S> {
+    fn begin(&mut self, now: Timestamp) {
+        for path in Paths::first(self.group.set.len()).iter() {
+            if let Some(state) = self.states.state(path) {
+                state.on_start(now);
+            }
+        }
+    }
+
+    fn estimator(&mut self) -> Option<&RttEstimator> {
+        self.states.estimator()
     }
 
     fn target(&mut self) -> PathIndex {
@@ -155,7 +199,7 @@ impl Routing for Asking<'_> {
     }
 
     fn state(&mut self, path: PathIndex) -> Option<&mut PathState> {
-        self.group.state(path)
+        self.states.state(path)
     }
 
     fn is_several(&mut self) -> bool {
@@ -182,9 +226,7 @@ impl Routing for Asking<'_> {
         };
         self.course.set(Flag::PARKED, choice == Choice::Park);
         if let Choice::Ask(path) = choice {
-            self.course.target = path.into();
-            let is_free = self.costs_nothing(path);
-            self.course.set(Flag::FREE, is_free);
+            self.aim_at(path);
         }
         choice
     }
@@ -212,7 +254,7 @@ impl Routing for Asking<'_> {
         }
         if let Some(last) = self.course.last.path().filter(|_| self.course.is(Flag::WAITING)) {
             self.course.set(Flag::WAITING, false);
-            self.group.on_expired(now, last, self.course.last_at);
+            self.on_expired(now, last, self.course.last_at);
         }
         self.expire_hedge(now);
     }
@@ -238,7 +280,7 @@ impl Routing for Asking<'_> {
             _ => Sent::Failover,
         };
         self.group.set.on_transmitted(now, path, what);
-        if let Some(state) = self.group.state(path) {
+        if let Some(state) = self.states.state(path) {
             state.on_transmitted(now);
         }
         let course = &mut *self.course;
@@ -270,7 +312,7 @@ impl Routing for Asking<'_> {
 
     fn on_slot_unsent(&mut self, now: Timestamp, error: PathError) -> Option<Ns> {
         let path = self.course.target.path()?;
-        self.group.on_error(now, path, error);
+        self.on_error(now, path, error);
         self.course.tried = self.course.tried.with(path);
         if is_refusal(error) {
             self.course.refused = self.course.refused.with(path);
@@ -306,11 +348,13 @@ impl Routing for Asking<'_> {
             return None;
         }
         let hedge = self.find_hedge(now, looked, budget);
-        let path = hedge.or_else(|| self.group.set.probe_due(now))?;
+        let path = hedge.or_else(|| self.group.probe_due(now))?;
         self.course.extra = path.into();
         if hedge.is_some() {
             // Where it goes and that it has not left yet, until it has.
             self.course.hedged = path.into();
+        } else {
+            self.group.probing = self.group.probing.with(path);
         }
         Some(hedge.is_some())
     }
@@ -319,7 +363,7 @@ impl Routing for Asking<'_> {
         let Some(path) = self.course.extra.path() else { return };
         let is_hedge = self.course.hedged == self.course.extra;
         self.course.extra = Place::NONE;
-        if let Some(state) = self.group.state(path) {
+        if let Some(state) = self.states.state(path) {
             state.on_transmitted(now);
         }
         if is_hedge {
@@ -328,17 +372,15 @@ impl Routing for Asking<'_> {
             (self.course.asked, self.course.tried) = (self.course.asked.with(path), self.course.tried.with(path));
         } else {
             self.group.set.on_transmitted(now, path, Sent::Probe);
+            self.group.probing = self.group.probing.without(path);
             self.course.probed = self.course.probed.with(path);
         }
     }
 
     fn on_extra_unsent(&mut self, now: Timestamp, error: PathError) {
         let Some(path) = self.course.extra.path() else { return };
-        if self.course.hedged == self.course.extra {
-            self.forget_hedge();
-        }
-        self.course.extra = Place::NONE;
-        self.group.on_error(now, path, error);
+        self.give_up_extra();
+        self.on_error(now, path, error);
     }
 
     fn wake(&mut self, now: Timestamp, until: Timestamp) -> Timestamp {
@@ -359,7 +401,7 @@ impl Routing for Asking<'_> {
     }
 
     fn on_own_error(&mut self, now: Timestamp, path: PathIndex, error: PathError) -> bool {
-        self.group.on_error(now, path, error);
+        self.on_error(now, path, error);
         if !is_refusal(error) {
             return false;
         }
@@ -382,6 +424,7 @@ impl Routing for Asking<'_> {
     }
 
     fn on_request_end(&mut self, remains: &Remains) {
+        self.give_up_extra();
         let Course { asked, probed, refused, .. } = *self.course;
         asked.iter().for_each(|path| self.group.set.on_settled(path));
         let all = probed.iter().fold(asked, Paths::with);
@@ -393,7 +436,7 @@ impl Routing for Asking<'_> {
                 _ if refused.contains(path) => each,
                 _ => 0,
             };
-            if let Some(state) = self.group.state(path) {
+            if let Some(state) = self.states.state(path) {
                 state.on_end(&Remains { transmissions: each, settled, unanswered: remains.unanswered });
             }
         }
