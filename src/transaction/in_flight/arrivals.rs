@@ -3,10 +3,12 @@ use core::time::Duration;
 
 use super::finished::{Arrived, Finished, PeerId};
 use super::progress::{Case, Turn};
+use super::recipient::{Recipient, routed};
 use super::slots::{Clean, Freed, NONE, Slot};
 use super::{InFlight, State};
 use crate::policy::RttEstimator;
 use crate::time::{Ns, Timestamp};
+use crate::transaction::active_request::ActiveRequest;
 use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
 use crate::transport::PathIndex;
 
@@ -30,12 +32,14 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn take_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
-        let Some((number, peer)) = self.peers.from_mut(from) else { return self.on_stray(None, datagram, actual) };
+        let Some((peer_number, peer)) = self.peers.from_mut(from) else {
+            return self.on_stray(at, None, None, datagram, actual);
+        };
         peer.on_heard(at);
         let id = self.matcher.reply_id(datagram);
-        let found = id.and_then(|id| self.ids.find(id, number, self.kept(), &self.matcher));
-        let Some((number, slot)) = found.filter(|(_, slot)| self.accepts(at, slot)) else {
-            return self.on_stray(id, datagram, actual);
+        let found = id.and_then(|id| self.ids.find(id, peer_number, self.kept(), &self.matcher));
+        let Some((number, slot)) = found.filter(|(number, slot)| self.accepts(at, *number, slot)) else {
+            return self.on_stray(at, Some(peer_number), id, datagram, actual);
         };
         match self.matcher.judge_found(self.payloads.get(slot.place), datagram) {
             Match::Reply if actual > datagram.len() => {
@@ -47,13 +51,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
             Match::Reply => self.on_troubled_reply(at, number),
             Match::Provisional(hold) => self.on_provisional(at, number, hold),
-            Match::Foreign => self.on_stray(None, datagram, actual),
+            Match::Foreign => self.on_stray(at, None, None, datagram, actual),
         }
     }
 
     /// Whether a reply to this request that arrived at `at` would be accepted.
     #[inline]
-    fn accepts(&self, at: Timestamp, slot: &Slot) -> bool {
+    fn accepts(&self, at: Timestamp, number: u32, slot: &Slot) -> bool {
         match if slot.record == NONE { None } else { self.records.get(slot.record) } {
             // The deadline of a policy counts from the transmission.
             None => {
@@ -61,7 +65,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 slot.state == State::Sent && deadline.is_none_or(|deadline| at <= slot.at().after_ns(deadline))
             }
             Some(troubled) => {
-                troubled.active.as_ref().is_some_and(|active| active.transmissions() > 0 && active.accepts(at))
+                let accepts = |active: &ActiveRequest| active.transmissions() > 0 && active.accepts(at);
+                let was_asked = || self.groups.group_of(number).is_none() || self.groups.was_asked(number);
+                troubled.active.as_ref().is_some_and(accepts) && was_asked()
             }
         }
     }
@@ -73,7 +79,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let number = clean.handle.slot;
         let waited = at.since_ns(clean.sent);
         let is_measured = self.is_in_first_wait(at, &clean);
-        if let Some(peer) = self.peers.get(clean.peer) {
+        if self.groups.are_used() && self.on_clean_reply_in_group(at, &clean, is_measured.then_some(waited)) {
+            // The budget and the measure are the group's.
+        } else if let Some(peer) = self.peers.get(clean.peer) {
             peer.budget.deposit();
             if let Some(estimator) = &peer.path.estimator {
                 measure(estimator, at, is_measured.then_some(waited));
@@ -85,6 +93,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             self.payloads.release(place);
         }
         self.leave_place(at, number, clean.peer);
+        self.settle(at);
         Arrived::Reply(Finished {
             handle: clean.handle,
             token,
@@ -97,61 +106,110 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             round_trip: is_measured.then(|| Duration::from_nanos(waited)),
             last_error: None,
             timeline: None,
+            paths: None,
         })
     }
 
     #[cold]
-    fn on_troubled_reply(&mut self, at: Timestamp, number: u32) -> Arrived {
+    fn on_troubled_reply(&mut self, at: Timestamp, found: u32) -> Arrived {
+        let Answer { number, path, round_trip } = self.answer(at, found);
         self.detach(number);
         let mut measured = None;
-        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
-            let round_trip = troubled.round_trip(at);
-            measured = troubled.measured().or(round_trip);
+        if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
+            measured = if troubled.is_answered() { troubled.measured() } else { round_trip };
             if let Some(active) = &mut troubled.active {
-                active.on_reply(&terms, path, at, PathIndex::FIRST, round_trip, &mut troubled.log);
-                let _done = active.next(&terms, path, at, &mut troubled.log);
+                routed!(&mut recipient, routing => {
+                    active.on_reply(&terms, routing, at, path, round_trip, &mut troubled.log);
+                    let _done = active.next(&terms, routing, at, &mut troubled.log);
+                });
             }
         }
         self.close(at, number);
+        self.settle(at);
         self.take_answered(at, number, measured).map_or(Arrived::Stray(Stray::Foreign), Arrived::Reply)
     }
 
     #[cold]
-    fn on_truncated(&mut self, at: Timestamp, number: u32, truncated: Failure) -> Arrived {
+    fn on_truncated(&mut self, at: Timestamp, found: u32, truncated: Failure) -> Arrived {
+        let Answer { number, path, round_trip } = self.answer(at, found);
         let handle = self.slots.handle(number);
-        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
-            let round_trip = troubled.round_trip(at);
+        if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
             troubled.on_answer(round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_truncated(&terms, path, at, PathIndex::FIRST, round_trip, truncated);
+                routed!(&mut recipient, routing =>
+                    active.on_truncated(&terms, routing, at, path, round_trip, truncated));
             }
         }
         self.detach(number);
         self.go_on(at, number, Turn::Last);
+        self.settle(at);
         Arrived::Truncated(handle)
     }
 
     #[cold]
-    fn on_provisional(&mut self, at: Timestamp, number: u32, hold: Hold) -> Arrived {
+    fn on_provisional(&mut self, at: Timestamp, found: u32, hold: Hold) -> Arrived {
+        let Answer { number, path, round_trip } = self.answer(at, found);
         let handle = self.slots.handle(number);
-        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
-            let round_trip = troubled.round_trip(at);
+        if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
             troubled.on_answer(round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_provisional(&terms, path, at, PathIndex::FIRST, hold, round_trip, &mut troubled.log);
+                routed!(&mut recipient, routing =>
+                    active.on_provisional(&terms, routing, at, path, hold, round_trip, &mut troubled.log));
             }
         }
         self.detach(number);
         self.go_on(at, number, Turn::Last);
+        self.settle(at);
         Arrived::Provisional(handle)
     }
 
+    /// What an answer is to, that this slot has found.
+    fn answer(&mut self, at: Timestamp, found: u32) -> Answer {
+        let number = self.groups.request(found).map_or(found, |request| request.slot);
+        let only = self.case(at, number).and_then(|case| case.troubled.round_trip(at));
+        let Some(request) = self.groups.request_mut(found) else {
+            return Answer { number, path: PathIndex::FIRST, round_trip: only };
+        };
+        let path = request.of_slot(found).map_or(PathIndex::FIRST, |asked| asked.report.path);
+        request.on_answered(path);
+        Answer { number, path, round_trip: self.round_trip_on(at, number, path) }
+    }
+
     #[cold]
-    fn on_stray(&mut self, id: Option<&[u8]>, datagram: &[u8], actual: usize) -> Arrived {
+    fn on_stray(
+        &mut self,
+        at: Timestamp,
+        from: Option<u32>,
+        id: Option<&[u8]>,
+        datagram: &[u8],
+        actual: usize,
+    ) -> Arrived {
         let kind = self.ids.stray(id, datagram.len(), actual);
         self.strays.add(kind);
+        if let Some(peer) = from.filter(|_| kind == Stray::Stale) {
+            self.on_sign_of_life(at, peer);
+        }
         Arrived::Stray(kind)
     }
+
+    /// A peer has answered something that no request waits for any more.
+    fn on_sign_of_life(&mut self, at: Timestamp, peer: u32) {
+        for place in 0..self.groups.of_peer(peer).len() {
+            let Some(&(number, path)) = self.groups.of_peer(peer).get(place) else { break };
+            if let Some(group) = self.groups.get_mut(number) {
+                group.shared.on_reply(at, path, None);
+                self.groups.touch(number);
+            }
+        }
+        self.settle(at);
+    }
+}
+
+/// An answer to a request: on which path, and after how long, if that is known.
+struct Answer {
+    number: u32,
+    path: PathIndex,
+    round_trip: Option<Ns>,
 }
 
 /// Apart from the rest, which goes without it where no round trips are measured.

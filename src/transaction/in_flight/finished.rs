@@ -1,11 +1,12 @@
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::time::Duration;
 
 use super::InFlight;
 use super::slots::Freed;
 use crate::time::{Ns, Timestamp};
-use crate::transaction::{Execution, Failure, KeyedMatcher, Stray, Timeline};
+use crate::transaction::{Execution, Failure, KeyedMatcher, PathReport, Stray, Timeline};
 use crate::transport::PathError;
 
 /// Names a request in flight, until it has ended: then it means nothing, and no later request has the same one.
@@ -53,7 +54,7 @@ pub struct Finished {
     pub handle: Handle,
     /// The caller's word for it.
     pub token: u64,
-    /// Whom it was sent to.
+    /// Whom it was sent to; of a group who answered, else who was asked last.
     pub peer: PeerId,
     /// Why there is no reply; `None` where there is one.
     pub failure: Option<Failure>,
@@ -72,6 +73,20 @@ pub struct Finished {
     pub last_error: Option<PathError>,
     /// What happened, event by event, of 64 requests at a time that do not go well; `None` for the others.
     pub timeline: Option<Box<Timeline>>,
+    pub(in crate::transaction) paths: Option<Box<Reports>>,
+}
+
+/// What the paths have shown that a request to a group asked.
+#[derive(Clone, PartialEq, Debug)]
+pub(in crate::transaction) struct Reports(Vec<PathReport>);
+
+impl Finished {
+    /// What each member has shown that a request to a group asked and that failed, or that could not be asked, by its place in
+    /// the group. Of others none.
+    #[must_use]
+    pub fn paths(&self) -> &[PathReport] {
+        self.paths.as_ref().map_or(&[], |reports| reports.0.as_slice())
+    }
 }
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
@@ -100,6 +115,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 round_trip: troubled.measured().map(Duration::from_nanos),
                 last_error: active.last_error(),
                 timeline: None,
+                paths: self.groups.reports(number).map(|reports| Box::new(Reports(reports))),
             }
         };
         let timeline = self.records.remove(slot.record);
@@ -125,6 +141,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             round_trip: measured.map(Duration::from_nanos),
             last_error: active.last_error(),
             timeline: None,
+            paths: None,
         };
         let timeline = self.records.remove(slot.record);
         self.records.give_back(timeline);
@@ -134,6 +151,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// Frees the slot of a troubled request that has been taken out of everything else.
     fn release(&mut self, number: u32) {
+        if self.groups.group_of(number).is_some() {
+            self.groups.forget(number);
+        }
         if let Some(Freed { link, place }) = self.slots.remove(number) {
             self.wheel.take_out(&mut self.slots, number, link);
             self.payloads.release(place);

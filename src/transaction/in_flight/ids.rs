@@ -189,6 +189,23 @@ impl Ids {
         }
     }
 
+    /// A request that was looked for at one peer is to be found at another from now on, where no other has its id.
+    pub(super) fn move_to(
+        &mut self,
+        peer: u32,
+        (from, slot): (u32, u32),
+        place: Place,
+        kept: Kept<'_>,
+        matcher: &impl KeyedMatcher,
+    ) {
+        let Kind::Table { slots: table, .. } = &mut self.kind else { return };
+        let id = matcher.id(kept.payloads.get(place)).filter(|_| from != peer);
+        if let Some(hash) = id.map(|id| hash(&self.hashes, id)) {
+            table.remove(at_peer(hash, from), slot);
+            let _inserted = table.insert(at_peer(hash, peer), slot, |_| false);
+        }
+    }
+
     /// A request has ended: its id finds nothing any more. After one transmission and one reply it is clean.
     #[inline]
     pub(super) fn release(

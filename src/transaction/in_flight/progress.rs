@@ -1,8 +1,10 @@
 //! How a request moves on: to its place, to the wire, to its next slot, to its end.
 
 use core::fmt::Debug;
+use core::time::Duration;
 
 use super::peers::{Peer, PeerTerms};
+use super::recipient::{Recipient, routed};
 use super::slots::{Clean, NONE, Slot, State};
 use super::troubled::Troubled;
 use super::{Handle, InFlight};
@@ -10,16 +12,15 @@ use crate::entropy::uniform;
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transaction::active_request::{ActiveRequest, Bytes, pace};
 use crate::transaction::destination::PolicyIndex;
-use crate::transaction::path_state::PathState;
 use crate::transaction::record::Record;
 use crate::transaction::{Event, Identity, KeyedMatcher, Next, RetryTimer};
 use crate::transport::PathIndex;
 
 /// A troubled request, and what its machine is told of with every call.
-pub(super) struct Case<'c> {
+pub(super) struct Case<'c, P> {
     pub(super) troubled: &'c mut Troubled,
     pub(super) terms: PeerTerms<'c>,
-    pub(super) path: &'c mut PathState,
+    pub(super) recipient: Recipient<'c, P>,
 }
 
 /// Where a request goes that is to be transmitted.
@@ -49,17 +50,21 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// It has ended: the first of those that wait takes its place.
     #[inline]
-    pub(super) fn leave_place(&mut self, now: Timestamp, number: u32, peer: u32) {
-        let Some(peer) = self.peers.get_mut(peer) else { return };
+    pub(super) fn leave_place(&mut self, now: Timestamp, number: u32, peer_number: u32) {
+        let Some(peer) = self.peers.get_mut(peer_number) else { return };
         peer.leave_place(number);
-        if let Some(next) = peer.waiting.pop_front(&mut self.slots) {
+        if peer.places >= self.limits.window.get() {
+            // Copies stand beside the window.
+        } else if let Some(next) = peer.waiting.pop_front(&mut self.slots) {
             peer.take_place(next);
             self.take_place_until(now, next);
+        } else if self.groups.are_used() {
+            self.groups.touch_all_of(peer_number);
         }
     }
 
     /// The place of a request that may not leave at once, or may have to end before.
-    fn take_place_until(&mut self, now: Timestamp, number: u32) {
+    pub(super) fn take_place_until(&mut self, now: Timestamp, number: u32) {
         let Some(slot) = self.slots.get(number) else { return };
         let handle = Handle { slot: number, generation: slot.generation };
         let (delay, end_by) = (self.start_delay(handle, slot.policy), self.end_by_of(slot));
@@ -88,12 +93,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(slot) = self.slots.get(number) else { return };
         let (state, peer) = (slot.state, slot.peer);
         self.wheel.remove(&mut self.slots, number);
-        let queue = match state {
-            State::Waiting => self.peers.get_mut(peer).map(|peer| &mut peer.waiting),
-            State::Ready => Some(&mut self.ready),
-            State::Suspect => Some(&mut self.suspects),
-            State::Finished => Some(&mut self.finished),
-            State::Free | State::Delayed | State::Sent => None,
+        let group = self.groups.group_of(number).and_then(|group| self.groups.get_mut(group));
+        let queue = match (state, group) {
+            (State::Parked, group) => group.map(|group| &mut group.parked),
+            (State::Waiting, Some(group)) => Some(&mut group.waiting),
+            (State::Waiting, None) => self.peers.get_mut(peer).map(|peer| &mut peer.waiting),
+            (State::Ready, _) => Some(&mut self.ready),
+            (State::Suspect, _) => Some(&mut self.suspects),
+            (State::Finished, _) => Some(&mut self.finished),
+            (State::Free | State::Delayed | State::Sent | State::Alias, _) => None,
         };
         if let Some(queue) = queue {
             queue.remove(&mut self.slots, number);
@@ -116,10 +124,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 due if due > now => self.wake_at(number, due),
                 _ => self.look_on(now, number),
             },
-            State::Waiting | State::Ready | State::Delayed if now < end_by && !self.has_begun(&slot) => {
-                self.wake_at(number, end_by);
-            }
-            State::Free | State::Finished => {}
+            State::Waiting if now < end_by => self.wake_at(number, end_by),
+            State::Ready | State::Delayed if now < end_by && !self.has_begun(&slot) => self.wake_at(number, end_by),
+            State::Free | State::Alias | State::Finished => {}
             _ => self.look_on(now, number),
         }
     }
@@ -131,8 +138,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         match slot.state {
             State::Delayed => Some(slot.at().min(self.end_by_of(slot))),
             State::Waiting | State::Ready => Some(self.end_by_of(slot)),
+            State::Parked => active.map(ActiveRequest::wait_end),
             State::Sent => Some(active.map_or_else(|| self.first_due(&slot.clean(number)), ActiveRequest::wait_end)),
-            State::Free | State::Suspect | State::Finished => None,
+            State::Free | State::Suspect | State::Finished | State::Alias => None,
         }
     }
 
@@ -140,7 +148,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by)
     }
 
-    fn has_begun(&self, slot: &Slot) -> bool {
+    pub(super) fn has_begun(&self, slot: &Slot) -> bool {
         self.records.get(slot.record).is_some_and(|record| record.active.is_some())
     }
 
@@ -157,6 +165,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// What the machine of a troubled request asks for, which is in the wheel and in the queues no more.
     pub(super) fn go_on(&mut self, now: Timestamp, number: u32, turn: Turn) {
+        if let Some(group) = self.groups.group_of(number) {
+            return self.go_on_in_group(now, number, group, turn);
+        }
         let Some(&slot) = self.slots.get(number) else { return };
         let Some(peer) = self.peers.get_mut(slot.peer) else { return };
         let Some(troubled) = self.records.get_mut(slot.record) else { return };
@@ -202,6 +213,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// The end of a troubled request that is in the wheel and in the queues no more: its place and its id are others' from now on.
     pub(super) fn close(&mut self, now: Timestamp, number: u32) {
+        if let Some(group) = self.groups.group_of(number) {
+            return self.close_in_group(now, number, group);
+        }
         let Some(slot) = self.slots.get(number) else { return };
         let handle = Handle { slot: number, generation: slot.generation };
         let (peer, place, has_place) = (slot.peer, slot.place, slot.has_place());
@@ -223,28 +237,45 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// A request with its record, which is made of what its slot knows if there is none; then it begins now, if it has not yet.
-    pub(super) fn case(&mut self, now: Timestamp, number: u32) -> Option<Case<'_>> {
+    pub(super) fn case(&mut self, now: Timestamp, number: u32) -> Option<Case<'_, P>> {
         let &slot = self.slots.get(number)?;
         if slot.record == NONE {
             let troubled = self.replay(number, &slot, now);
             self.slots.get_mut(number)?.record = self.records.insert(troubled);
         }
+        if self.groups.are_used() {
+            self.keep_in_group(number, &slot);
+        }
         let handle = Handle { slot: number, generation: slot.generation };
         let seed = self.seed_of(handle);
         let record = self.slots.get(number)?.record;
-        let Peer { budget, path, .. } = self.peers.get_mut(slot.peer)?;
-        let terms = PeerTerms { rules: &self.rules, budget };
         let troubled = self.records.get_mut(record)?;
+        let Self { rules, peers, groups, .. } = self;
+        let (budget, mut recipient, bytes, is_placed) = match groups.with_group(number) {
+            None => {
+                let Peer { budget, path, .. } = peers.get_mut(slot.peer)?;
+                (&*budget, Recipient::One(path), Bytes::Given, true)
+            }
+            Some((request, group)) => {
+                let is_placed = request.is_admitted;
+                let (budget, recipient) = Recipient::several(peers, group, &mut request.course);
+                (budget, recipient, Bytes::Copied, is_placed)
+            }
+        };
+        let terms = PeerTerms { rules, budget };
         if troubled.active.is_none() {
-            let delay = terms.rules.policy(slot.policy).start_delay_ns(seed);
-            let start = before(now, delay);
-            let policy = PolicyIndex(slot.policy);
-            let mut active = ActiveRequest::start(&terms, path, policy, start, troubled.end_by(), seed, Bytes::Given);
-            active.on_built(Identity::Content);
+            // One that no server is there for begins without its place, and without having waited for its moment.
+            let delay = if is_placed { terms.rules.policy(slot.policy).start_delay_ns(seed) } else { 0 };
+            let (start, policy, end_by) = (before(now, delay), PolicyIndex(slot.policy), troubled.end_by());
+            let mut active = routed!(&mut recipient, routing =>
+                ActiveRequest::start(&terms, routing, policy, start, end_by, seed, bytes));
+            if is_placed {
+                active.on_built(Identity::Content);
+            }
             active.on_time_up(now);
             troubled.begin(now, active);
         }
-        Some(Case { troubled, terms, path })
+        Some(Case { troubled, terms, recipient })
     }
 
     /// The record of a request that had none: of one that was sent, with the machine that it would have had from the start.
@@ -257,8 +288,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let clean = slot.clean(number);
         let (sent, timer, first_wait) = (clean.sent, self.schedule(&clean), self.first_wait(&clean));
         let mut log = self.records.log(sent);
-        log.record(sent, Event::Transmitted { path: PathIndex::FIRST, number: 1 });
+        let group = self.groups.group_of(number).and_then(|group| self.groups.get(group));
+        let path = group.map_or(Some(PathIndex::FIRST), |group| group.path_of(slot.peer)).unwrap_or_default();
+        log.record(sent, Event::Transmitted { path, number: 1 });
         let active = ActiveRequest::transmitted(timer, PolicyIndex(slot.policy), first_wait, sent);
+        let active = if group.is_some() { active.copied() } else { active };
         Troubled::sent(active, sent, log)
     }
 
@@ -268,6 +302,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let seed = self.seed_of(clean.handle);
         let start = before(clean.sent, policy.start_delay_ns(seed));
         let mut timer = RetryTimer::start(policy, start, seed);
+        if let Some(hop) = self.hop_of(clean) {
+            timer.on_hop(Duration::from_nanos(hop), clean.sent);
+            return timer;
+        }
         let mut own = None;
         timer.on_transmitted(pace(self.first_wait(clean), policy, &mut own), clean.sent);
         timer
@@ -333,6 +371,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn first_wait(&self, clean: &Clean) -> Ns {
         let policy = || self.rules.policy(clean.policy).backoff().initial_ns();
         let Some(waits) = &self.first_waits else { return policy() };
+        if self.groups.group_of(clean.handle.slot).is_some() {
+            return policy();
+        }
         let is_measured = self.peers.get(clean.peer).is_some_and(|peer| peer.path.estimator.is_some());
         waits.get(clean.handle.slot).copied().filter(|_| is_measured).unwrap_or_else(policy)
     }
@@ -342,6 +383,6 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 }
 
-fn before(now: Timestamp, ns: Ns) -> Timestamp {
+pub(super) fn before(now: Timestamp, ns: Ns) -> Timestamp {
     Timestamp::from_nanos(now.as_nanos().saturating_sub(ns))
 }

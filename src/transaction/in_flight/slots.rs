@@ -55,6 +55,10 @@ pub(super) enum State {
     Ready,
     /// Waits for the reply, or its next slot. The moment is that of its transmission, if it has no record.
     Sent,
+    /// For a server of its group that lives, in the queue of those.
+    Parked,
+    /// Has a copy of a request, for another peer.
+    Alias,
     /// An error was reported: the socket is to be looked at before that ends it. In the queue of those.
     Suspect,
     /// Has ended, and is to be reported. In the queue of those.
@@ -174,7 +178,8 @@ impl Slots {
     /// The slot of a request that has not ended.
     #[inline]
     pub(super) fn open(&self, handle: Handle) -> Option<&Slot> {
-        self.slots.get(handle.slot).filter(|slot| slot.is_open() && slot.generation == handle.generation)
+        let is_it = |slot: &&Slot| slot.is_open() && slot.generation == handle.generation;
+        self.slots.get(handle.slot).filter(|slot| is_it(slot) && slot.state != State::Alias)
     }
 
     #[inline]

@@ -1,6 +1,7 @@
 use core::fmt::Debug;
 
 use super::finished::{Finished, Handle, PeerId};
+use super::groups::Addressee;
 use super::ids::Name;
 use super::limits::SubmitError;
 use super::payloads::{LONGEST, Place};
@@ -11,7 +12,7 @@ use crate::time::Timestamp;
 use crate::transaction::{KeyedMatcher, Request};
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
-    /// Takes in a request to a peer; `token` comes back with its end.
+    /// Takes in a request to a peer, or to a group of them; `token` comes back with its end.
     ///
     /// # Errors
     ///
@@ -20,11 +21,14 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     pub fn submit<'r>(
         &mut self,
         now: Timestamp,
-        to: PeerId,
+        to: impl Into<Addressee>,
         request: impl Into<Request<'r>>,
         token: u64,
     ) -> Result<Handle, SubmitError> {
-        self.take_in(now, to, &request.into(), token)
+        match to.into() {
+            Addressee::Peer(peer) => self.take_in(now, peer, &request.into(), token),
+            Addressee::Group(group) => self.take_in_for_group(now, group, &request.into(), token),
+        }
     }
 
     fn take_in(
@@ -45,11 +49,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let number = self.slots.vacancy();
         let (place, generation) = self.keep(now, request.bytes(), number, to)?;
         self.slots.insert(Slot::new(generation, to.0, place, policy, token));
-        if let Some(first_waits) = &mut self.first_waits {
-            while first_waits.len() <= number {
-                first_waits.push(0);
-            }
-        }
+        self.keep_wait_of(number);
         let end_by = self.end_by(now, request);
         if end_by != Timestamp::MAX {
             self.keep_deadline(now, number, end_by);
@@ -59,9 +59,25 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         Ok(Handle { slot: number, generation })
     }
 
+    /// Makes sure that the first wait of a slot has its place, where those are kept.
+    #[inline]
+    pub(super) fn keep_wait_of(&mut self, number: u32) {
+        if let Some(first_waits) = &mut self.first_waits {
+            while first_waits.len() <= number {
+                first_waits.push(0);
+            }
+        }
+    }
+
     /// Keeps the bytes of a request under an id of its own; where, and the generation of its slot.
     #[inline]
-    fn keep(&mut self, now: Timestamp, bytes: &[u8], number: u32, to: PeerId) -> Result<(Place, u32), SubmitError> {
+    pub(super) fn keep(
+        &mut self,
+        now: Timestamp,
+        bytes: &[u8],
+        number: u32,
+        to: PeerId,
+    ) -> Result<(Place, u32), SubmitError> {
         if bytes.len() > usize::from(LONGEST) {
             return Err(SubmitError::TooLarge { len: bytes.len() });
         }
@@ -76,7 +92,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         Ok((place, generation))
     }
 
-    fn end_by(&self, now: Timestamp, request: &Request<'_>) -> Timestamp {
+    pub(super) fn end_by(&self, now: Timestamp, request: &Request<'_>) -> Timestamp {
         let deadline = match (request.own_deadline(), self.deadline) {
             (Some(own), Some(ours)) => Some(own.min(ours)),
             (own, ours) => own.or(ours),
@@ -86,7 +102,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// A deadline of its own takes a record, and counts while it waits.
     #[cold]
-    fn keep_deadline(&mut self, now: Timestamp, number: u32, end_by: Timestamp) {
+    pub(super) fn keep_deadline(&mut self, now: Timestamp, number: u32, end_by: Timestamp) {
         let log = self.records.log(now);
         let record = self.records.insert(Troubled::waiting(now, end_by, log));
         if let Some(slot) = self.slots.get_mut(number) {
@@ -103,6 +119,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if was_last {
             self.finished.remove(&mut self.slots, handle.slot);
         }
+        self.settle(now);
         self.take_finished(handle.slot)
     }
 }

@@ -81,7 +81,7 @@ impl Troubled {
         Duration::from_nanos(self.began.as_nanos())
     }
 
-    fn is_answered(&self) -> bool {
+    pub(super) fn is_answered(&self) -> bool {
         self.active.as_ref().is_some_and(ActiveRequest::is_answered)
     }
 }
