@@ -9,6 +9,7 @@ use super::peers::NewPeers;
 use super::{Builder, ConcurrentRequester};
 use crate::entropy::labels;
 use crate::net::ConnectedUdp;
+use crate::policy::RetryBudget;
 use crate::transaction::{InFlight, KeyedMatcher, Limits, ReplyMatcher};
 use crate::transport::{NoEntropy, PeerAddress, Transport};
 
@@ -76,7 +77,11 @@ impl Builder<Concurrent> {
         if let Some(deadline) = self.deadline {
             engine = engine.with_deadline(deadline);
         }
-        let peers = NewPeers { budget: self.budget, estimator: self.estimator, count: 0 };
+        let peers = NewPeers {
+            budget: self.budget.unwrap_or_else(RetryBudget::unlimited),
+            estimator: self.estimator,
+            count: 0,
+        };
         let buffer = vec![0; self.buffer];
         Ok(ConcurrentRequester { transport, engine, peers, buffer, to_read: 0, limits, server: None })
     }

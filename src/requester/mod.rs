@@ -26,12 +26,14 @@ pub use self::builder::Builder;
 pub use self::completion::{Completion, Waited};
 pub use self::concurrent::ConcurrentRequester;
 pub use self::concurrent_settings::Concurrent;
+pub use self::error::OverServersError;
 pub use self::reply::{OwnedReply, Reply};
 pub use self::sequential::Sequential;
 use self::sequential::SharedMatcher;
 use crate::entropy::{Draws, Seed};
 use crate::net::{Cancel, CancelHandle, ConnectedUdp};
 use crate::policy::RttEstimator;
+use crate::servers::ServerState;
 use crate::time::Timestamp;
 use crate::transaction::{Failure, Next, ReplyMatcher, Request, RequestError, Transaction};
 use crate::transport::{PathIndex, Transport};
@@ -137,6 +139,12 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
     #[must_use]
     pub fn estimator(&self) -> Option<&RttEstimator> {
         self.transaction.estimator()
+    }
+
+    /// The servers, if it has [several](Builder::over_servers): what each has shown, for a metrics page.
+    pub fn server_states(&self) -> impl Iterator<Item = ServerState> {
+        let now = self.transport.now();
+        self.transaction.servers().into_iter().flat_map(move |servers| servers.states(now))
     }
 
     /// The transport underneath.

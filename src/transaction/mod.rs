@@ -23,6 +23,7 @@ mod keyed;
 mod matching;
 mod next;
 mod observer;
+mod one_of_several;
 mod outbox;
 mod outcome;
 mod path_errors;

@@ -54,6 +54,18 @@ impl Outbox {
         self.given.extend_from_slice(bytes);
     }
 
+    /// That of the only path, where there is one.
+    #[inline]
+    pub(super) fn only(&self) -> &Lane {
+        &self.first
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub(super) fn first(&mut self) -> &mut Lane {
+        &mut self.first
+    }
+
     #[inline]
     pub(super) fn lane(&self, path: PathIndex) -> Option<&Lane> {
         match path {
@@ -123,7 +135,7 @@ impl Outbox {
 
 impl Lane {
     #[inline]
-    fn begin(&mut self, matcher: &impl ReplyMatcher, now: Timestamp) {
+    pub(super) fn begin(&mut self, matcher: &impl ReplyMatcher, now: Timestamp) {
         if self.stamped.is_stamped() {
             let sent = self.requests.newest_has_left().then(|| self.requests.newest());
             self.stamped.retire(matcher, sent, now);

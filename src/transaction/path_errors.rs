@@ -2,7 +2,7 @@
 
 use super::active_request::Whose;
 use super::conclusion::is_refusal;
-use super::routing::Routing;
+use super::reach::routed;
 use super::{ReplyMatcher, Transaction};
 use crate::time::Timestamp;
 use crate::transport::{PathError, PathIndex};
@@ -37,7 +37,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// A send took an error off the socket that is of something sent before on its path.
     #[cold]
     pub(super) fn on_earlier_error(&mut self, now: Timestamp, error: PathError) {
-        let path = self.reach.target();
+        let path = self.reach.named();
         self.attribute(now, Some(path), error, &[]);
     }
 
@@ -50,8 +50,8 @@ impl<M: ReplyMatcher> Transaction<M> {
         if let Some(path) = path {
             self.reach.report(path, |report| report.last_error = Some(error));
         }
-        let Self { active, destination, reach, book, .. } = self;
-        active.on_path_error(destination, reach, now, path, error, whose, book);
+        let Self { active, destination, book, .. } = self;
+        routed!(self, routing => active.on_path_error(destination, routing, now, path, error, whose, book));
     }
 
     /// The path on which the present request was sent that is quoted, if that is one only.

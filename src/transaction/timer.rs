@@ -188,11 +188,11 @@ impl RetryTimer {
         }
     }
 
-    /// What kept the slots from being used is gone: one is due at `now`, and that is one more if all had passed.
+    /// What kept the slots from being used is gone: one is due at `now`, and that is the last one once more if all had passed.
     pub fn on_released(&mut self, now: Timestamp) {
         if self.phase == Phase::Listening {
             self.phase = Phase::Sending;
-            self.due = now;
+            self.slot = self.slot.saturating_sub(1);
         }
         self.hasten(now);
     }

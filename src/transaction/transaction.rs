@@ -1,12 +1,11 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::active_request::{ActiveRequest, Bytes, Unsent};
+use super::active_request::{ActiveRequest, Answer, Bytes, Unsent};
 use super::destination::{Destination, PolicyIndex};
 use super::outbox::Outbox;
-use super::reach::Reach;
+use super::reach::{Reach, routed};
 use super::record::{Book, Record};
-use super::routing::Routing;
 use super::{Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
 use crate::entropy::Seed;
 use crate::policy::RetryPolicy;
@@ -90,37 +89,47 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn start<'r>(&mut self, request: impl Into<Request<'r>>, now: Timestamp, seed: Seed) {
         let request = request.into();
         if self.reach.is_several() {
-            return self.start_for_one_of(&request, now, seed);
+            // A copy, so that the request itself need not be in memory.
+            return self.start_for_one_of(&Request::from(&request), now, seed);
         }
         self.begin(&request, now, seed, Bytes::Given);
-        self.build_for(PathIndex::FIRST, |_, bytes| bytes.extend_from_slice(request.bytes()));
-    }
-
-    /// Where it goes is decided later: each path gets a copy then, with an id of its own.
-    #[cold]
-    fn start_for_one_of(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed) {
-        self.begin(request, now, seed, Bytes::Copied);
-        self.outbox.give(request.bytes());
+        self.build_at(PathIndex::FIRST, |_, bytes| bytes.extend_from_slice(request.bytes()));
     }
 
     /// Begins a request that is built anew for each transmission, when [`next`](Self::next) asks for it.
     #[inline]
     pub fn start_building(&mut self, now: Timestamp, seed: Seed) {
-        self.begin(&Request::new(&[]), now, seed, Bytes::Rebuilt);
+        let request = Request::new(&[]);
+        match self.reach.is_several() {
+            true => self.begin_for_one_of(&request, now, seed, Bytes::Rebuilt),
+            false => self.begin(&request, now, seed, Bytes::Rebuilt),
+        }
     }
 
     #[inline]
     fn begin(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed, bytes: Bytes) {
-        self.active.abandon(&self.destination, &mut self.reach);
+        self.active.abandon(&self.destination, &mut self.reach.only);
+        let (policy, deadline) = self.plan(request, now);
+        self.active = ActiveRequest::start(&self.destination, &mut self.reach.only, policy, now, deadline, seed, bytes);
+        self.outbox.first().begin(&self.destination.matcher, now);
+        self.forget(now);
+    }
+
+    /// What holds for a request: its policy, and when it ends at the latest.
+    #[inline]
+    pub(super) fn plan(&mut self, request: &Request<'_>, now: Timestamp) -> (PolicyIndex, Timestamp) {
         let policy = request.own_policy().map_or(PolicyIndex::default(), |own| self.destination.adopt(own));
         let deadline = match (request.own_deadline(), self.destination.deadline) {
             (None, None) => Timestamp::MAX,
             (Some(only), None) | (None, Some(only)) => now.after(only),
             (Some(own), Some(given)) => now.after(own.min(given)),
         };
-        self.reach.renew(request.is_repeatable());
-        self.active = ActiveRequest::start(&self.destination, &mut self.reach, policy, now, deadline, seed, bytes);
-        self.outbox.begin(&self.destination.matcher, now);
+        (policy, deadline)
+    }
+
+    /// What the request before has left.
+    #[inline]
+    pub(super) fn forget(&mut self, now: Timestamp) {
         self.book.timeline.restart(now);
         self.strays = Strays::default();
         self.round_trip = None;
@@ -135,18 +144,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// that has nothing left, its slot passes and the listening goes on.
     #[inline]
     pub fn next(&mut self, now: Timestamp) -> Next {
-        match self.active.next(&self.destination, &mut self.reach, now, &mut self.book) {
-            Next::Build(path, _) if self.active.copies() => self.next_of_copy(now, path),
-            next => next,
+        if self.reach.is_several() {
+            return self.next_of_several(now);
         }
-    }
-
-    /// Copies what was given for a path, and goes on.
-    #[cold]
-    fn next_of_copy(&mut self, now: Timestamp, path: PathIndex) -> Next {
-        let identity = self.outbox.copy(&self.destination.matcher, path, self.book.timeline.start());
-        self.on_built(path, identity);
-        self.active.next(&self.destination, &mut self.reach, now, &mut self.book)
+        self.active.next(&self.destination, &mut self.reach.only, now, &mut self.book)
     }
 
     /// Builds the request of the transmission that is due: `build` is given its number, from 1, and an empty
@@ -154,13 +155,12 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         if self.active.is_open() {
-            let path = self.reach.target();
-            self.build_for(path, build);
+            self.build_at(self.reach.named(), build);
         }
     }
 
     #[inline]
-    fn build_for(&mut self, path: PathIndex, build: impl FnOnce(u32, &mut Vec<u8>)) {
+    fn build_at(&mut self, path: PathIndex, build: impl FnOnce(u32, &mut Vec<u8>)) {
         let number = self.active.transmissions().saturating_add(1);
         let began = self.book.timeline.start();
         let identity = self.outbox.build(&self.destination.matcher, path, began, |bytes| build(number, bytes));
@@ -168,7 +168,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     #[inline]
-    fn on_built(&mut self, path: PathIndex, identity: Identity) {
+    pub(super) fn on_built(&mut self, path: PathIndex, identity: Identity) {
         self.active.on_built(identity);
         if self.reach.is_renewal_due(path) && self.outbox.lane(path).is_some_and(|lane| lane.requests.repeats_last()) {
             // Servers tell the duplicates of a request by the port that they come from.
@@ -186,7 +186,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     #[inline]
     pub fn datagram(&self) -> &[u8] {
-        self.outbox.lane(self.reach.named()).map_or(&[], |lane| lane.requests.newest())
+        match self.reach.is_several() {
+            false => self.outbox.only().requests.newest(),
+            true => self.datagram_to_one(),
+        }
     }
 
     // Facts: in short, `on_sent` and `on_incoming`.
@@ -229,7 +232,8 @@ impl<M: ReplyMatcher> Transaction<M> {
             Some(until) => Failure::IdsResting { until },
             None => Failure::NoFreshPort,
         };
-        self.active.on_renewed(&self.destination, &mut self.reach, now, renewed, without_port, &mut self.book);
+        let Self { active, destination, book, .. } = self;
+        routed!(self, routing => active.on_renewed(destination, routing, now, renewed, without_port, book));
     }
 
     /// The request was sent at `now`, on the path that [`next`](Self::next) has named.
@@ -241,12 +245,11 @@ impl<M: ReplyMatcher> Transaction<M> {
         if let Some(swallowed) = self.active.take_swallowed() {
             self.on_earlier_error(now, swallowed);
         }
-        let path = self.reach.target();
-        self.active.on_transmitted(&self.destination, &mut self.reach, now, &mut self.book);
-        if let Some(lane) = self.outbox.lane_mut(path) {
-            lane.requests.on_transmitted(now);
+        if self.reach.is_several() {
+            return self.on_transmitted_to_one(now);
         }
-        self.reach.report(path, |report| report.transmissions = report.transmissions.saturating_add(1));
+        self.active.on_transmitted(&self.destination, &mut self.reach.only, now, &mut self.book);
+        self.outbox.first().requests.on_transmitted(now);
     }
 
     /// The system refused to send the request at `now`, on the path that [`next`](Self::next) has named. The first such error
@@ -257,13 +260,14 @@ impl<M: ReplyMatcher> Transaction<M> {
         if !self.active.is_open() {
             return;
         }
-        let path = self.reach.target();
+        let path = self.reach.named();
         self.reach.report(path, |report| report.last_error = Some(error));
         let len = u32::try_from(self.datagram().len()).unwrap_or(u32::MAX);
         let left_once = self.outbox.lane(path).is_some_and(|lane| lane.requests.newest_has_left());
         let unsent = Unsent { len, left_once };
+        let Self { active, destination, book, .. } = self;
         let earlier =
-            self.active.on_not_transmitted(&self.destination, &mut self.reach, now, error, unsent, &mut self.book);
+            routed!(self, routing => active.on_not_transmitted(destination, routing, now, error, unsent, book));
         if let Some(earlier) = earlier {
             self.on_earlier_error(now, earlier);
         }
@@ -272,68 +276,57 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// A datagram arrived at `at` on a path; of its `actual` bytes these were received. Returns what it was taken for.
     #[inline]
     pub fn on_datagram(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) -> Match {
-        let (verdict, sent_at) = match self.outbox.lane(path) {
-            Some(lane) if self.active.accepts(at) => lane.requests.judge(&self.destination.matcher, datagram),
-            _ => (Match::Foreign, None),
+        if self.reach.is_several() {
+            return self.on_datagram_of_one(at, path, datagram, actual);
+        }
+        let (verdict, sent_at) = match self.active.accepts(at) {
+            true => self.outbox.first().requests.judge(&self.destination.matcher, datagram),
+            false => (Match::Foreign, None),
         };
         // A time of arrival that is only a bound is no measurement.
-        let is_overdue = self.active.is_overdue(at) || self.reach.is_overdue(at);
-        let round_trip = sent_at.filter(|_| !is_overdue).map(|sent_at| at.since_ns(sent_at));
+        let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since_ns(sent_at));
+        let answer = Answer { at, path: PathIndex::FIRST, round_trip };
         match verdict {
-            Match::Reply => self.on_reply(at, path, datagram.len(), actual, round_trip),
+            Match::Reply => self.on_reply(answer, datagram.len(), actual),
             Match::Provisional(hold) => {
-                self.on_answer(path, round_trip);
+                if !self.active.is_answered() {
+                    self.round_trip = round_trip;
+                }
                 let Self { active, destination, reach, book, .. } = self;
-                active.on_provisional(destination, reach, at, path, hold, round_trip, book);
+                active.on_provisional(destination, &mut reach.only, answer, hold, book);
             }
-            Match::Foreign => self.on_stray(at, path, datagram, actual),
+            Match::Foreign => _ = self.on_stray(at, PathIndex::FIRST, datagram, actual),
         }
         verdict
     }
 
     #[inline]
-    fn on_reply(&mut self, at: Timestamp, path: PathIndex, len: usize, actual: usize, round_trip: Option<Ns>) {
-        self.on_answer(path, round_trip);
-        (self.reply_len, self.reply_path) = (len, path);
+    fn on_reply(&mut self, answer: Answer, len: usize, actual: usize) {
+        if !self.active.is_answered() {
+            self.round_trip = answer.round_trip;
+        }
+        self.reply_len = len;
         let Self { active, destination, reach, book, .. } = self;
         if actual > len {
-            active.on_truncated(destination, reach, at, path, round_trip, Failure::truncated(len, actual));
+            active.on_truncated(destination, &mut reach.only, answer, Failure::truncated(len, actual));
         } else {
-            active.on_reply(destination, reach, at, path, round_trip, book);
+            active.on_reply(destination, &mut reach.only, answer, book);
         }
-    }
-
-    #[inline]
-    fn on_answer(&mut self, path: PathIndex, round_trip: Option<Ns>) {
-        if !self.active.is_answered() {
-            self.round_trip = round_trip;
-        }
-        self.reach.report(path, |report| report.answered = true);
     }
 
     #[cold]
-    fn on_stray(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) {
+    pub(super) fn on_stray(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) -> Stray {
         let kind = match self.outbox.lane(path) {
             Some(lane) => lane.requests.stray(&self.destination.matcher, datagram, actual),
             None => Stray::Foreign,
         };
         self.strays.add(kind);
-        if kind == Stray::Stale {
-            self.reach.on_sign_of_life(at, path);
-            self.release(at);
-        }
         if self.active.is_open() {
             let len = u32::try_from(actual).unwrap_or(u32::MAX);
             self.book.record(at, Event::Stray { path, kind, len });
             self.active.on_stray(at);
         }
-    }
-
-    /// Goes on at once, if that was an answer after all servers were dead.
-    fn release(&mut self, now: Timestamp) {
-        if self.reach.take_released() {
-            self.active.on_released(&mut self.reach, now);
-        }
+        kind
     }
 
     /// Nothing was queued at `now`: a wait that has ended by then has brought nothing.

@@ -195,15 +195,14 @@ impl ActiveRequest {
         &mut self,
         terms: &impl Terms,
         routing: &mut impl Routing,
-        at: Timestamp,
-        from: PathIndex,
-        round_trip: Option<Ns>,
+        answer: Answer,
         record: &mut impl Record,
     ) {
-        self.on_answered(terms, routing, at, from, round_trip);
+        self.on_answered(terms, routing, answer);
+        let Answer { at, path, .. } = answer;
         self.timer.on_reply(at);
         self.conclusion.on_replied();
-        record.record(at, Event::Replied { path: from });
+        record.record(at, Event::Replied { path });
     }
 
     /// The reply arrived at `at`, and the caller's buffer was too small for it.
@@ -212,36 +211,27 @@ impl ActiveRequest {
         &mut self,
         terms: &impl Terms,
         routing: &mut impl Routing,
-        at: Timestamp,
-        from: PathIndex,
-        round_trip: Option<Ns>,
+        answer: Answer,
         truncated: Failure,
     ) {
-        self.on_answered(terms, routing, at, from, round_trip);
+        self.on_answered(terms, routing, answer);
         self.conclusion.decide(truncated);
     }
 
     #[inline]
-    fn on_answered(
-        &mut self,
-        terms: &impl Terms,
-        routing: &mut impl Routing,
-        at: Timestamp,
-        from: PathIndex,
-        round_trip: Option<Ns>,
-    ) {
+    fn on_answered(&mut self, terms: &impl Terms, routing: &mut impl Routing, answer: Answer) {
         terms.budget().deposit();
-        // After a provisional answer the wait for the reply measures the server, not the path.
-        self.measure(routing, at, round_trip);
-        routing.on_answered(at, from, round_trip, true);
+        self.measure(routing, answer);
+        routing.on_answered(answer.at, answer.path, answer.round_trip, true);
         self.conclusion.on_datagram();
         self.conclusion.on_answered();
     }
 
+    /// After a provisional answer the wait for the reply measures the server, not the path.
     #[inline]
-    fn measure(&self, routing: &mut impl Routing, at: Timestamp, round_trip: Option<Ns>) {
+    fn measure(&self, routing: &mut impl Routing, answer: Answer) {
         if let Some(estimator) = routing.estimator().filter(|_| !self.conclusion.is_answered()) {
-            estimator.on_reply(at, round_trip.map(Duration::from_nanos));
+            estimator.on_reply(answer.at, answer.round_trip.map(Duration::from_nanos));
         }
     }
 
@@ -252,19 +242,18 @@ impl ActiveRequest {
         &mut self,
         terms: &impl Terms,
         routing: &mut impl Routing,
-        at: Timestamp,
-        from: PathIndex,
+        answer: Answer,
         hold: Hold,
-        round_trip: Option<Ns>,
         record: &mut impl Record,
     ) {
-        self.measure(routing, at, round_trip);
-        routing.on_answered(at, from, round_trip, false);
+        let Answer { at, path, round_trip } = answer;
+        self.measure(routing, answer);
+        routing.on_answered(at, path, round_trip, false);
         self.conclusion.on_datagram();
         self.conclusion.on_answered();
         let mut own = None;
         self.timer.on_provisional(pace(self.first_wait, terms.policy(self.policy), &mut own), at, hold);
-        record.record(at, Event::Provisional { path: from });
+        record.record(at, Event::Provisional { path });
     }
 
     /// A datagram arrived at `at` that answers nothing.
@@ -420,6 +409,14 @@ fn rule(terms: &impl Terms, routing: &mut impl Routing) -> OnUnreachable {
         OnUnreachable::FailFast if !routing.is_refused_by_all() => OnUnreachable::KeepTrying,
         rule => rule,
     }
+}
+
+/// An answer to this request: when it arrived, where, and after how long, if that is known.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::transaction) struct Answer {
+    pub(in crate::transaction) at: Timestamp,
+    pub(in crate::transaction) path: PathIndex,
+    pub(in crate::transaction) round_trip: Option<Ns>,
 }
 
 /// What a send that failed would have sent.

@@ -1,7 +1,7 @@
 mod extras;
 mod facts;
 
-pub(super) use self::facts::{Unsent, Whose, pace};
+pub(super) use self::facts::{Answer, Unsent, Whose, pace};
 use super::conclusion::Conclusion;
 use super::destination::{PolicyIndex, Terms};
 use super::grant::Granted;

@@ -8,7 +8,7 @@ use super::slots::{Clean, Freed, NONE, Slot};
 use super::{InFlight, State};
 use crate::policy::RttEstimator;
 use crate::time::{Ns, Timestamp};
-use crate::transaction::active_request::ActiveRequest;
+use crate::transaction::active_request::{ActiveRequest, Answer};
 use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
 use crate::transport::PathIndex;
 
@@ -112,14 +112,14 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     #[cold]
     fn on_troubled_reply(&mut self, at: Timestamp, found: u32) -> Arrived {
-        let Answer { number, path, round_trip } = self.answer(at, found);
+        let (number, answer) = self.answer(at, found);
         self.detach(number);
         let mut measured = None;
         if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
-            measured = if troubled.is_answered() { troubled.measured() } else { round_trip };
+            measured = if troubled.is_answered() { troubled.measured() } else { answer.round_trip };
             if let Some(active) = &mut troubled.active {
                 routed!(&mut recipient, routing => {
-                    active.on_reply(&terms, routing, at, path, round_trip, &mut troubled.log);
+                    active.on_reply(&terms, routing, answer, &mut troubled.log);
                     let _done = active.next(&terms, routing, at, &mut troubled.log);
                 });
             }
@@ -131,13 +131,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     #[cold]
     fn on_truncated(&mut self, at: Timestamp, found: u32, truncated: Failure) -> Arrived {
-        let Answer { number, path, round_trip } = self.answer(at, found);
+        let (number, answer) = self.answer(at, found);
         let handle = self.slots.handle(number);
         if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
-            troubled.on_answer(round_trip);
+            troubled.on_answer(answer.round_trip);
             if let Some(active) = &mut troubled.active {
                 routed!(&mut recipient, routing =>
-                    active.on_truncated(&terms, routing, at, path, round_trip, truncated));
+                    active.on_truncated(&terms, routing, answer, truncated));
             }
         }
         self.detach(number);
@@ -148,13 +148,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     #[cold]
     fn on_provisional(&mut self, at: Timestamp, found: u32, hold: Hold) -> Arrived {
-        let Answer { number, path, round_trip } = self.answer(at, found);
+        let (number, answer) = self.answer(at, found);
         let handle = self.slots.handle(number);
         if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
-            troubled.on_answer(round_trip);
+            troubled.on_answer(answer.round_trip);
             if let Some(active) = &mut troubled.active {
                 routed!(&mut recipient, routing =>
-                    active.on_provisional(&terms, routing, at, path, hold, round_trip, &mut troubled.log));
+                    active.on_provisional(&terms, routing, answer, hold, &mut troubled.log));
             }
         }
         self.detach(number);
@@ -164,15 +164,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// What an answer is to, that this slot has found.
-    fn answer(&mut self, at: Timestamp, found: u32) -> Answer {
+    fn answer(&mut self, at: Timestamp, found: u32) -> (u32, Answer) {
         let number = self.groups.request(found).map_or(found, |request| request.slot);
         let only = self.case(at, number).and_then(|case| case.troubled.round_trip(at));
         let Some(request) = self.groups.request_mut(found) else {
-            return Answer { number, path: PathIndex::FIRST, round_trip: only };
+            return (number, Answer { at, path: PathIndex::FIRST, round_trip: only });
         };
         let path = request.of_slot(found).map_or(PathIndex::FIRST, |asked| asked.report.path);
         request.on_answered(path);
-        Answer { number, path, round_trip: self.round_trip_on(at, number, path) }
+        (number, Answer { at, path, round_trip: self.round_trip_on(at, number, path) })
     }
 
     #[cold]
@@ -203,13 +203,6 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
         self.settle(at);
     }
-}
-
-/// An answer to a request: on which path, and after how long, if that is known.
-struct Answer {
-    number: u32,
-    path: PathIndex,
-    round_trip: Option<Ns>,
 }
 
 /// Apart from the rest, which goes without it where no round trips are measured.
