@@ -77,6 +77,11 @@ impl Course {
         extra.path().or(target.path()).or(last.path()).unwrap_or_default()
     }
 
+    /// When a copy is to go to a second server, if that is planned.
+    pub(super) fn next_hedge(&self) -> Option<Timestamp> {
+        (self.hedged == Place::NONE && self.hedge_at != Timestamp::MAX).then_some(self.hedge_at)
+    }
+
     #[inline]
     pub(super) fn is(&self, flag: Flag) -> bool {
         self.flags & flag.0 != 0

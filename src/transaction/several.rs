@@ -101,7 +101,17 @@ impl<S: States> Asking<'_, S> {
 
     /// Whether it waits for a server to live again.
     pub(super) fn is_stranded(&self) -> bool {
-        self.course.is(Flag::PARKED) && self.course.worker == Place::NONE && self.group.set.is_all_dead()
+        self.was_stranded() && self.group.set.is_all_dead()
+    }
+
+    /// Whether it waited for that, and one lives.
+    pub(super) fn is_rescued(&self) -> bool {
+        self.was_stranded() && !self.group.set.is_all_dead()
+    }
+
+    /// One that answered provisionally is waited for, whatever is taken for dead.
+    fn was_stranded(&self) -> bool {
+        self.course.is(Flag::PARKED) && self.course.worker == Place::NONE
     }
 
     /// Whether a server that lives is left to be asked in this round.
@@ -144,7 +154,7 @@ impl<S: States> Asking<'_, S> {
     }
 
     fn is_hedge_due(&self) -> bool {
-        self.course.hedged == Place::NONE && self.course.hedge_at != Timestamp::MAX
+        self.course.next_hedge().is_some()
     }
 
     /// Plans a copy to a second server, if the first takes longer than it does as a rule.
@@ -384,7 +394,7 @@ impl<S: States> Routing for Asking<'_, S> {
     }
 
     fn wake(&mut self, now: Timestamp, until: Timestamp) -> Timestamp {
-        let hedge = if self.is_hedge_due() { self.course.hedge_at } else { Timestamp::MAX };
+        let hedge = self.course.next_hedge().unwrap_or(Timestamp::MAX);
         let parked = self.course.is(Flag::PARKED);
         let probe = self.group.set.next_probe().filter(|&probe| parked && probe > now).unwrap_or(Timestamp::MAX);
         until.min(hedge).min(probe)

@@ -23,9 +23,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// Makes sure that a request has what the peer of this path gets: its own bytes, or a copy. `false` if there is no space.
     pub(super) fn is_carried(&mut self, now: Timestamp, number: u32, path: PathIndex) -> bool {
-        match self.groups.request(number) {
-            None => true,
-            Some(request) => request.at(path).is_some() || self.copy_for(now, number, path).is_some(),
+        let Some(request) = self.groups.request(number).filter(|request| request.at(path).is_none()) else { return true };
+        match request.of_slot(number) {
+            // A parked one sends its first probe itself.
+            None => self.take_place_at(number, path),
+            Some(_) => self.copy_for(now, number, path).is_some(),
         }
     }
 

@@ -184,12 +184,21 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         datagram: &[u8],
         actual: usize,
     ) -> Arrived {
-        let kind = self.ids.stray(id, datagram.len(), actual);
+        let is_late = self.groups.are_used() && self.is_late(from, id, datagram);
+        let kind = if is_late { Stray::Stale } else { self.ids.stray(id, datagram.len(), actual) };
         self.strays.add(kind);
         if let Some(peer) = from.filter(|_| kind == Stray::Stale) {
             self.on_sign_of_life(at, peer);
         }
         Arrived::Stray(kind)
+    }
+
+    /// Whether it would have answered a request to a group that has not ended only because no one has looked at the time.
+    fn is_late(&self, from: Option<u32>, id: Option<&[u8]>, datagram: &[u8]) -> bool {
+        let (Some(peer), Some(id)) = (from, id) else { return false };
+        let Some((number, slot)) = self.ids.find(id, peer, self.kept(), &self.matcher) else { return false };
+        let is_asked = self.groups.group_of(number).is_some() && self.was_transmitted(number);
+        is_asked && self.matcher.judge(self.payloads.get(slot.place), datagram) != Match::Foreign
     }
 
     /// A peer has answered something that no request waits for any more.

@@ -106,17 +106,16 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             peer.error = Some((now, error));
             return;
         }
-        let path = self.groups.request(number).map_or(PathIndex::FIRST, |request| request.course.named());
+        let (mut path, mut whose) = (PathIndex::FIRST, Whose::Unknown);
         if let Some(request) = self.groups.request_mut(number) {
+            path = request.course.named();
             request.on_error(path, error);
-            if !request.at(path).is_some_and(Asked::has_left) {
-                return;
-            }
+            whose = request.at(path).map_or(whose, Asked::whose);
         }
         if let Some(Case { troubled, terms, mut recipient }) = self.case(now, number) {
             if let Some(active) = &mut troubled.active {
                 routed!(&mut recipient, routing =>
-                    active.on_path_error(&terms, routing, now, Some(path), error, Whose::Unknown, &mut troubled.log));
+                    active.on_path_error(&terms, routing, now, Some(path), error, whose, &mut troubled.log));
             }
         }
     }
@@ -166,7 +165,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn on_own_error(&mut self, now: Timestamp, found: u32, error: PathError, whose: Option<Whose>) {
-        if !self.was_transmitted(found) {
+        if self.groups.request(found).is_none() && !self.was_transmitted(found) {
             return;
         }
         if self.groups.group_of(found).is_some() {
@@ -191,7 +190,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(request) = self.groups.request_mut(found) else { return };
         let Some(asked) = request.asked.iter_mut().find(|asked| asked.slot == found) else { return };
         let again = whose.is_none() && is_refusal(error) && asked.is_refused_again();
-        let whose = whose.unwrap_or(if again { Whose::Again } else { Whose::Own });
+        let whose = match whose {
+            Some(Whose::Unknown) => asked.whose(),
+            _ if again => Whose::Again,
+            _ => Whose::Own,
+        };
         let path = asked.report.path;
         request.on_error(path, error);
         let Some(Case { troubled, terms, mut recipient }) = self.case(now, number) else { return };

@@ -179,19 +179,26 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn full_for(&self, group: &Group, number: u32) -> Paths {
         let window = self.limits.window.get();
         let full = group.paths_where(|member| self.peers.get(member).is_none_or(|peer| peer.places >= window));
-        let id = self.slots.get(number).and_then(|slot| self.matcher.id(self.payloads.get(slot.place)));
-        let Some(id) = id.filter(|_| !self.matcher.stamps()) else { return full };
+        if self.matcher.stamps() {
+            return full;
+        }
         // As if it were full: the reply to one could not be told from that to the other.
-        let is_used = |member| self.ids.find(id, member, self.kept(), &self.matcher).is_some_and(|it| it.0 != number);
-        group.paths_where(is_used).iter().fold(full, Paths::with)
+        group.paths_where(|member| self.is_taken_at(member, number)).iter().fold(full, Paths::with)
+    }
+
+    /// Whether another request to this peer has its id, which is the caller's.
+    fn is_taken_at(&self, member: u32, number: u32) -> bool {
+        let id = self.slots.get(number).and_then(|slot| self.matcher.id(self.payloads.get(slot.place)));
+        let other = |id| self.ids.find(id, member, self.kept(), &self.matcher).is_some_and(|it| it.0 != number);
+        !self.matcher.stamps() && id.is_some_and(other)
     }
 
     /// It takes a place at the peer of this path, and begins, or goes on where it was parked.
     fn place(&mut self, now: Timestamp, number: u32, path: PathIndex) {
         let has_begun = self.slots.get(number).is_some_and(|slot| self.has_begun(slot));
-        // It may have sent a probe there.
-        if self.groups.request(number).and_then(|request| request.at(path)).is_none() {
-            self.take_place_at(number, path);
+        match self.groups.request(number) {
+            None => _ = self.take_place_at(number, path),
+            Some(_) => _ = self.is_carried(now, number, path),
         }
         if let Some(request) = self.groups.request_mut(number) {
             request.is_admitted = true;
@@ -210,9 +217,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.go_on(now, number, Turn::Last);
     }
 
-    fn take_place_at(&mut self, number: u32, path: PathIndex) {
+    /// Has its own bytes go to the peer of this path; `false` if another request there has its id.
+    pub(super) fn take_place_at(&mut self, number: u32, path: PathIndex) -> bool {
         let member = self.groups.group_of(number).and_then(|group| self.groups.get(group)?.member(path));
-        let (Some(member), Some(&slot)) = (member, self.slots.get(number)) else { return };
+        let (Some(member), Some(&slot)) = (member, self.slots.get(number)) else { return false };
+        if self.is_taken_at(member, number) {
+            return false;
+        }
         let kept = super::Kept { slots: &self.slots, payloads: &self.payloads };
         self.ids.move_to(member, (slot.peer, number), slot.place, kept, &self.matcher);
         if let Some(slot) = self.slots.get_mut(number) {
@@ -222,8 +233,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             peer.take_place(number);
         }
         if let Some(request) = self.groups.request_mut(number) {
-            request.admit(path);
+            request.carry(path);
         }
+        true
     }
 
     /// Its slot that is due goes there; nothing need be known of that while it goes well.

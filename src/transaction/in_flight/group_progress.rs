@@ -85,7 +85,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         };
         let mut request = GroupRequest::new(group_number, number, course);
         if let Some(path) = path {
-            request.admit(path);
+            request.carry(path);
+            request.is_admitted = true;
             if slot.state == State::Sent {
                 request.on_transmitted(slot.at(), path);
             }
@@ -152,7 +153,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(Case { troubled, recipient: Recipient::Several(mut asking), .. }) = self.case(now, number) else {
             return;
         };
-        if let Some(active) = troubled.active.as_mut().filter(|_| !asking.group.set.is_all_dead()) {
+        if let Some(active) = troubled.active.as_mut().filter(|_| asking.is_rescued()) {
             active.on_released(&mut asking, now);
         }
     }

@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 
 use crate::time::Timestamp;
 use crate::transaction::PathReport;
+use crate::transaction::active_request::Whose;
 use crate::transaction::course::Course;
 use crate::transport::{PathError, PathIndex};
 
@@ -44,9 +45,8 @@ impl GroupRequest {
         Self { group, slot, course, is_admitted: false, last: None, asked: Vec::new() }
     }
 
-    /// It has a place at the peer of this path.
-    pub(super) fn admit(&mut self, path: PathIndex) {
-        self.is_admitted = true;
+    /// Its own bytes go to the peer of this path.
+    pub(super) fn carry(&mut self, path: PathIndex) {
         self.asked.push(Asked::new(path, self.slot));
     }
 
@@ -105,6 +105,11 @@ impl Asked {
 
     pub(super) const fn has_left(&self) -> bool {
         self.report.transmissions > 0
+    }
+
+    /// Whose an error of this path is that does not say so.
+    pub(super) const fn whose(&self) -> Whose {
+        if self.has_left() { Whose::Unknown } else { Whose::Earlier }
     }
 
     /// When it was sent, if that was once: else no one knows which transmission an answer is to (Karn's rule).

@@ -127,6 +127,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             State::Waiting if now < end_by => self.wake_at(number, end_by),
             State::Ready | State::Delayed if now < end_by && !self.has_begun(&slot) => self.wake_at(number, end_by),
             State::Free | State::Alias | State::Finished => {}
+            // Whoever looks in on a group before it is time sends its probes before.
+            State::Sent | State::Parked if self.groups.group_of(number).is_some() => match self.due_of(number) {
+                Some(due) if due > now => self.wake_at(number, due),
+                _ => self.look_on(now, number),
+            },
             _ => self.look_on(now, number),
         }
     }
@@ -139,7 +144,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             State::Delayed => Some(slot.at().min(self.end_by_of(slot))),
             State::Waiting | State::Ready => Some(self.end_by_of(slot)),
             State::Parked => active.map(ActiveRequest::wait_end),
-            State::Sent => Some(active.map_or_else(|| self.first_due(&slot.clean(number)), ActiveRequest::wait_end)),
+            State::Sent => {
+                let due = active.map_or_else(|| self.first_due(&slot.clean(number)), ActiveRequest::wait_end);
+                let hedge = self.groups.request(number).and_then(|request| request.course.next_hedge());
+                Some(hedge.map_or(due, |hedge| due.min(hedge)))
+            }
             State::Free | State::Suspect | State::Finished | State::Alias => None,
         }
     }
