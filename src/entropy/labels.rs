@@ -64,8 +64,15 @@ mod tests {
 
     /// The families of a seed that draw by a number, as the labels that lead to each.
     fn families() -> Vec<Vec<u64>> {
-        let mut families =
-            vec![vec![], vec![START_DELAY], vec![ID_KEY], vec![REQUESTS], vec![GROUPS], vec![SERVER_TIES], vec![SERVER_RANKS]];
+        let mut families = vec![
+            vec![],
+            vec![START_DELAY],
+            vec![ID_KEY],
+            vec![REQUESTS],
+            vec![GROUPS],
+            vec![SERVER_TIES],
+            vec![SERVER_RANKS],
+        ];
         families.extend((0..4).map(|n| vec![NET_ENTROPY, n]));
         families.extend(of_link(&[]));
         for direction in [TO_SERVER, TO_CLIENT] {

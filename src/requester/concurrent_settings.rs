@@ -79,8 +79,7 @@ impl Builder<Concurrent> {
         if let Some(deadline) = self.deadline {
             engine = engine.with_deadline(deadline);
         }
-        let groups =
-            NewGroups { budget: self.budget.clone(), draws: seed.derive(labels::GROUPS).draws(), count: 0 };
+        let groups = NewGroups { budget: self.budget.clone(), draws: seed.derive(labels::GROUPS).draws(), count: 0 };
         let peers = NewPeers {
             budget: self.budget.unwrap_or_else(RetryBudget::unlimited),
             estimator: self.estimator,

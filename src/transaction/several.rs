@@ -395,7 +395,7 @@ impl<S: States> Routing for Asking<'_, S> {
 
     fn wake(&mut self, now: Timestamp, until: Timestamp) -> Timestamp {
         let hedge = self.course.next_hedge().unwrap_or(Timestamp::MAX);
-        let parked = self.course.is(Flag::PARKED);
+        let parked = self.was_stranded();
         let probe = self.group.set.next_probe().filter(|&probe| parked && probe > now).unwrap_or(Timestamp::MAX);
         until.min(hedge).min(probe)
     }

@@ -23,7 +23,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// Makes sure that a request has what the peer of this path gets: its own bytes, or a copy. `false` if there is no space.
     pub(super) fn is_carried(&mut self, now: Timestamp, number: u32, path: PathIndex) -> bool {
-        let Some(request) = self.groups.request(number).filter(|request| request.at(path).is_none()) else { return true };
+        let Some(request) = self.groups.request(number).filter(|request| request.at(path).is_none()) else {
+            return true;
+        };
         match request.of_slot(number) {
             // A parked one sends its first probe itself.
             None => self.take_place_at(number, path),

@@ -179,6 +179,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn full_for(&self, group: &Group, number: u32) -> Paths {
         let window = self.limits.window.get();
         let full = group.paths_where(|member| self.peers.get(member).is_none_or(|peer| peer.places >= window));
+        // Where it has sent a probe it has a place.
+        let has = self.groups.request(number).map_or(Paths::NONE, GroupRequest::carried);
+        let full = full.except(has);
         if self.matcher.stamps() {
             return full;
         }
@@ -189,7 +192,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// Whether another request to this peer has its id, which is the caller's.
     fn is_taken_at(&self, member: u32, number: u32) -> bool {
         let id = self.slots.get(number).and_then(|slot| self.matcher.id(self.payloads.get(slot.place)));
-        let other = |id| self.ids.find(id, member, self.kept(), &self.matcher).is_some_and(|it| it.0 != number);
+        let owner = |found| self.groups.request(found).map_or(found, |request| request.slot);
+        let other = |id| self.ids.find(id, member, self.kept(), &self.matcher).is_some_and(|it| owner(it.0) != number);
         !self.matcher.stamps() && id.is_some_and(other)
     }
 

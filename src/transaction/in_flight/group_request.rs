@@ -1,5 +1,6 @@
 use alloc::vec::Vec;
 
+use crate::servers::Paths;
 use crate::time::Timestamp;
 use crate::transaction::PathReport;
 use crate::transaction::active_request::Whose;
@@ -56,6 +57,11 @@ impl GroupRequest {
 
     pub(super) fn at_mut(&mut self, path: PathIndex) -> Option<&mut Asked> {
         self.asked.iter_mut().find(|asked| asked.report.path == path)
+    }
+
+    /// The paths whose peers it has a place at.
+    pub(super) fn carried(&self) -> Paths {
+        self.asked.iter().fold(Paths::NONE, |paths, asked| paths.with(asked.report.path))
     }
 
     /// The path that a slot finds the replies of.
