@@ -18,6 +18,7 @@ use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::requester::Builder;
+use udp_retry::servers::{Choice, Paths, Sent, ServerSet, ServerSettings, Spread};
 use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
@@ -55,6 +56,46 @@ fn a_delay_allocates_nothing() {
         black_box(backoff.with_multiplier(f64::NAN).unwrap_err());
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn a_set_of_servers_allocates_nothing_once_it_is_made() {
+    for spread in [Spread::BAND, Spread::InOrder, Spread::Sticky, Spread::RoundRobin] {
+        let settings = ServerSettings::new().with_spread(spread).and_then(|it| it.with_hedging(0.05)).unwrap();
+        let mut servers = ServerSet::new(64, settings, Seed::new(7)).unwrap();
+        let (mut now, mut parked) = (Timestamp::ZERO, 0);
+        let count = allocations(|| {
+            for n in 0..2_000 {
+                match servers.choose(now, Paths::NONE) {
+                    Choice::Ask(path) => {
+                        servers.on_transmitted(now, path, Sent::Request);
+                        let sent = now;
+                        now = now.after(servers.failover_after(now, path, Duration::from_secs(1)));
+                        // Silence from half of them at first, then from all, then from none.
+                        let replies = if n < 400 { path.number() % 2 == 1 } else { n > 1_500 };
+                        if replies {
+                            servers.on_reply(now, path, Some(Duration::from_millis(40)));
+                        } else {
+                            servers.on_expired(now, path, sent);
+                        }
+                        servers.on_settled(path);
+                    }
+                    Choice::TriedAll => unreachable!("none was tried"),
+                    Choice::Park => parked += 1,
+                }
+                if let Some(path) = servers.probe_due(now) {
+                    servers.on_transmitted(now, path, Sent::Probe);
+                    if n > 1_500 {
+                        servers.on_reply(now, path, Some(Duration::from_millis(40)));
+                    }
+                }
+                black_box(servers.hedge_after(now, PathIndex::FIRST));
+                black_box(servers.states(now).map(|state| state.transmissions).sum::<u64>());
+            }
+        });
+        assert_eq!(count, 0, "{spread:?}");
+        assert!(parked > 0, "they were never all dead");
+    }
 }
 
 #[test]

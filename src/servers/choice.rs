@@ -99,12 +99,15 @@ fn within_band(
     factor: f64,
     slack: Duration,
 ) -> Paths {
-    let cost = |path: PathIndex| get(servers, path).and_then(|server| server.cost(now, settings));
-    let Some(best) = left.iter().filter_map(cost).min() else {
+    let idle = |path: PathIndex| get(servers, path).and_then(|server| server.idle_cost(now, settings));
+    let loaded = |path: PathIndex| get(servers, path).and_then(|server| server.loaded_cost(now, settings));
+    // The band widens as the best one fills: a slower server that waits for work is as good as a queue. It is never empty:
+    // the best one costs no more when idle.
+    let Some(best) = left.iter().filter_map(loaded).min() else {
         return left;
     };
     let limit = scaled(best, factor).max(best.saturating_add(saturating_ns(slack)));
-    left.iter().filter(|&path| cost(path).is_none_or(|cost| cost <= limit)).fold(Paths::NONE, Paths::with)
+    left.iter().filter(|&path| idle(path).is_none_or(|cost| cost <= limit)).fold(Paths::NONE, Paths::with)
 }
 
 fn least_outstanding(servers: &[Server], paths: Paths) -> Paths {

@@ -90,3 +90,53 @@ const SHORTEST: Ns = 1 << 17;
 const LONGEST: Ns = (1 << 33) - 1;
 /// What one outcome counts, so that halving it rounds little.
 const OUTCOME: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ranges_follow_each_other_without_gaps_and_none_is_wider_than_a_fourth() {
+        let mut begin = SHORTEST;
+        for number in 0..RANGES {
+            assert_eq!((range(begin), range(end(number) - 1)), (number, number));
+            assert!(end(number) > begin && end(number) - begin <= begin / 4, "{begin} to {}", end(number));
+            begin = end(number);
+        }
+        assert_eq!(begin, LONGEST + 1);
+        assert_eq!((range(0), range(SHORTEST - 1), range(Ns::MAX)), (0, 0, RANGES - 1));
+    }
+
+    #[test]
+    fn what_was_long_ago_fades_and_no_count_overflows() {
+        for share in [f64::MIN_POSITIVE, 1e-9, 0.05] {
+            let mut latencies = Latencies::new(share);
+            // As after ages.
+            latencies.counts[RANGES - 1] = u32::MAX / 2 - 1;
+            latencies.total = u32::MAX / 2 - 1;
+            let most = latencies.total;
+            for _ in 0..10_000 {
+                latencies.add(Timestamp::ZERO, Some(1_000_000), Ns::MAX);
+                let sum: u32 = latencies.counts.iter().sum();
+                assert_eq!(latencies.total, sum + latencies.unanswered);
+                assert!(latencies.total <= most + OUTCOME);
+            }
+            let quantile = latencies.quantile(Timestamp::ZERO, Ns::MAX);
+            assert_eq!(quantile.is_some(), share > 1e-3, "{share}");
+        }
+    }
+
+    #[test]
+    fn half_of_it_is_of_the_latest_outcomes() {
+        let mut latencies = Latencies::new(0.05);
+        (0..100_000).for_each(|_| latencies.add(Timestamp::ZERO, Some(400_000_000), Ns::MAX));
+        let slow = latencies.quantile(Timestamp::ZERO, Ns::MAX);
+        let mut outcomes = 0;
+        while latencies.quantile(Timestamp::ZERO, Ns::MAX) == slow {
+            latencies.add(Timestamp::ZERO, Some(1_000_000), Ns::MAX);
+            outcomes += 1;
+        }
+        // Four halvings at least, of 640 outcomes each.
+        assert!((1_280..=4_000).contains(&outcomes), "{outcomes}");
+    }
+}

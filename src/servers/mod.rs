@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`ServerSet`] | which server a transmission goes to, when the next one is asked instead, which is dead, when a dead one is probed |
 //! | [`ServerSettings`] | the parameters of that, and their defaults |
+//! | [`Health`], [`ServerState`] | nothing; they are what is known of a server, for a metrics page |
 //! | [`Paths`] | nothing; it is a set of paths |
 
 mod choice;

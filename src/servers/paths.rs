@@ -2,7 +2,17 @@ use core::fmt;
 
 use crate::transport::PathIndex;
 
-/// A set of paths, of the first 64.
+/// A set of paths, of the first 64: a word, without allocation.
+///
+/// ```
+/// use udp_retry::servers::Paths;
+/// use udp_retry::transport::PathIndex;
+///
+/// let tried = Paths::NONE.with(PathIndex::new(2));
+/// let left = Paths::first(4).except(tried);
+/// assert_eq!(left.iter().map(PathIndex::number).collect::<Vec<_>>(), [0, 1, 3]);
+/// assert!(!left.with(PathIndex::new(64)).contains(PathIndex::new(64)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Paths(u64);
 

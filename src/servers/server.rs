@@ -26,6 +26,9 @@ pub(super) struct Server {
     /// The end of the latest time of being dead: what was sent before says nothing of the server as it is.
     revived: Timestamp,
     rtt: Measured,
+    /// The round trip without queues, as far as it shows: falls to a shorter one at once and rises by 1/64. At most the
+    /// smoothed one.
+    idle: Ns,
     loss: Loss,
     /// Where requests are hedged.
     latencies: Option<Box<Latencies>>,
@@ -45,6 +48,7 @@ impl Server {
             dead: None,
             revived: Timestamp::ZERO,
             rtt: Measured::default(),
+            idle: 0,
             loss: Loss::default(),
             latencies: settings.hedged.map(|share| Box::new(Latencies::new(share))),
         }
@@ -66,11 +70,24 @@ impl Server {
         self.dead.map(|probes| probes.next)
     }
 
-    /// What it costs to ask it; `None` while that is unknown.
-    pub(super) fn cost(&self, now: Timestamp, settings: &ServerSettings) -> Option<Ns> {
+    /// What it costs to ask it while nothing waits there; `None` while that is unknown.
+    ///
+    /// What was measured in a queue says nothing once the queue has gone, and a server that is avoided for it shows no
+    /// better: of three of unequal capacity the smallest would be left first, and then the next one for its share.
+    pub(super) fn idle_cost(&self, now: Timestamp, settings: &ServerSettings) -> Option<Ns> {
+        settings.rtt_bounds().fresh_estimate(&self.rtt, now)?;
+        Some(self.cost(now, self.idle, settings))
+    }
+
+    /// What it costs as loaded as it is.
+    pub(super) fn loaded_cost(&self, now: Timestamp, settings: &ServerSettings) -> Option<Ns> {
         let srtt = settings.rtt_bounds().fresh_estimate(&self.rtt, now)?.srtt;
+        Some(self.cost(now, srtt, settings))
+    }
+
+    fn cost(&self, now: Timestamp, round_trip: Ns, settings: &ServerSettings) -> Ns {
         let wait = self.rto(now, settings).max(saturating_ns(settings.floor));
-        Some(self.loss.cost(now, saturating_ns(settings.max_age), srtt, wait))
+        self.loss.cost(now, saturating_ns(settings.max_age), round_trip, wait)
     }
 
     pub(super) fn rto(&self, now: Timestamp, settings: &ServerSettings) -> Ns {
@@ -133,7 +150,14 @@ impl Server {
         let max_age = saturating_ns(settings.max_age);
         self.loss.add(now, false, max_age);
         if let Some(round_trip) = round_trip {
-            self.rtt = settings.rtt_bounds().sampled(self.rtt, now, round_trip);
+            let bounds = settings.rtt_bounds();
+            let known = bounds.fresh_estimate(&self.rtt, now).is_some();
+            self.idle = if known {
+                round_trip.min(self.idle + (round_trip.saturating_sub(self.idle) >> 6))
+            } else {
+                round_trip
+            };
+            self.rtt = bounds.sampled(self.rtt, now, round_trip);
             if let Some(latencies) = &mut self.latencies {
                 latencies.add(now, Some(round_trip), max_age);
             }
@@ -156,8 +180,11 @@ impl Server {
         if self.replied.is_some_and(|at| at > sent) || self.missed.is_some_and(|at| at > sent) {
             return false;
         }
-        let bounds = settings.rtt_bounds();
-        self.rtt = bounds.expired(self.rtt, now, bounds.rto(&self.rtt, now));
+        // Longer waits find out how slow a server is; for one that may not be there at all they are only longer.
+        if !self.never_replied() {
+            let bounds = settings.rtt_bounds();
+            self.rtt = bounds.expired(self.rtt, now, bounds.rto(&self.rtt, now));
+        }
         self.miss(now, settings)
     }
 

@@ -3,14 +3,28 @@ use core::time::Duration;
 
 /// How a [`ServerSet`](super::ServerSet) chooses, and when it takes a server for dead.
 ///
+/// The defaults are those of a study of some ways to choose, under faults and under load, for one client and for a fleet.
+///
 /// | setting | default | why |
 /// |---|---|---|
 /// | [`with_spread`](Self::with_spread) | [`Spread::BAND`] | fastest first puts all load on one server, and collapses below capacity |
 /// | [`with_floor`](Self::with_floor) | 250 ms | how long at least before *another* server is asked (RFC 8305 §5) |
-/// | [`with_dead_after`](Self::with_dead_after) | 3 | expiries without a reply in between |
-/// | [`with_probes`](Self::with_probes) | 250 ms, doubling to 30 s; to 1 s while all are dead | |
+/// | [`with_dead_after`](Self::with_dead_after) | 3 | expiries without a reply in between: one is a loss, as a rule |
+/// | [`with_probes`](Self::with_probes) | 250 ms, doubling to 30 s; to 1 s while all are dead | no one waits for a probe of one, everyone for one of all |
 /// | [`with_hedging`](Self::with_hedging) | off | it adds load when there is least to spare |
-/// | [`with_max_age`](Self::with_max_age) | 10 min | what is older is forgotten, so an ordinary request measures it anew |
+/// | [`with_max_age`](Self::with_max_age) | 10 min | what is older is forgotten, so an ordinary request measures it anew (RFC 8489 §6.2.1) |
+///
+/// ```
+/// use core::time::Duration;
+/// use udp_retry::servers::{ServerSettings, Spread};
+///
+/// // A primary and its backups in one building; a backup is asked after 50 ms.
+/// let settings = ServerSettings::LAN.with_spread(Spread::InOrder)?;
+/// // The same, but each probed at least every 5 s.
+/// let ms = Duration::from_millis;
+/// let settings = settings.with_probes(ms(250), ms(5_000), ms(1_000))?;
+/// # Ok::<(), udp_retry::servers::ServersError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ServerSettings {
     pub(super) spread: Spread,
@@ -30,7 +44,8 @@ pub struct ServerSettings {
 #[non_exhaustive]
 pub enum Spread {
     /// Of those whose cost is within `factor` times the best, or `slack` above it: the one with the fewest requests
-    /// outstanding, ties at random.
+    /// outstanding, ties at random. [`Spread::band`] makes one; what a server costs stands at
+    /// [`ServerSet`](super::ServerSet#whom-it-chooses).
     #[non_exhaustive]
     Band {
         /// At least 1.
@@ -38,17 +53,26 @@ pub enum Spread {
         /// Added to the best cost.
         slack: Duration,
     },
-    /// The first that lives: primary and backups, and back to the primary when that replies again.
+    /// The first that lives: primary and backups, and back to the primary as soon as that has replied to a probe. All load is
+    /// the primary's.
     InOrder,
-    /// One until it is dead, for servers that keep a client's state.
+    /// One until it is dead, for servers that keep a client's state; then another one, also after the first has come back.
+    /// Which one is drawn from the seed, so that a fleet is spread over them, and so is which is asked where that one does not
+    /// reply in time.
     Sticky,
-    /// One after the other.
+    /// One after the other, slow or lossy, from one drawn from the seed.
     RoundRobin,
 }
 
 impl Spread {
-    /// Within twice the best cost, or 20 ms more.
+    /// Within twice the best cost, or 20 ms more: what servers of one service differ by without one being a worse choice.
     pub const BAND: Self = Self::Band { factor: 2.0, slack: Duration::from_millis(20) };
+
+    /// A band of another width. [`ServerSettings::with_spread`] checks it.
+    #[must_use]
+    pub const fn band(factor: f64, slack: Duration) -> Self {
+        Self::Band { factor, slack }
+    }
 }
 
 impl ServerSettings {
@@ -73,7 +97,7 @@ impl ServerSettings {
     /// As RFC 8085 §3.1.1 asks: nothing is sent again before 1 s, to no server.
     pub const STRICT: Self = Self { floor: Duration::from_secs(1), ..Self::new() };
 
-    /// Which of the servers that live is asked.
+    /// Which of the servers that live is asked. [`Spread::BAND`] by default.
     ///
     /// # Errors
     ///
@@ -87,7 +111,8 @@ impl ServerSettings {
         }
     }
 
-    /// How long to wait at least before another server is asked. A policy whose own interval is shorter waits that long.
+    /// How long to wait at least before another server is asked; also the timeout of one that was not measured yet. A policy
+    /// whose own interval is shorter waits that long. 250 ms by default: RFC 8305 §5.
     ///
     /// # Errors
     ///
@@ -96,14 +121,15 @@ impl ServerSettings {
         if floor.is_zero() { Err(ServersError::ZeroWait) } else { Ok(Self { floor, ..self }) }
     }
 
-    /// After how many expiries without a reply in between a server is dead; several within one timeout count once.
+    /// After how many expiries without a reply in between a server is dead; several within one timeout count once, and each
+    /// refusal does. 3 by default.
     #[must_use]
     pub const fn with_dead_after(self, expiries: NonZeroU32) -> Self {
         Self { dead_after: expiries, ..self }
     }
 
-    /// When a dead server is probed: after `first`, then twice that, up to `longest`; while all are dead up to
-    /// `longest_parked`.
+    /// When a dead server is probed: after `first`, then after twice that, up to `longest`; while all are dead up to
+    /// `longest_parked`, also the one that is waited for when the last one dies. 250 ms, 30 s and 1 s by default.
     ///
     /// # Errors
     ///
@@ -138,7 +164,8 @@ impl ServerSettings {
         }
     }
 
-    /// What is known of a server and older than this is forgotten.
+    /// What is known of a server and older than this is forgotten: its round trip, loss and quantile, not that it is dead.
+    /// 10 minutes by default.
     ///
     /// # Errors
     ///

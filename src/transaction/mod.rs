@@ -18,6 +18,7 @@ mod course;
 mod destination;
 mod error;
 mod grant;
+mod group;
 mod in_flight;
 mod keyed;
 mod matching;

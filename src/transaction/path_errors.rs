@@ -1,6 +1,6 @@
 //! Errors of what was sent earlier, and whose they are.
 
-use super::active_request::Whose;
+use super::active_request::{Reported, Whose};
 use super::conclusion::is_refusal;
 use super::reach::routed;
 use super::{ReplyMatcher, Transaction};
@@ -51,7 +51,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             self.reach.report(path, |report| report.last_error = Some(error));
         }
         let Self { active, destination, book, .. } = self;
-        routed!(self, routing => active.on_path_error(destination, routing, now, path, error, whose, book));
+        routed!(self, routing => active.on_path_error(destination, routing, now, Reported { path, error, whose }, book));
     }
 
     /// The path on which the present request was sent that is quoted, if that is one only.

@@ -3,9 +3,10 @@ use alloc::vec::Vec;
 
 use super::PathReport;
 use super::course::Course;
+use super::group::Group;
 use super::path_state::PathState;
 use super::routing::Routing;
-use super::several::{Asking, Group};
+use super::several::Asking;
 use crate::policy::RttEstimator;
 use crate::servers::{Paths, ServerSet};
 use crate::time::Timestamp;

@@ -31,6 +31,11 @@ pub(super) trait Routing {
         Choice::Ask(self.target())
     }
 
+    /// Whether the server has died that the slot was to go to: it goes elsewhere then.
+    fn loses_target(&mut self) -> bool {
+        false
+    }
+
     /// Whether the transmission that is due needs no leave of the budget, although another one has left.
     fn is_free(&mut self) -> bool {
         false

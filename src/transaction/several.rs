@@ -1,24 +1,13 @@
-use core::time::Duration;
-
 use super::conclusion::is_refusal;
 use super::course::{Course, Flag, Place};
 use super::grant::Grants;
+use super::group::Group;
 use super::path_state::{PathState, Remains};
 use super::routing::Routing;
 use crate::policy::RttEstimator;
 use crate::servers::{Choice, Paths, Sent, ServerSet};
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transport::{PathError, PathIndex};
-
-/// The servers of one service: what all requests to them share.
-#[derive(Clone, Debug)]
-pub(super) struct Group {
-    pub(super) set: ServerSet,
-    /// A server has replied after all were dead, and what was parked is yet to be released.
-    released: bool,
-    /// Dead servers whose probe a request has taken on that has not sent it yet.
-    probing: Paths,
-}
 
 /// What requests share that take a path of a group.
 pub(super) trait States {
@@ -34,40 +23,6 @@ pub(super) struct Asking<'a, S> {
     pub(super) group: &'a mut Group,
     pub(super) course: &'a mut Course,
     pub(super) states: S,
-}
-
-impl Group {
-    pub(super) fn new(set: ServerSet) -> Self {
-        Self { set, released: false, probing: Paths::NONE }
-    }
-
-    /// A server has answered something that no request waits for any more.
-    pub(super) fn on_sign_of_life(&mut self, at: Timestamp, path: PathIndex) {
-        self.on_reply(at, path, None);
-    }
-
-    /// Whether what is parked is to be released, once.
-    pub(super) fn take_released(&mut self) -> bool {
-        core::mem::take(&mut self.released)
-    }
-
-    /// A dead server whose probe is due, and that no request has taken on.
-    pub(super) fn probe_due(&self, now: Timestamp) -> Option<PathIndex> {
-        self.set.probe_due(now).filter(|&path| !self.probing.contains(path))
-    }
-
-    /// When to have a probe sent, unless a request is about to.
-    pub(super) fn next_probe(&self) -> Option<Timestamp> {
-        self.set.next_probe().filter(|_| self.probing.is_empty())
-    }
-
-    pub(super) fn on_reply(&mut self, at: Timestamp, path: PathIndex, round_trip: Option<Ns>) {
-        self.released |= self.set.on_reply(at, path, round_trip.map(Duration::from_nanos));
-    }
-
-    pub(super) fn failover_ns(&self, now: Timestamp, path: PathIndex, interval: Ns) -> Ns {
-        saturating_ns(self.set.failover_after(now, path, Duration::from_nanos(interval))).max(1)
-    }
 }
 
 impl<S: States> Asking<'_, S> {
@@ -148,7 +103,7 @@ impl<S: States> Asking<'_, S> {
         if self.course.hedged == self.course.extra {
             self.forget_hedge();
         } else {
-            self.group.probing = self.group.probing.without(path);
+            self.group.on_probe_left(path);
         }
         self.course.extra = Place::NONE;
     }
@@ -239,6 +194,14 @@ impl<S: States> Routing for Asking<'_, S> {
             self.aim_at(path);
         }
         choice
+    }
+
+    fn loses_target(&mut self) -> bool {
+        let live = self.group.set.live();
+        let Some(dead) = self.course.target.path().filter(|&path| !live.contains(path)) else { return false };
+        self.course.tried = self.course.tried.with(dead);
+        self.course.target = Place::NONE;
+        true
     }
 
     fn is_free(&mut self) -> bool {
@@ -364,7 +327,7 @@ impl<S: States> Routing for Asking<'_, S> {
             // Where it goes and that it has not left yet, until it has.
             self.course.hedged = path.into();
         } else {
-            self.group.probing = self.group.probing.with(path);
+            self.group.on_probe_taken(path);
         }
         Some(hedge.is_some())
     }
@@ -382,7 +345,7 @@ impl<S: States> Routing for Asking<'_, S> {
             (self.course.asked, self.course.tried) = (self.course.asked.with(path), self.course.tried.with(path));
         } else {
             self.group.set.on_transmitted(now, path, Sent::Probe);
-            self.group.probing = self.group.probing.without(path);
+            self.group.on_probe_left(path);
             self.course.probed = self.course.probed.with(path);
         }
     }

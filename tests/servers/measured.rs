@@ -89,6 +89,22 @@ fn another_server_is_asked_after_the_floor_or_the_timeout_that_was_measured() {
 }
 
 #[test]
+fn a_server_that_never_replied_is_not_waited_for_any_longer_and_a_slow_one_is_until_it_is_measured() {
+    let mut servers = Servers::new(2, ServerSettings::new());
+    let wait = |servers: &Servers, path| servers.set.failover_after(servers.now, at(path), ms(1_000));
+    for _ in 0..2 {
+        servers.expired(0, wait(&servers, 0));
+    }
+    assert_eq!(wait(&servers, 0), ms(250), "a mute address costs each of the first requests no more than that");
+    // Its replies come after 400 ms, when another one has answered.
+    servers.expired(1, ms(250));
+    servers.pass(ms(150));
+    let _ = servers.set.on_reply(servers.now, at(1), None);
+    servers.expired(1, wait(&servers, 1));
+    assert_eq!(wait(&servers, 1), ms(500), "enough to measure it");
+}
+
+#[test]
 fn a_hedge_waits_until_all_but_its_share_have_been_answered() {
     for (share, world) in [(0.05, 1), (0.02, 2), (0.01, 3)] {
         let settings = immortal(ServerSettings::new().with_hedging(share).unwrap());
@@ -123,6 +139,12 @@ fn nothing_is_hedged_before_enough_was_seen_nor_where_more_than_the_share_is_los
     (0..2).for_each(|_| servers.expired(0, ms(250)));
     assert_eq!(servers.set.hedge_after(servers.now, at(0)), None, "2 of 22 are more than a twentieth");
     (0..100).for_each(|_| servers.answered(0, ms(40)));
+    assert_eq!(servers.set.hedge_after(servers.now, at(0)), Some(hedged));
+    servers.die(0);
+    let _ = servers.set.on_reply(servers.now, at(0), None);
+    (0..19).for_each(|_| servers.answered(0, ms(40)));
+    assert_eq!(servers.set.hedge_after(servers.now, at(0)), None, "of before it was dead");
+    servers.answered(0, ms(40));
     assert_eq!(servers.set.hedge_after(servers.now, at(0)), Some(hedged));
     servers.pass(ms(600_001));
     assert_eq!(servers.set.hedge_after(servers.now, at(0)), None, "too old");

@@ -68,6 +68,12 @@ fn three_refusals_are_as_good_as_three_expiries_and_other_errors_are_not() {
     assert!(!servers.is_dead(0));
     servers.set.on_path_error(servers.now, at(0), PathError::Refused);
     assert!(servers.is_dead(0));
+
+    // What was refused went unanswered.
+    servers.answered(1, ms(40));
+    servers.set.on_path_error(servers.now, at(1), PathError::Refused);
+    servers.answered(1, ms(40));
+    assert_eq!(servers.loss(1), 1.0 / 64.0 * (63.0 / 64.0));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! How requests are spread over servers that live.
 
+use std::time::Duration;
+
 use udp_retry::Seed;
-use udp_retry::servers::{Choice, Paths, Sent, ServerSet, ServerSettings, Spread};
+use udp_retry::servers::{Choice, Health, Paths, Sent, ServerSet, ServerSettings, Spread};
 use udp_retry::time::Timestamp;
 
 use crate::common::{Servers, at, ms};
@@ -80,6 +82,54 @@ fn an_unknown_server_is_learnt_by_ordinary_requests_and_does_not_say_how_good_th
     (0..50).for_each(|_| servers.answered(0, ms(40)));
     let (asked, _) = frequencies(&mut servers, 3, 10_000);
     assert!(asked[1] > 3_000, "{asked:?}");
+}
+
+#[test]
+fn a_server_is_not_avoided_for_a_queue_that_has_gone() {
+    let mut servers = Servers::new(2, ServerSettings::new());
+    for path in 0..2 {
+        (0..20).for_each(|_| servers.answered(path, ms(40)));
+    }
+    (0..20).for_each(|_| servers.answered(1, ms(150)));
+    let Health::Good { srtt, .. } = servers.health(1) else { panic!("not known") };
+    assert!(srtt > ms(130), "{srtt:?}");
+    let (asked, _) = frequencies(&mut servers, 2, 10_000);
+    assert_share(asked[1], 10_000, 0.5, "the one with a queue a moment ago");
+    // Where it is slow for good, it is avoided.
+    (0..40).for_each(|_| servers.answered(1, ms(150)));
+    let (asked, _) = frequencies(&mut servers, 2, 10_000);
+    assert_eq!(asked[1], 0);
+}
+
+#[test]
+fn the_band_widens_as_the_best_one_fills() {
+    let mut servers = Servers::new(2, ServerSettings::new());
+    (0..20).for_each(|_| servers.answered(0, ms(40)));
+    (0..20).for_each(|_| servers.answered(1, ms(150)));
+    assert!((0..100).all(|_| servers.choose() == Some(0)));
+    // Queues that double its round trips, and then some.
+    (0..10).for_each(|_| servers.answered(0, ms(110)));
+    let (asked, _) = frequencies(&mut servers, 2, 10_000);
+    assert_share(asked[1], 10_000, 0.5, "a slower one that waits for work");
+}
+
+#[test]
+fn whatever_its_width_a_band_is_never_empty() {
+    for (factor, slack) in [(1.0, 0), (1.0, 1), (f64::MAX, 0)] {
+        let settings = ServerSettings::new().with_spread(Spread::band(factor, ms(slack))).unwrap();
+        let mut servers = Servers::new(3, settings);
+        for rtt in [40, 400, 13, 77, 5] {
+            (0..3).for_each(|path| servers.answered(path, ms(rtt + u64::from(path))));
+            assert!(servers.choose().is_some(), "no one in the band of {factor}");
+        }
+        for path in 0..3 {
+            let _ = servers.set.on_reply(servers.now, at(path), Some(Duration::MAX));
+        }
+        servers.pass(ms(600_001));
+        let _ = servers.set.on_reply(servers.now, at(0), Some(Duration::MAX));
+        let others = Paths::NONE.with(at(1)).with(at(2));
+        assert_eq!(servers.set.choose(servers.now, others), Choice::Ask(at(0)), "the longest time that there is");
+    }
 }
 
 #[test]

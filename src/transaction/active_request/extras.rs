@@ -49,6 +49,11 @@ impl ActiveRequest {
         if routing.extra().is_some() {
             return Some(Some(self.prepared(terms, routing)));
         }
+        // An error that a send took off the socket may have been one too many.
+        if routing.loses_target() {
+            self.swallowed = None;
+            self.leave_slot(terms, routing);
+        }
         // Before the choice, which this may change.
         routing.on_wait_over(now);
         match routing.choose(now) {

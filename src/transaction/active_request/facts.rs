@@ -11,7 +11,7 @@ use crate::transaction::grant::Granted;
 use crate::transaction::path_state::PathState;
 use crate::transaction::record::Record;
 use crate::transaction::routing::Routing;
-use crate::transaction::{Event, Failure, GiveUp, Hold, Identity, NotTransmitted, OnUnreachable};
+use crate::transaction::{Event, Failure, GiveUp, Identity, NotTransmitted, OnUnreachable};
 use crate::transport::{PathError, PathIndex, Renewed};
 
 impl ActiveRequest {
@@ -189,73 +189,6 @@ impl ActiveRequest {
         self.pass_slot(terms, routing, now, NotTransmitted::OverBudget);
     }
 
-    /// The reply arrived at `at`.
-    #[inline]
-    pub(in crate::transaction) fn on_reply(
-        &mut self,
-        terms: &impl Terms,
-        routing: &mut impl Routing,
-        answer: Answer,
-        record: &mut impl Record,
-    ) {
-        self.on_answered(terms, routing, answer);
-        let Answer { at, path, .. } = answer;
-        self.timer.on_reply(at);
-        self.conclusion.on_replied();
-        record.record(at, Event::Replied { path });
-    }
-
-    /// The reply arrived at `at`, and the caller's buffer was too small for it.
-    #[cold]
-    pub(in crate::transaction) fn on_truncated(
-        &mut self,
-        terms: &impl Terms,
-        routing: &mut impl Routing,
-        answer: Answer,
-        truncated: Failure,
-    ) {
-        self.on_answered(terms, routing, answer);
-        self.conclusion.decide(truncated);
-    }
-
-    #[inline]
-    fn on_answered(&mut self, terms: &impl Terms, routing: &mut impl Routing, answer: Answer) {
-        terms.budget().deposit();
-        self.measure(routing, answer);
-        routing.on_answered(answer.at, answer.path, answer.round_trip, true);
-        self.conclusion.on_datagram();
-        self.conclusion.on_answered();
-    }
-
-    /// After a provisional answer the wait for the reply measures the server, not the path.
-    #[inline]
-    fn measure(&self, routing: &mut impl Routing, answer: Answer) {
-        if let Some(estimator) = routing.estimator().filter(|_| !self.conclusion.is_answered()) {
-            estimator.on_reply(answer.at, answer.round_trip.map(Duration::from_nanos));
-        }
-    }
-
-    /// A provisional answer arrived at `at`; it is the path's round trip (RFC 7252 §4.2: the acknowledgement ends the
-    /// timer), the reply after it is not.
-    #[cold]
-    pub(in crate::transaction) fn on_provisional(
-        &mut self,
-        terms: &impl Terms,
-        routing: &mut impl Routing,
-        answer: Answer,
-        hold: Hold,
-        record: &mut impl Record,
-    ) {
-        let Answer { at, path, round_trip } = answer;
-        self.measure(routing, answer);
-        routing.on_answered(at, path, round_trip, false);
-        self.conclusion.on_datagram();
-        self.conclusion.on_answered();
-        let mut own = None;
-        self.timer.on_provisional(pace(self.first_wait, terms.policy(self.policy), &mut own), at, hold);
-        record.record(at, Event::Provisional { path });
-    }
-
     /// A datagram arrived at `at` that answers nothing.
     #[cold]
     pub(in crate::transaction) fn on_stray(&mut self, at: Timestamp) {
@@ -270,11 +203,10 @@ impl ActiveRequest {
         terms: &impl Terms,
         routing: &mut impl Routing,
         now: Timestamp,
-        path: Option<PathIndex>,
-        error: PathError,
-        whose: Whose,
+        reported: Reported,
         record: &mut impl Record,
     ) {
+        let Reported { path, error, whose } = reported;
         record.record(now, Event::PathError { path, error });
         let transmissions = self.timer.transmissions();
         if transmissions > 0 && whose != Whose::Earlier {
@@ -341,7 +273,7 @@ impl ActiveRequest {
     }
 
     /// What was made ready for a transmission that does not leave is of no use for the next.
-    fn leave_slot(&mut self, terms: &impl Terms, routing: &mut impl Routing) {
+    pub(super) fn leave_slot(&mut self, terms: &impl Terms, routing: &mut impl Routing) {
         self.release(terms);
         self.use_slot();
         self.renewed &= !routing.is_several();
@@ -373,6 +305,14 @@ impl ActiveRequest {
             }
         }
     }
+}
+
+/// An error of something sent earlier: on which path, if that is known.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::transaction) struct Reported {
+    pub(in crate::transaction) path: Option<PathIndex>,
+    pub(in crate::transaction) error: PathError,
+    pub(in crate::transaction) whose: Whose,
 }
 
 /// Whose transmission an error of the path is of, as the bytes say that it quotes.
@@ -409,14 +349,6 @@ fn rule(terms: &impl Terms, routing: &mut impl Routing) -> OnUnreachable {
         OnUnreachable::FailFast if !routing.is_refused_by_all() => OnUnreachable::KeepTrying,
         rule => rule,
     }
-}
-
-/// An answer to this request: when it arrived, where, and after how long, if that is known.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::transaction) struct Answer {
-    pub(in crate::transaction) at: Timestamp,
-    pub(in crate::transaction) path: PathIndex,
-    pub(in crate::transaction) round_trip: Option<Ns>,
 }
 
 /// What a send that failed would have sent.

@@ -1,7 +1,10 @@
+mod answers;
 mod extras;
 mod facts;
+mod preparation;
 
-pub(super) use self::facts::{Answer, Unsent, Whose, pace};
+pub(super) use self::answers::Answer;
+pub(super) use self::facts::{Reported, Unsent, Whose, pace};
 use super::conclusion::Conclusion;
 use super::destination::{PolicyIndex, Terms};
 use super::grant::Granted;
@@ -12,7 +15,7 @@ use super::{Action, Event, Execution, Failure, GiveUp, Identity, Next, RetryTime
 use crate::entropy::Seed;
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp, saturating_ns};
-use crate::transport::{PathError, PathIndex, Renewal};
+use crate::transport::PathError;
 
 /// One request under way, without its bytes: its schedule, how far the slot that is due has got, and how it ends.
 ///
@@ -202,59 +205,6 @@ impl ActiveRequest {
             Some(failure) if !self.conclusion.is_given() => self.fail(terms, routing, now, failure, record),
             given => given.map_or(Next::Done, Next::Failed),
         }
-    }
-
-    /// What the slot that is due needs next, in the order choice, grant, build, renew, transmit: only what was built has an
-    /// identity, which says whether it needs a fresh port. `None` if it has passed.
-    #[inline]
-    fn due(
-        &mut self,
-        terms: &impl Terms,
-        routing: &mut impl Routing,
-        now: Timestamp,
-        record: &mut impl Record,
-    ) -> Option<Next> {
-        if routing.is_several() {
-            if let Some(ended) = self.aim(terms, routing, now, record) {
-                return ended;
-            }
-        }
-        // The first transmission costs nothing.
-        if self.timer.transmissions() > 0 && !self.granted.0 && !routing.is_free() {
-            self.granted = Granted(terms.budget().take());
-            if !self.granted.0 {
-                self.on_withheld(terms, routing, now, record);
-                return None;
-            }
-        }
-        Some(self.prepared(terms, routing))
-    }
-
-    /// What has leave to go to the target needs next.
-    #[inline]
-    fn prepared(&mut self, terms: &impl Terms, routing: &mut impl Routing) -> Next {
-        let path = routing.target();
-        if self.stage == Stage::Unbuilt {
-            return Next::Build(path, self.timer.transmissions().saturating_add(1));
-        }
-        match self.renewal(terms, routing, path) {
-            Some(renewal) => Next::Renew(path, renewal),
-            None => Next::Transmit(path),
-        }
-    }
-
-    /// Whether the port is to be seen to first.
-    #[inline]
-    fn renewal(&self, terms: &impl Terms, routing: &mut impl Routing, path: PathIndex) -> Option<Renewal> {
-        if self.renewed || routing.was_asked() {
-            return None;
-        }
-        if self.identity == Identity::Port {
-            return Some(Renewal::Required);
-        }
-        let is_due = routing.state(path).is_some_and(|state| state.is_renewal_due());
-        let is_first = self.timer.transmissions() == 0 || routing.is_several();
-        (is_due && !terms.keeps_port() && is_first).then_some(Renewal::Advised)
     }
 
     /// Whether a reply that arrived at `at` would still count.

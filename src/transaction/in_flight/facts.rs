@@ -9,7 +9,7 @@ use super::slots::NONE;
 use super::{InFlight, State};
 use crate::time::{Ns, Timestamp};
 use crate::transaction::KeyedMatcher;
-use crate::transaction::active_request::{Unsent, Whose};
+use crate::transaction::active_request::{Reported, Unsent, Whose};
 use crate::transaction::conclusion::is_refusal;
 use crate::transport::{PathError, PathIndex};
 
@@ -114,8 +114,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
         if let Some(Case { troubled, terms, mut recipient }) = self.case(now, number) {
             if let Some(active) = &mut troubled.active {
+                let reported = Reported { path: Some(path), error, whose };
                 routed!(&mut recipient, routing =>
-                    active.on_path_error(&terms, routing, now, Some(path), error, whose, &mut troubled.log));
+                    active.on_path_error(&terms, routing, now, reported, &mut troubled.log));
             }
         }
     }
@@ -176,7 +177,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let again = is_refusal(error) && active.is_refused_throughout();
         let whose = whose.unwrap_or(if again { Whose::Again } else { Whose::Own });
         routed!(&mut recipient, routing =>
-            active.on_path_error(&terms, routing, now, Some(PathIndex::FIRST), error, whose, &mut troubled.log));
+            active.on_path_error(&terms, routing, now, of_only(error, whose), &mut troubled.log));
         if active.is_suspect() {
             self.detach(found);
             self.go_on(now, found, Turn::Last);
@@ -199,8 +200,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         request.on_error(path, error);
         let Some(Case { troubled, terms, mut recipient }) = self.case(now, number) else { return };
         let Some(active) = &mut troubled.active else { return };
-        routed!(&mut recipient, routing =>
-            active.on_path_error(&terms, routing, now, Some(path), error, whose, &mut troubled.log));
+        let reported = Reported { path: Some(path), error, whose };
+        routed!(&mut recipient, routing => active.on_path_error(&terms, routing, now, reported, &mut troubled.log));
         // What waits for its turn waits on, unless this ends it.
         let is_suspect = active.is_suspect();
         let is_queued = self.slots.get(number).is_some_and(|it| matches!(it.state, State::Ready | State::Waiting));
@@ -273,6 +274,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             self.on_time_up(at);
         }
     }
+}
+
+/// On the only path there is to a peer.
+fn of_only(error: PathError, whose: Whose) -> Reported {
+    Reported { path: Some(PathIndex::FIRST), error, whose }
 }
 
 /// How long a full send buffer is left alone: some hundred datagrams leave a network card in that time.

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::transaction::PathReport;
 use crate::transaction::grant::Grants;
 use crate::transaction::path_state::PathState;
-use crate::transaction::several;
+use crate::transaction::{group, several};
 use crate::transport::PathIndex;
 
 /// Names a group of servers of one [`InFlight`](super::InFlight).
@@ -47,7 +47,7 @@ impl From<GroupId> for Addressee {
 /// Servers of one service, of which each is a peer.
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) shared: several::Group,
+    pub(super) shared: group::Group,
     /// The peers, by path.
     pub(super) members: Box<[u32]>,
     pub(super) budget: Grants,
@@ -151,7 +151,7 @@ impl Groups {
             }
         }
         self.groups.push(Group {
-            shared: several::Group::new(set),
+            shared: group::Group::new(set),
             members: members.iter().map(|member| member.0).collect(),
             budget,
             waiting: Queue::EMPTY,

@@ -18,6 +18,8 @@ pub(super) struct Modelled {
     pub(super) probes: u64,
     pub(super) expiries: u64,
     pub(super) replies: Vec<Timestamp>,
+    /// Round trips, with when they were measured, since it was unknown.
+    measured: Vec<(Timestamp, Duration)>,
     /// All that counted, and how many of them are older than the latest reply.
     misses: Vec<Timestamp>,
     forgiven: usize,
@@ -49,9 +51,15 @@ impl Model {
     }
 
     /// Whether that ended an outage of all.
-    pub(super) fn on_reply(&mut self, at: Timestamp, path: u32) -> bool {
-        let outage = self.live().is_empty();
+    pub(super) fn on_reply(&mut self, at: Timestamp, path: u32, round_trip: Option<Duration>) -> bool {
+        let (outage, max_age) = (self.live().is_empty(), self.drawn.max_age);
         let server = &mut self.servers[path as usize];
+        if server.probe.is_some()
+            || round_trip.is_some() && server.measured.last().is_some_and(|it| at.since(it.0) > max_age)
+        {
+            server.measured.clear();
+        }
+        server.measured.extend(round_trip.map(|it| (at, it)));
         server.replies.push(at);
         server.forgiven = server.misses.len();
         server.probe = None;
@@ -93,6 +101,12 @@ impl Model {
 }
 
 impl Modelled {
+    /// The round trip without queues, in seconds: down at once, up by 1/64.
+    pub(super) fn idle(&self) -> f64 {
+        let round_trips = self.measured.iter().map(|(_, it)| it.as_secs_f64());
+        round_trips.reduce(|idle, it| if it < idle { it } else { idle + (it - idle) / 64.0 }).unwrap()
+    }
+
     /// Misses without a reply in between.
     pub(super) fn in_a_row(&self) -> usize {
         self.misses.len() - self.forgiven

@@ -28,7 +28,13 @@ impl Drawn {
         let most = dice.pick(&[1, 3, 8, 64]);
         Self {
             servers: dice.within(1..=most) as u32,
-            spread: dice.pick(&[Spread::BAND, Spread::InOrder, Spread::Sticky, Spread::RoundRobin]),
+            spread: dice.pick(&[
+                Spread::BAND,
+                Spread::band(1.0, ms(0)),
+                Spread::InOrder,
+                Spread::Sticky,
+                Spread::RoundRobin,
+            ]),
             floor: ms(dice.within(1..=1_000)),
             dead_after: dice.within(1..=4) as u32,
             first_probe,

@@ -136,7 +136,11 @@ impl World {
     fn reply(&mut self, path: u32, round_trip: Option<Duration>) {
         let was_dead = self.model.is_dead(&self.model.servers[path as usize]);
         let released = self.set.on_reply(self.now, PathIndex::new(path), round_trip);
-        assert_eq!(released, self.model.on_reply(self.now, path), "what is parked is released once an outage");
+        assert_eq!(
+            released,
+            self.model.on_reply(self.now, path, round_trip),
+            "what is parked is released once an outage"
+        );
         self.tally.revivals += u64::from(was_dead);
         self.tally.releases += u64::from(released);
     }
@@ -295,24 +299,27 @@ impl World {
     /// With costs from what the set says of its servers; where it keeps silent of a suspect's, there is nothing to compare.
     fn hold_against_band(&self, chosen: u32, left: &[u32]) {
         let floor = self.model.drawn.floor.as_secs_f64();
-        let mut costs = Vec::new();
+        let (mut costs, mut best) = (Vec::new(), f64::MAX);
         for &path in left {
             match self.set.health(self.now, PathIndex::new(path)) {
                 Health::Good { srtt, rto, loss, .. } => {
-                    let wait = floor.max(rto.as_secs_f64());
-                    let time = srtt.as_secs_f64() + wait * loss / (1.0 - loss);
-                    costs.push((path, Some(time * (1.0 + (loss / 0.2).powi(2)))));
+                    let wait = floor.max(rto.as_secs_f64()) * loss / (1.0 - loss);
+                    let cost = |time: f64| (time + wait) * (1.0 + (loss / 0.2).powi(2));
+                    let idle = cost(self.model.servers[path as usize].idle());
+                    best = best.min(cost(srtt.as_secs_f64()));
+                    costs.push((path, Some(idle)));
                 }
                 Health::Unknown => costs.push((path, None)),
                 _ => return,
             }
         }
-        let best = costs.iter().filter_map(|(_, cost)| *cost).reduce(f64::min).unwrap_or(f64::MAX);
-        let limit = (best * 2.0).max(best + 0.020);
+        let Spread::Band { factor, slack, .. } = self.model.drawn.spread else { return };
+        let limit = (best * factor).max(best + slack.as_secs_f64());
         let outstanding = |path: u32| self.model.servers[path as usize].outstanding;
         for (path, cost) in costs {
+            let rounding = 1e-6 + limit * 1e-6;
             let (surely_in, surely_out) =
-                cost.map_or((true, false), |it| (it < limit * 0.999999, it > limit * 1.000001));
+                cost.map_or((true, false), |it| (it < limit - rounding, it > limit + rounding));
             assert!(path != chosen || !surely_out, "{path} costs {cost:?}, and the best {best}");
             assert!(
                 !surely_in || outstanding(path) >= outstanding(chosen),

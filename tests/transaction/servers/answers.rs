@@ -14,7 +14,7 @@ fn a_round_trip_is_that_of_the_path_which_was_asked_once() {
 
     // The other one, late: its only transmission was 600 ms ago.
     asked.start(b"id 2 ping");
-    assert_eq!(asked.silence(900), [(300, 0), (800, 1)]);
+    assert_eq!(asked.silence(900), [(300, 0), (550, 1)]);
     assert_eq!(asked.receive(0, b"id 2 pong"), Match::Reply);
     assert_eq!((asked.obey(), asked.transaction.round_trip()), (Next::Done, Some(ms(600))));
 }

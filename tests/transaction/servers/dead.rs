@@ -39,7 +39,7 @@ fn a_probe_takes_no_slot_and_no_token_and_nothing_waits_for_it() {
     assert_eq!((states[0].probes, states[0].outstanding, states[1].outstanding), (1, 0, 1));
     // Nothing but the only slot that a token would pay for.
     assert_eq!(asked.silence(start + 6_900).iter().filter(|&&(_, path)| path == 1).count(), 1);
-    assert_eq!(asked.to_the_end(), (start + 7_000, Next::Failed(Failure::TimedOut(GiveUp::OverBudget))));
+    assert_eq!(asked.until_it_ends(), (start + 7_000, Next::Failed(Failure::TimedOut(GiveUp::OverBudget))));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_request_that_begins_while_all_are_dead_ends_by_its_schedule_and_only_probes
     asked.kill_all(2);
     let start = asked.at();
     asked.start(b"id 1 ping");
-    let (end, failure) = asked.to_the_end();
+    let (end, failure) = asked.until_it_ends();
     assert_eq!((end, failure), (start + 7_000, Next::Failed(Failure::TimedOut(GiveUp::Unanswered))));
     let states: Vec<_> = asked.transaction.servers().unwrap().states(asked.now).collect();
     assert!(states.iter().all(|state| state.outstanding == 0), "{states:?}");
@@ -79,7 +79,7 @@ fn a_parked_request_of_which_nothing_left_says_so() {
     asked.kill_all(2);
     let start = asked.at();
     asked.start(b"id 1 ping");
-    assert_eq!(asked.to_the_end(), (start + 7_000, Next::Failed(Failure::TimedOut(GiveUp::Unanswered))));
+    assert_eq!(asked.until_it_ends(), (start + 7_000, Next::Failed(Failure::TimedOut(GiveUp::Unanswered))));
     assert_eq!((asked.sent.len(), asked.transaction.execution()), (0, Execution::NotSent));
 }
 
@@ -139,7 +139,7 @@ fn a_deadline_that_cuts_a_wait_counts_against_a_server_that_had_long_enough() {
     for n in 0..4 {
         assert_eq!(asked.is_dead(0), n >= 3, "{n}");
         asked.start(b"id 1 ping");
-        asked.to_the_end();
+        asked.until_it_ends();
     }
     let mut hasty = Transaction::new(policy(), transaction_id(0..4)).with_deadline(ms(200));
     hasty = hasty.with_servers(set(1, ordered()));

@@ -8,7 +8,7 @@ use super::{Asked, ordered, policy, set};
 fn a_repeatable_request_is_hedged_after_the_time_that_most_replies_take() {
     let mut asked = practised(ordered().with_hedging(0.05).unwrap(), full());
     let start = asked.at();
-    asked.start(&Request::new(b"id 1 ping").repeatable());
+    asked.start(Request::new(b"id 1 ping").repeatable());
     let first = asked.silence(start + 1_100)[..2].to_vec();
     let (hedged, path) = first[1];
     assert_eq!((first[0], path), ((start, 0), 1));
@@ -27,7 +27,7 @@ fn a_hedge_takes_a_token_and_leaves_only_while_the_budget_is_half_full() {
         let budget = RetryBudget::new(0.0, 10, tokens).unwrap();
         let mut asked = practised(ordered().with_hedging(0.05).unwrap(), budget.clone());
         let start = asked.at();
-        asked.start(&Request::new(b"id 1 ping").repeatable());
+        asked.start(Request::new(b"id 1 ping").repeatable());
         assert_eq!(asked.silence(start + 60).len(), 1 + usize::from(hedged), "{tokens}");
         assert_eq!(budget.balance(), tokens - u32::from(hedged));
     }
@@ -49,7 +49,7 @@ fn what_is_not_declared_repeatable_is_never_hedged_nor_anything_by_default() {
 #[test]
 fn a_hedge_is_not_sent_while_its_reply_may_be_queued() {
     let mut asked = practised(ordered().with_hedging(0.05).unwrap(), full());
-    asked.start(&Request::new(b"id 1 ping").repeatable());
+    asked.start(Request::new(b"id 1 ping").repeatable());
     let Next::WaitUntil(hedge) = asked.obey() else { panic!() };
     asked.now = hedge.after(super::ms(1));
     assert_eq!(asked.transaction.next(asked.now), Next::WaitUntil(hedge), "look first");

@@ -91,6 +91,18 @@ fn a_path_is_renewed_when_its_server_is_taken_for_dead() {
 }
 
 #[test]
+fn a_path_is_renewed_for_the_first_probe_of_a_request_and_for_no_later_one() {
+    let mut asked = Asked::of(in_order(2, any_reply()));
+    asked.kill_all(2);
+    asked.start(b"ping");
+    let begun = asked.at();
+    let mut renewed = renewals(&mut asked, begun + 6_000);
+    renewed.sort_by_key(|&(path, _)| path);
+    assert!(asked.sent.len() > 6, "{:?}", asked.sent);
+    assert_eq!(renewed, [(0, Renewal::Required), (1, Renewal::Required)]);
+}
+
+#[test]
 fn where_a_port_cannot_change_another_path_is_asked() {
     let mut asked = Asked::of(in_order(2, any_reply()));
     asked.start(b"ping");

@@ -82,7 +82,7 @@ impl<M: ReplyMatcher> Asked<M> {
     }
 
     /// Nothing comes until the request ends. How it does, and when.
-    fn to_the_end(&mut self) -> (u64, Next) {
+    fn until_it_ends(&mut self) -> (u64, Next) {
         self.silence(10_000_000);
         let end = self.obey();
         (self.at(), end)

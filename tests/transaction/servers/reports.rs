@@ -12,7 +12,7 @@ fn an_error_says_what_each_path_has_shown_that_was_asked() {
     asked.start(b"id 1 ping");
     asked.silence(600);
     asked.refuse(1);
-    let (_, end) = asked.to_the_end();
+    let (_, end) = asked.until_it_ends();
     let Next::Failed(failure) = end else { panic!("{end:?}") };
     let error = asked.transaction.error(failure, asked.now);
     let shown: Vec<_> = error.paths().iter().map(|it| (it.path.number(), it.transmissions, it.last_error)).collect();
@@ -43,7 +43,7 @@ fn a_path_that_answered_too_much_is_shown_as_answered_and_one_not_asked_not_at_a
 fn an_error_of_one_path_has_one() {
     let mut one = Asked::of(udp_retry::transaction::Transaction::new(super::policy(), transaction_id(0..4)));
     one.start(b"id 1 ping");
-    assert_eq!(one.to_the_end().1, Next::Failed(Failure::TimedOut(GiveUp::Unanswered)));
+    assert_eq!(one.until_it_ends().1, Next::Failed(Failure::TimedOut(GiveUp::Unanswered)));
     let error = one.transaction.error(Failure::Cancelled, one.now);
     let [path] = error.paths() else { panic!("{:?}", error.paths()) };
     assert_eq!((path.path.number(), path.transmissions, path.answered), (0, 3, false));
