@@ -198,7 +198,9 @@ impl<S: States> Routing for Asking<'_, S> {
 
     fn loses_target(&mut self) -> bool {
         let live = self.group.set.live();
-        let Some(dead) = self.course.target.path().filter(|&path| !live.contains(path)) else { return false };
+        // One that is working on the request is asked again whatever it is taken for.
+        let target = self.course.target.path().filter(|_| self.course.target != self.course.worker);
+        let Some(dead) = target.filter(|&path| !live.contains(path)) else { return false };
         self.course.tried = self.course.tried.with(dead);
         self.course.target = Place::NONE;
         true

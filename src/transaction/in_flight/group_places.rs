@@ -1,6 +1,8 @@
 //! How a request to a group gets its place: at the peer that the group's servers call for, or at none while all are dead.
 
+use alloc::vec::Vec;
 use core::fmt::Debug;
+use core::mem;
 
 use super::finished::{Handle, PeerId};
 use super::group_request::GroupRequest;
@@ -14,7 +16,7 @@ use super::{InFlight, State};
 use crate::policy::RetryBudget;
 use crate::servers::{Choice, Paths, ServerSet, ServersError};
 use crate::time::Timestamp;
-use crate::transaction::course::Course;
+use crate::transaction::course::{Course, Place};
 use crate::transaction::grant::Grants;
 use crate::transaction::{KeyedMatcher, Request};
 use crate::transport::PathIndex;
@@ -137,6 +139,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             if group.shared.take_released() {
                 self.release_parked(now, number);
             }
+            self.recall(now, number);
             while self.place_first(now, number) {}
             self.note_probe(number);
         }
@@ -151,6 +154,57 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             self.wheel.remove(&mut self.slots, first);
             self.go_on(now, first, Turn::Last);
         }
+    }
+
+    /// What is ready for a server that has died in the meantime goes elsewhere.
+    fn recall(&mut self, now: Timestamp, number: u32) {
+        let Some(group) = self.groups.get_mut(number) else { return };
+        let live = group.shared.set.live();
+        let before = mem::replace(&mut group.ready_for, live);
+        if before.except(live).is_empty() {
+            return;
+        }
+        let is_lost = |&(ready, _): &(u32, &Slot)| self.groups.group_of(ready) == Some(number) && self.is_lost(ready);
+        let lost: Vec<u32> = self.ready.iter(&self.slots).filter(is_lost).map(|(ready, _)| ready).collect();
+        for ready in lost {
+            self.detach(ready);
+            if self.slots.get(ready).is_some_and(|slot| self.has_begun(slot)) {
+                self.go_on(now, ready, Turn::Last);
+            } else {
+                self.give_up_place(now, ready);
+            }
+        }
+    }
+
+    /// Whether the server is dead that a request is to be sent to, and that not as a probe.
+    pub(super) fn is_lost(&self, number: u32) -> bool {
+        let Some(group) = self.groups.group_of(number).and_then(|group| self.groups.get(group)) else { return false };
+        let target = match self.groups.request(number) {
+            Some(request) => request.course.target.path().filter(|_| request.course.target != request.course.worker),
+            None => self.slots.get(number).and_then(|slot| group.path_of(slot.peer)),
+        };
+        target.is_some_and(|target| !group.shared.set.live().contains(target))
+    }
+
+    /// A request that has not begun takes its turn again, before all others.
+    pub(super) fn give_up_place(&mut self, now: Timestamp, number: u32) {
+        let Some(peer) = self.slots.get(number).map(|slot| slot.peer) else { return };
+        if let Some(request) = self.groups.request_mut(number) {
+            request.asked.clear();
+            request.is_admitted = false;
+            request.course.target = Place::NONE;
+        }
+        if let Some(group) = self.groups.group_of(number) {
+            if let Some(group) = self.groups.get_mut(group) {
+                group.waiting.push_front(&mut self.slots, number, State::Waiting);
+            }
+            self.groups.touch(group);
+        }
+        let end_by = self.slots.get(number).map_or(Timestamp::MAX, |slot| self.end_by_of(slot));
+        if end_by != Timestamp::MAX {
+            self.wake_at(number, end_by);
+        }
+        self.leave_place(now, number, peer);
     }
 
     /// Has the first of those that wait take a place, or parks it if no server lives; `false` if it waits on.

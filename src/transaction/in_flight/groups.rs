@@ -55,6 +55,8 @@ pub(super) struct Group {
     pub(super) waiting: Queue,
     /// For a server that lives.
     pub(super) parked: Queue,
+    /// Those that lived when it was last looked whether what is ready is for one that does not.
+    pub(super) ready_for: Paths,
     /// A member was removed: nothing is asked any more.
     pub(super) is_dissolved: bool,
     is_touched: bool,
@@ -156,6 +158,7 @@ impl Groups {
             budget,
             waiting: Queue::EMPTY,
             parked: Queue::EMPTY,
+            ready_for: Paths::first(members.len()),
             is_dissolved: false,
             is_touched: false,
         });

@@ -114,6 +114,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let end_by = self.end_by_of(&slot);
         match slot.state {
             State::Delayed if now < slot.at().min(end_by) => self.wake_at(number, slot.at().min(end_by)),
+            State::Delayed if now < end_by && self.is_lost(number) => {
+                self.detach(number);
+                self.give_up_place(now, number);
+            }
             State::Delayed if now < end_by => {
                 self.ready.push_back(&mut self.slots, number, State::Ready);
                 if end_by != Timestamp::MAX {
@@ -153,7 +157,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
-    fn end_by_of(&self, slot: &Slot) -> Timestamp {
+    pub(super) fn end_by_of(&self, slot: &Slot) -> Timestamp {
         self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by)
     }
 
