@@ -1,6 +1,6 @@
 //! One request at a time to a group, beside a transaction with the same servers under the same facts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use udp_retry::entropy::IdSource;
@@ -17,13 +17,13 @@ use udp_retry::{RetryBudget, RetryPolicy, Seed};
 use super::dice::Dice;
 use super::matcher::{Kinds, REPLY, SLOW, STOP, answer};
 use super::watchdog::{MINUTE, within};
-use super::{START, ms};
+use super::{CURRENT, Replay, START, ms};
 
 #[test]
 fn a_request_to_a_group_does_what_a_transaction_with_its_servers_does() {
     within(MINUTE, || {
         let number = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
-        let _replay = Replay;
+        let _replay = Replay("twins");
         if let Some(world) = number("UDP_RETRY_WORLD") {
             World::new(world, true).run();
             return;
@@ -36,19 +36,6 @@ fn a_request_to_a_group_does_what_a_transaction_with_its_servers_does() {
         let all = [replies, failures, failovers, probes, hedges, provisional, parked, refused, withheld, unsent, stale];
         assert!(all.into_iter().min() > Some(worlds / 40), "too little happens to prove anything: {met:?}");
     });
-}
-
-static CURRENT: AtomicU64 = AtomicU64::new(0);
-
-/// Says how to see a failure again.
-struct Replay;
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("again: UDP_RETRY_WORLD={} cargo test --test groups twins", CURRENT.load(Ordering::Relaxed));
-        }
-    }
 }
 
 /// What has happened.
