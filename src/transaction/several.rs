@@ -2,20 +2,12 @@ use super::conclusion::is_refusal;
 use super::course::{Course, Flag, Place};
 use super::grant::Grants;
 use super::group::Group;
-use super::path_state::{PathState, Remains};
+use super::path_state::{PathState, Remains, States};
 use super::routing::Routing;
 use crate::policy::RttEstimator;
 use crate::servers::{Choice, Paths, Sent, ServerSet};
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transport::{PathError, PathIndex};
-
-/// What requests share that take a path of a group.
-pub(super) trait States {
-    fn state(&mut self, path: PathIndex) -> Option<&mut PathState>;
-
-    /// What measures the round trips of all paths, if that is one.
-    fn estimator(&mut self) -> Option<&RttEstimator>;
-}
 
 /// A request to several servers: where its slots go, and what goes beside them.
 #[derive(Debug)]
@@ -136,16 +128,6 @@ impl<S: States> Asking<'_, S> {
     }
 }
 
-impl States for &mut [PathState] {
-    fn state(&mut self, path: PathIndex) -> Option<&mut PathState> {
-        self.get_mut(usize::try_from(path.number()).ok()?)
-    }
-
-    fn estimator(&mut self) -> Option<&RttEstimator> {
-        self.first()?.estimator.as_ref()
-    }
-}
-
 impl<S: States> Routing for Asking<'_, S> {
     fn begin(&mut self, now: Timestamp) {
         for path in Paths::first(self.group.set.len()).iter() {
@@ -198,7 +180,7 @@ impl<S: States> Routing for Asking<'_, S> {
 
     fn loses_target(&mut self) -> bool {
         let live = self.group.set.live();
-        // One that is working on the request is asked again whatever it is taken for.
+        // One that is working on it is asked again whatever it is taken for.
         let target = self.course.target.path().filter(|_| self.course.target != self.course.worker);
         let Some(dead) = target.filter(|&path| !live.contains(path)) else { return false };
         self.course.tried = self.course.tried.with(dead);
@@ -359,10 +341,8 @@ impl<S: States> Routing for Asking<'_, S> {
     }
 
     fn wake(&mut self, now: Timestamp, until: Timestamp) -> Timestamp {
-        let hedge = self.course.next_hedge().unwrap_or(Timestamp::MAX);
-        let parked = self.was_stranded();
-        let probe = self.group.set.next_probe().filter(|&probe| parked && probe > now).unwrap_or(Timestamp::MAX);
-        until.min(hedge).min(probe)
+        let probe = self.group.set.next_probe().filter(|&probe| self.was_stranded() && probe > now);
+        [Some(until), self.course.next_hedge(), probe].into_iter().flatten().min().unwrap_or(until)
     }
 
     fn on_answered(&mut self, at: Timestamp, from: PathIndex, round_trip: Option<Ns>, is_final: bool) {

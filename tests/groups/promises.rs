@@ -15,7 +15,7 @@ type Engine = InFlight<u32, Kinds>;
 #[test]
 fn while_all_members_are_full_a_request_waits_and_takes_the_first_place_that_is_free_in_order() {
     let (mut engine, group, _) = group_of(2, 2, Kinds::stamped(8));
-    (0..6).for_each(|token| _ = engine.submit(START, group, &request(token), token).unwrap());
+    (0..6).for_each(|token| _ = engine.submit(START, group, request(token), token).unwrap());
     let first = sent(&mut engine, START);
     assert_eq!(first.len(), 4);
     for (token, (to, datagram)) in (4..).zip(&first[..2]) {
@@ -28,8 +28,8 @@ fn while_all_members_are_full_a_request_waits_and_takes_the_first_place_that_is_
 #[test]
 fn a_place_that_another_request_leaves_at_a_member_is_one_for_the_group() {
     let (mut engine, group, members) = group_of(1, 1, Kinds::stamped(8));
-    engine.submit(START, members[0], &request(0), 0).unwrap();
-    engine.submit(START, group, &request(1), 1).unwrap();
+    engine.submit(START, members[0], request(0), 0).unwrap();
+    engine.submit(START, group, request(1), 1).unwrap();
     let first = sent(&mut engine, START);
     assert_eq!(first.len(), 1);
     assert!(replied(&mut engine, START, first[0].0, &first[0].1).is_some());
@@ -40,7 +40,7 @@ fn a_place_that_another_request_leaves_at_a_member_is_one_for_the_group() {
 fn what_is_parked_takes_no_place_and_goes_on_in_order_through_the_windows_when_a_server_lives() {
     let (mut engine, group, members) = group_of(2, 1, Kinds::stamped(8));
     let mut now = kill_all(&mut engine, group);
-    (0..4).for_each(|token| _ = engine.submit(now, group, &request(token), token).unwrap());
+    (0..4).for_each(|token| _ = engine.submit(now, group, request(token), token).unwrap());
     let mut probes = sent(&mut engine, now);
     while probes.is_empty() {
         now = look(&mut engine, now);
@@ -67,7 +67,7 @@ fn what_is_parked_takes_no_place_and_goes_on_in_order_through_the_windows_when_a
 #[test]
 fn a_copy_has_an_id_of_its_own_finds_the_reply_and_is_gone_with_its_request() {
     let (mut engine, group, members) = group_of(2, 64, Kinds::stamped(8));
-    engine.submit(START, group, &request(7), 7).unwrap();
+    engine.submit(START, group, request(7), 7).unwrap();
     let mut now = START;
     let mut copies = sent(&mut engine, now);
     while copies.len() < 2 {
@@ -90,7 +90,7 @@ fn a_copy_has_an_id_of_its_own_finds_the_reply_and_is_gone_with_its_request() {
 fn without_space_for_a_copy_the_failover_is_withheld_and_the_first_server_is_asked_again() {
     let limits = Limits::default().requests(1.try_into().unwrap());
     let (mut engine, group, _) = group_with(2, limits, Kinds::stamped(8));
-    engine.submit(START, group, &request(7), 7).unwrap();
+    engine.submit(START, group, request(7), 7).unwrap();
     let (mut now, mut asked) = (START, sent(&mut engine, START));
     while !engine.is_empty() {
         now = look(&mut engine, now);
@@ -102,24 +102,24 @@ fn without_space_for_a_copy_the_failover_is_withheld_and_the_first_server_is_ask
 #[test]
 fn ids_of_the_callers_own_differ_within_a_group() {
     let (mut engine, group, members) = group_of(2, 64, Kinds::own(8));
-    engine.submit(START, group, &request(7), 7).unwrap();
-    assert_eq!(engine.submit(START, group, &request(7), 8), Err(SubmitError::IdInUse));
+    engine.submit(START, group, request(7), 7).unwrap();
+    assert_eq!(engine.submit(START, group, request(7), 8), Err(SubmitError::IdInUse));
     let (to, datagram) = sent(&mut engine, START).remove(0);
-    assert_eq!(engine.submit(START, members[to as usize], &request(7), 8), Err(SubmitError::IdInUse));
+    assert_eq!(engine.submit(START, members[to as usize], request(7), 8), Err(SubmitError::IdInUse));
     assert!(replied(&mut engine, START, to, &datagram).is_some());
-    assert!(engine.submit(START, group, &request(7), 8).is_ok());
+    assert!(engine.submit(START, group, request(7), 8).is_ok());
 }
 
 #[test]
 fn a_group_ends_with_any_of_its_members() {
     let (mut engine, group, members) = group_of(2, 1, Kinds::stamped(8));
-    (0..4).for_each(|token| _ = engine.submit(START, group, &request(token), token).unwrap());
+    (0..4).for_each(|token| _ = engine.submit(START, group, request(token), token).unwrap());
     sent(&mut engine, START);
     engine.remove_peer(START, members[1]);
     let ended: Vec<Finished> = std::iter::from_fn(|| engine.next_finished()).collect();
     assert_eq!(ended.len(), 4);
     assert!(ended.iter().all(|done| done.failure == Some(Failure::Cancelled)));
-    assert_eq!(engine.submit(START, group, &request(9), 9), Err(SubmitError::UnknownPeer));
+    assert_eq!(engine.submit(START, group, request(9), 9), Err(SubmitError::UnknownPeer));
     assert_eq!((engine.len(), engine.on_wire(members[0])), (0, 0));
 }
 
@@ -190,7 +190,7 @@ fn kill_all(engine: &mut Engine, group: GroupId) -> Timestamp {
     let mut now = START;
     while !engine.servers(group).unwrap().is_all_dead() || !engine.is_empty() {
         if engine.is_empty() {
-            engine.submit(now, group, &request(99), 99).unwrap();
+            engine.submit(now, group, request(99), 99).unwrap();
         }
         sent(engine, now);
         now = look(engine, now);

@@ -414,8 +414,8 @@ impl World {
             assert_eq!(self.next, Next::Failed(failure));
             assert_eq!(finished.paths(), model.error(failure, *now).paths());
         }
-        let is_whole = |timeline: &&Box<Timeline>| timeline.omitted() + model.timeline().omitted() == 0;
-        if let Some(timeline) = finished.timeline.as_ref().filter(is_whole) {
+        let is_whole = |timeline: &&Timeline| timeline.omitted() + model.timeline().omitted() == 0;
+        if let Some(timeline) = finished.timeline.as_deref().filter(is_whole) {
             assert_eq!(
                 timeline.transmissions().collect::<Vec<_>>(),
                 model.timeline().transmissions().collect::<Vec<_>>()

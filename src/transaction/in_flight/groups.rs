@@ -12,8 +12,8 @@ use crate::servers::{Paths, ServerSet};
 use crate::time::Timestamp;
 use crate::transaction::PathReport;
 use crate::transaction::grant::Grants;
-use crate::transaction::path_state::PathState;
-use crate::transaction::{group, several};
+use crate::transaction::group;
+use crate::transaction::path_state::{PathState, States};
 use crate::transport::PathIndex;
 
 /// Names a group of servers of one [`InFlight`](super::InFlight).
@@ -337,7 +337,7 @@ pub(super) struct Members<'m, P> {
     pub(super) members: &'m [u32],
 }
 
-impl<P: Copy + Ord> several::States for Members<'_, P> {
+impl<P: Copy + Ord> States for Members<'_, P> {
     fn state(&mut self, path: PathIndex) -> Option<&mut PathState> {
         let &member = self.members.get(usize::try_from(path.number()).ok()?)?;
         self.peers.get_mut(member).map(|peer| &mut peer.path)

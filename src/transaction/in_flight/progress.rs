@@ -14,7 +14,6 @@ use crate::transaction::active_request::{ActiveRequest, Bytes, pace};
 use crate::transaction::destination::PolicyIndex;
 use crate::transaction::record::Record;
 use crate::transaction::{Event, Identity, KeyedMatcher, Next, RetryTimer};
-use crate::transport::PathIndex;
 
 /// A troubled request, and what its machine is told of with every call.
 pub(super) struct Case<'c, P> {
@@ -302,7 +301,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let (sent, timer, first_wait) = (clean.sent, self.schedule(&clean), self.first_wait(&clean));
         let mut log = self.records.log(sent);
         let group = self.groups.group_of(number).and_then(|group| self.groups.get(group));
-        let path = group.map_or(Some(PathIndex::FIRST), |group| group.path_of(slot.peer)).unwrap_or_default();
+        let path = group.and_then(|group| group.path_of(slot.peer)).unwrap_or_default();
         log.record(sent, Event::Transmitted { path, number: 1 });
         let active = ActiveRequest::transmitted(timer, PolicyIndex(slot.policy), first_wait, sent);
         let active = if group.is_some() { active.copied() } else { active };
