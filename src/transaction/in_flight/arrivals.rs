@@ -29,7 +29,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn take_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
-        let Some((number, peer)) = self.peers.from_mut(from) else { return self.on_stray(None, datagram, actual) };
+        let Some((number, peer)) = self.peers.at_mut(from) else { return self.on_stray(None, datagram, actual) };
         peer.on_heard(at);
         let id = self.matcher.reply_id(datagram);
         let found = id.and_then(|id| self.ids.find(id, number, self.kept(), &self.matcher));
