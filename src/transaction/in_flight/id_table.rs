@@ -47,7 +47,7 @@ impl IdTable {
     /// # Errors
     ///
     /// [`IdInUse`](SubmitError::IdInUse) then, and [`Full`](SubmitError::Full) if the page of this hash is full and cannot be
-    /// divided: a thousand million entries are needed for that.
+    /// divided: thousands of millions of entries are needed for that.
     #[inline]
     pub(super) fn insert(&mut self, hash: u64, slot: u32, is_it: impl FnMut(u32) -> bool) -> Result<(), SubmitError> {
         while self.page_mut(hash).is_some_and(|page| page.used >= MOST_USED) {
@@ -98,9 +98,9 @@ impl IdTable {
             self.directory = self.directory.iter().flat_map(|&page| [page, page]).collect();
             self.depth = depth;
         }
-        // Those named by the bits that the page had, and then by a one.
+        // Half of those that named the page: all that begin as this hash does.
         let wide = 1 << (self.depth - depth);
-        let from = (first_bits(hash, depth) | 1) * wide;
+        let from = first_bits(hash, depth) * wide;
         self.directory.iter_mut().skip(from).take(wide).for_each(|page| *page = new);
         for &entry in old.iter().filter(|&&entry| entry != EMPTY) {
             let Some(page) = self.page_mut(entry) else { continue };

@@ -1,6 +1,6 @@
 use super::slots::Clean;
 use super::*;
-use crate::transaction::{Execution, Failure, GiveUp, TransactionId, transaction_id};
+use crate::transaction::{Execution, Failure, GiveUp, Request, TransactionId, transaction_id};
 use crate::transport::PathError;
 
 type Engine = InFlight<u32, TransactionId>;
@@ -151,7 +151,7 @@ fn one_id_at_a_thousand_peers_is_a_request_at_each_and_what_is_quoted_says_whose
 fn a_first_wait_that_is_known_from_a_range_ends_when_the_schedule_says() {
     use crate::policy::{Backoff, Jitter, LastWait};
 
-    let [short, less, long] = [5, 6, 40].map(Duration::from_millis);
+    let [least, short, more, long] = [3, 5, 6, 40].map(Duration::from_millis);
     let policy = |jitter| RetryPolicy::new(Backoff::exponential(short, long).unwrap().with_jitter(jitter).unwrap());
     let plain = policy(Jitter::UPWARD);
     let once = plain.with_max_transmissions(1).unwrap();
@@ -162,7 +162,8 @@ fn a_first_wait_that_is_known_from_a_range_ends_when_the_schedule_says() {
         (once, true),
         // Neither from one range, nor to its end.
         (once.with_last_wait(LastWait::Initial(3)).unwrap(), false),
-        (plain.with_deadline(less).unwrap(), false),
+        (plain.with_deadline(more).unwrap(), false),
+        (plain.with_deadline(least).unwrap(), false),
         (policy(Jitter::compounding(0.9, 1.1).unwrap()), false),
         (RetryPolicy::new(Backoff::constant(Duration::from_nanos(1)).unwrap()), false),
     ];
@@ -174,7 +175,24 @@ fn a_first_wait_that_is_known_from_a_range_ends_when_the_schedule_says() {
         for number in 0..1_000 {
             let handle = Handle { slot: number, generation: number * 7 };
             let clean = Clean { handle, sent: ms(100), peer: 0, policy: 0 };
-            assert_eq!(engine.first_due(&clean), engine.schedule(&clean).wait_end(), "{policy:?}");
+            let due = engine.first_due(&clean);
+            assert_eq!(due, engine.schedule(&clean).wait_end(), "{policy:?}");
+            assert!(!engine.is_in_first_wait(due, &clean), "{policy:?}");
         }
     }
+}
+
+#[test]
+fn a_request_whose_deadline_has_come_when_it_is_submitted_never_leaves() {
+    let (mut engine, peer) = engine(transaction_id(0..8).stamped(), Limits::default());
+    let late = Request::new(b"........late").deadline(Duration::ZERO);
+    engine.submit(ms(5), peer, &late, 1).unwrap();
+    engine.submit(ms(5), peer, b"........ping", 2).unwrap();
+    assert_eq!(engine.transmits().count(), 1);
+    let due = engine.next_deadline().unwrap();
+    assert!(due < ms(6), "{due:?}");
+    engine.on_time_up(due);
+    let ended = engine.next_finished().unwrap();
+    assert_eq!((ended.token, ended.failure), (1, Some(Failure::TimedOut(GiveUp::Deadline))));
+    assert_eq!((ended.execution, engine.len()), (Execution::NotSent, 1));
 }
