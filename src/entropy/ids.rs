@@ -160,6 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_what_eight_bytes_would_be_wherever_the_source_stands() {
+        let [mut one, mut other] = [(); 2].map(|()| IdSource::from_seed(Seed::new(3)));
+        for skipped in (0..500).map(|n| n % 5 * 4) {
+            assert_eq!(one.number().to_le_bytes(), drawn::<8>(&mut other));
+            let [mut bytes, mut same] = [[0; 16]; 2];
+            one.fill(&mut bytes[..skipped]);
+            other.fill(&mut same[..skipped]);
+            assert_eq!((bytes, one.position()), (same, other.position()));
+        }
+        assert_eq!(IdSource::pattern([1, 2]).number(), 0x0201_0201_0201_0201);
+    }
+
+    #[test]
     fn a_source_rewound_gives_the_same_bytes_again_wherever_it_stood() {
         let mut source = IdSource::from_seed(Seed::new(1));
         let mut drawn_at = Vec::new();

@@ -32,7 +32,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn take_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
-        let Some((peer_number, peer)) = self.peers.of_mut(from) else {
+        let Some((peer_number, peer)) = self.peers.at_mut(from) else {
             return self.on_stray(at, None, None, datagram, actual);
         };
         peer.on_heard(at);

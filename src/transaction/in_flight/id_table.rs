@@ -47,7 +47,7 @@ impl IdTable {
     /// # Errors
     ///
     /// [`IdInUse`](SubmitError::IdInUse) then, and [`Full`](SubmitError::Full) if the page of this hash is full and cannot be
-    /// divided: a thousand million entries are needed for that.
+    /// divided: thousands of millions of entries are needed for that.
     #[inline]
     pub(super) fn insert(&mut self, hash: u64, slot: u32, is_it: impl FnMut(u32) -> bool) -> Result<(), SubmitError> {
         while self.page_mut(hash).is_some_and(|page| page.used >= MOST_USED) {
@@ -98,9 +98,9 @@ impl IdTable {
             self.directory = self.directory.iter().flat_map(|&page| [page, page]).collect();
             self.depth = depth;
         }
-        // Those named by the bits that the page had, and then by a one.
+        // Half of those that named the page: all that begin as this hash does.
         let wide = 1 << (self.depth - depth);
-        let from = (first_bits(hash, depth) | 1) * wide;
+        let from = first_bits(hash, depth) * wide;
         self.directory.iter_mut().skip(from).take(wide).for_each(|page| *page = new);
         for &entry in old.iter().filter(|&&entry| entry != EMPTY) {
             let Some(page) = self.page_mut(entry) else { continue };
@@ -193,3 +193,95 @@ const MOST_USED: usize = ENTRIES / 4 * 3;
 const MOST_DEPTH: u32 = 32 - ENTRIES.ilog2();
 /// An entry of no slot.
 const EMPTY: u64 = NONE as u64;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::entropy::Seed;
+
+    /// Hashes of which the kept halves are as told: the highest bits, and the place in a page.
+    fn hash(first: u64, home: u64) -> u64 {
+        first << 54 | home << 32 | 7
+    }
+
+    #[test]
+    fn what_was_added_and_not_removed_is_found_and_nothing_else_is() {
+        for seed in 0..30 {
+            let (draws, mut table, mut naive) = (Seed::new(seed).draws(), IdTable::new(), BTreeMap::new());
+            // From a page or two to dozens, and back; homes near each other, or all the same, in some of them.
+            let most = [300, 2_000, 20_000][seed as usize % 3];
+            let narrow = if seed % 2 == 0 { !0 } else { !(0x1f0 << 32) };
+            for step in 0..4 * most {
+                let drawn = draws.draw(step);
+                let (slot, hash) = ((drawn % most) as u32, draws.draw(!drawn) & narrow);
+                let grows = step / most % 2 == 0;
+                match naive.get(&slot).copied() {
+                    Some(hash) if !grows || drawn >> 60 == 0 => {
+                        table.remove(hash, slot);
+                        naive.remove(&slot);
+                        assert_eq!(table.find(hash, |it| it == slot), None, "seed {seed}, step {step}");
+                    }
+                    None if grows => {
+                        table.insert(hash, slot, |it| it == slot).unwrap();
+                        naive.insert(slot, hash);
+                        assert_eq!(table.insert(hash, slot, |it| it == slot), Err(SubmitError::IdInUse));
+                    }
+                    _ => assert_eq!(table.find(hash, |it| it == slot && !naive.contains_key(&it)), None),
+                }
+                if step % (most / 4) == 0 {
+                    for (&slot, &hash) in &naive {
+                        assert_eq!(table.find(hash, |it| it == slot), Some(slot), "seed {seed}, step {step}");
+                    }
+                }
+            }
+            assert!(seed % 3 != 2 || table.pages.len() > 20, "seed {seed}: {} pages", table.pages.len());
+            let used: usize = table.pages.iter().map(|page| page.used).sum();
+            let filled = table.pages.iter().flat_map(|page| page.entries.iter()).filter(|&&entry| entry != EMPTY);
+            assert_eq!((used, filled.count()), (naive.len(), naive.len()), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_search_goes_round_the_end_of_a_page_and_a_removal_leaves_no_gap_in_it() {
+        let mut table = IdTable::new();
+        // Five that belong at the last place, and two that belong at the first and were pushed on by them.
+        let entries: Vec<(u64, u32)> =
+            (0..5).map(|slot| (hash(1, 511), slot)).chain((5..7).map(|slot| (hash(1, 0), slot))).collect();
+        for gone in 0..7 {
+            entries.iter().for_each(|&(hash, slot)| table.insert(hash, slot, |_| false).unwrap());
+            table.remove(entries[gone].0, entries[gone].1);
+            for (at, &(hash, slot)) in entries.iter().enumerate() {
+                assert_eq!(table.find(hash, |it| it == slot), Some(slot).filter(|_| at != gone), "{gone}, {at}");
+            }
+            entries.iter().for_each(|&(hash, slot)| table.remove(hash, slot));
+            assert_eq!(table.pages[0].used, 0);
+        }
+    }
+
+    #[test]
+    fn a_page_is_divided_once_it_is_three_quarters_full_and_no_step_touches_more_than_two() {
+        let (draws, mut table, mut pages) = (Seed::new(1).draws(), IdTable::new(), 1);
+        for slot in 0..50_000 {
+            table.insert(draws.draw(u64::from(slot)), slot, |_| false).unwrap();
+            assert!(table.pages.len() <= pages + 1, "at {slot}");
+            pages = table.pages.len();
+            assert!(slot > 380 || pages == 1, "at {slot}");
+        }
+        assert!((50_000 / 384..=50_000 / 180).contains(&pages), "{pages} pages");
+        assert!(table.directory.len() <= 1024 && table.pages.iter().all(|page| page.used <= MOST_USED));
+    }
+
+    #[test]
+    fn hashes_that_cannot_be_told_apart_fill_a_page_and_are_refused_from_then_on() {
+        let mut table = IdTable::new();
+        let same = hash(1, 3);
+        (0..384).for_each(|slot| table.insert(same, slot, |_| false).unwrap());
+        assert_eq!(table.insert(same, 384, |_| false), Err(SubmitError::Full));
+        assert_eq!(table.find(same, |slot| slot == 383), Some(383));
+        // Others still have a place.
+        assert_eq!(table.insert(hash(2, 3), 384, |_| false), Ok(()));
+        assert_eq!((table.find(hash(2, 3), |_| true), table.find(hash(3, 3), |_| true)), (Some(384), None));
+    }
+}

@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::vec;
 use core::ops::Range;
 
 use super::finished::Handle;
@@ -268,7 +269,12 @@ fn hash(hashes: &Draws, id: &[u8]) -> u64 {
             hashes.draw(u64::from_le_bytes(*first) ^ last)
         }
         _ => {
-            let number = id.iter().rev().fold(id.len() as u64, |number, &byte| number << 8 | u64::from(byte));
+            let shifted = |number: u64, byte: u8| number << 8 | u64::from(byte);
+            let number = match *id {
+                // The usual one of these, without a loop.
+                [first, last] => shifted(shifted(2, last), first),
+                _ => id.iter().rev().fold(id.len() as u64, |number, &byte| shifted(number, byte)),
+            };
             hashes.draw(number)
         }
     }
@@ -302,7 +308,8 @@ struct Recent(Box<[u32; RECENT]>);
 
 impl Recent {
     fn new() -> Self {
-        Self(Box::new([0; RECENT]))
+        // Made where it stays: not all stacks have this much.
+        Self(vec![0; RECENT].try_into().unwrap_or_else(|_| Box::new([0; RECENT])))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a part of a hash decides the place, another is kept")]

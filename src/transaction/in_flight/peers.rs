@@ -108,7 +108,7 @@ impl<P: Copy + Ord> Peers<P> {
 
     /// The one that something came from, with its number.
     #[inline]
-    pub(super) fn of_mut(&mut self, address: P) -> Option<(u32, &mut Peer<P>)> {
+    pub(super) fn at_mut(&mut self, address: P) -> Option<(u32, &mut Peer<P>)> {
         match self.peers.as_mut_slice() {
             [only] => (only.address == address && !only.is_removed).then_some((0, only)),
             peers => {
