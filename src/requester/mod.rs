@@ -8,6 +8,7 @@ mod completion;
 mod concurrent;
 mod concurrent_settings;
 mod error;
+mod groups;
 mod peers;
 mod reply;
 mod sequential;

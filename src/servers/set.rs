@@ -274,6 +274,11 @@ impl ServerSet {
         Paths::first(self.servers.len())
     }
 
+    /// Whether requests may be hedged at all.
+    pub(crate) const fn is_hedging(&self) -> bool {
+        self.settings.is_hedging()
+    }
+
     /// Those that are not dead.
     pub(crate) fn live(&self) -> Paths {
         let dead = |path: &PathIndex| self.server(*path).is_some_and(Server::is_dead);

@@ -205,6 +205,9 @@ pub enum ServersError {
         /// As given.
         factor: f64,
     },
+    /// Peers of which one is unknown or named twice, or not as many as there are servers.
+    #[error("the members of a group must be known peers, one for each server")]
+    Members,
     /// A wait of zero, or an age.
     #[error("a wait of zero")]
     ZeroWait,

@@ -60,10 +60,26 @@ impl Course {
         course
     }
 
+    /// The first slot was transmitted to this server, and its reply is waited for; or until another one is asked.
+    pub(super) fn sent(path: PathIndex, at: Timestamp, is_hopping: bool) -> Self {
+        let mut course = Self::new(false);
+        let asked = Paths::NONE.with(path);
+        (course.asked, course.tried, course.last, course.last_at) = (asked, asked, path.into(), at);
+        for (flag, holds) in [(Flag::BEGUN, true), (Flag::WAITING, true), (Flag::HOPPING, is_hopping)] {
+            course.set(flag, holds);
+        }
+        course
+    }
+
     /// Where what is due goes, beside the slots before them; else where the latest went.
     pub(super) fn named(&self) -> PathIndex {
         let Self { extra, target, last, .. } = *self;
         extra.path().or(target.path()).or(last.path()).unwrap_or_default()
+    }
+
+    /// When a copy is to go to a second server, if that is planned.
+    pub(super) fn next_hedge(&self) -> Option<Timestamp> {
+        (self.hedged == Place::NONE && self.hedge_at != Timestamp::MAX).then_some(self.hedge_at)
     }
 
     #[inline]

@@ -84,7 +84,7 @@ impl RequestError {
             answered: false,
             sees_strays: false,
             timeline: finished.timeline.as_deref().copied().unwrap_or_else(unrecorded),
-            paths: Vec::new(),
+            paths: finished.paths().to_vec(),
         };
         Self { report: Box::new(report) }
     }
@@ -162,7 +162,7 @@ impl RequestError {
     }
 
     /// What each path has shown that was asked, or could not be: of several servers one after the other. Of one of many in
-    /// flight none.
+    /// flight none, unless it was to a group.
     #[must_use]
     pub fn paths(&self) -> &[PathReport] {
         &self.report.paths

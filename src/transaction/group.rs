@@ -1,43 +1,22 @@
-use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::path_state::PathState;
-use crate::policy::RttEstimator;
-use crate::servers::ServerSet;
+use crate::servers::{Paths, ServerSet};
 use crate::time::{Ns, Timestamp, saturating_ns};
-use crate::transport::{PathError, PathIndex};
+use crate::transport::PathIndex;
 
-/// The servers of one service and the paths to them: what all requests to them share.
+/// The servers of one service: what all requests to them share.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) set: ServerSet,
-    pub(super) paths: Box<[PathState]>,
     /// A server has replied after all were dead, and what was parked is yet to be released.
     released: bool,
+    /// Dead servers whose probe a request has taken on that has not sent it yet.
+    probing: Paths,
 }
 
 impl Group {
     pub(super) fn new(set: ServerSet) -> Self {
-        let paths = (0..set.len()).map(|_| PathState::default()).collect();
-        Self { set, paths, released: false }
-    }
-
-    /// All requests measure by this one.
-    pub(super) fn measured_by(&mut self, estimator: &RttEstimator) {
-        self.paths.iter_mut().for_each(|path| path.estimator = Some(estimator.clone()));
-    }
-
-    pub(super) fn state(&mut self, path: PathIndex) -> Option<&mut PathState> {
-        self.paths.get_mut(usize::try_from(path.number()).ok()?)
-    }
-
-    pub(super) fn is_renewal_due(&self, path: PathIndex) -> bool {
-        let state = usize::try_from(path.number()).ok().and_then(|number| self.paths.get(number));
-        state.is_some_and(PathState::is_renewal_due)
-    }
-
-    pub(super) fn estimator(&self) -> Option<&RttEstimator> {
-        self.paths.first()?.estimator.as_ref()
+        Self { set, released: false, probing: Paths::NONE }
     }
 
     /// A server has answered something that no request waits for any more.
@@ -50,30 +29,31 @@ impl Group {
         core::mem::take(&mut self.released)
     }
 
+    /// A dead server whose probe is due, and that no request has taken on.
+    pub(super) fn probe_due(&self, now: Timestamp) -> Option<PathIndex> {
+        self.set.probe_due(now).filter(|&path| !self.probing.contains(path))
+    }
+
+    /// When to have a probe sent, unless a request is about to.
+    pub(super) fn next_probe(&self) -> Option<Timestamp> {
+        self.set.next_probe().filter(|_| self.probing.is_empty())
+    }
+
     pub(super) fn on_reply(&mut self, at: Timestamp, path: PathIndex, round_trip: Option<Ns>) {
         self.released |= self.set.on_reply(at, path, round_trip.map(Duration::from_nanos));
     }
 
-    /// Does to a server what may kill it. A dead one is met again from a fresh port, if ever.
-    pub(super) fn bury(&mut self, path: PathIndex, fact: impl FnOnce(&mut ServerSet)) {
-        let lived = self.set.live().contains(path);
-        fact(&mut self.set);
-        if lived && !self.set.live().contains(path) {
-            if let Some(state) = self.state(path) {
-                state.on_dead();
-            }
-        }
-    }
-
-    pub(super) fn on_expired(&mut self, now: Timestamp, path: PathIndex, sent: Timestamp) {
-        self.bury(path, |set| set.on_expired(now, path, sent));
-    }
-
-    pub(super) fn on_error(&mut self, now: Timestamp, path: PathIndex, error: PathError) {
-        self.bury(path, |set| set.on_path_error(now, path, error));
-    }
-
     pub(super) fn failover_ns(&self, now: Timestamp, path: PathIndex, interval: Ns) -> Ns {
         saturating_ns(self.set.failover_after(now, path, Duration::from_nanos(interval))).max(1)
+    }
+
+    /// A request is about to send the probe that is due there.
+    pub(super) fn on_probe_taken(&mut self, path: PathIndex) {
+        self.probing = self.probing.with(path);
+    }
+
+    /// It has, or does not.
+    pub(super) fn on_probe_left(&mut self, path: PathIndex) {
+        self.probing = self.probing.without(path);
     }
 }

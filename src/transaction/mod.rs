@@ -47,7 +47,7 @@ mod transaction;
 mod transaction_id;
 
 pub use error::RequestError;
-pub use in_flight::{Arrived, Finished, Handle, InFlight, Limits, PeerId, SubmitError, Transmit};
+pub use in_flight::{Addressee, Arrived, Finished, GroupId, Handle, InFlight, Limits, PeerId, SubmitError, Transmit};
 pub use keyed::{Keyed, KeyedMatcher};
 pub use matching::{AnyReply, Identity, Match, Matching, ReplyMatcher, any_reply, matching};
 pub use next::Next;

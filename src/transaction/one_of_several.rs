@@ -95,6 +95,8 @@ impl<M: ReplyMatcher> Transaction<M> {
             }
             _ => active.on_reply(destination, asking, answer, book),
         }
+        // A request that is being worked on is parked no more, and no later sign of life hastens it.
+        let _released = several.group.take_released();
         reach.report(path, |report| report.answered = true);
         verdict
     }

@@ -23,6 +23,7 @@ pub(super) struct Reach {
 #[derive(Clone, Debug)]
 pub(super) struct Several {
     pub(super) group: Group,
+    paths: Box<[PathState]>,
     course: Course,
     /// What each path has shown to the present request.
     reports: Vec<PathReport>,
@@ -35,19 +36,17 @@ impl Reach {
 
     /// As this one, but to several servers.
     pub(super) fn to_several(&self, set: ServerSet) -> Self {
-        let mut group = Group::new(set);
-        if let Some(estimator) = self.estimator_of_all() {
-            group.measured_by(estimator);
-        }
-        let reports = Paths::first(group.set.len()).iter().map(PathReport::new).collect();
-        let several = Several { group, course: Course::new(false), reports };
+        let estimator = self.estimator_of_all();
+        let paths = (0..set.len()).map(|_| PathState::measured_by(estimator.cloned())).collect();
+        let reports = Paths::first(set.len()).iter().map(PathReport::new).collect();
+        let several = Several { group: Group::new(set), paths, course: Course::new(false), reports };
         Self { only: PathState::default(), several: Some(Box::new(several)) }
     }
 
     pub(super) fn estimator_of_all(&self) -> Option<&RttEstimator> {
         match &self.several {
             None => self.only.estimator.as_ref(),
-            Some(several) => several.group.estimator(),
+            Some(several) => several.paths.first()?.estimator.as_ref(),
         }
     }
 
@@ -60,7 +59,7 @@ impl Reach {
     pub(super) fn measured_by(&mut self, estimator: RttEstimator) {
         match &mut self.several {
             None => self.only.estimator = Some(estimator),
-            Some(several) => several.group.measured_by(&estimator),
+            Some(several) => several.paths.iter_mut().for_each(|path| path.estimator = Some(estimator.clone())),
         }
     }
 
@@ -78,7 +77,10 @@ impl Reach {
     pub(super) fn is_renewal_due(&self, path: PathIndex) -> bool {
         match &self.several {
             None => self.only.is_renewal_due(),
-            Some(several) => several.group.is_renewal_due(path),
+            Some(several) => {
+                let state = usize::try_from(path.number()).ok().and_then(|number| several.paths.get(number));
+                state.is_some_and(PathState::is_renewal_due)
+            }
         }
     }
 
@@ -119,8 +121,8 @@ impl Several {
     }
 
     #[inline]
-    pub(super) fn asking(&mut self) -> Asking<'_> {
-        Asking { group: &mut self.group, course: &mut self.course }
+    pub(super) fn asking(&mut self) -> Asking<'_, &mut [PathState]> {
+        Asking { group: &mut self.group, course: &mut self.course, states: &mut self.paths }
     }
 }
 

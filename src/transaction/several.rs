@@ -2,21 +2,65 @@ use super::conclusion::is_refusal;
 use super::course::{Course, Flag, Place};
 use super::grant::Grants;
 use super::group::Group;
-use super::path_state::{PathState, Remains};
+use super::path_state::{PathState, Remains, States};
 use super::routing::Routing;
 use crate::policy::RttEstimator;
-use crate::servers::{Choice, Paths, Sent};
+use crate::servers::{Choice, Paths, Sent, ServerSet};
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transport::{PathError, PathIndex};
 
 /// A request to several servers: where its slots go, and what goes beside them.
 #[derive(Debug)]
-pub(super) struct Asking<'a> {
+pub(super) struct Asking<'a, S> {
     pub(super) group: &'a mut Group,
     pub(super) course: &'a mut Course,
+    pub(super) states: S,
 }
 
-impl Asking<'_> {
+impl<S: States> Asking<'_, S> {
+    /// Does to a server what may kill it. A dead one is met again from a fresh port, if ever.
+    fn bury(&mut self, path: PathIndex, fact: impl FnOnce(&mut ServerSet)) {
+        let lived = self.group.set.live().contains(path);
+        fact(&mut self.group.set);
+        if lived && !self.group.set.live().contains(path) {
+            if let Some(state) = self.states.state(path) {
+                state.on_dead();
+            }
+        }
+    }
+
+    fn on_expired(&mut self, now: Timestamp, path: PathIndex, sent: Timestamp) {
+        self.bury(path, |set| set.on_expired(now, path, sent));
+    }
+
+    fn on_error(&mut self, now: Timestamp, path: PathIndex, error: PathError) {
+        self.bury(path, |set| set.on_path_error(now, path, error));
+    }
+
+    /// The slot that is due goes there.
+    pub(super) fn aim_at(&mut self, path: PathIndex) {
+        self.course.set(Flag::BEGUN, true);
+        self.course.set(Flag::PARKED, false);
+        self.course.target = path.into();
+        let is_free = self.costs_nothing(path);
+        self.course.set(Flag::FREE, is_free);
+    }
+
+    /// Whether it waits for a server to live again.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.was_stranded() && self.group.set.is_all_dead()
+    }
+
+    /// Whether it waited for that, and one lives.
+    pub(super) fn is_rescued(&self) -> bool {
+        self.was_stranded() && !self.group.set.is_all_dead()
+    }
+
+    /// One that answered provisionally is waited for, whatever is taken for dead.
+    fn was_stranded(&self) -> bool {
+        self.course.is(Flag::PARKED) && self.course.worker == Place::NONE
+    }
+
     /// Whether a server that lives is left to be asked in this round.
     fn is_one_left(&self) -> bool {
         !self.group.set.live().except(self.course.tried).is_empty()
@@ -36,7 +80,7 @@ impl Asking<'_> {
     fn expire_hedge(&mut self, now: Timestamp) {
         let Some(path) = self.course.hedged.path() else { return };
         if now >= self.course.hedge_at.after_ns(self.group.failover_ns(now, path, Ns::MAX)) {
-            self.group.on_expired(now, path, self.course.hedge_at);
+            self.on_expired(now, path, self.course.hedge_at);
             self.forget_hedge();
         }
     }
@@ -45,8 +89,19 @@ impl Asking<'_> {
         (self.course.hedged, self.course.hedge_at) = (Place::NONE, Timestamp::MAX);
     }
 
+    /// What was to leave beside the slots does not.
+    fn give_up_extra(&mut self) {
+        let Some(path) = self.course.extra.path() else { return };
+        if self.course.hedged == self.course.extra {
+            self.forget_hedge();
+        } else {
+            self.group.on_probe_left(path);
+        }
+        self.course.extra = Place::NONE;
+    }
+
     fn is_hedge_due(&self) -> bool {
-        self.course.hedged == Place::NONE && self.course.hedge_at != Timestamp::MAX
+        self.course.next_hedge().is_some()
     }
 
     /// Plans a copy to a second server, if the first takes longer than it does as a rule.
@@ -73,13 +128,17 @@ impl Asking<'_> {
     }
 }
 
-impl Routing for Asking<'_> {
+impl<S: States> Routing for Asking<'_, S> {
     fn begin(&mut self, now: Timestamp) {
-        self.group.paths.iter_mut().for_each(|path| path.on_start(now));
+        for path in Paths::first(self.group.set.len()).iter() {
+            if let Some(state) = self.states.state(path) {
+                state.on_start(now);
+            }
+        }
     }
 
     fn estimator(&mut self) -> Option<&RttEstimator> {
-        self.group.estimator()
+        self.states.estimator()
     }
 
     fn target(&mut self) -> PathIndex {
@@ -87,7 +146,7 @@ impl Routing for Asking<'_> {
     }
 
     fn state(&mut self, path: PathIndex) -> Option<&mut PathState> {
-        self.group.state(path)
+        self.states.state(path)
     }
 
     fn is_several(&mut self) -> bool {
@@ -114,16 +173,16 @@ impl Routing for Asking<'_> {
         };
         self.course.set(Flag::PARKED, choice == Choice::Park);
         if let Choice::Ask(path) = choice {
-            self.course.target = path.into();
-            let is_free = self.costs_nothing(path);
-            self.course.set(Flag::FREE, is_free);
+            self.aim_at(path);
         }
         choice
     }
 
     fn loses_target(&mut self) -> bool {
         let live = self.group.set.live();
-        let Some(dead) = self.course.target.path().filter(|&path| !live.contains(path)) else { return false };
+        // One that is working on it is asked again whatever it is taken for.
+        let target = self.course.target.path().filter(|_| self.course.target != self.course.worker);
+        let Some(dead) = target.filter(|&path| !live.contains(path)) else { return false };
         self.course.tried = self.course.tried.with(dead);
         self.course.target = Place::NONE;
         true
@@ -152,7 +211,7 @@ impl Routing for Asking<'_> {
         }
         if let Some(last) = self.course.last.path().filter(|_| self.course.is(Flag::WAITING)) {
             self.course.set(Flag::WAITING, false);
-            self.group.on_expired(now, last, self.course.last_at);
+            self.on_expired(now, last, self.course.last_at);
         }
         self.expire_hedge(now);
     }
@@ -178,7 +237,7 @@ impl Routing for Asking<'_> {
             _ => Sent::Failover,
         };
         self.group.set.on_transmitted(now, path, what);
-        if let Some(state) = self.group.state(path) {
+        if let Some(state) = self.states.state(path) {
             state.on_transmitted(now);
         }
         let course = &mut *self.course;
@@ -210,7 +269,7 @@ impl Routing for Asking<'_> {
 
     fn on_slot_unsent(&mut self, now: Timestamp, error: PathError) -> Option<Ns> {
         let path = self.course.target.path()?;
-        self.group.on_error(now, path, error);
+        self.on_error(now, path, error);
         self.course.tried = self.course.tried.with(path);
         if is_refusal(error) {
             self.course.refused = self.course.refused.with(path);
@@ -246,11 +305,13 @@ impl Routing for Asking<'_> {
             return None;
         }
         let hedge = self.find_hedge(now, looked, budget);
-        let path = hedge.or_else(|| self.group.set.probe_due(now))?;
+        let path = hedge.or_else(|| self.group.probe_due(now))?;
         self.course.extra = path.into();
         if hedge.is_some() {
             // Where it goes and that it has not left yet, until it has.
             self.course.hedged = path.into();
+        } else {
+            self.group.on_probe_taken(path);
         }
         Some(hedge.is_some())
     }
@@ -259,7 +320,7 @@ impl Routing for Asking<'_> {
         let Some(path) = self.course.extra.path() else { return };
         let is_hedge = self.course.hedged == self.course.extra;
         self.course.extra = Place::NONE;
-        if let Some(state) = self.group.state(path) {
+        if let Some(state) = self.states.state(path) {
             state.on_transmitted(now);
         }
         if is_hedge {
@@ -268,24 +329,20 @@ impl Routing for Asking<'_> {
             (self.course.asked, self.course.tried) = (self.course.asked.with(path), self.course.tried.with(path));
         } else {
             self.group.set.on_transmitted(now, path, Sent::Probe);
+            self.group.on_probe_left(path);
             self.course.probed = self.course.probed.with(path);
         }
     }
 
     fn on_extra_unsent(&mut self, now: Timestamp, error: PathError) {
         let Some(path) = self.course.extra.path() else { return };
-        if self.course.hedged == self.course.extra {
-            self.forget_hedge();
-        }
-        self.course.extra = Place::NONE;
-        self.group.on_error(now, path, error);
+        self.give_up_extra();
+        self.on_error(now, path, error);
     }
 
     fn wake(&mut self, now: Timestamp, until: Timestamp) -> Timestamp {
-        let hedge = if self.is_hedge_due() { self.course.hedge_at } else { Timestamp::MAX };
-        let parked = self.course.is(Flag::PARKED);
-        let probe = self.group.set.next_probe().filter(|&probe| parked && probe > now).unwrap_or(Timestamp::MAX);
-        until.min(hedge).min(probe)
+        let probe = self.group.set.next_probe().filter(|&probe| self.was_stranded() && probe > now);
+        [Some(until), self.course.next_hedge(), probe].into_iter().flatten().min().unwrap_or(until)
     }
 
     fn on_answered(&mut self, at: Timestamp, from: PathIndex, round_trip: Option<Ns>, is_final: bool) {
@@ -299,7 +356,7 @@ impl Routing for Asking<'_> {
     }
 
     fn on_own_error(&mut self, now: Timestamp, path: PathIndex, error: PathError) -> bool {
-        self.group.on_error(now, path, error);
+        self.on_error(now, path, error);
         if !is_refusal(error) {
             return false;
         }
@@ -322,6 +379,7 @@ impl Routing for Asking<'_> {
     }
 
     fn on_request_end(&mut self, remains: &Remains) {
+        self.give_up_extra();
         let Course { asked, probed, refused, .. } = *self.course;
         asked.iter().for_each(|path| self.group.set.on_settled(path));
         let all = probed.iter().fold(asked, Paths::with);
@@ -333,7 +391,7 @@ impl Routing for Asking<'_> {
                 _ if refused.contains(path) => each,
                 _ => 0,
             };
-            if let Some(state) = self.group.state(path) {
+            if let Some(state) = self.states.state(path) {
                 state.on_end(&Remains { transmissions: each, settled, unanswered: remains.unanswered });
             }
         }

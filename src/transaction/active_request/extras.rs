@@ -3,14 +3,15 @@
 
 use core::time::Duration;
 
-use super::{ActiveRequest, pace};
+use super::{ActiveRequest, Bytes, Stage, pace};
 use crate::servers::Choice;
 use crate::time::Timestamp;
 use crate::transaction::destination::Terms;
 use crate::transaction::grant::Granted;
 use crate::transaction::record::Record;
 use crate::transaction::routing::Routing;
-use crate::transaction::{Event, Next, NotTransmitted};
+use crate::transaction::{Action, Event, GiveUp, Next, NotTransmitted};
+use crate::transport::PathError;
 
 impl ActiveRequest {
     /// What to do while nothing of the schedule is due: send what leaves beside it, or wait.
@@ -93,5 +94,30 @@ impl ActiveRequest {
         if self.is_open() && routing.is_parked() {
             self.timer.on_released(now);
         }
+    }
+
+    /// The same request, each path of which gets a copy of its bytes.
+    pub(in crate::transaction) fn copied(mut self) -> Self {
+        self.bytes = Bytes::Copied;
+        self.stage = Stage::Unbuilt;
+        self
+    }
+
+    /// There is no space for the copy that the target is to get: nothing leaves, as if the system had none.
+    #[cold]
+    pub(in crate::transaction) fn on_uncopied(
+        &mut self,
+        terms: &impl Terms,
+        routing: &mut impl Routing,
+        now: Timestamp,
+        record: &mut impl Record,
+    ) {
+        self.not_transmitted(terms, routing, now, PathError::NoBuffers, record);
+    }
+
+    /// Whether it ends at `now` whatever a server might still do.
+    pub(in crate::transaction) fn is_ending(&self, now: Timestamp) -> bool {
+        let over = matches!(self.timer.poll(now), Action::GiveUp(GiveUp::Cancelled | GiveUp::Deadline) | Action::Done);
+        self.conclusion.is_settled() || self.conclusion.is_pending() || over
     }
 }

@@ -145,7 +145,7 @@ impl ActiveRequest {
     }
 
     #[cold]
-    fn not_transmitted(
+    pub(super) fn not_transmitted(
         &mut self,
         terms: &impl Terms,
         routing: &mut impl Routing,
