@@ -47,7 +47,8 @@ impl Builder<Concurrent> {
         Self { front: Concurrent { limits, ..self.front }, ..self }
     }
 
-    /// Connects a UDP socket of its own to the first address that the system accepts: for one server. Many take
+    /// Connects a UDP socket of its own to the first address that the system accepts: for one server. Several of one service
+    /// take [`connect_any`](Self::connect_any), many different ones take
     /// [`over`](Self::over) an [`UnconnectedUdp`](crate::net::UnconnectedUdp).
     ///
     /// # Errors
