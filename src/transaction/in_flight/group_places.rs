@@ -23,7 +23,7 @@ use crate::transport::PathIndex;
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// Peers that are servers of one service: a request [to the group](Self::submit) goes to the one that `set` chooses, and on
-    /// to others while no reply comes, as that of a [`Transaction`](super::Transaction::with_servers) does. `set` has a server
+    /// to others while no reply comes, as that of a [`Transaction`](crate::transaction::Transaction::with_servers) does. `set` has a server
     /// for each of the `members`, in this order; `budget` is for the retransmissions of all requests to the group.
     ///
     /// Members are peers like others: each has its window, may be asked directly and be in several groups. Copies that a request

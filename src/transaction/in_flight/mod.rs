@@ -55,6 +55,9 @@ use crate::time::{Ns, Timestamp};
 /// - A request *begins* when it is first sent, or first should be: its schedule and its policy's deadline count from there. Its
 ///   own deadline counts from [`submit`](Self::submit) and ends it wherever it is.
 /// - **64 requests are on the wire at a peer** ([`Limits::window`]); the others wait inside, in order.
+/// - A request may be to a [group](Self::add_group) of servers, which chooses when it gets its place: it waits for one while all
+///   that live are full, and is parked, at no place, while none lives. Copies for further members are on the wire beside their
+///   windows.
 /// - Nothing is unbounded: [`SubmitError::Full`] pushes back, and nothing is lost.
 /// - A full send buffer is no failure: [`transmits`](Self::transmits) is empty for a millisecond, and goes on where it was.
 /// - An error that quotes the datagram that met it is that request's. One that does not may be of any of those on the wire at
