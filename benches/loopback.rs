@@ -11,7 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
+#[cfg(target_os = "linux")]
+use udp_retry::ConnectedUdp;
+#[cfg(target_os = "linux")]
+use udp_retry::net::UdpPaths;
 use udp_retry::policy::Backoff;
+use udp_retry::transport::PathIndex;
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 fn main() {
@@ -54,6 +59,7 @@ fn costs(server: SocketAddr) {
         Way::requester("request by id, with a cancel handle", cancellable(server)),
         Way::requester("request by id, over a lent socket", lent(server)),
         Way::requester("request without id", ReliableRequester::connect(server, any_reply()).unwrap()),
+        Way::paths(server),
         Way::read_timeout(server),
         Way::polling(server),
         Way::tokio(server),
@@ -88,7 +94,7 @@ fn cancellable(server: SocketAddr) -> ReliableRequester {
 #[cfg(target_os = "linux")]
 fn lent(server: SocketAddr) -> ReliableRequester {
     let requester = ReliableRequester::connect(server, transaction_id(0..4)).unwrap();
-    let _ = requester.transport().as_socket();
+    let _ = requester.transport().socket(PathIndex::FIRST).map(ConnectedUdp::as_socket);
     requester
 }
 
@@ -148,6 +154,12 @@ impl Way {
 
     fn requester(name: &'static str, mut requester: ReliableRequester) -> Self {
         Self::new(name, move || requester.request(REQUEST).unwrap().payload().len())
+    }
+
+    fn paths(server: SocketAddr) -> Self {
+        let transport = UdpPaths::connect(&[server]).unwrap();
+        let mut requester = ReliableRequester::builder(transaction_id(0..4)).over(transport).unwrap();
+        Self::new("UdpPaths, one server", move || requester.request(REQUEST).unwrap().payload().len())
     }
 
     /// As most programs do it: the timeout of the socket is set for each attempt.

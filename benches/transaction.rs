@@ -8,6 +8,7 @@ use udp_retry::entropy::IdSource;
 use udp_retry::fault::Link;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Next, RetryTimer, Transaction, TransactionId};
+use udp_retry::transport::PathIndex;
 use udp_retry::{Impairments, Probability, RetryPolicy, Seed, transaction_id};
 
 criterion_group! {
@@ -81,7 +82,7 @@ fn exchange(transaction: &mut Transaction<TransactionId>, number: u64) {
     reply.copy_from_slice(transaction.datagram());
     let heard = sent.after(Duration::from_millis(1));
     assert!(matches!(transaction.next(sent), Next::WaitUntil(_)));
-    transaction.on_datagram(heard, black_box(&reply), reply.len());
+    transaction.on_datagram(heard, PathIndex::FIRST, black_box(&reply), reply.len());
     assert_eq!(transaction.next(heard), Next::Done);
 }
 

@@ -6,18 +6,23 @@
 //! dns_lookup NAME [--server ADDRESS] [--deadline 2s]  ADDRESS is HOST, HOST:PORT or [IPV6]:PORT; port 53
 //! ```
 //!
+//! Several servers stand between commas: the next one is asked where the one before does not answer.
+//!
 //! With `--json`, one line: what came for A and for AAAA, or how it failed.
 //!
 //! ```text
-//! {"name":"host.example.test.","server":"127.0.0.1:53","answers":[{"type":"A","rcode":"NOERROR","truncated":false,
-//!  "addresses":["192.0.2.7"],"transmissions":1,"elapsed_ms":0.3},{"type":"AAAA",...}]}
+//! {"name":"host.example.test.","server":"127.0.0.1:53","answers":[{"type":"A","server":"127.0.0.1:53",
+//!  "rcode":"NOERROR","truncated":false,"addresses":["192.0.2.7"],"transmissions":1,"elapsed_ms":0.3},
+//!  {"type":"AAAA","error":"timed_out",...}]}
 //! {"error":"timed_out","execution":"unknown","transmissions":3,"sent_ms":[0.0,2000.1,6000.1],"elapsed_ms":14000.1}
 //! ```
 //!
-//! An answer without an address is an answer (0); an error code is a failure (1).
+//! Each of the two is asked for by itself, and the last line is what it looks like if both fail. An answer without an
+//! address is an answer (0); an error code or no answer, to one or to both, is a failure (1).
 
 mod asking;
 mod dns_message;
+pub(crate) mod resolv_conf;
 mod support {
     pub(crate) mod json;
     pub(crate) mod outcome;
@@ -26,16 +31,16 @@ mod support {
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{fs, io};
 
-use asking::{Manner, Server, responder};
+use asking::{Manner, Servers, failed_as_json, responder, told};
 use clap::Parser;
 use dns_message::{A, AAAA, Data, Encoded, Record, encode, name_at, number};
 pub(crate) use dns_message::{Answer, answers, decode};
+use resolv_conf::system_servers;
 use support::json::{self, ms};
 use support::outcome::{Outcome, say};
 use udp_retry::policy::Preset;
-use udp_retry::transaction::OnUnreachable;
+use udp_retry::servers::{ServerSettings, Spread};
 use udp_retry::{ReliableRequester, transaction_id};
 
 /// Asks a DNS server for the addresses of a name; without a name, a responder in this process
@@ -44,9 +49,9 @@ struct Arguments {
     /// Such as www.example.org
     #[arg(value_parser = encode)]
     name: Option<Encoded>,
-    /// Whom to ask: HOST, HOST:PORT or [IPV6]:PORT [default: the first server in /etc/resolv.conf]
+    /// Whom to ask: HOST, HOST:PORT or [IPV6]:PORT, several between commas [default: those in /etc/resolv.conf]
     #[arg(long, value_name = "ADDRESS", requires = "name")]
-    server: Option<Server>,
+    server: Option<Servers>,
     #[command(flatten)]
     manner: Manner,
 }
@@ -54,10 +59,9 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { name, server, manner } = Arguments::parse();
     manner.exit_code(match name {
-        Some(Encoded(name)) => server.map_or_else(system_server, Ok).and_then(|server| {
-            let servers = server.addresses(53)?;
-            look_up(&name, &servers, &manner)
-        }),
+        Some(Encoded(name)) => server
+            .map_or_else(|| system_servers(&manner), |servers| manner.addresses(&servers, 53))
+            .and_then(|servers| look_up(&name, &servers, &manner)),
         None => responder(respond).map_err(Into::into).and_then(|here| {
             manner.tell(format_args!("Without a name I ask for one that a responder of my own knows, at {here}."))?;
             look_up(b"\x03www\x07example\x04test\0", &[here], &manner)
@@ -65,86 +69,111 @@ fn main() -> ExitCode {
     })
 }
 
-/// One server answers both questions.
+/// Two questions, each by itself: there are servers that answer the one and never the other.
 fn look_up(name: &[u8], servers: &[SocketAddr], manner: &Manner) -> Outcome {
-    let (server, answers) = manner.first_reply(servers, |server, deadline, on_unreachable| {
-        let ask = |kind| ask(name, kind, server, deadline, on_unreachable);
-        Ok((server, [ask(A)?, ask(AAAA)?]))
-    })?;
-    tell(name, server, &answers, manner)
+    let answers = [A, AAAA].map(|kind| (kind, ask(name, kind, servers, manner)));
+    match answers {
+        // As one failure.
+        [(_, Err(error)), (_, Err(_))] => Err(error),
+        answers => tell(name, &answers, manner),
+    }
 }
 
 /// A requester for each question: every query leaves from a port of its own, which a forger has to guess, too.
-fn ask(
-    name: &[u8],
-    kind: u16,
-    server: SocketAddr,
-    deadline: Duration,
-    on_unreachable: OnUnreachable,
-) -> Outcome<Asked> {
+fn ask(name: &[u8], kind: u16, servers: &[SocketAddr], manner: &Manner) -> Outcome<Asked> {
     let policy = Preset::named("dns").ok_or("the preset is gone")?.policy;
     let matcher = transaction_id(0..2).stamped().confirmed_by(answers);
-    let builder = ReliableRequester::builder(matcher).policy(policy).deadline(deadline).on_unreachable(on_unreachable);
-    let mut requester = builder.connect(server)?;
+    // As resolv.conf(5) has it: the first, and the others in its place.
+    let in_order = ServerSettings::new().with_spread(Spread::InOrder)?;
+    let builder = ReliableRequester::builder(matcher).policy(policy).servers(in_order);
+    let (mut requester, record) = manner.connect(builder, servers)?;
 
     // A standard query, recursion desired, with one question, of class IN. The requester writes the id over the dots.
     let header = b"..\x01\0\0\x01\0\0\0\0\0\0";
-    let reply = requester.request([header, name, &kind.to_be_bytes(), &[0, 1]].concat())?;
+    let query = [header, name, &kind.to_be_bytes(), &[0, 1]].concat();
+    let reply = requester.request(query).map_err(|error| record.of(error))?;
 
     let answer = decode(reply.payload()).ok_or("the matcher lets only answers pass")?;
-    Ok(Asked { kind, answer, transmissions: reply.transmissions(), elapsed: reply.elapsed() })
+    let (server, transmissions, elapsed) = (record.server(reply.path())?, reply.transmissions(), reply.elapsed());
+    Ok(Asked { server, answer, transmissions, elapsed })
 }
 
 /// An answer, and what it took.
 struct Asked {
-    kind: u16,
+    server: SocketAddr,
     answer: Answer,
     transmissions: u32,
     elapsed: Duration,
 }
 
-fn tell(name: &[u8], server: SocketAddr, answers: &[Asked], manner: &Manner) -> Outcome {
+fn tell(name: &[u8], answers: &[(u16, Outcome<Asked>)], manner: &Manner) -> Outcome {
     let name = name_at(name, 0).ok_or("a name that was sent can be read")?.0;
-    manner.tell(format_args!("{server} says of {name}"))?;
-    let (mut lines, mut failed) = (Vec::new(), None);
-    for Asked { kind, answer: Answer { rcode, truncated, records }, transmissions, elapsed } in answers {
-        let (kind, elapsed) = (if *kind == A { "A" } else { "AAAA" }, ms(*elapsed));
-        let code = RCODES.get(usize::from(*rcode)).map_or_else(|| format!("RCODE{rcode}"), |&code| code.to_owned());
-        let cut = if *truncated { ", truncated: TCP would bring the rest" } else { "" };
-        manner.tell(format_args!("  {kind}: {code}{cut} (transmissions: {transmissions}, {elapsed:.1} ms)"))?;
-        let mut addresses = Vec::new();
-        for Record { owner, ttl, data } in records {
-            let data = match data {
-                Data::Address(address) => {
-                    addresses.push(format!("\"{address}\""));
-                    address.to_string()
+    let (mut lines, mut failures, mut speakers) = (Vec::new(), Vec::new(), Vec::new());
+    for (kind, asked) in answers {
+        match asked {
+            Ok(asked) => {
+                if speakers.last() != Some(&asked.server) {
+                    manner.tell(format_args!("{} says of {name}", asked.server))?;
+                    speakers.push(asked.server);
                 }
-                Data::Alias(name) => format!("is {name}"),
-                Data::Other(kind) => format!("has a record of type {kind}"),
-            };
-            manner.tell(format_args!("    {owner} {data}  ({ttl} s)"))?;
-        }
-        lines.push(format!(
-            "{{\"type\":\"{kind}\",\"rcode\":\"{code}\",\"truncated\":{truncated},\"addresses\":[{}],\
-             \"transmissions\":{transmissions},\"elapsed_ms\":{elapsed:?}}}",
-            addresses.join(",")
-        ));
-        if *rcode != 0 {
-            failed = Some(code);
+                let code = code(asked.answer.rcode);
+                lines.push(tell_answer(&name, *kind, &code, asked, manner)?);
+                if code != RCODES[0] {
+                    failures.push(format!("the server answers {code}"));
+                }
+            }
+            Err(error) => {
+                manner.tell(format_args!("  {}: {error}", called(*kind)))?;
+                let facts = failed_as_json(&**error).unwrap_or_else(|| "\"error\":\"io\"".to_owned());
+                lines.push(format!("{{\"type\":\"{}\",{facts}}}", called(*kind)));
+                failures.push(error.to_string());
+            }
         }
     }
     if manner.json {
-        let name = json::string(name.as_bytes());
+        let (name, server) = (json::string(name.as_bytes()), speakers.first().ok_or("one of them answered")?);
         say(format_args!("{{\"name\":{name},\"server\":\"{server}\",\"answers\":[{}]}}", lines.join(",")))?;
+    } else {
+        answers.iter().filter_map(|(_, asked)| asked.as_ref().err()).try_for_each(|error| told(&**error))?;
     }
-    failed.map_or(Ok(()), |code| Err(format!("the server answers {code}").into()))
+    failures.dedup();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ").into()) }
 }
 
-fn system_server() -> Outcome<Server> {
-    let unreadable = |error| io::Error::other(format!("/etc/resolv.conf: {error}"));
-    let text = fs::read_to_string("/etc/resolv.conf").map_err(unreadable)?;
-    let server = text.lines().find_map(|line| line.trim().strip_prefix("nameserver ")?.split_whitespace().next());
-    Ok(server.ok_or("/etc/resolv.conf names no server: say --server ADDRESS")?.parse()?)
+/// Returns the object of `answers`, with the server: it may be another for each.
+fn tell_answer(name: &str, kind: u16, code: &str, asked: &Asked, manner: &Manner) -> Outcome<String> {
+    let Asked { server, answer, transmissions, elapsed } = asked;
+    let (Answer { truncated, records, .. }, elapsed, called) = (answer, ms(*elapsed), called(kind));
+    let cut = if *truncated { ", truncated: TCP would bring the rest" } else { "" };
+    manner.tell(format_args!("  {called}: {code}{cut} (transmissions: {transmissions}, {elapsed:.1} ms)"))?;
+    let (mut addresses, kept) = (Vec::new(), answer.of(name, kind));
+    for Record { owner, ttl, data } in &kept {
+        let data = match data {
+            Data::Address(address) => {
+                addresses.push(format!("\"{address}\""));
+                address.to_string()
+            }
+            Data::Alias(name) => format!("is {name}"),
+            Data::Other => continue,
+        };
+        manner.tell(format_args!("    {owner} {data}  ({ttl} s)"))?;
+    }
+    if let others @ 1.. = records.len() - kept.len() {
+        manner.tell(format_args!("    (of other names or types, which were not asked for: {others})"))?;
+    }
+    Ok(format!(
+        "{{\"type\":\"{called}\",\"server\":\"{server}\",\"rcode\":\"{code}\",\"truncated\":{truncated},\
+         \"addresses\":[{}],\"transmissions\":{transmissions},\"elapsed_ms\":{elapsed:?}}}",
+        addresses.join(",")
+    ))
+}
+
+fn code(rcode: u8) -> String {
+    RCODES.get(usize::from(rcode)).map_or_else(|| format!("RCODE{rcode}"), |&code| code.to_owned())
+}
+
+fn called(kind: u16) -> &'static str {
+    if kind == A { "A" } else { "AAAA" }
 }
 
 /// Knows one name: `www.example.test` is an alias of `host.example.test`, which has both addresses.

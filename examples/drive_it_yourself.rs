@@ -30,7 +30,7 @@ use udp_retry::entropy::IdSource;
 use udp_retry::net::{classify, system_entropy, system_seed};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, Next, Transaction, TransactionId};
-use udp_retry::transport::Renewed;
+use udp_retry::transport::{PathIndex, Renewed};
 use udp_retry::{RetryPolicy, transaction_id};
 
 /// Drives two requests at once in an event loop
@@ -133,10 +133,10 @@ impl Asking {
                 // mio speaks once of what arrives, so it is read to the end before each wait.
                 Next::WaitUntil(until) => match socket.recv(buffer) {
                     Ok(len) => {
-                        transaction.on_datagram(clock.now(), &buffer[..len], len);
+                        transaction.on_datagram(clock.now(), PathIndex::FIRST, &buffer[..len], len);
                     }
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                        transaction.on_path_error(now, classify(&error));
+                        transaction.on_path_error(now, Some(PathIndex::FIRST), classify(&error));
                     }
                     Err(_) if now < until => return Driven::Until(until),
                     // Nothing was queued although the time has come.

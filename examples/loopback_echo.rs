@@ -25,7 +25,7 @@ use support::endpoint::Endpoint;
 use support::outcome::{Outcome, exit_code, say};
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Incoming, PathError, Transport};
+use udp_retry::transport::{Incoming, PathError, PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply};
 
 /// Sends a datagram to a server and prints the reply; without a role, both ends run in this process
@@ -93,9 +93,11 @@ fn client(server: impl ToSocketAddrs) -> Outcome {
     let reply = String::from_utf8_lossy(reply.payload()).into_owned();
 
     // Asked only now: replies without an id are told apart by their port, so the request left from a fresh one.
-    say(format_args!("The system assigned me the address {}", requester.transport().local_addr()))?;
+    let (socket, only) = (requester.transport(), PathIndex::FIRST);
+    let (Some(local), Some(peer)) = (socket.local_addr(only), socket.address(only)) else { return Ok(()) };
+    say(format_args!("The system assigned me the address {local}"))?;
     say(format_args!("I said {text:?}"))?;
-    say(format_args!("The server {} replied {reply:?}", requester.transport().peer_addr()))?;
+    say(format_args!("The server {peer} replied {reply:?}"))?;
     Ok(())
 }
 

@@ -187,7 +187,8 @@ fn client(server: &[SocketAddr], task: &Task, losses: impl Fn() -> Vec<bool>) ->
                 (format!("No reply: {error}"), result, error.timeline(), error.elapsed())
             }
         };
-        let (number, sent, ms) = (timeline.transmissions().count(), json::sent_ms(timeline), ms(elapsed));
+        let (number, sent, ms) =
+            (timeline.transmissions().count(), json::sent_ms(timeline.transmissions()), ms(elapsed));
         say(if task.json {
             format!("{{{result},\"transmissions\":{number},\"sent_ms\":{sent},\"elapsed_ms\":{ms:?}}}")
         } else {

@@ -41,7 +41,9 @@
 //! # }
 //! ```
 //!
-//! Thousands of requests at once, to one server or to many, are a [`ConcurrentRequester`]'s: one thread, one socket.
+//! Thousands of requests at once, to one server or to many, are a [`ConcurrentRequester`]'s: one thread, one socket. Several
+//! servers of one service, or all addresses of a name, are one requester's, which asks another where one does not answer:
+//! [`ReliableRequester::connect_any`].
 //!
 //! # In scope
 //!
@@ -63,17 +65,18 @@
 //! | [`time`], [`entropy`], [`size`] | what a moment, a draw, a size are |
 //! | [`policy`] | when to send again, when to stop |
 //! | [`transport`] | the seam between logic and the world |
+//! | [`servers`] | which of several servers to ask |
 //! | [`transaction`] | what to do next in one transaction |
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight |
-//! | [`guide`] | nothing: pages to read, such as what retries do in an outage |
+//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, and which of several servers to ask |
 //! | [`proxy`] | a bad network in front of any service |
 //!
 //! # Features
 //!
-//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport and
+//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, servers and
 //! transaction, for an event loop or a network stack of one's own.
 //!
 //! | feature | default | adds |
@@ -100,7 +103,7 @@
 #![cfg_attr(not(feature = "sim"), doc = "[`sim`]: #features")]
 #![cfg_attr(
     not(feature = "std"),
-    doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features\n[`ConcurrentRequester`]: #features"
+    doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features\n[`ConcurrentRequester`]: #features\n[`ReliableRequester::connect_any`]: #features"
 )]
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![forbid(unsafe_code)]
@@ -124,6 +127,7 @@ pub mod policy;
 pub mod proxy;
 #[cfg(feature = "std")]
 pub mod requester;
+pub mod servers;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod size;

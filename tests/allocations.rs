@@ -15,9 +15,10 @@ use std::thread;
 use std::time::Duration;
 
 use udp_retry::fault::{Direction, Fate, Link, Profile};
-use udp_retry::net::UnconnectedUdp;
+use udp_retry::net::{UdpPaths, UnconnectedUdp};
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
 use udp_retry::requester::Builder;
+use udp_retry::servers::{Choice, Paths, Sent, ServerSet, ServerSettings, Spread};
 use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
@@ -55,6 +56,46 @@ fn a_delay_allocates_nothing() {
         black_box(backoff.with_multiplier(f64::NAN).unwrap_err());
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn a_set_of_servers_allocates_nothing_once_it_is_made() {
+    for spread in [Spread::BAND, Spread::InOrder, Spread::Sticky, Spread::RoundRobin] {
+        let settings = ServerSettings::new().with_spread(spread).and_then(|it| it.with_hedging(0.05)).unwrap();
+        let mut servers = ServerSet::new(64, settings, Seed::new(7)).unwrap();
+        let (mut now, mut parked) = (Timestamp::ZERO, 0);
+        let count = allocations(|| {
+            for n in 0..2_000 {
+                match servers.choose(now, Paths::NONE) {
+                    Choice::Ask(path) => {
+                        servers.on_transmitted(now, path, Sent::Request);
+                        let sent = now;
+                        now = now.after(servers.failover_after(now, path, Duration::from_secs(1)));
+                        // Silence from half of them at first, then from all, then from none.
+                        let replies = if n < 400 { path.number() % 2 == 1 } else { n > 1_500 };
+                        if replies {
+                            servers.on_reply(now, path, Some(Duration::from_millis(40)));
+                        } else {
+                            servers.on_expired(now, path, sent);
+                        }
+                        servers.on_settled(path);
+                    }
+                    Choice::TriedAll => unreachable!("none was tried"),
+                    Choice::Park => parked += 1,
+                }
+                if let Some(path) = servers.probe_due(now) {
+                    servers.on_transmitted(now, path, Sent::Probe);
+                    if n > 1_500 {
+                        servers.on_reply(now, path, Some(Duration::from_millis(40)));
+                    }
+                }
+                black_box(servers.hedge_after(now, PathIndex::FIRST));
+                black_box(servers.states(now).map(|state| state.transmissions).sum::<u64>());
+            }
+        });
+        assert_eq!(count, 0, "{spread:?}");
+        assert!(parked > 0, "they were never all dead");
+    }
 }
 
 #[test]
@@ -96,6 +137,24 @@ fn a_request_over_loopback_allocates_nothing_after_the_first_ones() {
             let count = allocations(|| (10..110).for_each(|id| request(requester, id)));
             assert_eq!(count, 0, "in 100 requests");
         }
+    });
+}
+
+#[test]
+fn a_wait_for_several_paths_allocates_nothing() {
+    within(MINUTE, || {
+        let servers = [(); 2].map(|()| server(|message, _, answer| answer(message)));
+        let mut client = UdpPaths::connect(&servers).unwrap();
+        let mut round = || {
+            for path in [PathIndex::new(0), PathIndex::new(1)] {
+                client.send(path, b"0001 ping").unwrap();
+                let now = client.now();
+                let incoming = client.recv(&mut [0; 64], now, now.after(Duration::from_secs(20)));
+                assert!(matches!(incoming, Incoming::Datagram(received) if received.from == path), "{incoming:?}");
+            }
+        };
+        round();
+        assert_eq!(allocations(|| (0..50).for_each(|_| round())), 0);
     });
 }
 
@@ -356,7 +415,7 @@ fn unanswered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
             Next::Renew(path, _) => transaction.on_renewed(now, path, Ok(Renewed::FreshPort)),
             Next::Transmit(_) => transaction.on_transmitted(now),
             Next::WaitUntil(until) => {
-                transaction.on_datagram(now, b"a stray", 7);
+                transaction.on_datagram(now, PathIndex::FIRST, b"a stray", 7);
                 now = until;
                 transaction.on_time_up(now);
             }
@@ -374,7 +433,7 @@ fn answered(transaction: &mut Transaction<impl ReplyMatcher>, id: u32) {
     }
     assert_eq!(transaction.next(now), Next::Transmit(PathIndex::FIRST));
     transaction.on_transmitted(now);
-    transaction.on_datagram(now, &message, message.len());
+    transaction.on_datagram(now, PathIndex::FIRST, &message, message.len());
     assert_eq!(transaction.next(now), Next::Done);
 }
 

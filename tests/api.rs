@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use udp_retry::fault::NotAProbability;
-use udp_retry::net::{BusyPoll, UnconnectedUdp};
+use udp_retry::net::{BusyPoll, UdpPaths, UnconnectedUdp};
 use udp_retry::policy::{
     Backoff, Deviation, Jitter, LastWait, PolicyError, PolicyTextError, Preset, RetryBudget, RttEstimator, Schedule,
     Window,
@@ -80,6 +80,7 @@ fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
     movable::<Schedule<'_>>();
     shared::<ConnectedUdp>();
     shared::<UnconnectedUdp>();
+    shared::<UdpPaths>();
     shared::<BusyPoll<ConnectedUdp>>();
     shared::<Transaction<TransactionId>>();
     shared::<TransactionId>();

@@ -3,6 +3,7 @@
 //!
 //! All nine protocols of the captures, with matchers written for them: `tests/transaction/wire_captures.rs`.
 #![expect(clippy::duplicate_mod, reason = "each example brings what the examples share")]
+#![expect(clippy::disallowed_methods, reason = "a moment to count from")]
 
 #[path = "common/captures.rs"]
 mod captures;
@@ -17,7 +18,7 @@ mod ntp_time;
 mod stun_address;
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use captures::pairs;
 use proptest::prelude::*;
@@ -138,10 +139,10 @@ fn strays_before_the_captured_reply_change_nothing() {
         let mut damaged = reply.to_vec();
         damaged[rule.id.start] ^= 1;
         for stray in [&[][..], &damaged, &reply[..rule.id.end - 1]] {
-            assert_eq!(transaction.on_datagram(now, stray, stray.len()), Match::Foreign);
+            assert_eq!(transaction.on_datagram(now, PathIndex::FIRST, stray, stray.len()), Match::Foreign);
             assert_eq!(transaction.next(now), Next::WaitUntil(now.after(Duration::from_millis(100))));
         }
-        assert_eq!(transaction.on_datagram(now, reply, reply.len()), Match::Reply);
+        assert_eq!(transaction.on_datagram(now, PathIndex::FIRST, reply, reply.len()), Match::Reply);
         assert_eq!(transaction.next(now), Next::Done);
     });
 }
@@ -163,6 +164,86 @@ fn the_examples_read_what_the_servers_said() {
         let answer = format!("{:?}", ntp_time::decode(&reply).unwrap());
         assert!(answer.contains("Usable") && answer.contains("stratum: 5"), "{answer}");
         assert!(answer.contains(&format!("origin: {:?}", &request[40..48])), "{answer}");
+    }
+}
+
+/// A clock that runs while it is set reads a time of its own before and after; measured with the one that no one sets, it
+/// shows by how far it is off now.
+#[test]
+fn a_clock_that_was_set_while_a_request_was_under_way_shows_what_it_is_off_now() {
+    let read = Instant::now();
+    let back = read - Duration::from_micros(3);
+    let there = back - Duration::from_millis(500);
+    let server = ntp_time::ntp_now();
+    for seconds in [-60_i64, 60, 0, 1 << 30, -(1 << 30)] {
+        // The server held it for 400 ms, 50 ms from here.
+        let host = server.wrapping_add_signed(seconds << 32);
+        let answer = ntp_answer(server.wrapping_sub(MS * 450), server.wrapping_sub(MS * 50));
+        let measured = ntp_time::Clock::stopped(host, read).measure(there, back, &answer).unwrap();
+        let (offset, delay) = (measured.offset as f64 / (1_u64 << 32) as f64, measured.delay as f64 / MS as f64);
+        assert!((offset + seconds as f64).abs() < 1e-3, "{seconds}: {measured:?}");
+        assert!((delay - 100.0).abs() < 1e-3, "{seconds}: {measured:?}");
+    }
+}
+
+/// Half a cycle of 136 years is as far as two clocks can be apart.
+#[test]
+fn times_half_an_era_away_are_not_taken_for_now() {
+    let (read, server) = (Instant::now(), ntp_time::ntp_now());
+    for around in [-(1 << 28), -1, 0, 1, 1 << 28] {
+        let far = server.wrapping_add(1 << 63).wrapping_add_signed(around);
+        let (there, clock) = (read - Duration::from_millis(1), ntp_time::Clock::stopped(server, read));
+        let measured = clock.measure(there, read, &ntp_answer(far, far)).unwrap();
+        assert!(measured.offset.unsigned_abs() >> 32 > 2_147_000_000, "{measured:?}");
+    }
+}
+
+fn ntp_answer(received: u64, transmitted: u64) -> ntp_time::Answer {
+    let head = [&[0x24, 2, 6, 0xe9][..], &[0; 28]].concat();
+    ntp_time::decode(&[&head[..], &received.to_be_bytes(), &transmitted.to_be_bytes()].concat()).unwrap()
+}
+
+/// Of an NTP timestamp.
+const MS: u64 = (1 << 32) / 1000;
+
+#[test]
+fn the_name_servers_are_read_however_their_file_is_written() {
+    for (text, expected) in [
+        ("nameserver\t127.0.0.1\n", &["127.0.0.1"][..]),
+        ("nameserver \t  127.0.0.1  \t", &["127.0.0.1"]),
+        ("  nameserver 127.0.0.1\r\n", &["127.0.0.1"]),
+        ("nameserver 127.0.0.1 # by NetworkManager\n", &["127.0.0.1"]),
+        ("nameserver 127.0.0.1;comment\nnameserver 192.0.2.1#comment", &["127.0.0.1", "192.0.2.1"]),
+        ("# nameserver 192.0.2.1\n; nameserver 192.0.2.2\n#nameserver 192.0.2.3\nnameserver ::1", &["::1"]),
+        ("nameserver fe80::1%eth0\nnameserver 2001:db8::1\n", &["fe80::1%eth0", "2001:db8::1"]),
+        ("search x\nnameserver 192.0.2.1\noptions timeout:1\nnameserver 192.0.2.2\n", &["192.0.2.1", "192.0.2.2"]),
+        // The system takes three.
+        (
+            "nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\nnameserver 192.0.2.4",
+            &["192.0.2.1", "192.0.2.2", "192.0.2.3"],
+        ),
+        // What is no address hides no other.
+        ("nameserver\nnameserver dns.test\nnameserver 192.0.2.1:53\nnameserver 192.0.2.2", &["192.0.2.2"]),
+        ("nameserver fe80::1%\nnameserver 192.0.2.1%eth0\nnameserver ::g", &[]),
+        ("nameservers 192.0.2.1\nnameserver:192.0.2.1\nmy nameserver 192.0.2.1\nNameserver 192.0.2.1", &[]),
+        ("", &[]),
+    ] {
+        assert_eq!(dns_lookup::resolv_conf::nameservers(text), expected, "{text:?}");
+    }
+}
+
+/// As many aliases as a datagram holds, each to the next, and in a circle.
+#[test]
+fn chains_of_aliases_end() {
+    let name = |n: usize| [&[6][..], format!("a{n:05}").as_bytes(), &[0]].concat();
+    for links in [1, 31, 3_000] {
+        let header = [0, 7, 0x80, 0, 0, 1, (links >> 8) as u8, links as u8, 0, 0, 0, 0];
+        let mut datagram = [&header[..], &name(0), &[0, 1, 0, 1]].concat();
+        for n in 0..links {
+            datagram.extend([&name(n)[..], &[0, 5, 0, 1, 0, 0, 0, 9, 0, 8], &name((n + 1) % links)].concat());
+        }
+        let answer = dns_lookup::decode(&datagram).unwrap();
+        assert_eq!(answer.of("A00000.", 1).len(), (links - 1).min(32), "{links}");
     }
 }
 

@@ -13,7 +13,8 @@ use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
 
 pub(crate) fn main(short: bool) {
     println!(
-        "engine alone, 32 bytes, answered in random order: ns a request (least, median of {ROUNDS} rounds), ns a stray"
+        "engine alone, 32 bytes, answered in random order: ns a request (least, median of {ROUNDS} rounds), of which the loop \
+         that measures takes (least), ns a stray"
     );
     let outstanding: &[usize] = if short { &[16] } else { &[16, 10_000, 100_000, 1_000_000] };
     for &outstanding in outstanding {
@@ -34,8 +35,10 @@ fn measure(name: &str, matcher: TransactionId, outstanding: usize, short: bool) 
     let requests = if short { 100 } else { outstanding.max(100_000) };
     let mut times: Vec<f64> = (0..ROUNDS).map(|_| bench.answered(requests)).collect();
     times.sort_by(f64::total_cmp);
+    let around = (0..ROUNDS).map(|_| bench.around(requests)).min_by(f64::total_cmp).unwrap();
     let stray = bench.strays(requests);
-    println!("  {name:<22} {outstanding:>9} outstanding: {:>7.1} {:>7.1}  {stray:>5.1}", times[0], times[ROUNDS / 2]);
+    let (least, median) = (times[0], times[ROUNDS / 2]);
+    println!("  {name:<22} {outstanding:>9} outstanding: {least:>7.1} {median:>7.1} {around:>5.1}  {stray:>5.1}");
 }
 
 struct Bench<M> {
@@ -84,7 +87,25 @@ impl<M: KeyedMatcher> Bench<M> {
             self.submit();
             if n % 64 == 0 && self.engine.next_deadline().is_some_and(|due| due <= self.now) {
                 self.engine.on_time_up(self.now);
+                // With a million outstanding some have waited so long: what is due leaves before the next request does.
+                let due = self.engine.transmits().count();
+                self.engine.on_transmitted(self.now, due);
             }
+        }
+        start.elapsed().as_nanos() as f64 / requests as f64
+    }
+
+    /// Nanoseconds for each of so many, of what [`answered`](Self::answered) does without the engine: choosing a reply, among
+    /// more than the caches hold if there are many, and making a request.
+    fn around(&mut self, requests: usize) -> f64 {
+        let start = Instant::now();
+        for _ in 0..requests {
+            let reply = usize::try_from(self.draw()).unwrap() % self.replies.len();
+            let reply = self.replies.swap_remove(reply);
+            let mut request = [0x5a; LEN];
+            request[..8].copy_from_slice(&self.draw().to_le_bytes());
+            black_box(request);
+            self.replies.push(black_box(reply));
         }
         start.elapsed().as_nanos() as f64 / requests as f64
     }

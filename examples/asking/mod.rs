@@ -1,15 +1,22 @@
-//! Asking a server of a real protocol: HOST[:PORT], `--deadline`, `--json`, and how a failure is told.
+//! Asking servers of a real protocol: HOST[:PORT], several between commas, `--deadline`, `--json`, and how a failure is told.
 
+mod record;
+
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{self, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use udp_retry::RequestError;
-use udp_retry::transaction::{Execution, OnUnreachable};
+pub(crate) use record::Record;
+use record::Unanswered;
+use udp_retry::ReliableRequester;
+use udp_retry::requester::Builder;
+use udp_retry::transaction::Execution;
 
 use super::support::json;
 use super::support::outcome::{Outcome, exit_code, say};
@@ -17,7 +24,8 @@ use super::support::outcome::{Outcome, exit_code, say};
 /// How to ask, and how to tell what came of it.
 #[derive(clap::Args)]
 pub(crate) struct Manner {
-    /// Give up a request after this long, such as 500ms or 2s [default: when its schedule ends]
+    /// Give up a request, or finding a name's address, after this long, such as 500ms or 2s [default: when its schedule
+    /// ends]
     #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
     /// Print one line of JSON, and nothing else
@@ -34,70 +42,102 @@ impl Manner {
     /// A failure is told in JSON, too; people get the story of a request without a reply.
     pub(crate) fn exit_code(&self, outcome: Outcome) -> ExitCode {
         exit_code(outcome.or_else(|error| {
-            match (error.downcast_ref::<RequestError>(), error.downcast_ref::<io::Error>()) {
-                (Some(failed), _) if self.json => say(failed_as_json(failed))?,
-                (Some(failed), _) => write!(io::stderr(), "{}", failed.timeline())?,
-                (_, Some(error)) if self.json && error.kind() != io::ErrorKind::BrokenPipe => {
-                    let message = json::string(error.to_string().as_bytes());
-                    say(format_args!("{{\"error\":\"io\",\"message\":{message}}}"))?;
-                }
-                _ => {}
+            if !self.json {
+                told(&*error)?;
+            } else if let Some(facts) = failed_as_json(&*error) {
+                say(format_args!("{{{facts}}}"))?;
             }
             Err(error)
         }))
     }
 
-    /// Asks one address after the other until one replies. `ask` is given what ends a request before its schedule.
-    pub(crate) fn first_reply<T>(
-        &self,
-        servers: &[SocketAddr],
-        ask: impl Fn(SocketAddr, Duration, OnUnreachable) -> Outcome<T>,
-    ) -> Outcome<T> {
-        let deadline = self.deadline.unwrap_or(Duration::MAX);
-        let (last, others) = servers.split_last().ok_or("the name has no address")?;
-        for &server in others {
-            // Where there is another address to try, a refusal need not be waited out.
-            match ask(server, deadline, OnUnreachable::FailFast) {
-                Ok(reply) => return Ok(reply),
-                Err(_) if self.json => {}
-                // A story that no one reads must not stop the request.
-                Err(error) => drop(writeln!(io::stderr(), "{server}: {error}; trying another address")),
-            }
+    /// Asks all of these servers by one requester, with the deadline.
+    pub(crate) fn connect(&self, builder: Builder, servers: &[SocketAddr]) -> io::Result<(ReliableRequester, Record)> {
+        Record::connect(builder.deadline(self.deadline.unwrap_or(Duration::MAX)), servers)
+    }
+
+    /// All addresses of all servers, in their order. The system's own lookup knows no deadline: when that is over, it is left
+    /// behind on its thread.
+    #[expect(clippy::disallowed_methods, reason = "nothing else bounds getaddrinfo")]
+    pub(crate) fn addresses(&self, Servers(servers): &Servers, default_port: u16) -> Outcome<Vec<SocketAddr>> {
+        let (begun, mut all) = (Instant::now(), Vec::new());
+        for server in servers {
+            let ((sender, answer), asked) = (mpsc::channel(), server.clone());
+            let unresolved =
+                || format!("no address for {:?}: nothing from the name server within the deadline", server.host);
+            thread::spawn(move || sender.send(asked.addresses(default_port)));
+            let left = self.deadline.map(|deadline| deadline.saturating_sub(begun.elapsed()));
+            let found = match left {
+                Some(left) => answer.recv_timeout(left).map_err(|_| io::Error::other(unresolved()))?,
+                None => answer.recv()?,
+            };
+            all.extend(found?);
         }
-        ask(*last, deadline, OnUnreachable::KeepTrying)
+        Ok(all)
     }
 }
 
-fn failed_as_json(failed: &RequestError) -> String {
+/// What happened in a request without a reply, for people.
+pub(crate) fn told(error: &(dyn Error + Send + Sync + 'static)) -> io::Result<()> {
+    error.downcast_ref().map_or(Ok(()), |Unanswered { error, paths, .. }: &Unanswered| {
+        write!(io::stderr(), "{}{paths}", error.timeline())
+    })
+}
+
+/// The members of an object; `None` for what was told already.
+pub(crate) fn failed_as_json(error: &(dyn Error + Send + Sync + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<io::Error>().filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        return Some(format!("\"error\":\"io\",\"message\":{}", json::string(error.to_string().as_bytes())));
+    }
+    let Unanswered { error: failed, sent, .. } = error.downcast_ref()?;
     let execution = match failed.execution() {
         Execution::NotSent => "not_sent",
         Execution::Refused => "refused",
         Execution::Unknown => "unknown",
     };
     let (kind, transmissions) = (json::failure(failed.failure()), failed.transmissions());
-    let (sent, elapsed) = (json::sent_ms(failed.timeline()), json::ms(failed.elapsed()));
-    format!(
-        "{{\"error\":\"{kind}\",\"execution\":\"{execution}\",\"transmissions\":{transmissions},\"sent_ms\":{sent},\
-         \"elapsed_ms\":{elapsed:?}}}"
-    )
+    let (sent, elapsed) = (json::sent_ms(sent.iter().copied()), json::ms(failed.elapsed()));
+    Some(format!(
+        "\"error\":\"{kind}\",\"execution\":\"{execution}\",\"transmissions\":{transmissions},\"sent_ms\":{sent},\
+         \"elapsed_ms\":{elapsed:?}"
+    ))
+}
+
+/// One server, or several between commas, of which any may answer.
+#[derive(Clone)]
+pub(crate) struct Servers(Vec<Server>);
+
+impl FromStr for Servers {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// HOST, HOST:PORT, an IPv6 address, or [IPV6]:PORT.
 #[derive(Clone)]
-pub(crate) struct Server {
+struct Server {
     host: String,
     port: Option<u16>,
 }
 
 impl Server {
-    /// The first address of each family, in the order that the system prefers.
-    pub(crate) fn addresses(&self, default_port: u16) -> io::Result<Vec<SocketAddr>> {
+    /// As the system prefers them, but the families in turn (RFC 8305 §4): one that leads nowhere costs one wait then.
+    fn addresses(&self, default_port: u16) -> io::Result<Vec<SocketAddr>> {
         let Self { host, port } = self;
         let unresolved = |error| io::Error::other(format!("no address for {host:?}: {error}"));
-        let mut all = (host.as_str(), port.unwrap_or(default_port)).to_socket_addrs().map_err(unresolved)?;
-        let first = all.next();
-        let second = all.find(|address| first.is_some_and(|first| first.is_ipv4() != address.is_ipv4()));
-        Ok(first.into_iter().chain(second).collect())
+        let all = (host.as_str(), port.unwrap_or(default_port)).to_socket_addrs().map_err(unresolved)?;
+        let mut of_family = [0, 0];
+        let mut ranked: Vec<_> = all
+            .map(|address| {
+                let rank = &mut of_family[usize::from(address.is_ipv6())];
+                *rank += 1;
+                (*rank, address)
+            })
+            .collect();
+        ranked.sort_by_key(|&(rank, _)| rank);
+        Ok(ranked.into_iter().map(|(_, address)| address).collect())
     }
 }
 
@@ -118,8 +158,9 @@ impl FromStr for Server {
         if host.is_empty() || host.contains(|char: char| char.is_whitespace() || "[]".contains(char)) {
             return Err("no host: a server is HOST, HOST:PORT or [IPV6]:PORT");
         }
-        let number = |port: &str| port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
-        let port = port.map(|port| number(port).ok_or("a port is 1 to 65535")).transpose()?;
+        // Other programs take a leading zero for octal.
+        let number = |port: &str| port.parse().ok().filter(|_| port.starts_with(|digit| ('1'..='9').contains(&digit)));
+        let port = port.map(|port| number(port).ok_or("a port is 1 to 65535, without a zero before it")).transpose()?;
         Ok(Self { host: host.to_owned(), port })
     }
 }

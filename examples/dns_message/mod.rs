@@ -16,9 +16,15 @@ pub(crate) fn encode(name: &str) -> Result<Encoded, &'static str> {
     if encoded.len() > LONGEST { Err("the name is longer than 255 bytes") } else { Ok(Encoded(encoded)) }
 }
 
-/// An answer has the query's id and question. One that cannot be read is none: a good one may follow.
+/// An answer has the query's id and question; one with an error code may have no question. One that cannot be read is
+/// none: a good one may follow.
 pub(crate) fn answers(query: &[u8], datagram: &[u8]) -> bool {
     let echoes = || {
+        if number(datagram, 4)? == 0 {
+            // A server that cannot read a query repeats no part of it. Whoever guesses the id gains no more by it than by
+            // an error with the question.
+            return Some(query.get(..2)? == datagram.get(..2)?);
+        }
         let (_, end) = name_at(query, 12)?;
         let (asked, echoed) = (query.get(12..end + 4)?, datagram.get(12..end + 4)?);
         // Servers may answer in another case. The lengths, the type and the class are no letters.
@@ -35,6 +41,35 @@ pub(crate) struct Answer {
     pub(crate) records: Vec<Record>,
 }
 
+impl Answer {
+    /// The aliases that the name leads to, and the addresses of this type that it or they have (RFC 1034 §3.6.2). What else
+    /// an answer holds was not asked for, and may be anyone's.
+    pub(crate) fn of(&self, name: &str, kind: u16) -> Vec<&Record> {
+        let (mut names, mut kept) = (vec![name], Vec::new());
+        // They may stand in any order, and lead in a circle.
+        while names.len() <= LONGEST_CHAIN {
+            let last = names[names.len() - 1];
+            let next = self.records.iter().find_map(|record| match &record.data {
+                Data::Alias(target) if record.owner.eq_ignore_ascii_case(last) => Some((record, target)),
+                _ => None,
+            });
+            let Some((alias, target)) = next.filter(|(_, target)| !has(&names, target)) else { break };
+            names.push(target);
+            kept.push(alias);
+        }
+        let is_asked_for = |record: &&Record| match record.data {
+            Data::Address(address) => address.is_ipv4() == (kind == A) && has(&names, &record.owner),
+            _ => false,
+        };
+        kept.extend(self.records.iter().filter(is_asked_for));
+        kept
+    }
+}
+
+fn has(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 #[derive(PartialEq, Debug)]
 pub(crate) struct Record {
     pub(crate) owner: String,
@@ -46,16 +81,19 @@ pub(crate) struct Record {
 pub(crate) enum Data {
     Address(IpAddr),
     Alias(String),
-    Other(u16),
+    Other,
 }
 
 pub(crate) fn decode(datagram: &[u8]) -> Option<Answer> {
     let [high, low] = *datagram.get(2..4)? else { return None };
-    // A response to a standard query, with one question.
-    if high & 0xf8 != 0x80 || number(datagram, 4)? != 1 {
-        return None;
+    let (rcode, truncated, mut records) = (low & 15, high & 2 != 0, Vec::new());
+    match (high & 0xf8, number(datagram, 4)?) {
+        // A response to a standard query, with one question.
+        (0x80, 1) => {}
+        (0x80, 0) if rcode != 0 && datagram.len() >= 12 => return Some(Answer { rcode, truncated, records }),
+        _ => return None,
     }
-    let (truncated, mut records, mut at) = (high & 2 != 0, Vec::new(), name_at(datagram, 12)?.1 + 4);
+    let mut at = name_at(datagram, 12)?.1 + 4;
     for _ in 0..number(datagram, 6)? {
         match record_at(datagram, at) {
             Some((record, end)) => {
@@ -66,7 +104,7 @@ pub(crate) fn decode(datagram: &[u8]) -> Option<Answer> {
             None => return None,
         }
     }
-    Some(Answer { rcode: low & 15, truncated, records })
+    Some(Answer { rcode, truncated, records })
 }
 
 /// The record there, and where it ends.
@@ -80,7 +118,7 @@ fn record_at(datagram: &[u8], at: usize) -> Option<(Record, usize)> {
         (1, A) => Data::Address(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
         (1, AAAA) => Data::Address(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
         (1, CNAME) => Data::Alias(name_at(datagram, at + 10).filter(|&(_, behind)| behind == end)?.0),
-        _ => Data::Other(kind),
+        _ => Data::Other,
     };
     Some((Record { owner, ttl, data }, end))
 }
@@ -125,3 +163,6 @@ pub(crate) const AAAA: u16 = 28;
 
 /// Bytes of a name, its lengths and the zero at its end included.
 const LONGEST: usize = 255;
+
+/// Aliases one after another; resolvers give up sooner.
+const LONGEST_CHAIN: usize = 32;

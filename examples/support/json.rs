@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use udp_retry::transaction::{Failure, Timeline};
+use udp_retry::transaction::Failure;
 
 /// A string literal of these bytes; what is not UTF-8 becomes U+FFFD.
 pub(crate) fn string(bytes: &[u8]) -> String {
@@ -26,8 +26,8 @@ pub(crate) fn ms(time: Duration) -> f64 {
 }
 
 /// When each transmission left, as an array of milliseconds.
-pub(crate) fn sent_ms(timeline: &Timeline) -> String {
-    format!("{:?}", timeline.transmissions().map(ms).collect::<Vec<_>>()).replace(' ', "")
+pub(crate) fn sent_ms(sent: impl IntoIterator<Item = Duration>) -> String {
+    format!("{:?}", sent.into_iter().map(ms).collect::<Vec<_>>()).replace(' ', "")
 }
 
 pub(crate) fn failure(failure: Failure) -> &'static str {

@@ -5,6 +5,9 @@
 //!       ├─ START_DELAY ─ draw(0)                   its start delay
 //!       ├─ ID_KEY ─ draw(0..4)                     the key of ids that are to be repeatable
 //!       ├─ REQUESTS ─ draw(n)                      the seed of a requester's request n
+//!       ├─ GROUPS ─ draw(n)                        the seed of the choices in a requester's group n
+//!       ├─ SERVER_TIES ─ draw(n)                   the n-th choice among equal servers
+//!       ├─ SERVER_RANKS ─ draw(index)              which server sticks, which is first in turn
 //!       ├─ NET_ENTROPY ─ n ─ draw(0..4)            the n-th key that a simulated network gives out
 //!       ├─ TO_SERVER, TO_CLIENT ─ ordinal          the seed of a client's link
 //!       └─ LOSS ─┬─ draw(n)                        the fate of a link's datagram n, by stage
@@ -44,10 +47,15 @@ pub(crate) const TO_CLIENT: u64 = 2;
 pub(crate) const START_DELAY: u64 = 8;
 pub(crate) const ID_KEY: u64 = 9;
 pub(crate) const REQUESTS: u64 = 10;
+pub(crate) const GROUPS: u64 = 14;
 
 // Of a simulated network, whose paths derive from its seed as well.
 #[cfg(any(test, feature = "sim"))]
 pub(crate) const NET_ENTROPY: u64 = 11;
+
+// Of a set of servers.
+pub(crate) const SERVER_TIES: u64 = 12;
+pub(crate) const SERVER_RANKS: u64 = 13;
 
 #[cfg(test)]
 mod tests {
@@ -56,7 +64,15 @@ mod tests {
 
     /// The families of a seed that draw by a number, as the labels that lead to each.
     fn families() -> Vec<Vec<u64>> {
-        let mut families = vec![vec![], vec![START_DELAY], vec![ID_KEY], vec![REQUESTS]];
+        let mut families = vec![
+            vec![],
+            vec![START_DELAY],
+            vec![ID_KEY],
+            vec![REQUESTS],
+            vec![GROUPS],
+            vec![SERVER_TIES],
+            vec![SERVER_RANKS],
+        ];
         families.extend((0..4).map(|n| vec![NET_ENTROPY, n]));
         families.extend(of_link(&[]));
         for direction in [TO_SERVER, TO_CLIENT] {

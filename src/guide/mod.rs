@@ -1,3 +1,4 @@
 //! Pages to read: what the field learnt, measured with the parts of this crate.
 
+pub mod servers;
 pub mod storms;

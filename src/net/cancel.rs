@@ -46,7 +46,7 @@ pub trait Cancel {
 }
 
 /// The transport's end of its handles.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Cancellable {
     shared: Option<Arc<Shared>>,
 }

@@ -67,6 +67,8 @@ const MEANINGS: &[(Errno, PathError)] = &[
     (Errno::HOSTUNREACH, PathError::Unreachable),
     // Windows' time to live exceeded.
     (Errno::NETRESET, PathError::Unreachable),
+    // This host has no such family of addresses.
+    (Errno::AFNOSUPPORT, PathError::Unreachable),
     // The source address is gone, or the device.
     (Errno::ADDRNOTAVAIL, PathError::Unreachable),
     #[cfg(not(windows))]
@@ -100,7 +102,7 @@ mod tests {
     const TOO_BIG: PathError = PathError::TooBig { limit: None };
 
     /// The numbers as the systems' own headers have them: Linux in general, on MIPS and on SPARC, macOS, FreeBSD, Windows.
-    const NUMBERS: [(&str, PathError, [i32; 6]); 21] = [
+    const NUMBERS: [(&str, PathError, [i32; 6]); 22] = [
         ("ECONNREFUSED", PathError::Refused, [111, 146, 61, 61, 61, 10061]),
         ("ECONNRESET", PathError::Refused, [104, 131, 54, 54, 54, 10054]),
         ("ENOPROTOOPT", PathError::Refused, [92, 99, 42, 42, 42, 10042]),
@@ -109,6 +111,7 @@ mod tests {
         ("EHOSTDOWN", PathError::Unreachable, [112, 147, 64, 64, 64, 10064]),
         ("EHOSTUNREACH", PathError::Unreachable, [113, 148, 65, 65, 65, 10065]),
         ("ENETRESET", PathError::Unreachable, [102, 129, 52, 52, 52, 10052]),
+        ("EAFNOSUPPORT", PathError::Unreachable, [97, 124, 47, 47, 47, 10047]),
         ("EADDRNOTAVAIL", PathError::Unreachable, [99, 126, 49, 49, 49, 10049]),
         ("ENODEV", PathError::Unreachable, [19, 19, 19, 19, 19, NOT_THERE]),
         ("ENXIO", PathError::Unreachable, [6, 6, 6, 6, 6, NOT_THERE]),

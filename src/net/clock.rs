@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::sys::{self, System};
 use crate::time::{Ns, Timestamp};
@@ -58,5 +59,15 @@ impl Clock {
     #[inline]
     pub(super) fn counts_sleep(&self) -> bool {
         self.system != System::Monotonic
+    }
+
+    /// How long to wait at once. A system may end a wait late by 0.1 % of what was asked (Linux does), so a long one first
+    /// asks for a little less, and then for the remainder, whose 0.1 % is nothing. And a wait goes on after the system slept
+    /// as if it had not.
+    pub(super) fn step(&self, remaining: Duration) -> Duration {
+        const PRECISE: Duration = Duration::from_millis(50);
+        const UNASLEEP: Duration = Duration::from_secs(1);
+        let step = if remaining > PRECISE { remaining - remaining / 256 } else { remaining };
+        if self.counts_sleep() { step.min(UNASLEEP) } else { step }
     }
 }

@@ -2,7 +2,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::calls::drain;
 use super::cancel::{CancelHandle, Cancellable};
@@ -14,6 +13,10 @@ use super::sys::{self, Receiver};
 use super::trouble::Trouble;
 use crate::time::{Ns, Timestamp};
 use crate::transport::PathError;
+
+mod looking;
+
+pub(super) use looking::Looked;
 
 /// A socket, and what waiting on it takes.
 ///
@@ -126,6 +129,15 @@ impl Endpoint {
         self.cancellable.handle()
     }
 
+    /// Has its waits ended by handles that others share.
+    pub(super) fn share_cancellation(&mut self, cancellable: &Cancellable) {
+        self.cancellable = cancellable.clone();
+    }
+
+    pub(super) fn cancellation(&self) -> &Cancellable {
+        &self.cancellable
+    }
+
     #[inline]
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancellable.is_cancelled()
@@ -199,7 +211,7 @@ impl Endpoint {
                 Woken::LAST_LOOK
             } else {
                 // Where it fails, such as under a limit of no descriptors, all there is is to look, and to rest.
-                poll(&self.socket, self.cancellable.bell(), self.step(remaining)).unwrap_or(Woken::BY_ALL)
+                poll(&self.socket, self.cancellable.bell(), self.clock.step(remaining)).unwrap_or(Woken::BY_ALL)
             };
             if woken.bell && self.cancellable.take() {
                 return Waited::Cancelled;
@@ -226,16 +238,6 @@ impl Endpoint {
         // A wall clock that was set meanwhile gives nonsense, which goes beyond the wait.
         let waited = Some(arrival.waited).filter(|&waited| waited <= read.since_ns(began)).unwrap_or_default();
         Waited::Arrival(arrival, Timestamp::from_nanos(read.as_nanos() - waited))
-    }
-
-    /// How long to wait at once. A system may end a wait late by 0.1 % of what was asked (Linux does), so a long one first
-    /// asks for a little less, and then for the remainder, whose 0.1 % is nothing. And a wait goes on after the system slept
-    /// as if it had not.
-    fn step(&self, remaining: Duration) -> Duration {
-        const PRECISE: Duration = Duration::from_millis(50);
-        const UNASLEEP: Duration = Duration::from_secs(1);
-        let step = if remaining > PRECISE { remaining - remaining / 256 } else { remaining };
-        if self.clock.counts_sleep() { step.min(UNASLEEP) } else { step }
     }
 
     /// An error that the queue of errors explains was met by a datagram; any other may be the socket's own, and last.
@@ -271,7 +273,7 @@ impl Endpoint {
             if remaining.is_zero() {
                 return Waited::TimeUp(now);
             }
-            if rest(self.cancellable.bell(), self.step(remaining)) && self.cancellable.take() {
+            if rest(self.cancellable.bell(), self.clock.step(remaining)) && self.cancellable.take() {
                 return Waited::Cancelled;
             }
         }
@@ -293,6 +295,7 @@ impl Endpoint {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::thread;
+    use std::time::Duration;
 
     use rustix::time::{ClockId, clock_gettime};
 

@@ -7,6 +7,12 @@
 //!
 //! No wait ends early on any of them, and a cancellation ends one at once.
 //!
+//! | end | peers | sockets |
+//! |---|---|---|
+//! | [`ConnectedUdp`] | one server | one, connected |
+//! | [`UdpPaths`] | several servers, or all addresses of a name | one for each that was asked, connected |
+//! | [`UnconnectedUdp`] | any: clients of a server, or very many servers | one |
+//!
 //! What an error means goes by the names that the platform gives its numbers ([`classify`]), and by where it was met: what
 //! forbids a send may be a rule of this host, [`PathError::Denied`](crate::transport::PathError::Denied); what a receive
 //! reports is the path's word on something sent earlier, and forbidden there means
@@ -24,6 +30,7 @@ mod clock;
 mod connected;
 mod endpoint;
 mod options;
+mod paths;
 mod peer;
 mod pmtu;
 mod poll;
@@ -42,6 +49,7 @@ pub use classify::classify;
 pub use clock::count_time_asleep;
 pub use connected::ConnectedUdp;
 pub use options::set_receive_buffer;
+pub use paths::UdpPaths;
 pub use pmtu::{Applied, fragmentation, kernel_pmtu, set_fragmentation};
 pub use seed::{system_entropy, system_seed};
 pub use unconnected::UnconnectedUdp;

@@ -1,3 +1,4 @@
+use std::array;
 use std::io;
 use std::net::UdpSocket;
 use std::thread;
@@ -7,6 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::sys::Bell;
+use crate::servers::Paths;
+use crate::transport::PathIndex;
 
 /// What ended a poll; nothing, if the time did, or a signal.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +32,29 @@ pub(super) fn poll(socket: &UdpSocket, bell: Option<&Bell>, wait: Duration) -> i
     ready(if bell.is_some() { &mut both[..] } else { &mut both[..1] }, wait)?;
     let [socket, rung] = both.map(|fd| !fd.revents().is_empty());
     Ok(Woken { socket, bell: rung && bell.is_some() })
+}
+
+/// As [`poll`], for the sockets of several paths, those that there is none for left out; which of them woke it.
+pub(super) fn poll_paths<'s>(
+    paths: Paths,
+    socket: impl Fn(PathIndex) -> Option<&'s UdpSocket>,
+    bell: Option<&'s Bell>,
+    wait: Duration,
+) -> io::Result<(Paths, bool)> {
+    let watched = || paths.iter().filter_map(|path| Some((path, PollFd::new(socket(path)?, PollFlags::IN))));
+    let Some((_, any)) = watched().next() else { return Ok((Paths::NONE, rest(bell, wait))) };
+    // Where all stand that there can be, as an allocation for each wait would cost more.
+    let mut fds: [PollFd<'_>; Paths::MOST + 1] = array::from_fn(|_| any.clone());
+    let mut count = 0;
+    for (place, fd) in fds.iter_mut().zip(bell.map(Bell::watched).into_iter().chain(watched().map(|(_, fd)| fd))) {
+        *place = fd;
+        count += 1;
+    }
+    ready(fds.get_mut(..count).unwrap_or_default(), wait)?;
+    let mut woke = fds.iter().map(|fd| !fd.revents().is_empty());
+    let rung = bell.is_some() && woke.next() == Some(true);
+    let woken = watched().zip(woke).filter(|(_, woke)| *woke);
+    Ok((woken.fold(Paths::NONE, |woken, ((path, _), _)| woken.with(path)), rung))
 }
 
 /// Waits for the bell alone, and returns whether it rang.

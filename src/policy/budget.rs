@@ -131,6 +131,11 @@ impl RetryBudget {
         })
     }
 
+    /// Whether at least half of what it can hold is there.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.bucket.as_ref().is_none_or(|bucket| bucket.balance.load(Ordering::Relaxed) >= bucket.burst / 2)
+    }
+
     fn filled(reward: u64, burst: u32, start: u32) -> Self {
         let balance = AtomicU64::new(u64::from(start) * TOKEN);
         Self { bucket: Some(Arc::new(Bucket { balance, burst: u64::from(burst) * TOKEN, reward })) }

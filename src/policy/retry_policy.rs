@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use super::jitter::Drawn;
 use super::{Backoff, PolicyError};
 use crate::entropy::{Seed, labels, uniform};
 use crate::time::{Ns, checked_ns, saturating_ns};
@@ -242,6 +243,15 @@ impl RetryPolicy {
     /// The shortest wait that can follow the first transmission.
     pub(crate) const fn least_first_wait_ns(&self) -> Ns {
         self.window_ns(0).0
+    }
+
+    /// The range that draw 0 of a request picks its first wait from, if one draw of one range does.
+    pub(crate) const fn first_range_ns(&self) -> Option<(Ns, Ns)> {
+        match (self.last_wait, self.backoff.jitter.drawn) {
+            (LastWait::Initial(_), _) if self.max_transmissions <= 1 => None,
+            (_, Drawn::Compounding) => None,
+            (_, Drawn::Each | Drawn::Once) => Some(self.backoff.bounds_ns(0)),
+        }
     }
 
     #[inline]

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::PolicyError;
 use super::latch::Latch;
+use super::measured::{BackedOff, Estimate, Measured, RttBounds};
 use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 
 /// The retransmission timeout that a path calls for, from its measured round trips (RFC 6298): a handle to share.
@@ -85,38 +86,8 @@ use crate::time::{Ns, Timestamp, checked_ns, saturating_ns};
 #[doc(alias = "RTO")]
 #[derive(Clone)]
 pub struct RttEstimator {
-    settings: Settings,
+    settings: RttBounds,
     measured: Arc<Latch<5>>,
-}
-
-#[derive(Clone, Copy)]
-struct Settings {
-    initial: Ns,
-    floor: Ns,
-    cap: Ns,
-    max_age: Ns,
-}
-
-/// What was learnt.
-#[derive(Clone, Copy, Default)]
-struct Measured {
-    estimate: Option<Estimate>,
-    backed_off: Option<BackedOff>,
-}
-
-#[derive(Clone, Copy)]
-struct Estimate {
-    srtt: Ns,
-    rttvar: Ns,
-    /// When the latest sample came.
-    at: Timestamp,
-}
-
-#[derive(Clone, Copy)]
-struct BackedOff {
-    rto: Ns,
-    /// When the first timeout since the last clean round trip came.
-    since: Timestamp,
 }
 
 impl RttEstimator {
@@ -135,7 +106,7 @@ impl RttEstimator {
         if floor_ns == 0 || floor_ns > initial_ns || initial_ns > cap_ns {
             return Err(PolicyError::EstimatorBounds { floor, initial, cap });
         }
-        Ok(Self::with(Settings { initial: initial_ns, floor: floor_ns, cap: cap_ns, max_age: 600 * SECOND }))
+        Ok(Self::with(RttBounds { initial: initial_ns, floor: floor_ns, cap: cap_ns, max_age: 600 * SECOND }))
     }
 
     /// Forgets what is older than this. A setting of this handle and of clones made from it; earlier clones keep
@@ -146,7 +117,7 @@ impl RttEstimator {
     /// [`TooLong`](PolicyError::TooLong) above 584 years.
     pub fn with_max_age(self, max_age: Duration) -> Result<Self, PolicyError> {
         match checked_ns(max_age) {
-            Some(max_age) => Ok(Self { settings: Settings { max_age, ..self.settings }, ..self }),
+            Some(max_age) => Ok(Self { settings: RttBounds { max_age, ..self.settings }, ..self }),
             None => Err(PolicyError::TooLong { duration: max_age }),
         }
     }
@@ -161,7 +132,7 @@ impl RttEstimator {
     /// ends the doubling (RFC 6298 §5.3, RFC 8961 §4).
     pub fn on_reply(&self, now: Timestamp, round_trip: Option<Duration>) {
         if let Some(round_trip) = round_trip {
-            let sample = saturating_ns(round_trip).min(LONGEST_SAMPLE);
+            let sample = saturating_ns(round_trip);
             // Where another update is under way, that one is as good.
             let _ = self.update(|measured| self.settings.sampled(measured, now, sample));
         }
@@ -199,7 +170,7 @@ impl RttEstimator {
         Some(Duration::from_nanos(estimate.rttvar))
     }
 
-    fn with(settings: Settings) -> Self {
+    fn with(settings: RttBounds) -> Self {
         Self { settings, measured: Arc::new(Latch::new(Measured::default().to_words())) }
     }
 
@@ -213,73 +184,17 @@ impl RttEstimator {
     }
 }
 
-/// The arithmetic, of values: RFC 6298.
-impl Settings {
-    fn sampled(&self, before: Measured, now: Timestamp, sample: Ns) -> Measured {
-        let (srtt, rttvar) = match self.fresh_estimate(&before, now) {
-            // RFC 6298 §2.2
-            None => (sample, sample / 2),
-            // RFC 6298 §2.3: RTTVAR first, with the SRTT of before; alpha = 1/8, beta = 1/4.
-            Some(Estimate { srtt, rttvar, .. }) => {
-                (weighted(srtt, sample, 8), weighted(rttvar, srtt.abs_diff(sample), 4))
-            }
-        };
-        Measured { estimate: Some(Estimate { srtt, rttvar, at: now }), backed_off: None }
-    }
-
-    fn expired(&self, before: Measured, now: Timestamp, rto: Ns) -> Measured {
-        let doubled = rto.saturating_mul(2).clamp(self.floor, self.cap);
-        let since = self.fresh_backoff(&before, now).map_or(now, |backed_off| backed_off.since);
-        Measured { backed_off: Some(BackedOff { rto: doubled.max(self.rto(&before, now)), since }), ..before }
-    }
-
-    fn rto(&self, measured: &Measured, now: Timestamp) -> Ns {
-        if let Some(backed_off) = self.fresh_backoff(measured, now) {
-            return backed_off.rto;
-        }
-        let Some(Estimate { srtt, rttvar, .. }) = self.fresh_estimate(measured, now) else {
-            return self.initial;
-        };
-        // RFC 6298 §2.2, §2.3: SRTT + max(G, 4·RTTVAR); §2.4, §2.5: the bounds.
-        srtt.saturating_add(rttvar.saturating_mul(4).max(GRANULARITY)).clamp(self.floor, self.cap)
-    }
-
-    fn fresh_estimate(&self, measured: &Measured, now: Timestamp) -> Option<Estimate> {
-        measured.estimate.filter(|estimate| now.since_ns(estimate.at) <= self.max_age)
-    }
-
-    fn fresh_backoff(&self, measured: &Measured, now: Timestamp) -> Option<BackedOff> {
-        measured.backed_off.filter(|backed_off| now.since_ns(backed_off.since) <= self.max_age)
-    }
-}
-
-impl Measured {
-    /// SRTT is [`NONE`] where nothing was measured, as no sample is that long; a timeout is 0 where none has doubled, as
-    /// no floor is that low.
-    fn to_words(self) -> [u64; 5] {
-        let (srtt, rttvar, at) = self.estimate.map_or((NONE, 0, 0), |it| (it.srtt, it.rttvar, it.at.as_nanos()));
-        let (rto, since) = self.backed_off.map_or((0, 0), |it| (it.rto, it.since.as_nanos()));
-        [srtt, rttvar, at, rto, since]
-    }
-
-    fn from_words([srtt, rttvar, at, rto, since]: [u64; 5]) -> Self {
-        let estimate = Estimate { srtt, rttvar, at: Timestamp::from_nanos(at) };
-        let backed_off = BackedOff { rto, since: Timestamp::from_nanos(since) };
-        Self { estimate: (srtt != NONE).then_some(estimate), backed_off: (rto != 0).then_some(backed_off) }
-    }
-}
-
 impl Default for RttEstimator {
     /// The values of RFC 6298: initial 1 s, floor 1 s, cap 60 s.
     fn default() -> Self {
-        Self::with(Settings { initial: SECOND, floor: SECOND, cap: 60 * SECOND, max_age: 600 * SECOND })
+        Self::with(RttBounds { initial: SECOND, floor: SECOND, cap: 60 * SECOND, max_age: 600 * SECOND })
     }
 }
 
 /// All that it knows, however old.
 impl fmt::Debug for RttEstimator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { initial, floor, cap, max_age } = self.settings;
+        let RttBounds { initial, floor, cap, max_age } = self.settings;
         let Measured { estimate, backed_off } = self.measured();
         let mut shown = f.debug_struct("RttEstimator");
         if let Some(Estimate { srtt, rttvar, at }) = estimate {
@@ -297,22 +212,7 @@ impl fmt::Debug for RttEstimator {
     }
 }
 
-/// The average of `old`, which counts share − 1 times, and `new`, to the nearest. In 128 bits: no input overflows it.
-const fn weighted(old: Ns, new: Ns, share: u8) -> Ns {
-    let sum = old as u128 * (share as u128 - 1) + new as u128 + share as u128 / 2;
-    #[expect(clippy::cast_possible_truncation, reason = "an average is between the two")]
-    {
-        (sum / share as u128) as Ns
-    }
-}
-
-/// G of RFC 6298: timers and clocks here are finer than a millisecond, but the hosts that answer may not be.
-const GRANULARITY: Ns = 1_000_000;
 const SECOND: Ns = 1_000_000_000;
-
-/// In place of a smoothed round trip.
-const NONE: Ns = Ns::MAX;
-const LONGEST_SAMPLE: Ns = NONE - 1;
 
 /// Another update takes some ten nanoseconds, so this many tries, a microsecond or two, outlast many of them. More would
 /// not help where the writer was interrupted, and must not hold up a request.

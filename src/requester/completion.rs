@@ -55,7 +55,7 @@ impl<'r, P: PeerAddress> Completion<'r, P> {
         self.finished.handle
     }
 
-    /// Whom the request was sent to.
+    /// Whom the request was sent to; of a group who answered, else who was asked last.
     #[must_use]
     pub fn peer(&self) -> P {
         self.peer

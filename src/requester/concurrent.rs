@@ -5,6 +5,7 @@ use std::io;
 use std::net::ToSocketAddrs;
 
 use super::concurrent_settings::SharedKeyedMatcher;
+use super::groups::NewGroups;
 use super::peers::{Asked, NewPeers};
 use super::turn::Turn;
 use super::{Builder, Completion, Concurrent, Waited};
@@ -58,6 +59,8 @@ use crate::transport::{PathIndex, PeerAddress, Transport};
 /// # }
 /// ```
 ///
+/// Several servers of one service are a [group](Self::add_group), whose requests go to one that replies.
+///
 /// Many servers take one unconnected socket; [`submit_to`](Self::submit_to) says whom to ask:
 ///
 /// ```
@@ -96,6 +99,7 @@ pub struct ConcurrentRequester<T: Transport<Peer: PeerAddress> = ConnectedUdp> {
     pub(super) transport: T,
     pub(super) engine: InFlight<Asked<T::Peer>, SharedKeyedMatcher>,
     pub(super) peers: NewPeers,
+    pub(super) groups: NewGroups,
     pub(super) buffer: Vec<u8>,
     /// After a full batch was sent: how many datagrams are read before the next one.
     pub(super) to_read: usize,
@@ -151,11 +155,7 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
         request: impl Into<Request<'r>>,
         token: u64,
     ) -> Result<Handle, SubmitError> {
-        let asked = Asked::at(peer.into());
-        let peer = match self.engine.peer(asked) {
-            Some(known) => known,
-            None => self.peers.add(&mut self.engine, asked),
-        };
+        let peer = self.peer_at(Asked::at(peer.into()));
         // A reading of its own, because only the caller knows how long ago anything else happened.
         self.engine.submit(self.transport.now(), peer, request, token)
     }

@@ -5,10 +5,12 @@ use core::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
 
+use super::groups::NewGroups;
 use super::peers::NewPeers;
 use super::{Builder, ConcurrentRequester};
 use crate::entropy::labels;
 use crate::net::ConnectedUdp;
+use crate::policy::RetryBudget;
 use crate::transaction::{InFlight, KeyedMatcher, Limits, ReplyMatcher};
 use crate::transport::{NoEntropy, PeerAddress, Transport};
 
@@ -21,7 +23,8 @@ use crate::transport::{NoEntropy, PeerAddress, Transport};
 /// Of the settings of all fronts,
 ///
 /// - the [`budget`](Builder::budget) is one for all peers. It is meant for one destination: where some of many peers are
-///   silent, their retransmissions empty it for the others;
+///   silent, their retransmissions empty it for the others. Without one, each [group](ConcurrentRequester::add_group) of
+///   servers has its own;
 /// - the [`estimator`](Builder::estimator) is the first asked peer's, so that it can be shared with other requesters of a
 ///   server; every other peer gets an [unmeasured](crate::policy::RttEstimator::unmeasured) one with its settings;
 /// - the [`deadline`](Builder::deadline) counts from the submission, and ends a request that still waits for space in the
@@ -44,7 +47,8 @@ impl Builder<Concurrent> {
         Self { front: Concurrent { limits, ..self.front }, ..self }
     }
 
-    /// Connects a UDP socket of its own to the first address that the system accepts: for one server. Many take
+    /// Connects a UDP socket of its own to the first address that the system accepts: for one server. Several of one service
+    /// take [`connect_any`](Self::connect_any), many different ones take
     /// [`over`](Self::over) an [`UnconnectedUdp`](crate::net::UnconnectedUdp).
     ///
     /// # Errors
@@ -76,9 +80,14 @@ impl Builder<Concurrent> {
         if let Some(deadline) = self.deadline {
             engine = engine.with_deadline(deadline);
         }
-        let peers = NewPeers { budget: self.budget, estimator: self.estimator, count: 0 };
+        let groups = NewGroups { budget: self.budget.clone(), draws: seed.derive(labels::GROUPS).draws(), count: 0 };
+        let peers = NewPeers {
+            budget: self.budget.unwrap_or_else(RetryBudget::unlimited),
+            estimator: self.estimator,
+            count: 0,
+        };
         let buffer = vec![0; self.buffer];
-        Ok(ConcurrentRequester { transport, engine, peers, buffer, to_read: 0, limits, server: None })
+        Ok(ConcurrentRequester { transport, engine, peers, groups, buffer, to_read: 0, limits, server: None })
     }
 }
 

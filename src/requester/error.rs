@@ -1,7 +1,20 @@
 use std::io;
 
+use crate::servers::ServersError;
 use crate::transaction::{Failure, RequestError};
-use crate::transport::PathError;
+use crate::transport::{NoEntropy, PathError};
+
+/// Why a requester cannot ask several servers.
+#[derive(Clone, Copy, PartialEq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OverServersError {
+    /// None, or too many.
+    #[error(transparent)]
+    Servers(#[from] ServersError),
+    /// The matcher stamps ids, and the transport has no unpredictable bytes for them.
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
+}
 
 impl From<RequestError> for io::Error {
     /// Keeps the error inside: `into_inner` and a downcast give it back.

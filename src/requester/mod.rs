@@ -8,6 +8,7 @@ mod completion;
 mod concurrent;
 mod concurrent_settings;
 mod error;
+mod groups;
 mod peers;
 mod reply;
 mod sequential;
@@ -15,6 +16,7 @@ mod sequential;
 mod span;
 mod turn;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -26,12 +28,14 @@ pub use self::builder::Builder;
 pub use self::completion::{Completion, Waited};
 pub use self::concurrent::ConcurrentRequester;
 pub use self::concurrent_settings::Concurrent;
+pub use self::error::OverServersError;
 pub use self::reply::{OwnedReply, Reply};
 pub use self::sequential::Sequential;
 use self::sequential::SharedMatcher;
 use crate::entropy::{Draws, Seed};
-use crate::net::{Cancel, CancelHandle, ConnectedUdp};
+use crate::net::{Cancel, CancelHandle, UdpPaths};
 use crate::policy::RttEstimator;
+use crate::servers::ServerState;
 use crate::time::Timestamp;
 use crate::transaction::{Failure, Next, ReplyMatcher, Request, RequestError, Transaction};
 use crate::transport::{PathIndex, Transport};
@@ -70,7 +74,7 @@ use crate::transport::{PathIndex, Transport};
 /// # Ok(())
 /// # }
 /// ```
-pub struct ReliableRequester<T = ConnectedUdp> {
+pub struct ReliableRequester<T = UdpPaths> {
     transport: T,
     transaction: Transaction<SharedMatcher>,
     /// Each request draws from a seed of its own, by its number.
@@ -79,14 +83,28 @@ pub struct ReliableRequester<T = ConnectedUdp> {
     buffer: Vec<u8>,
 }
 
-impl ReliableRequester<ConnectedUdp> {
-    /// Connects to a server with [`RetryPolicy::default`](crate::RetryPolicy); `matcher` tells which datagram answers which request.
+impl ReliableRequester<UdpPaths> {
+    /// Connects to a server with [`RetryPolicy::default`](crate::RetryPolicy); `matcher` tells which datagram answers which
+    /// request. A name with several addresses is a service with [several servers](Builder::connect_any).
     ///
     /// # Errors
     ///
     /// What the system says of the name or the address.
     pub fn connect(server: impl ToSocketAddrs, matcher: impl ReplyMatcher + Send + Sync + 'static) -> io::Result<Self> {
         Self::builder(matcher).connect(server)
+    }
+
+    /// Connects to a service with several servers, all addresses of these names, of which any may answer: see
+    /// [`Builder::connect_any`].
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the names, or the addresses.
+    pub fn connect_any(
+        servers: impl IntoIterator<Item = impl Into<String>>,
+        matcher: impl ReplyMatcher + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::builder(matcher).connect_any(servers)
     }
 
     /// A requester with settings of the caller's.
@@ -137,6 +155,12 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
     #[must_use]
     pub fn estimator(&self) -> Option<&RttEstimator> {
         self.transaction.estimator()
+    }
+
+    /// The servers, if it has [several](Builder::connect_any): what each has shown, for a metrics page.
+    pub fn server_states(&self) -> impl Iterator<Item = ServerState> {
+        let now = self.transport.now();
+        self.transaction.servers().into_iter().flat_map(move |servers| servers.states(now))
     }
 
     /// The transport underneath.

@@ -3,6 +3,7 @@ use core::time::Duration;
 
 use crate::time::{Ns, Timestamp};
 use crate::transaction::{ReplyMatcher, Strays, Timeline, Transaction};
+use crate::transport::PathIndex;
 
 /// A reply, and what it took; borrows the requester's buffer.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +11,7 @@ pub struct Reply<'r> {
     payload: &'r [u8],
     transmissions: u32,
     withheld: u32,
+    path: PathIndex,
     elapsed: Ns,
     round_trip: Option<Ns>,
     strays: Strays,
@@ -23,6 +25,7 @@ impl<'r> Reply<'r> {
             payload,
             transmissions: transaction.transmissions(),
             withheld: transaction.withheld(),
+            path: transaction.reply_path(),
             elapsed: transaction.elapsed_ns(at),
             round_trip: transaction.round_trip_ns(),
             strays: transaction.strays(),
@@ -46,6 +49,12 @@ impl<'r> Reply<'r> {
     #[must_use]
     pub fn withheld(&self) -> u32 {
         self.withheld
+    }
+
+    /// The path that it came on: of several [servers](super::Builder::connect_any) the one that answered.
+    #[must_use]
+    pub fn path(&self) -> PathIndex {
+        self.path
     }
 
     /// The time from the call to the reply.
@@ -90,9 +99,9 @@ impl<'r> Reply<'r> {
     /// ```
     #[must_use]
     pub fn into_owned(self) -> OwnedReply {
-        let Self { payload, transmissions, withheld, elapsed, round_trip, strays, timeline } = self;
+        let Self { payload, transmissions, withheld, path, elapsed, round_trip, strays, timeline } = self;
         let (payload, timeline) = (payload.to_vec(), *timeline);
-        OwnedReply { payload, transmissions, withheld, elapsed, round_trip, strays, timeline }
+        OwnedReply { payload, transmissions, withheld, path, elapsed, round_trip, strays, timeline }
     }
 }
 
@@ -102,6 +111,7 @@ pub struct OwnedReply {
     payload: Vec<u8>,
     transmissions: u32,
     withheld: u32,
+    path: PathIndex,
     elapsed: Ns,
     round_trip: Option<Ns>,
     strays: Strays,
@@ -124,11 +134,12 @@ impl OwnedReply {
     /// The reply as it was lent, with everything that it says of itself.
     #[must_use]
     pub fn as_reply(&self) -> Reply<'_> {
-        let Self { payload, transmissions, withheld, elapsed, round_trip, strays, timeline } = self;
+        let Self { payload, transmissions, withheld, path, elapsed, round_trip, strays, timeline } = self;
         Reply {
             payload,
             transmissions: *transmissions,
             withheld: *withheld,
+            path: *path,
             elapsed: *elapsed,
             round_trip: *round_trip,
             strays: *strays,

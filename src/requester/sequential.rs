@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::fmt;
@@ -7,9 +8,11 @@ use core::time::Duration;
 use std::io;
 use std::net::ToSocketAddrs;
 
-use super::{Builder, ReliableRequester, span};
-use crate::entropy::labels;
-use crate::net::ConnectedUdp;
+use super::{Builder, OverServersError, ReliableRequester, span};
+use crate::entropy::{Seed, labels};
+use crate::net::UdpPaths;
+use crate::policy::RetryBudget;
+use crate::servers::{ServerSet, ServerSettings};
 use crate::transaction::{Event, Observer, ReplyMatcher, Transaction};
 use crate::transport::{NoEntropy, PathIndex, Transport};
 
@@ -20,17 +23,20 @@ use crate::transport::{NoEntropy, PathIndex, Transport};
 /// | [`keep_port`](Builder::keep_port) | off: a fresh port after a request that was not answered |
 /// | [`observer`](Builder::observer) | none |
 /// | [`peer`](Builder::peer) | the server that it connects to |
+/// | [`servers`](Builder::servers) | [`ServerSettings::new`], where there are several |
 #[derive(Clone)]
 pub struct Sequential {
     matcher: SharedMatcher,
     observer: Option<Observer>,
     keeps_port: bool,
     peer: Option<SocketAddr>,
+    servers: ServerSettings,
 }
 
 impl Sequential {
     pub(super) fn new(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Self {
-        Self { matcher: Arc::new(Box::new(matcher)), observer: None, keeps_port: false, peer: None }
+        let servers = ServerSettings::new();
+        Self { matcher: Arc::new(Box::new(matcher)), observer: None, keeps_port: false, peer: None, servers }
     }
 }
 
@@ -58,18 +64,72 @@ impl Builder<Sequential> {
         Self { front: Sequential { observer, ..self.front }, ..self }
     }
 
-    /// Connects a UDP socket of its own to the first address that the system accepts.
+    /// How one of several servers is chosen, and when another one is asked: for [`connect_any`](Self::connect_any), names with
+    /// several addresses, and [`over_servers`](Self::over_servers).
+    pub fn servers(self, servers: ServerSettings) -> Self {
+        Self { front: Sequential { servers, ..self.front }, ..self }
+    }
+
+    /// Connects to a server by a UDP socket of its own, made anew for each address that is asked. Where the name has several,
+    /// of one family or of both, they are [servers](Self::servers) of one service: see [`connect_any`](Self::connect_any).
+    /// The name is not resolved again.
     ///
     /// # Errors
     ///
-    /// What the system reports of the name or the address; that it has no entropy, if the matcher stamps ids.
+    /// What the system reports of the name, or of the last of the addresses if it has a route to none; that it has no entropy, if
+    /// the matcher stamps ids.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ReliableRequester> {
-        let mut transport = ConnectedUdp::connect(server)?;
-        if self.estimator.is_some() {
-            transport = transport.with_arrival_times();
+        self.over_paths(UdpPaths::connect_all(server)?)
+    }
+
+    /// Connects to a service that has several servers, such as `["192.0.2.7:53", "ns.example.org:53"]`: all addresses of all
+    /// these names. A request goes to one of them, and to another one where no reply comes; which, and when, is for
+    /// [`servers`](Self::servers) to say. [`Reply::path`](super::Reply::path) is which of them answered, and
+    /// [`UdpPaths::address`] where that is.
+    ///
+    /// Names are resolved again after a request that was not answered: see [`UdpPaths`].
+    ///
+    /// ```
+    /// use udp_retry::{ReliableRequester, transaction_id};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let closed = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// # let server = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// # let open = server.local_addr()?.to_string();
+    /// # std::thread::spawn(move || {
+    /// #     let mut buffer = [0; 64];
+    /// #     while let Ok((len, from)) = server.recv_from(&mut buffer) {
+    /// #         let _ = server.send_to(&buffer[..len], from);
+    /// #     }
+    /// # });
+    /// let mut requester = ReliableRequester::builder(transaction_id(0..8).stamped()).connect_any([closed, open])?;
+    /// for _ in 0..10 {
+    ///     // No one listens at the first: the second answers, and no request waits for that.
+    ///     assert_eq!(requester.request(b"........ping")?.path().number(), 1);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`UdpPaths::resolve`] for the names, else as [`connect`](Self::connect).
+    pub fn connect_any(self, servers: impl IntoIterator<Item = impl Into<String>>) -> io::Result<ReliableRequester> {
+        let mut paths = UdpPaths::resolve(servers)?;
+        paths.open_one()?;
+        self.over_paths(paths)
+    }
+
+    fn over_paths(self, paths: UdpPaths) -> io::Result<ReliableRequester> {
+        let count = paths.len();
+        // Several are measured in any case.
+        let paths = if count > 1 || self.estimator.is_some() { paths.with_arrival_times() } else { paths };
+        if count > 1 {
+            return self.over_servers(paths, count).map_err(io::Error::other);
         }
-        let peer = self.front.peer.unwrap_or(transport.peer_addr());
-        self.peer(peer).over(transport).map_err(io::Error::other)
+        let peer = self.front.peer.or(paths.address(PathIndex::FIRST));
+        let front = Sequential { peer, ..self.front };
+        Self { front, ..self }.over(paths).map_err(io::Error::other)
     }
 
     /// Runs over a transport of the caller's: a bad network, a simulated one, or a socket with settings.
@@ -78,10 +138,63 @@ impl Builder<Sequential> {
     ///
     /// [`NoEntropy`] if the matcher stamps ids and the transport has no unpredictable bytes for them. A weaker source is
     /// never used; jitter alone needs none.
-    pub fn over<T: Transport<Peer = PathIndex>>(self, mut transport: T) -> Result<ReliableRequester<T>, NoEntropy> {
+    pub fn over<T: Transport<Peer = PathIndex>>(self, transport: T) -> Result<ReliableRequester<T>, NoEntropy> {
+        self.start(transport, |transaction, _| transaction)
+    }
+
+    /// Runs over a transport of the caller's with this many paths, numbered from 0, each to a server of the same service:
+    /// a request goes to one of them, and to others if no reply comes. How is for [`servers`](Self::servers) to say.
+    ///
+    /// ```
+    /// use udp_retry::servers::ServerSettings;
+    /// use udp_retry::sim::{SimNet, echo};
+    /// use udp_retry::{ReliableRequester, Seed, transaction_id};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = SimNet::new(Seed::new(1));
+    /// let client = net.host("10.0.0.1".parse()?)?;
+    /// let servers: [core::net::SocketAddr; 2] = ["10.0.0.2:53".parse()?, "10.0.0.3:53".parse()?];
+    /// net.host(servers[0].ip())?; // no one listens there
+    /// net.host(servers[1].ip())?;
+    /// net.serve(servers[1], echo())?;
+    ///
+    /// let builder = ReliableRequester::builder(transaction_id(0..4)).servers(ServerSettings::LAN);
+    /// let mut requester = builder.over_servers(net.connect_all(client, &servers)?, servers.len())?;
+    /// for _ in 0..10 {
+    ///     assert_eq!(requester.request(b"id 1 ping")?.path().number(), 1);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`OverServersError::Servers`] unless there are 1 to 64, [`OverServersError::NoEntropy`] as from [`over`](Self::over).
+    pub fn over_servers<T: Transport<Peer = PathIndex>>(
+        mut self,
+        transport: T,
+        count: usize,
+    ) -> Result<ReliableRequester<T>, OverServersError> {
+        // Whatever the seed, this finds whether there may be so many.
+        let servers = self.front.servers;
+        let _possible = ServerSet::new(count, servers, Seed::default())?;
+        if self.budget.is_none() {
+            self.budget = RetryBudget::new(0.2, 20, 20).ok();
+        }
+        Ok(self.start(transport, |transaction, seed| match ServerSet::new(count, servers, seed) {
+            Ok(set) => transaction.with_servers(set),
+            Err(_) => transaction,
+        })?)
+    }
+
+    fn start<T: Transport<Peer = PathIndex>>(
+        self,
+        mut transport: T,
+        aim: impl FnOnce(Transaction<SharedMatcher>, Seed) -> Transaction<SharedMatcher>,
+    ) -> Result<ReliableRequester<T>, NoEntropy> {
         let (seed, ids) = self.chance(&mut transport, self.front.matcher.stamps())?;
         let buffer = vec![0; self.buffer];
-        let mut transaction = self.transaction();
+        let mut transaction = aim(self.transaction(), seed);
         if let Some(ids) = ids {
             transaction = transaction.with_ids(ids);
         }
@@ -90,9 +203,10 @@ impl Builder<Sequential> {
     }
 
     fn transaction(self) -> Transaction<SharedMatcher> {
-        let Sequential { matcher, observer, keeps_port, peer } = self.front;
+        let Sequential { matcher, observer, keeps_port, peer, servers: _ } = self.front;
+        let budget = self.budget.unwrap_or_else(RetryBudget::unlimited);
         let mut transaction =
-            Transaction::new(self.policy, matcher).with_budget(self.budget).with_on_unreachable(self.on_unreachable);
+            Transaction::new(self.policy, matcher).with_budget(budget).with_on_unreachable(self.on_unreachable);
         if self.fails_over_budget {
             transaction = transaction.failing_over_budget();
         }

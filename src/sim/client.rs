@@ -6,7 +6,7 @@ use super::{Endpoint, Outbox};
 use crate::entropy::{Seed, labels};
 use crate::time::Timestamp;
 use crate::transaction::{Execution, Failure, Next, ReplyMatcher, Timeline, Transaction};
-use crate::transport::{PathError, Renewed};
+use crate::transport::{PathError, PathIndex, Renewed};
 
 /// A client of a [`SimNet`](super::SimNet) that makes one request after the other: an [`Endpoint`] that drives a
 /// [`Transaction`], as every front does. It is made for fleets; for a single client use a
@@ -127,14 +127,14 @@ where
     fn on_datagram(&mut self, now: Timestamp, _from: SocketAddr, datagram: &[u8], out: &mut Outbox<'_>) {
         // Between two requests everything is late: a request in progress always waits for something.
         if self.wait.is_some() {
-            self.transaction.on_datagram(now, datagram, datagram.len());
+            self.transaction.on_datagram(now, PathIndex::FIRST, datagram, datagram.len());
             self.drive(now, datagram, out);
         }
     }
 
     fn on_path_error(&mut self, now: Timestamp, error: PathError, out: &mut Outbox<'_>) {
         if self.wait.is_some() {
-            self.transaction.on_path_error(now, error);
+            self.transaction.on_path_error(now, Some(PathIndex::FIRST), error);
             self.drive(now, &[], out);
         }
     }

@@ -76,9 +76,14 @@ impl Wheel {
     /// is the present one or has passed. One that waits already is moved, behind all others of its tick.
     pub(crate) fn insert(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
         self.remove(links, item);
-        if links.link(item).is_none() {
-            return;
+        if links.link(item).is_some() {
+            self.insert_new(links, item, due);
         }
+    }
+
+    /// As [`insert`](Self::insert), of an item that is in the store and does not wait.
+    #[inline]
+    pub(crate) fn insert_new(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
         let list = self.list(first_tick_from(due));
         let Some((occupied, last)) = self.bucket(list) else { return };
         // What is no longer occupied names an old last item, which may wait elsewhere by now.
@@ -99,9 +104,18 @@ impl Wheel {
     }
 
     /// Takes `item` out, if it waits.
+    #[inline]
     pub(crate) fn remove(&mut self, links: &mut impl Links, item: u32) {
-        let Some(link) = links.link(item) else { return };
-        let Link { next, prev, list } = mem::replace(link, Link::FREE);
+        if let Some(link) = links.link(item) {
+            let link = mem::replace(link, Link::FREE);
+            self.take_out(links, item, link);
+        }
+    }
+
+    /// As [`remove`](Self::remove), of an item that had this link, which its owner has taken from it already.
+    #[inline]
+    pub(crate) fn take_out(&mut self, links: &mut impl Links, item: u32, link: Link) {
+        let Link { next, prev, list } = link;
         // The number of no list has no bucket.
         let Some((occupied, last)) = self.bucket(list) else { return };
         let (is_first, is_last) = (prev == item, *last == item);
@@ -164,6 +178,7 @@ impl Wheel {
     }
 
     /// The list for an item that is due at `tick`.
+    #[inline]
     fn list(&self, tick: u64) -> u16 {
         let tick = tick.max(self.tick);
         let highest_bit_that_differs = ((tick ^ self.tick) | 1).ilog2();
@@ -176,6 +191,7 @@ impl Wheel {
     }
 
     /// The bits of the level of `list`, and its last item.
+    #[inline]
     fn bucket(&mut self, list: u16) -> Option<(&mut u64, &mut u32)> {
         let level = self.levels.get_mut(usize::from(list >> BUCKET_BITS))?;
         let last = level.last.get_mut(usize::from(list) % BUCKETS)?;

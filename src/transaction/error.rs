@@ -1,9 +1,10 @@
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-use super::{Execution, Failure, Finished, ReplyMatcher, Strays, Timeline, Transaction};
+use super::{Execution, Failure, Finished, PathReport, ReplyMatcher, Strays, Timeline, Transaction};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -47,6 +48,7 @@ struct Report {
     /// Whether any stray would be known here, so that silence can be told.
     sees_strays: bool,
     timeline: Timeline,
+    paths: Vec<PathReport>,
 }
 
 impl RequestError {
@@ -63,6 +65,7 @@ impl RequestError {
             answered: transaction.active.is_answered(),
             sees_strays: true,
             timeline: *transaction.timeline(),
+            paths: transaction.path_reports(),
         };
         Self { report: Box::new(report) }
     }
@@ -81,6 +84,7 @@ impl RequestError {
             answered: false,
             sees_strays: false,
             timeline: finished.timeline.as_deref().copied().unwrap_or_else(unrecorded),
+            paths: finished.paths().to_vec(),
         };
         Self { report: Box::new(report) }
     }
@@ -155,6 +159,13 @@ impl RequestError {
         let signs_of_life = *answered || last_path_error.is_some() || strays.total() > 0;
         let peer = peer.filter(|_| silence && !signs_of_life)?;
         Some(if is_group(peer.ip().to_canonical()) { GROUP } else { ELSEWHERE })
+    }
+
+    /// What each path has shown that was asked, or could not be: of several servers one after the other. Of one of many in
+    /// flight none, unless it was to a group.
+    #[must_use]
+    pub fn paths(&self) -> &[PathReport] {
+        &self.report.paths
     }
 
     /// What happened, event by event. Of many in flight that fare badly, 64 at a time have a record: that of any other is

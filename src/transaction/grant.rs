@@ -35,6 +35,11 @@ impl Grants {
         }
     }
 
+    /// Whether there is enough for what need not be sent.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.budget.is_half_full()
+    }
+
     /// A reply came.
     #[inline]
     pub(super) fn deposit(&self) {

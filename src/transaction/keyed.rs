@@ -31,6 +31,12 @@ pub trait KeyedMatcher: ReplyMatcher {
     /// The id that `datagram` repeats; `None` if it can answer nothing.
     fn reply_id<'d>(&self, datagram: &'d [u8]) -> Option<&'d [u8]>;
 
+    /// As [`judge`](ReplyMatcher::judge), of a datagram whose [`reply_id`](Self::reply_id) is the id of the request. Asks that by
+    /// default; a matcher of which the id alone decides need compare nothing.
+    fn judge_found(&self, request: &[u8], datagram: &[u8]) -> Match {
+        self.judge(request, datagram)
+    }
+
     /// Where requests hold the id that is stamped, if that is a fixed place and every byte of it is free; `None`, the default,
     /// otherwise. Ids of 8 bytes and more are then found without any search.
     fn stamped_at(&self) -> Option<Range<usize>> {
@@ -44,6 +50,11 @@ impl KeyedMatcher for TransactionId {
         self.id_in_reply(datagram)
     }
 
+    #[inline]
+    fn judge_found(&self, _request: &[u8], _datagram: &[u8]) -> Match {
+        Match::Reply
+    }
+
     fn stamped_at(&self) -> Option<Range<usize>> {
         self.stamped_range()
     }
@@ -53,6 +64,11 @@ impl<F: Fn(&[u8], &[u8]) -> bool> KeyedMatcher for Confirmed<F> {
     #[inline]
     fn reply_id<'d>(&self, datagram: &'d [u8]) -> Option<&'d [u8]> {
         self.transaction_id().id_in_reply(datagram)
+    }
+
+    #[inline]
+    fn judge_found(&self, request: &[u8], datagram: &[u8]) -> Match {
+        Match::from(self.confirms(request, datagram))
     }
 
     fn stamped_at(&self) -> Option<Range<usize>> {
@@ -66,6 +82,11 @@ macro_rules! a_keyed_matcher_behind {
             #[inline]
             fn reply_id<'d>(&self, datagram: &'d [u8]) -> Option<&'d [u8]> {
                 (**self).reply_id(datagram)
+            }
+
+            #[inline]
+            fn judge_found(&self, request: &[u8], datagram: &[u8]) -> Match {
+                (**self).judge_found(request, datagram)
             }
 
             fn stamped_at(&self) -> Option<Range<usize>> {
@@ -191,6 +212,8 @@ mod tests {
         let boxed: Box<dyn KeyedMatcher> = Box::new(matcher.clone());
         for one in [&boxed as &dyn KeyedMatcher, &&matcher, &Arc::new(matcher.clone())] {
             assert_eq!((one.reply_id(b"id.."), one.stamped_at()), (Some(&b"id"[..]), Some(0..2)));
+            // Of those it would be told that the ids are the same, which no pointer but the matcher itself decides.
+            assert_eq!((one.judge(b"id", b"xx"), one.judge_found(b"id", b"xx")), (Match::Foreign, Match::Reply));
         }
     }
 }

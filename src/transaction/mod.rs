@@ -12,23 +12,32 @@
 //! have the same answer; facts come in through `on_…`, in any order.
 
 mod active_request;
+mod answers;
 mod conclusion;
+mod course;
 mod destination;
 mod error;
 mod grant;
+mod group;
 mod in_flight;
 mod keyed;
 mod matching;
 mod next;
 mod observer;
+mod one_of_several;
+mod outbox;
 mod outcome;
 mod path_errors;
+mod path_report;
 mod path_state;
+mod reach;
 mod record;
 mod request;
 mod requests;
 mod resting;
+mod routing;
 mod settings;
+mod several;
 mod stamping;
 mod timeline;
 mod timeline_display;
@@ -38,13 +47,14 @@ mod transaction;
 mod transaction_id;
 
 pub use error::RequestError;
-pub use in_flight::{Arrived, Finished, Handle, InFlight, Limits, PeerId, SubmitError, Transmit};
+pub use in_flight::{Addressee, Arrived, Finished, GroupId, Handle, InFlight, Limits, PeerId, SubmitError, Transmit};
 pub use keyed::{Keyed, KeyedMatcher};
 pub use matching::{AnyReply, Identity, Match, Matching, ReplyMatcher, any_reply, matching};
 pub use next::Next;
 #[cfg(feature = "std")]
 pub(crate) use observer::Observer;
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
+pub use path_report::PathReport;
 pub use request::Request;
 pub use timeline::{Event, Timeline};
 pub use timer::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};

@@ -1,5 +1,6 @@
 use crate::policy::RttEstimator;
 use crate::time::{Ns, Timestamp};
+use crate::transport::PathIndex;
 
 /// What all requests over one path share: its round trips, and what those before may still bring.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,14 @@ pub(super) struct PathState {
     /// A request ended without an answer: the next one should leave from a fresh port, where nothing late reaches it
     /// and a mapping that a NAT has lost is made anew.
     renewal_due: bool,
+}
+
+/// What requests share that take a path of a group.
+pub(super) trait States {
+    fn state(&mut self, path: PathIndex) -> Option<&mut PathState>;
+
+    /// What measures the round trips of all paths, if that is one.
+    fn estimator(&mut self) -> Option<&RttEstimator>;
 }
 
 /// What is left of a request that has ended.
@@ -56,6 +65,11 @@ impl PathState {
         any
     }
 
+    /// Its server is taken for dead.
+    pub(super) fn on_dead(&mut self) {
+        self.renewal_due = true;
+    }
+
     /// Nothing that was sent before can be heard of on the new port.
     pub(super) fn on_fresh_port(&mut self) {
         self.open = 0;
@@ -70,6 +84,16 @@ impl PathState {
     #[inline]
     pub(super) fn is_renewal_due(&self) -> bool {
         self.renewal_due
+    }
+}
+
+impl States for &mut [PathState] {
+    fn state(&mut self, path: PathIndex) -> Option<&mut PathState> {
+        self.get_mut(usize::try_from(path.number()).ok()?)
+    }
+
+    fn estimator(&mut self) -> Option<&RttEstimator> {
+        self.first()?.estimator.as_ref()
     }
 }
 

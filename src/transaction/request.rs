@@ -22,13 +22,14 @@ pub struct Request<'r> {
     bytes: Cow<'r, [u8]>,
     deadline: Option<Duration>,
     policy: Option<&'r RetryPolicy>,
+    is_repeatable: bool,
 }
 
 impl<'r> Request<'r> {
     /// These bytes, with the settings of the requester.
     #[must_use]
     pub const fn new(bytes: &'r [u8]) -> Self {
-        Self { bytes: Cow::Borrowed(bytes), deadline: None, policy: None }
+        Self { bytes: Cow::Borrowed(bytes), deadline: None, policy: None, is_repeatable: false }
     }
 
     /// Ends this request so long after its call at the latest; the requester's own deadline, if it is earlier, holds as
@@ -44,6 +45,14 @@ impl<'r> Request<'r> {
         Self { policy: Some(policy), ..self }
     }
 
+    /// Declares that it does no harm if two servers run this request although both work: so it may be
+    /// [hedged](crate::servers::ServerSettings::with_hedging). Not declared by default. Any request may be *re*sent where no
+    /// reply came.
+    #[must_use]
+    pub fn repeatable(self) -> Self {
+        Self { is_repeatable: true, ..self }
+    }
+
     /// The bytes to send.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -52,6 +61,10 @@ impl<'r> Request<'r> {
 
     pub(crate) fn own_deadline(&self) -> Option<Duration> {
         self.deadline
+    }
+
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.is_repeatable
     }
 
     pub(crate) fn own_policy(&self) -> Option<&'r RetryPolicy> {
@@ -79,12 +92,12 @@ impl<'r> From<&'r Vec<u8>> for Request<'r> {
 
 impl From<Vec<u8>> for Request<'_> {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes: Cow::Owned(bytes), deadline: None, policy: None }
+        Self { bytes: Cow::Owned(bytes), deadline: None, policy: None, is_repeatable: false }
     }
 }
 
 impl<'r> From<&'r Request<'_>> for Request<'r> {
     fn from(request: &'r Request<'_>) -> Self {
-        Self { bytes: Cow::Borrowed(&request.bytes), deadline: request.deadline, policy: request.policy }
+        Self { bytes: Cow::Borrowed(&request.bytes), ..*request }
     }
 }

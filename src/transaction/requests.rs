@@ -135,6 +135,16 @@ impl Requests {
         self.newest.transmissions > 0
     }
 
+    /// Whether any transmission of the present request has left.
+    pub(super) fn has_left(&self) -> bool {
+        self.sent().next().is_some()
+    }
+
+    /// Whether a transmission of the present request has left that these bytes begin.
+    pub(super) fn has_sent(&self, quoted: &[u8]) -> bool {
+        self.sent().any(|sent| sent.bytes.starts_with(quoted))
+    }
+
     /// Whether the newest bytes are those of the request before.
     pub(super) fn repeats_last(&self) -> bool {
         let last = self.past.get((self.next_past + PAST - 1) % PAST);

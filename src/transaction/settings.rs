@@ -8,8 +8,22 @@ use super::observer::Observer;
 use super::{Event, OnUnreachable, ReplyMatcher, Transaction};
 use crate::entropy::IdSource;
 use crate::policy::{RetryBudget, RttEstimator};
+use crate::servers::ServerSet;
 
 impl<M: ReplyMatcher> Transaction<M> {
+    /// Asks these servers: [`next`](Self::next) says on which path, of the server's number, and a reply on any path that was
+    /// asked counts.
+    ///
+    /// In each slot of the policy every server that lives is asked at most once, each as soon as the one before has had
+    /// [long enough](ServerSet::failover_after); then the slot's own wait begins. Failovers are paid from the budget, but
+    /// for those that a refusal hastened, and the first of a request that leaves a server which never replied.
+    #[must_use]
+    pub fn with_servers(mut self, servers: ServerSet) -> Self {
+        self.outbox.resize(servers.len());
+        self.reach = self.reach.to_several(servers);
+        self
+    }
+
     /// Spends retransmissions from this budget, which others may share; unlimited by default.
     #[must_use]
     pub fn with_budget(mut self, budget: RetryBudget) -> Self {
@@ -36,7 +50,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// policy's first wait. The rest of the policy stays: its growth, jitter, maximum and deadline.
     #[must_use]
     pub fn with_estimator(mut self, estimator: RttEstimator) -> Self {
-        self.path.estimator = Some(estimator);
+        self.reach.measured_by(estimator);
         self
     }
 
@@ -61,7 +75,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// repeat the ids.
     #[must_use]
     pub fn with_ids(mut self, ids: IdSource) -> Self {
-        self.stamping.from(ids);
+        self.outbox.stamp_from(ids);
         self
     }
 

@@ -4,12 +4,17 @@ use super::{Identity, ReplyMatcher};
 use crate::entropy::IdSource;
 use crate::time::Timestamp;
 
-/// The ids of one request after the other: where they come from, which one the present request has, which rest.
+/// Where the ids of one request after the other come from.
 #[derive(Debug, Default)]
 pub(super) struct Stamping {
     /// Whether the matcher stamps; it is asked once.
     pub(super) is_asked_for: bool,
     ids: Option<IdSource>,
+}
+
+/// The ids of one request after the other on one path: which one the present request has, which rest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stamped {
     resting: RestingIds,
     /// The id of the present request.
     stamp: Option<Stamp>,
@@ -19,37 +24,49 @@ pub(super) struct Stamping {
 
 impl Stamping {
     pub(super) fn asked_for(is_asked_for: bool) -> Self {
-        Self { is_asked_for, ..Self::default() }
-    }
-
-    /// Whether the present request has an id of ours.
-    #[inline]
-    pub(super) fn is_stamped(&self) -> bool {
-        self.stamp.is_some()
+        Self { is_asked_for, ids: None }
     }
 
     pub(super) fn from(&mut self, ids: IdSource) {
         self.ids = Some(ids);
     }
 
-    /// Writes the id into the newest request; returns what replies are told by, if that does not follow from its bytes.
-    pub(super) fn stamp(
+    /// Writes the id into the newest request of a path, one that no request of the `others` has; returns what replies are
+    /// told by, if that does not follow from its bytes.
+    pub(super) fn stamp<'r>(
         &mut self,
         matcher: &impl ReplyMatcher,
-        requests: &mut Requests,
+        stamped: &mut Stamped,
+        requests: &'r mut Requests,
+        others: impl Iterator<Item = &'r [u8]> + Clone,
         now: Timestamp,
     ) -> Option<Identity> {
         let Some(ids) = &mut self.ids else { return Some(Identity::Missing) };
         let (request, past) = requests.newest_and_past();
-        if let Some(stamp) = self.stamp {
+        if let Some(stamp) = stamped.stamp {
             stamp.again(matcher, request, ids);
-            return self.all_resting.map(|_| Identity::Port);
+            return stamped.all_resting.map(|_| Identity::Port);
         }
-        let stamped = stamp_fresh(matcher, request, ids, past, &self.resting, now);
-        self.stamp = Some(stamped.unwrap_or_else(|_| Stamp::draw(matcher, request, ids)));
-        self.all_resting = stamped.err();
+        let fresh = stamp_fresh(matcher, request, ids, past.chain(others), &stamped.resting, now);
+        stamped.stamp = Some(fresh.unwrap_or_else(|_| Stamp::draw(matcher, request, ids)));
+        stamped.all_resting = fresh.err();
         // From a fresh port any id will do.
-        self.all_resting.map(|_| Identity::Port)
+        stamped.all_resting.map(|_| Identity::Port)
+    }
+}
+
+impl Clone for Stamping {
+    /// A clone has no source: it would repeat the ids of the original.
+    fn clone(&self) -> Self {
+        Self { is_asked_for: self.is_asked_for, ids: None }
+    }
+}
+
+impl Stamped {
+    /// Whether the present request has an id of ours.
+    #[inline]
+    pub(super) fn is_stamped(&self) -> bool {
+        self.stamp.is_some()
     }
 
     /// Another request begins: the id of the one before rests, if that was sent.
@@ -69,20 +86,6 @@ impl Stamping {
     /// Until when no id is free, if the present request found none.
     pub(super) fn all_resting(&self) -> Option<Timestamp> {
         self.all_resting.map(|all| all.until)
-    }
-}
-
-impl Clone for Stamping {
-    /// A clone has no source: it would repeat the ids of the original.
-    fn clone(&self) -> Self {
-        let Self { is_asked_for, ids: _, resting, stamp, all_resting } = self;
-        Self {
-            is_asked_for: *is_asked_for,
-            ids: None,
-            resting: resting.clone(),
-            stamp: *stamp,
-            all_resting: *all_resting,
-        }
     }
 }
 

@@ -48,6 +48,8 @@ pub enum Event {
     },
     /// The retry budget withheld a transmission.
     Withheld,
+    /// Every server was taken for dead when a transmission was due.
+    Parked,
     /// The path reported an error of something sent before.
     #[non_exhaustive]
     PathError {

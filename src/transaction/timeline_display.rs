@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 use core::time::Duration;
 
 use super::{Event, Timeline};
+use crate::transport::PathIndex;
 
 impl fmt::Display for Timeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -14,8 +15,13 @@ impl fmt::Display for Timeline {
             }
             writeln!(f, "  {:.1} ms", ms(end))?;
         }
+        let several = self.events().any(|(_, event)| path_of(event).is_some_and(|path| path != PathIndex::FIRST));
         for (at, event) in self.events() {
-            writeln!(f, "{:>10.1} ms  {event}", ms(at))?;
+            write!(f, "{:>10.1} ms  {event}", ms(at))?;
+            match path_of(event).filter(|_| several) {
+                Some(path) => writeln!(f, ", {path}")?,
+                None => writeln!(f)?,
+            }
         }
         match self.omitted() {
             0 => Ok(()),
@@ -30,6 +36,7 @@ impl fmt::Display for Event {
             Self::Transmitted { number, .. } => write!(f, "--> transmission {number}"),
             Self::NotTransmitted { error, .. } => write!(f, "-x  not sent: {error}"),
             Self::Withheld => write!(f, "-x  withheld by the retry budget"),
+            Self::Parked => write!(f, "-x  not sent: no server lives"),
             Self::PathError { error, .. } => write!(f, "<-! {error}"),
             Self::Stray { kind, len, .. } => write!(f, "<-? {len} bytes that answer nothing: {kind}"),
             Self::Provisional { .. } => write!(f, "<.. provisional answer"),
@@ -37,6 +44,19 @@ impl fmt::Display for Event {
             Self::Clipped { by } => write!(f, "--| deadline, {:.1} ms before this wait would have ended", ms(*by)),
             Self::Failed(failure) => write!(f, "  # {failure}"),
         }
+    }
+}
+
+/// Where it happened, if it did on a path.
+fn path_of(event: Event) -> Option<PathIndex> {
+    match event {
+        Event::Transmitted { path, .. }
+        | Event::NotTransmitted { path, .. }
+        | Event::Stray { path, .. }
+        | Event::Provisional { path }
+        | Event::Replied { path } => Some(path),
+        Event::PathError { path, .. } => path,
+        Event::Withheld | Event::Parked | Event::Clipped { .. } | Event::Failed(_) => None,
     }
 }
 
@@ -48,7 +68,7 @@ fn mark(timeline: &Timeline, column: u128, end: Duration) -> char {
         Event::Replied { .. } => (10, '*'),
         Event::Failed(_) => (10, '#'),
         Event::Clipped { .. } => (6, '|'),
-        Event::Withheld | Event::NotTransmitted { .. } => (5, 'x'),
+        Event::Withheld | Event::Parked | Event::NotTransmitted { .. } => (5, 'x'),
         Event::PathError { .. } => (4, '!'),
         Event::Provisional { .. } => (3, '.'),
         Event::Stray { .. } => (2, '?'),
@@ -67,7 +87,7 @@ mod tests {
     use super::*;
     use crate::time::Timestamp;
     use crate::transaction::{Failure, GiveUp, Stray};
-    use crate::transport::{PathError, PathIndex};
+    use crate::transport::PathError;
 
     fn shown(events: &[(u64, Event)]) -> String {
         let mut timeline = Timeline::new(Timestamp::from_nanos(500));
@@ -97,6 +117,29 @@ mod tests {
      630.0 ms  <-- reply
 ";
         assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn of_several_paths_each_is_named() {
+        let second = PathIndex::new(1);
+        let drawn = shown(&[
+            (0, Event::Transmitted { path: PathIndex::FIRST, number: 1 }),
+            (1_000, Event::PathError { path: Some(PathIndex::FIRST), error: PathError::Refused }),
+            (1_000, Event::Transmitted { path: second, number: 2 }),
+            (2_000, Event::Parked),
+            (3_000, Event::Replied { path: second }),
+        ]);
+        let lines: Vec<_> = drawn.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "       0.0 ms  --> transmission 1, path 0",
+                "       1.0 ms  <-! connection refused: nobody listens there, path 0",
+                "       1.0 ms  --> transmission 2, path 1",
+                "       2.0 ms  -x  not sent: no server lives",
+                "       3.0 ms  <-- reply, path 1",
+            ]
+        );
     }
 
     #[test]

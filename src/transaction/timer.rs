@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use crate::entropy::Seed;
 use crate::policy::RetryPolicy;
-use crate::time::{Ns, Timestamp};
+use crate::time::{Ns, Timestamp, saturating_ns};
 
 /// When to transmit, until when to listen: one request's schedule as it unfolds.
 ///
@@ -165,6 +165,43 @@ impl RetryTimer {
         self.use_slot(policy, now);
     }
 
+    /// The request was sent at `now`, and another server is to have it after `wait`: the slot is not used up.
+    pub fn on_hop(&mut self, wait: Duration, now: Timestamp) {
+        self.transmissions = self.transmissions.saturating_add(1);
+        self.hop(saturating_ns(wait), now);
+    }
+
+    /// No other server is left for this slot: its wait counts from `last`, when the latest of them was asked, and it is
+    /// used up by `now`.
+    pub fn on_round_over(&mut self, policy: &RetryPolicy, last: Timestamp, now: Timestamp) {
+        if self.phase == Phase::Sending {
+            self.due = last;
+            self.pass(policy);
+            self.due = self.due.max(now);
+        }
+    }
+
+    /// The slot that is due later is due at `now`, as what it waits for cannot come any more.
+    pub fn hasten(&mut self, now: Timestamp) {
+        if self.phase == Phase::Sending {
+            self.due = self.due.min(now);
+        }
+    }
+
+    /// What kept the slots from being used is gone: one is due at `now`, and that is the last one once more if all had passed.
+    pub fn on_released(&mut self, now: Timestamp) {
+        if self.phase == Phase::Listening {
+            self.phase = Phase::Sending;
+            self.slot = self.slot.saturating_sub(1);
+        }
+        self.hasten(now);
+    }
+
+    /// A copy was sent beside the schedule: it counts as a transmission, and moves nothing.
+    pub fn on_copied(&mut self) {
+        self.transmissions = self.transmissions.saturating_add(1);
+    }
+
     /// A provisional answer arrived at `now`: the reply is being worked on.
     pub fn on_provisional(&mut self, policy: &RetryPolicy, now: Timestamp, hold: Hold) {
         match (self.phase, hold) {
@@ -227,6 +264,22 @@ impl RetryTimer {
     /// The slot whose wait is running or has ended; `None` before the first transmission is due to have left.
     pub(super) fn waited_slot(&self) -> Option<u32> {
         self.slot.checked_sub(1)
+    }
+
+    /// The wait that belongs to the slot that is due.
+    #[inline]
+    pub(super) fn wait_ns(&self, policy: &RetryPolicy) -> Ns {
+        policy.wait_ns(self.slot, self.slowed, self.seed)
+    }
+
+    /// Moves the slot that is due, without using it.
+    pub(super) fn hop(&mut self, wait: Ns, now: Timestamp) {
+        if self.phase != Phase::Sending {
+            return;
+        }
+        // As after a slot: lateness does not add up, and what follows lies at least half its wait after it.
+        let is_late = now.since_ns(self.due) >= wait / 2;
+        self.due = if is_late { now.after_ns(wait) } else { self.due.after_ns(wait) };
     }
 
     /// How much longer the present wait would last if it were not for the deadline.

@@ -1,16 +1,14 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
-use super::active_request::{ActiveRequest, Bytes, Unsent};
+use super::active_request::{ActiveRequest, Answer, Bytes, Unsent};
 use super::destination::{Destination, PolicyIndex};
-use super::path_state::PathState;
+use super::outbox::Outbox;
+use super::reach::{Reach, routed};
 use super::record::{Book, Record};
-use super::requests::Requests;
-use super::stamping::Stamping;
-use super::{Event, Execution, Failure, Identity, Match, Next, ReplyMatcher, Request, RequestError, Strays, Timeline};
+use super::{Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
 use crate::entropy::Seed;
-use crate::policy::{RetryPolicy, RttEstimator};
+use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
 use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
 
@@ -46,43 +44,43 @@ use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
 /// transaction.on_transmitted(now);
 ///
 /// let later = now.after(Duration::from_millis(3));
-/// transaction.on_datagram(later, b"id 6 late", 9); // a stray changes nothing
-/// transaction.on_datagram(later, b"id 7 pong", 9);
+/// transaction.on_datagram(later, PathIndex::FIRST, b"id 6 late", 9); // a stray changes nothing
+/// transaction.on_datagram(later, PathIndex::FIRST, b"id 7 pong", 9);
 /// assert_eq!(transaction.next(later), Next::Done);
 /// assert_eq!(transaction.round_trip(), Some(Duration::from_millis(3)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Transaction<M> {
     pub(super) destination: Destination<M>,
-    pub(super) path: PathState,
+    pub(super) reach: Reach,
     pub(super) active: ActiveRequest,
-    pub(super) requests: Requests,
+    pub(super) outbox: Outbox,
     pub(super) book: Book,
     pub(super) strays: Strays,
     pub(super) round_trip: Option<Ns>,
     /// Bytes of the reply in the buffer that it was reported from.
     pub(super) reply_len: usize,
+    pub(super) reply_path: PathIndex,
     /// Whom errors name.
     pub(super) peer: Option<SocketAddr>,
-    pub(super) stamping: Stamping,
 }
 
 impl<M: ReplyMatcher> Transaction<M> {
     /// An idle transaction; [`start`](Self::start) begins it.
     #[must_use]
     pub fn new(policy: RetryPolicy, matcher: M) -> Self {
-        let stamping = Stamping::asked_for(matcher.stamps());
+        let outbox = Outbox::new(matcher.stamps());
         Self {
             destination: Destination::new(policy, matcher),
-            path: PathState::default(),
+            reach: Reach::one(),
             active: ActiveRequest::idle(),
-            requests: Requests::default(),
+            outbox,
             book: Book { timeline: Timeline::new(Timestamp::ZERO), observer: None },
             strays: Strays::default(),
             round_trip: None,
             reply_len: 0,
+            reply_path: PathIndex::FIRST,
             peer: None,
-            stamping,
         }
     }
 
@@ -90,31 +88,48 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn start<'r>(&mut self, request: impl Into<Request<'r>>, now: Timestamp, seed: Seed) {
         let request = request.into();
+        if self.reach.is_several() {
+            // A copy, so that the request itself need not be in memory.
+            return self.start_for_one_of(&Request::from(&request), now, seed);
+        }
         self.begin(&request, now, seed, Bytes::Given);
-        self.build_now(|_, bytes| bytes.extend_from_slice(request.bytes()));
+        self.build_at(PathIndex::FIRST, |_, bytes| bytes.extend_from_slice(request.bytes()));
     }
 
     /// Begins a request that is built anew for each transmission, when [`next`](Self::next) asks for it.
     #[inline]
     pub fn start_building(&mut self, now: Timestamp, seed: Seed) {
-        self.begin(&Request::new(&[]), now, seed, Bytes::Rebuilt);
+        let request = Request::new(&[]);
+        match self.reach.is_several() {
+            true => self.begin_for_one_of(&request, now, seed, Bytes::Rebuilt),
+            false => self.begin(&request, now, seed, Bytes::Rebuilt),
+        }
     }
 
     #[inline]
     fn begin(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed, bytes: Bytes) {
-        self.active.abandon(&self.destination, &mut self.path);
+        self.active.abandon(&self.destination, &mut self.reach.only);
+        let (policy, deadline) = self.plan(request, now);
+        self.active = ActiveRequest::start(&self.destination, &mut self.reach.only, policy, now, deadline, seed, bytes);
+        self.outbox.first().begin(&self.destination.matcher, now);
+        self.forget(now);
+    }
+
+    /// What holds for a request: its policy, and when it ends at the latest.
+    #[inline]
+    pub(super) fn plan(&mut self, request: &Request<'_>, now: Timestamp) -> (PolicyIndex, Timestamp) {
         let policy = request.own_policy().map_or(PolicyIndex::default(), |own| self.destination.adopt(own));
         let deadline = match (request.own_deadline(), self.destination.deadline) {
             (None, None) => Timestamp::MAX,
             (Some(only), None) | (None, Some(only)) => now.after(only),
             (Some(own), Some(given)) => now.after(own.min(given)),
         };
-        self.active = ActiveRequest::start(&self.destination, &mut self.path, policy, now, deadline, seed, bytes);
-        if self.stamping.is_stamped() {
-            let sent = self.requests.newest_has_left().then(|| self.requests.newest());
-            self.stamping.retire(&self.destination.matcher, sent, now);
-        }
-        self.requests.forget();
+        (policy, deadline)
+    }
+
+    /// What the request before has left.
+    #[inline]
+    pub(super) fn forget(&mut self, now: Timestamp) {
         self.book.timeline.restart(now);
         self.strays = Strays::default();
         self.round_trip = None;
@@ -129,31 +144,35 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// that has nothing left, its slot passes and the listening goes on.
     #[inline]
     pub fn next(&mut self, now: Timestamp) -> Next {
-        self.active.next(&self.destination, &mut self.path, now, &mut self.book)
+        if self.reach.is_several() {
+            return self.next_of_several(now);
+        }
+        self.active.next(&self.destination, &mut self.reach.only, now, &mut self.book)
     }
 
     /// Builds the request of the transmission that is due: `build` is given its number, from 1, and an empty
-    /// buffer. The latest 16 requests are remembered, and a reply to any of them counts.
+    /// buffer. The latest 16 requests on each path are remembered, and a reply to any of them counts.
     #[inline]
     pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
         if self.active.is_open() {
-            self.build_now(build);
+            self.build_at(self.reach.named(), build);
         }
     }
 
     #[inline]
-    fn build_now(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
-        let Self { active, path, requests, destination, stamping, book, .. } = self;
-        build(active.transmissions().saturating_add(1), requests.fresh());
-        let matcher = &destination.matcher;
-        let stamped =
-            if stamping.is_asked_for { stamping.stamp(matcher, requests, book.timeline.start()) } else { None };
-        let identity = stamped.unwrap_or_else(|| matcher.identity(requests.newest()));
-        requests.on_built();
-        active.on_built(identity);
-        if path.is_renewal_due() && requests.repeats_last() {
+    fn build_at(&mut self, path: PathIndex, build: impl FnOnce(u32, &mut Vec<u8>)) {
+        let number = self.active.transmissions().saturating_add(1);
+        let began = self.book.timeline.start();
+        let identity = self.outbox.build(&self.destination.matcher, path, began, |bytes| build(number, bytes));
+        self.on_built(path, identity);
+    }
+
+    #[inline]
+    pub(super) fn on_built(&mut self, path: PathIndex, identity: Identity) {
+        self.active.on_built(identity);
+        if self.reach.is_renewal_due(path) && self.outbox.lane(path).is_some_and(|lane| lane.requests.repeats_last()) {
             // Servers tell the duplicates of a request by the port that they come from.
-            active.keep_port();
+            self.active.keep_port();
         }
     }
 
@@ -163,11 +182,14 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.active.identity()
     }
 
-    /// The request as it is to be sent now.
+    /// The request as it is to be sent now, on the path that [`next`](Self::next) has named.
     #[must_use]
     #[inline]
     pub fn datagram(&self) -> &[u8] {
-        self.requests.newest()
+        match self.reach.is_several() {
+            false => self.outbox.only().requests.newest(),
+            true => self.datagram_to_one(),
+        }
     }
 
     // Facts: in short, `on_sent` and `on_incoming`.
@@ -186,12 +208,12 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub fn on_incoming(&mut self, now: Timestamp, incoming: Incoming<PathIndex>, buffer: &[u8]) {
         match incoming {
-            Incoming::Datagram(Received { len, actual, at, .. }) => {
-                self.on_datagram(at, buffer.get(..len).unwrap_or(buffer), actual);
+            Incoming::Datagram(Received { from, len, actual, at }) => {
+                self.on_datagram(at, from, buffer.get(..len).unwrap_or(buffer), actual);
             }
             Incoming::TimeUp(at) => self.on_time_up(at),
-            Incoming::PathError { error, quoted, .. } => {
-                self.on_quoted_error(now, error, buffer.get(..quoted).unwrap_or(buffer));
+            Incoming::PathError { path, error, quoted } => {
+                self.on_quoted_error(now, path, error, buffer.get(..quoted).unwrap_or(buffer));
             }
             Incoming::Cancelled => self.on_cancelled(),
         }
@@ -199,21 +221,22 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// How the renewal of a path went, at `now`.
     pub fn on_renewed(&mut self, now: Timestamp, path: PathIndex, renewed: Result<Renewed, PathError>) {
-        let _only_one = path;
         if !self.active.is_open() {
             return;
         }
+        let Some(lane) = self.outbox.lane_mut(path) else { return };
         if renewed == Ok(Renewed::FreshPort) {
-            self.stamping.on_fresh_port();
+            lane.on_fresh_port();
         }
-        let without_port = match self.stamping.all_resting() {
+        let without_port = match lane.all_resting() {
             Some(until) => Failure::IdsResting { until },
             None => Failure::NoFreshPort,
         };
-        self.active.on_renewed(&self.destination, &mut self.path, now, renewed, without_port, &mut self.book);
+        let Self { active, destination, book, .. } = self;
+        routed!(self, routing => active.on_renewed(destination, routing, now, renewed, without_port, book));
     }
 
-    /// The request was sent at `now`.
+    /// The request was sent at `now`, on the path that [`next`](Self::next) has named.
     #[inline]
     pub fn on_transmitted(&mut self, now: Timestamp) {
         if !self.active.is_open() {
@@ -222,76 +245,88 @@ impl<M: ReplyMatcher> Transaction<M> {
         if let Some(swallowed) = self.active.take_swallowed() {
             self.on_earlier_error(now, swallowed);
         }
-        self.active.on_transmitted(&self.destination, &mut self.path, now, &mut self.book);
-        self.requests.on_transmitted(now);
+        if self.reach.is_several() {
+            return self.on_transmitted_to_one(now);
+        }
+        self.active.on_transmitted(&self.destination, &mut self.reach.only, now, &mut self.book);
+        self.outbox.first().requests.on_transmitted(now);
     }
 
-    /// The system refused to send the request at `now`. The first such error of a slot may be an earlier datagram's:
-    /// `next` asks for the same bytes once more. "Too big" ends the request, unless the same bytes have left before.
+    /// The system refused to send the request at `now`, on the path that [`next`](Self::next) has named. The first such error
+    /// of a slot may be an earlier datagram's: `next` asks for the same bytes once more. "Too big" ends the request, unless
+    /// the same bytes have left before.
     #[cold]
     pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
         if !self.active.is_open() {
             return;
         }
-        let len = u32::try_from(self.requests.newest().len()).unwrap_or(u32::MAX);
-        let unsent = Unsent { len, left_once: self.requests.newest_has_left() };
+        let path = self.reach.named();
+        self.reach.report(path, |report| report.last_error = Some(error));
+        let len = u32::try_from(self.datagram().len()).unwrap_or(u32::MAX);
+        let left_once = self.outbox.lane(path).is_some_and(|lane| lane.requests.newest_has_left());
+        let unsent = Unsent { len, left_once };
+        let Self { active, destination, book, .. } = self;
         let earlier =
-            self.active.on_not_transmitted(&self.destination, &mut self.path, now, error, unsent, &mut self.book);
+            routed!(self, routing => active.on_not_transmitted(destination, routing, now, error, unsent, book));
         if let Some(earlier) = earlier {
             self.on_earlier_error(now, earlier);
         }
     }
 
-    /// A datagram arrived at `at`; of its `actual` bytes these were received. Returns what it was taken for.
+    /// A datagram arrived at `at` on a path; of its `actual` bytes these were received. Returns what it was taken for.
     #[inline]
-    pub fn on_datagram(&mut self, at: Timestamp, datagram: &[u8], actual: usize) -> Match {
+    pub fn on_datagram(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) -> Match {
+        if self.reach.is_several() {
+            return self.on_datagram_of_one(at, path, datagram, actual);
+        }
         let (verdict, sent_at) = match self.active.accepts(at) {
-            true => self.requests.judge(&self.destination.matcher, datagram),
+            true => self.outbox.first().requests.judge(&self.destination.matcher, datagram),
             false => (Match::Foreign, None),
         };
         // A time of arrival that is only a bound is no measurement.
         let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since_ns(sent_at));
+        let answer = Answer { at, path: PathIndex::FIRST, round_trip };
         match verdict {
-            Match::Reply => self.on_reply(at, datagram.len(), actual, round_trip),
+            Match::Reply => self.on_reply(answer, datagram.len(), actual),
             Match::Provisional(hold) => {
                 if !self.active.is_answered() {
                     self.round_trip = round_trip;
                 }
-                self.active.on_provisional(&self.destination, &mut self.path, at, hold, round_trip, &mut self.book);
+                let Self { active, destination, reach, book, .. } = self;
+                active.on_provisional(destination, &mut reach.only, answer, hold, book);
             }
-            Match::Foreign => self.on_stray(at, datagram, actual),
+            Match::Foreign => _ = self.on_stray(at, PathIndex::FIRST, datagram, actual),
         }
         verdict
     }
 
     #[inline]
-    fn on_reply(&mut self, at: Timestamp, len: usize, actual: usize, round_trip: Option<Ns>) {
+    fn on_reply(&mut self, answer: Answer, len: usize, actual: usize) {
         if !self.active.is_answered() {
-            self.round_trip = round_trip;
+            self.round_trip = answer.round_trip;
         }
         self.reply_len = len;
+        let Self { active, destination, reach, book, .. } = self;
         if actual > len {
-            self.active.on_truncated(
-                &self.destination,
-                &mut self.path,
-                at,
-                round_trip,
-                Failure::truncated(len, actual),
-            );
+            active.on_truncated(destination, &mut reach.only, answer, Failure::truncated(len, actual));
         } else {
-            self.active.on_reply(&self.destination, &mut self.path, at, round_trip, &mut self.book);
+            active.on_reply(destination, &mut reach.only, answer, book);
         }
     }
 
     #[cold]
-    fn on_stray(&mut self, at: Timestamp, datagram: &[u8], actual: usize) {
-        let kind = self.requests.stray(&self.destination.matcher, datagram, actual);
+    pub(super) fn on_stray(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) -> Stray {
+        let kind = match self.outbox.lane(path) {
+            Some(lane) => lane.requests.stray(&self.destination.matcher, datagram, actual),
+            None => Stray::Foreign,
+        };
         self.strays.add(kind);
         if self.active.is_open() {
             let len = u32::try_from(actual).unwrap_or(u32::MAX);
-            self.book.record(at, Event::Stray { path: PathIndex::FIRST, kind, len });
+            self.book.record(at, Event::Stray { path, kind, len });
             self.active.on_stray(at);
         }
+        kind
     }
 
     /// Nothing was queued at `now`: a wait that has ended by then has brought nothing.
@@ -307,92 +342,5 @@ impl<M: ReplyMatcher> Transaction<M> {
         if self.active.is_open() {
             self.active.on_cancelled(&self.destination);
         }
-    }
-
-    // What came of it.
-
-    /// Bytes of the reply, at the start of the buffer that it was reported from; valid once `next` says `Done`.
-    #[must_use]
-    #[inline]
-    pub fn reply_len(&self) -> usize {
-        self.reply_len
-    }
-
-    /// How often the request was sent, the first time included.
-    #[must_use]
-    pub fn transmissions(&self) -> u32 {
-        self.active.transmissions()
-    }
-
-    /// How many transmissions the budget withheld.
-    #[must_use]
-    pub fn withheld(&self) -> u32 {
-        self.active.withheld()
-    }
-
-    /// The time since the start.
-    #[must_use]
-    pub fn elapsed(&self, now: Timestamp) -> Duration {
-        Duration::from_nanos(self.elapsed_ns(now))
-    }
-
-    #[inline]
-    pub(crate) fn elapsed_ns(&self, now: Timestamp) -> Ns {
-        now.since_ns(self.book.timeline.start())
-    }
-
-    /// From transmission to the first answer, if that cannot belong to another transmission (Karn, RFC 6298 §3), and if
-    /// it was read in time to be a measurement.
-    #[must_use]
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.map(Duration::from_nanos)
-    }
-
-    #[cfg(feature = "std")]
-    #[inline]
-    pub(crate) fn round_trip_ns(&self) -> Option<Ns> {
-        self.round_trip
-    }
-
-    /// Whether the peer may have executed the request.
-    #[must_use]
-    pub fn execution(&self) -> Execution {
-        self.active.execution()
-    }
-
-    /// What arrived and answered nothing.
-    #[must_use]
-    pub fn strays(&self) -> Strays {
-        self.strays
-    }
-
-    /// What the system reported last, if it reported anything.
-    #[must_use]
-    pub fn last_error(&self) -> Option<PathError> {
-        self.active.last_error()
-    }
-
-    /// What happened so far.
-    #[must_use]
-    pub fn timeline(&self) -> &Timeline {
-        &self.book.timeline
-    }
-
-    /// The timeout that the path calls for, if it is measured.
-    #[must_use]
-    pub fn estimator(&self) -> Option<&RttEstimator> {
-        self.path.estimator.as_ref()
-    }
-
-    /// Who is asked, if the front has said so.
-    #[must_use]
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
-    }
-
-    /// The error to hand to the caller of a front: `failure` is what [`next`](Self::next) said at `now`.
-    #[must_use]
-    pub fn error(&self, failure: Failure, now: Timestamp) -> RequestError {
-        RequestError::new(failure, self, now)
     }
 }

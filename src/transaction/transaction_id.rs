@@ -148,6 +148,7 @@ impl ReplyMatcher for TransactionId {
         if self.id(request).is_some() { Identity::Content } else { Identity::Missing }
     }
 
+    #[inline]
     fn id<'r>(&self, request: &'r [u8]) -> Option<&'r [u8]> {
         self.id(request)
     }
@@ -171,6 +172,14 @@ pub struct Confirmed<F> {
 }
 
 impl<F> Confirmed<F> {
+    #[inline]
+    pub(super) fn confirms(&self, request: &[u8], datagram: &[u8]) -> bool
+    where
+        F: Fn(&[u8], &[u8]) -> bool,
+    {
+        (self.confirm)(request, datagram)
+    }
+
     /// What finds; the closure only confirms.
     #[inline]
     pub(super) fn transaction_id(&self) -> &TransactionId {
@@ -210,7 +219,7 @@ impl<F> fmt::Debug for Confirmed<F> {
 /// Whether two ids of one length are the same. The usual lengths are compared as numbers: a call of `memcmp` costs more
 /// than all the rest of the judging.
 #[inline]
-fn same(id: &[u8], echoed: &[u8]) -> bool {
+pub(super) fn same(id: &[u8], echoed: &[u8]) -> bool {
     match (id, echoed) {
         (&[a, b], &[x, y]) => [a, b] == [x, y],
         (&[a, b, c, d], &[w, x, y, z]) => [a, b, c, d] == [w, x, y, z],

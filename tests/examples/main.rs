@@ -2,6 +2,12 @@
 
 #[path = "../common/built.rs"]
 mod built;
+mod dns;
 mod listings;
+mod name_servers;
+mod ntp;
 mod program;
 mod protocols;
+mod server;
+mod several;
+mod stun;

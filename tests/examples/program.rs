@@ -18,7 +18,17 @@ pub(crate) struct Ended {
 
 /// Fails if it takes longer than `patience`.
 pub(crate) fn run(example: &str, arguments: &[&str], patience: Duration) -> Ended {
-    let mut child = piped(example, arguments);
+    ended(&mut piped(example, arguments), &format!("{example} {arguments:?}"), patience)
+}
+
+/// As [`run`], of a command that runs an example in its own way.
+#[cfg(target_os = "linux")]
+pub(crate) fn end(command: &mut Command, patience: Duration) -> Ended {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    ended(&mut child, &format!("{command:?}"), patience)
+}
+
+fn ended(child: &mut Child, what: &str, patience: Duration) -> Ended {
     let (stdout, stderr) = (reader(child.stdout.take().unwrap()), reader(child.stderr.take().unwrap()));
     let started = Instant::now();
     let status = loop {
@@ -28,7 +38,7 @@ pub(crate) fn run(example: &str, arguments: &[&str], patience: Duration) -> Ende
         if started.elapsed() > patience {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("{example} {arguments:?} still runs after {patience:?}");
+            panic!("{what} still runs after {patience:?}");
         }
         thread::sleep(Duration::from_millis(1));
     };

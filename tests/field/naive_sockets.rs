@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::policy::Backoff;
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{PathError, Transport};
+use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 use crate::waits::Waits;
@@ -154,7 +154,7 @@ fn bug_20_only_one_family_can_be_reached() {
             assert_eq!(naive.connect(server.address).is_ok(), server.address.is_ipv4());
             let mut requester = ReliableRequester::connect(server.address, transaction_id(0..1)).unwrap();
             assert_eq!(requester.request(b"hello").unwrap().payload(), b"hello");
-            assert_eq!(requester.transport().local_addr().is_ipv4(), server.address.is_ipv4());
+            assert_eq!(requester.transport().local_addr(PathIndex::FIRST).unwrap().is_ipv4(), server.address.is_ipv4());
         }
     });
 }
@@ -169,7 +169,7 @@ fn bug_20_only_the_first_address_of_a_name_is_tried() {
         let naive = UdpSocket::bind("0.0.0.0:0").unwrap();
         assert!(naive.connect(name[0]).is_err());
         let mut requester = ReliableRequester::connect(&name[..], transaction_id(0..1)).unwrap();
-        assert_eq!(requester.transport().peer_addr(), server.address);
+        assert_eq!(requester.transport().address(PathIndex::new(1)), Some(server.address));
         assert_eq!(requester.request(b"hello").unwrap().payload(), b"hello");
         // Where none will do it is the last one's error.
         assert_eq!(ConnectedUdp::connect(&name[..1]).unwrap_err().kind(), io::ErrorKind::PermissionDenied);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::net::if_::if_nametoindex;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use socket2::SockRef;
+use udp_retry::net::UdpPaths;
 use udp_retry::policy::Backoff;
 use udp_retry::requester::Builder;
 use udp_retry::transaction::{Execution, Failure, Request};
@@ -49,7 +50,7 @@ fn while_the_device_is_gone_nothing_leaves_and_once_it_is_made_again_it_is_used_
     each_family(this_test!(), |ways| {
         for bound in [Ways::given, Ways::given_by_number, Ways::lent, Ways::lent_by_number] {
             for builder in [by_id(), by_port()] {
-                let mut requester = builder.over(bound(ways)).unwrap();
+                let mut requester = builder.over(UdpPaths::from(bound(ways))).unwrap();
                 // A device that was bound while the socket was lent is known from the first request on, answered or not.
                 let _ = requester.request(Request::new(b"0001 present").deadline(50 * MS));
                 run("ip link del v0");
@@ -65,14 +66,16 @@ fn while_the_device_is_gone_nothing_leaves_and_once_it_is_made_again_it_is_used_
 #[test]
 fn a_device_that_the_caller_changes_later_is_the_one_that_is_kept() {
     each_family(this_test!(), |ways| {
-        let mut requester = by_port().over(ways.given()).unwrap();
+        let mut requester = by_port().over(UdpPaths::from(ways.given())).unwrap();
         ways.is_answered(&mut requester, "bound");
-        let socket = requester.transport().as_socket();
+        let socket = requester.transport().socket(PathIndex::FIRST).unwrap().as_socket();
         SockRef::from(socket).bind_device(None).unwrap();
         assert_eq!(requester.request(b"0001 free").unwrap().payload(), b"0001 free");
         let elsewhere = ways.wrong_server.received();
         assert!(matches!(&elsewhere[..], [(_, text)] if text == b"0001 free"), "{elsewhere:?}");
-        SockRef::from(requester.transport().as_socket()).bind_device(Some(b"v0")).unwrap();
+        SockRef::from(requester.transport().socket(PathIndex::FIRST).unwrap().as_socket())
+            .bind_device(Some(b"v0"))
+            .unwrap();
         ways.is_answered(&mut requester, "bound again");
         ways.is_answered(&mut requester, "and again");
     });
@@ -82,7 +85,7 @@ fn a_device_that_the_caller_changes_later_is_the_one_that_is_kept() {
 fn a_device_that_gets_another_name_is_still_the_one() {
     each_family(this_test!(), |ways| {
         for bound in [Ways::given, Ways::given_by_number] {
-            let mut requester = by_port().over(bound(ways)).unwrap();
+            let mut requester = by_port().over(UdpPaths::from(bound(ways))).unwrap();
             ways.is_answered(&mut requester, "before");
             run("ip link set v0 down");
             run("ip link set v0 name v5 up");
@@ -90,7 +93,13 @@ fn a_device_that_gets_another_name_is_still_the_one() {
             ways.is_answered(&mut requester, "renamed");
             requester.transport_mut().renew(PathIndex::FIRST, Renewal::Required).unwrap();
             ways.is_answered(&mut requester, "renamed and renewed");
-            assert_eq!(SockRef::from(requester.transport().as_socket()).device().unwrap().as_deref(), Some(&b"v5"[..]));
+            assert_eq!(
+                SockRef::from(requester.transport().socket(PathIndex::FIRST).unwrap().as_socket())
+                    .device()
+                    .unwrap()
+                    .as_deref(),
+                Some(&b"v5"[..])
+            );
             run("ip link set v5 down");
             run("ip link set v5 name v0 up");
             ways.configure(&ways.right, "v0", 9, 20);
@@ -205,7 +214,7 @@ impl Ways {
     /// `privileges` is done on each thread that uses the socket.
     fn check_socket(&self, bound: fn(&Self) -> ConnectedUdp, privileges: fn()) {
         for builder in [by_id(), by_port()] {
-            let mut requester = builder.over(bound(self)).unwrap();
+            let mut requester = builder.over(UdpPaths::from(bound(self))).unwrap();
             on_thread(privileges, || {
                 for n in 0..20 {
                     self.is_answered(&mut requester, &format!("request {n}"));
@@ -228,7 +237,7 @@ impl Ways {
             on_thread(privileges, || self.is_not_sent(&mut requester));
             self.lay(&self.right, "v0", 9, 20);
             on_thread(privileges, || self.is_answered(&mut requester, "repaired"));
-            let socket = SockRef::from(requester.transport().as_socket());
+            let socket = SockRef::from(requester.transport().socket(PathIndex::FIRST).unwrap().as_socket());
             assert_eq!(socket.device().unwrap().as_deref(), Some(&b"v0"[..]));
             let number = if self.family.v6 { socket.device_index_v6() } else { socket.device_index_v4() };
             assert_eq!(number.unwrap().map(NonZeroU32::get), Some(if_nametoindex("v0").unwrap()));

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, SockRef, Socket, Type};
+use udp_retry::net::UdpPaths;
 use udp_retry::policy::Backoff;
 use udp_retry::requester::Builder;
+use udp_retry::transport::PathIndex;
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 use crate::again::this_test;
@@ -154,11 +156,11 @@ fn with_each_client(test: &'static str, server: &'static str, gone: &str, change
         }),
         ("lent", |peer| {
             let requester = by_id().connect(peer).unwrap();
-            let _ = requester.transport().as_socket();
+            let _ = requester.transport().socket(PathIndex::FIRST).unwrap().as_socket();
             requester
         }),
-        ("given", |peer| by_id().over(given(peer, None)).unwrap()),
-        ("given, bound", |peer| by_id().over(given(peer, Some(b"c0"))).unwrap()),
+        ("given", |peer| by_id().over(UdpPaths::from(given(peer, None))).unwrap()),
+        ("given, bound", |peer| by_id().over(UdpPaths::from(given(peer, Some(b"c0")))).unwrap()),
     ];
     thread::scope(|scope| {
         for (name, connect) in clients {

@@ -19,6 +19,7 @@ mod no_entropy;
 mod offers;
 mod offline;
 mod own_address;
+mod paths;
 mod renewal_rules;
 mod reserved;
 mod settings;

@@ -106,7 +106,10 @@ fn a_black_hole_is_silent_and_the_estimate_knows_nothing_of_it() {
         let error = requester.request(payload(1472)).unwrap_err();
         assert!(error.is_timeout());
         assert_eq!((error.last_path_error(), error.execution()), (None, Execution::Unknown));
-        assert_eq!(kernel_pmtu(requester.transport().as_socket()).unwrap().bytes(), 1500);
+        assert_eq!(
+            kernel_pmtu(requester.transport().socket(PathIndex::FIRST).unwrap().as_socket()).unwrap().bytes(),
+            1500
+        );
     });
 }
 

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use udp_retry::net::CancelHandle;
+use udp_retry::net::{CancelHandle, UdpPaths};
 use udp_retry::requester::Builder;
 use udp_retry::transaction::Failure;
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
@@ -149,7 +149,7 @@ fn requester(case: Case, network: &Inside) -> ReliableRequester {
     }
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect((network.server4.as_str(), PORT)).unwrap();
-    builder.over(ConnectedUdp::from_socket(socket).unwrap()).unwrap()
+    builder.over(UdpPaths::from(ConnectedUdp::from_socket(socket).unwrap())).unwrap()
 }
 
 fn by_id() -> Builder {

@@ -7,9 +7,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use udp_retry::net::UdpPaths;
 use udp_retry::policy::Backoff;
 use udp_retry::requester::Builder;
 use udp_retry::transaction::{Failure, Request};
+use udp_retry::transport::PathIndex;
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 use crate::hosts::{Server, echo};
@@ -63,10 +65,10 @@ fn the_port_stays_where_it_is_somebodys_choice() {
         let given = |port| {
             let socket = UdpSocket::bind(("127.0.0.1", port)).unwrap();
             socket.connect(server.address).unwrap();
-            by_id().over(ConnectedUdp::from_socket(socket).unwrap()).unwrap()
+            by_id().over(UdpPaths::from(ConnectedUdp::from_socket(socket).unwrap())).unwrap()
         };
         let lent = by_id().connect(server.address).unwrap();
-        let _ = lent.transport().as_socket();
+        let _ = lent.transport().socket(PathIndex::FIRST).unwrap().as_socket();
         let kept = by_id().keep_port().connect(server.address).unwrap();
         for mut requester in [given(free_port()), given(0), lent, kept] {
             for ends in [timed_out as fn(&mut ReliableRequester), cancelled] {
@@ -83,7 +85,7 @@ fn a_refusal_keeps_the_port() {
         let peer = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut requester = by_id().connect(peer).unwrap();
         assert_eq!(requester.request(b"0001 refused").unwrap_err().failure(), Failure::Refused);
-        let before = requester.transport().local_addr().port();
+        let before = requester.transport().local_addr(PathIndex::FIRST).unwrap().port();
         let server = Server::new(UdpSocket::bind(peer).unwrap(), echo);
         answered(&mut requester, "0002 there");
         assert_eq!(one(&server.ports()), before);

@@ -1,13 +1,15 @@
 //! A request whose reply comes in time costs two system calls, a `sendto` and a `recvfrom`, with any jitter; where a handle
 //! could cancel it, or others have the socket too, a `ppoll` comes between them. Counted by `strace`, as the difference between a long run and a short one.
 //!
+//! Over [`UdpPaths`] a request costs the same while one path is in play, and with several a `ppoll` more.
+//!
 //! `tests/install-programs.sh` installs strace; where it is not, or may not trace, the test is skipped and says so, and
 //! with `UDP_RETRY_REQUIRE_ALL` set that is a failure.
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_types, reason = "real sockets are the point")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and clocks are the point")]
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,7 +17,9 @@ use std::time::Duration;
 
 use crate::again::{again, part, this_test};
 use crate::watchdog::{MINUTE, within};
+use udp_retry::net::UdpPaths;
 use udp_retry::policy::{Backoff, Jitter};
+use udp_retry::transport::{Incoming, PathIndex, Transport};
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 
 const FEW: u64 = 300;
@@ -67,6 +71,10 @@ fn compare(test: &str) {
             ("cancel handle", true, &|repeat| again(test, &format!("{address} {repeat} handle"), STRACE_FIRST)),
             ("given", true, &|repeat| again(test, &format!("{address} {repeat} given"), STRACE_FIRST)),
             ("lent", true, &|repeat| again(test, &format!("{address} {repeat} lent"), STRACE_FIRST)),
+            ("one path", false, &|repeat| again(test, &format!("{address} {repeat} one-path"), STRACE_FIRST)),
+            ("one of three", false, &|repeat| again(test, &format!("{address} {repeat} of-three"), STRACE_FIRST)),
+            ("after failover", false, &|repeat| again(test, &format!("{address} {repeat} failover"), STRACE_FIRST)),
+            ("two in play", true, &|repeat| again(test, &format!("{address} {repeat} in-play"), STRACE_FIRST)),
         ];
         let counted: Vec<_> = ways
             .iter()
@@ -100,21 +108,57 @@ fn ask(part: &str) {
         "wide" => RetryPolicy::new(second.with_jitter(Jitter::between(0.7, 1.3).unwrap()).unwrap()),
         _ => RetryPolicy::default(),
     };
+    if matches!(way, "one-path" | "of-three" | "failover" | "in-play") {
+        return ask_paths(server.parse().unwrap(), repeat.parse().unwrap(), way);
+    }
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(policy);
     let mut requester = if way == "given" {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(server).unwrap();
-        builder.over(ConnectedUdp::from_socket(socket).unwrap()).unwrap()
+        builder.over(UdpPaths::from(ConnectedUdp::from_socket(socket).unwrap())).unwrap()
     } else {
         builder.connect(server).unwrap()
     };
     if way == "lent" {
-        let _ = requester.transport().as_socket();
+        let _ = requester.transport().socket(PathIndex::FIRST).unwrap().as_socket();
     }
     let _handle = (way == "handle").then(|| requester.cancel_handle().unwrap());
     for number in 0..repeat.parse::<u32>().unwrap() {
         let request = [&number.to_be_bytes()[..], b" ping"].concat();
         assert_eq!(requester.request(&request).unwrap().payload(), request);
+    }
+}
+
+/// By hand, with the waits that a request would have: to the server, after a mute one or beside it.
+fn ask_paths(server: SocketAddr, repeat: u32, way: &str) {
+    let mute = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [mute, other] = mute.each_ref().map(|mute| mute.local_addr().unwrap());
+    let servers = match way {
+        "one-path" => vec![server],
+        "of-three" => vec![server, mute, other],
+        _ => vec![mute, server],
+    };
+    let mut client = UdpPaths::connect(&servers).unwrap();
+    let (path, mut buffer) = (PathIndex::new(u32::from(servers[0] != server)), [0; 64]);
+    if path != PathIndex::FIRST {
+        client.send(PathIndex::FIRST, b"anyone?").unwrap();
+        let now = client.now();
+        assert!(matches!(client.recv(&mut buffer, now, now.after(Duration::from_millis(100))), Incoming::TimeUp(_)));
+    }
+    for number in 0..repeat {
+        if way == "failover" && number == 1 {
+            // Until the path that was left is out of play.
+            thread::sleep(Duration::from_millis(1100));
+        }
+        let request = number.to_be_bytes();
+        client.send(path, &request).unwrap();
+        let now = client.now();
+        let incoming = client.recv(&mut buffer, now, now.after(Duration::from_secs(1)));
+        assert!(matches!(incoming, Incoming::Datagram(received) if received.from == path), "{incoming:?}");
+        assert_eq!(buffer[..4], request);
+        if way == "in-play" && number % 1000 == 0 {
+            client.send(PathIndex::FIRST, b"anyone?").unwrap();
+        }
     }
 }
 

@@ -250,7 +250,11 @@ fn what_no_datagram_or_no_interface_can_hold_fails_at_once() {
         let Some(network) = Inside::of(this_test!(), "direct") else { return };
         let _server = network.echo(&network.server4);
         let mut requester = requester(&network, by_id(), OnUnreachable::KeepTrying, constant(500 * MS, 5));
-        set_fragmentation(requester.transport().as_socket(), Fragmentation::Forbidden).unwrap();
+        set_fragmentation(
+            requester.transport().socket(PathIndex::FIRST).unwrap().as_socket(),
+            Fragmentation::Forbidden,
+        )
+        .unwrap();
         assert_eq!(requester.request(request(1000)).unwrap().transmissions(), 1);
         run(&format!("ip link set {} mtu 600", network.device));
         too_large(requester.request(request(573)), 573, 572);
@@ -272,7 +276,11 @@ fn an_earlier_datagram_that_was_too_big_costs_the_next_request_no_transmission()
                 .policy(policy)
                 .connect((server.as_str(), PORT))
                 .unwrap();
-            set_fragmentation(requester.transport().as_socket(), Fragmentation::Forbidden).unwrap();
+            set_fragmentation(
+                requester.transport().socket(PathIndex::FIRST).unwrap().as_socket(),
+                Fragmentation::Forbidden,
+            )
+            .unwrap();
             // It leaves the interface; the router, whose next link holds 1400 bytes, reports it.
             requester.transport_mut().send(PathIndex::FIRST, &request(1500 - overhead)).unwrap();
             thread::sleep(100 * MS);

@@ -154,7 +154,7 @@ fn a_reply_after_a_withheld_transmission_is_still_taken_and_pays() {
     for paid in [0, 1] {
         transaction.start(b"0001", at(0), Seed::new(7));
         assert_eq!(sent_at(&mut transaction, 2000), [0]);
-        transaction.on_datagram(at(2000), b"0001", 4);
+        transaction.on_datagram(at(2000), PathIndex::FIRST, b"0001", 4);
         assert_eq!(transaction.next(at(2000)), Next::Done);
         assert_eq!(shared.balance(), paid);
     }
@@ -276,7 +276,7 @@ fn drive<M: ReplyMatcher>(
             Next::WaitUntil(until) => match reply {
                 Some(due) if due <= until => {
                     now = due;
-                    transaction.on_datagram(now, b"0001", 4);
+                    transaction.on_datagram(now, PathIndex::FIRST, b"0001", 4);
                 }
                 _ => {
                     now = until;

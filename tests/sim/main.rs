@@ -9,6 +9,7 @@ mod loss_table;
 #[path = "../common/offers.rs"]
 mod offers;
 mod one_source;
+mod server_groups;
 mod sim_network;
 mod simulation;
 mod small_worlds;

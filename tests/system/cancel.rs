@@ -47,7 +47,7 @@ fn a_cancel_ahead_fails_the_next_request_alone_and_nothing_of_it_is_sent() {
                 let request = [n.to_be_bytes(), *b"sent"].concat();
                 assert_eq!(requester.request(&request).unwrap().payload(), request);
                 assert_eq!(server.heard(), request, "round {n}");
-                ports.insert(requester.transport().local_addr().port());
+                ports.insert(requester.transport().local_addr(PathIndex::FIRST).unwrap().port());
             }
             if by_port {
                 assert_eq!(ports.len(), 100, "without ids each request has a port of its own: {ports:?}");

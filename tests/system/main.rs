@@ -17,6 +17,9 @@ mod loopback;
 #[path = "../common/offers.rs"]
 mod offers;
 mod own_address;
+mod path_names;
+mod paths;
+mod servers;
 mod shared;
 // What is known of a path is not known elsewhere.
 #[cfg(not(udp_retry_portable))]

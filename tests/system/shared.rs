@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
-use udp_retry::net::CancelHandle;
+use udp_retry::net::{CancelHandle, UdpPaths};
 use udp_retry::policy::Backoff;
 use udp_retry::transaction::{Failure, GiveUp};
 use udp_retry::transport::{PathIndex, Renewal, Transport};
@@ -48,7 +48,7 @@ fn options_that_change_on_the_lent_socket_move_no_deadline() {
                         let mut requester = own(silent);
                         // So that the socket has a timeout of the transport's own when it is lent.
                         timed_out(&requester.request(b"0001 anyone?").unwrap_err());
-                        meddle(requester.transport().as_socket());
+                        meddle(requester.transport().socket(PathIndex::FIRST).unwrap().as_socket());
                         requester
                     });
                 });
@@ -183,7 +183,8 @@ fn a_given_socket_keeps_its_blocking_mode_and_its_timeout() {
                 unchanged("from_socket");
                 transport.renew(PathIndex::FIRST, Renewal::Required).unwrap();
                 unchanged("renew");
-                let mut requester = short(ReliableRequester::builder(any_reply())).over(transport).unwrap();
+                let mut requester =
+                    short(ReliableRequester::builder(any_reply())).over(UdpPaths::from(transport)).unwrap();
                 timed_out(&requester.request(b"0001").unwrap_err());
                 unchanged("a request");
                 let handle = requester.cancel_handle().unwrap();
@@ -191,7 +192,11 @@ fn a_given_socket_keeps_its_blocking_mode_and_its_timeout() {
                 unchanged("a request that can be cancelled");
                 cancel_twice(&mut requester, &handle);
                 unchanged("cancellations");
-                assert_eq!(modes(&requester.into_transport().into_socket()), before, "given back");
+                assert_eq!(
+                    modes(&requester.into_transport().into_socket().unwrap().into_socket()),
+                    before,
+                    "given back"
+                );
             }
         }
     });
@@ -203,10 +208,14 @@ fn a_socket_of_its_own_is_lent_without_a_timeout_and_blocking() {
         let silent = bound();
         let mut requester = own(&silent);
         timed_out(&requester.request(b"0001 anyone?").unwrap_err());
-        let lent = requester.transport().as_socket();
+        let lent = requester.transport().socket(PathIndex::FIRST).unwrap().as_socket();
         assert_eq!(modes(lent), (false, None));
         timed_out(&requester.request(b"0002 anyone?").unwrap_err());
-        assert_eq!(modes(requester.transport().as_socket()), (false, None), "and none is set again");
+        assert_eq!(
+            modes(requester.transport().socket(PathIndex::FIRST).unwrap().as_socket()),
+            (false, None),
+            "and none is set again"
+        );
     });
 }
 
@@ -276,7 +285,7 @@ fn given(server: &UdpSocket) -> (ReliableRequester, UdpSocket) {
 
 fn over(transport: ConnectedUdp) -> ReliableRequester {
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).deadline(DEADLINE);
-    builder.over(transport).unwrap()
+    builder.over(UdpPaths::from(transport)).unwrap()
 }
 
 fn bound() -> UdpSocket {

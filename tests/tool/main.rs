@@ -3,9 +3,14 @@
 mod faults;
 mod files;
 mod outage;
+mod outage_servers;
+mod output;
 mod program;
 mod proxy;
 mod real_programs;
+mod real_servers;
 mod request;
 mod schedule;
+mod several;
 mod tool;
+mod unanswered;

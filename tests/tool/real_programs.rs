@@ -25,10 +25,7 @@ fn dns_lookups_come_through_as_often_as_three_attempts_do() {
         return;
     }
     let port = free_port();
-    let mut server = Command::new("dnsmasq");
-    server.args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces"]);
-    server.args(["--address=/example.test/192.0.2.7", "--listen-address=127.0.0.1", &format!("--port={port}")]);
-    let _server = Running::start(server.stderr(Stdio::null()), PATIENCE);
+    let _server = dnsmasq(port);
     let lookup = |port: u16, seconds: u32| {
         let mut dig = Command::new("dig");
         dig.args(["@127.0.0.1", "-p", &port.to_string(), "+short", "+tries=3"]);
@@ -127,7 +124,7 @@ impl Proxy {
     }
 }
 
-fn installed(test: &str, programs: &[&str]) -> bool {
+pub(crate) fn installed(test: &str, programs: &[&str]) -> bool {
     let missing = |program: &&&str| {
         let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
         !found.unwrap().success()
@@ -142,7 +139,7 @@ fn installed(test: &str, programs: &[&str]) -> bool {
 }
 
 #[track_caller]
-fn until_it_serves(serves: impl Fn() -> bool) {
+pub(crate) fn until_it_serves(serves: impl Fn() -> bool) {
     let started = Instant::now();
     while !serves() {
         assert!(started.elapsed() < Duration::from_secs(20), "the server does not answer");
@@ -158,8 +155,16 @@ fn stdout_of(client: Command) -> String {
     piped(client).end().stdout
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// It knows that example.test is at 192.0.2.7.
+pub(crate) fn dnsmasq(port: u16) -> Running {
+    let mut server = Command::new("dnsmasq");
+    server.args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces"]);
+    server.args(["--address=/example.test/192.0.2.7", "--listen-address=127.0.0.1", &format!("--port={port}")]);
+    Running::start(server.stderr(Stdio::null()), PATIENCE)
 }
 
 /// No client takes nearly as long, and no test.

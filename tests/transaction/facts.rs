@@ -206,14 +206,14 @@ impl World {
             }
             Fact::NotTransmitted(error) => transaction.on_not_transmitted(now, error),
             Fact::Reply => {
-                let counts = transaction.on_datagram(now, b"reply", 5) == Match::Reply;
+                let counts = transaction.on_datagram(now, PathIndex::FIRST, b"reply", 5) == Match::Reply;
                 self.replied |= counts && open;
                 self.successes += u32::from(counts);
             }
-            Fact::Provisional(Hold::Stop) => drop(transaction.on_datagram(now, b"stop", 4)),
-            Fact::Provisional(Hold::Slow) => drop(transaction.on_datagram(now, b"slow", 4)),
-            Fact::Stray => drop(transaction.on_datagram(now, b"stray", 5)),
-            Fact::PathError(error) => transaction.on_path_error(now, error),
+            Fact::Provisional(Hold::Stop) => drop(transaction.on_datagram(now, PathIndex::FIRST, b"stop", 4)),
+            Fact::Provisional(Hold::Slow) => drop(transaction.on_datagram(now, PathIndex::FIRST, b"slow", 4)),
+            Fact::Stray => drop(transaction.on_datagram(now, PathIndex::FIRST, b"stray", 5)),
+            Fact::PathError(error) => transaction.on_path_error(now, Some(PathIndex::FIRST), error),
             Fact::TimeUp => {
                 transaction.on_time_up(now);
                 self.looked = self.looked.max(now);

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, GiveUp, Next, Transaction, TransactionId, transaction_id};
-use udp_retry::transport::PathError;
+use udp_retry::transport::{PathError, PathIndex};
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, Seed};
 
 use crate::by_hand::{TRANSMIT, fail_twice, looked};
@@ -29,12 +29,12 @@ fn a_token_that_is_not_spent_returns_whatever_ends_the_request() {
             leak(granted);
         }),
         ("a reply", |mut granted| {
-            granted.on_datagram(at_ms(100), b"id 1", 4);
+            granted.on_datagram(at_ms(100), PathIndex::FIRST, b"id 1", 4);
             assert_eq!(granted.next(at_ms(100)), Next::Done);
             leak(granted);
         }),
         ("a cut reply", |mut granted| {
-            granted.on_datagram(at_ms(100), b"id 1", 5);
+            granted.on_datagram(at_ms(100), PathIndex::FIRST, b"id 1", 5);
             assert!(matches!(granted.next(at_ms(100)), Next::Failed(Failure::Truncated { .. })));
             leak(granted);
         }),

@@ -27,6 +27,7 @@ mod requester;
 mod samples;
 mod scripted;
 mod seen;
+mod servers;
 mod sharing;
 mod sink;
 #[cfg(feature = "tracing")]

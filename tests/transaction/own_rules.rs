@@ -2,6 +2,7 @@
 
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::transaction::{Execution, Failure, GiveUp, Next, Request, Transaction, transaction_id};
+use udp_retry::transport::PathIndex;
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, Seed};
 
 use crate::by_hand::{Takes, in_silence};
@@ -141,7 +142,7 @@ fn a_reply_that_is_there_when_the_budget_is_found_empty_counts() {
     transaction.start(b"id 1", START, Seed::new(0));
     transaction.on_transmitted(START);
     assert_eq!(transaction.next(at_ms(100)), Next::WaitUntil(at_ms(100)), "look first");
-    transaction.on_datagram(at_ms(100), b"id 1", 4);
+    transaction.on_datagram(at_ms(100), PathIndex::FIRST, b"id 1", 4);
     assert_eq!(transaction.next(at_ms(100)), Next::Done);
 }
 

@@ -20,15 +20,15 @@ use PathError::{Refused, Unreachable};
 fn a_quote_of_this_request_is_its_own_however_many_earlier_ones_are_open() {
     for error in [Refused, Unreachable] {
         let mut transaction = second_of_two(OnUnreachable::FailFast);
-        transaction.on_quoted_error(START, error, b"id 2");
+        transaction.on_quoted_error(START, Some(PathIndex::FIRST), error, b"id 2");
         let failure = if error == Refused { Failure::Refused } else { Failure::Unreachable };
         assert_eq!(looked(&mut transaction, START), Next::Failed(failure));
         assert_eq!(transaction.execution(), Execution::Refused);
     }
     let mut transaction = second_of_two(OnUnreachable::KeepTrying);
-    transaction.on_quoted_error(START, Refused, b"id 2");
+    transaction.on_quoted_error(START, Some(PathIndex::FIRST), Refused, b"id 2");
     assert_eq!(transaction.execution(), Execution::Refused);
-    transaction.on_datagram(at_ms(1), b"id 2", 4);
+    transaction.on_datagram(at_ms(1), PathIndex::FIRST, b"id 2", 4);
     assert_eq!((transaction.next(at_ms(1)), transaction.execution()), (Next::Done, Execution::Unknown));
 }
 
@@ -38,7 +38,7 @@ fn a_quote_of_anything_else_is_recorded_and_says_nothing_of_this_request() {
         for rule in [OnUnreachable::FailFast, OnUnreachable::FailAfter(NonZeroU32::MIN), OnUnreachable::KeepTrying] {
             let mut transaction = second_of_two(rule);
             for error in [Unreachable, Refused, PathError::Denied, PathError::too_big(None), PathError::Other(71)] {
-                transaction.on_quoted_error(START, error, quoted);
+                transaction.on_quoted_error(START, Some(PathIndex::FIRST), error, quoted);
                 assert_eq!(looked(&mut transaction, START), Next::WaitUntil(at_ms(100)), "{error} quotes {quoted:?}");
             }
             assert_eq!((transaction.execution(), transaction.last_error()), (Execution::Unknown, None));
@@ -55,15 +55,15 @@ fn a_quote_of_an_earlier_request_settles_it_so_that_the_next_error_without_one_i
     for (first, ends) in [(&b"id 1"[..], true), (b"", true), (b"id 2", true)] {
         let mut transaction = second_of_two(OnUnreachable::FailAfter(NonZeroU32::MIN));
         let own = first == b"id 2";
-        transaction.on_quoted_error(START, Refused, first);
+        transaction.on_quoted_error(START, Some(PathIndex::FIRST), Refused, first);
         assert_eq!(matches!(looked(&mut transaction, START), Next::Failed(_)), own, "{first:?}");
-        transaction.on_path_error(START, Refused);
+        transaction.on_path_error(START, Some(PathIndex::FIRST), Refused);
         assert_eq!(matches!(looked(&mut transaction, START), Next::Failed(_)), ends, "{first:?}");
     }
     // An error that is no refusal settles nothing.
     let mut transaction = second_of_two(OnUnreachable::FailFast);
-    transaction.on_quoted_error(START, PathError::too_big(None), b"id 1");
-    transaction.on_path_error(START, Refused);
+    transaction.on_quoted_error(START, Some(PathIndex::FIRST), PathError::too_big(None), b"id 1");
+    transaction.on_path_error(START, Some(PathIndex::FIRST), Refused);
     assert_eq!(looked(&mut transaction, START), Next::WaitUntil(at_ms(100)), "the earlier one's");
 }
 
@@ -84,12 +84,12 @@ fn each_transmission_is_refused_once_however_often_the_network_says_so() {
         (b"id 1 b", Execution::Refused),
         (b"id 1 b", Execution::Refused),
     ] {
-        transaction.on_quoted_error(at_ms(301), Refused, quoted);
+        transaction.on_quoted_error(at_ms(301), Some(PathIndex::FIRST), Refused, quoted);
         assert_eq!(transaction.execution(), execution, "{quoted:?}");
     }
     transaction.build(|_, request| request.extend_from_slice(b"id 1 c"));
     transaction.on_transmitted(at_ms(700));
-    transaction.on_quoted_error(at_ms(701), Refused, b"id 1 b");
+    transaction.on_quoted_error(at_ms(701), Some(PathIndex::FIRST), Refused, b"id 1 b");
     assert_eq!(transaction.execution(), Execution::Unknown, "the third of two");
 }
 
@@ -97,16 +97,16 @@ fn each_transmission_is_refused_once_however_often_the_network_says_so() {
 fn a_quote_may_end_anywhere_but_says_nothing_where_both_requests_begin_alike() {
     for len in 0..=4 {
         let mut transaction = second_of_two(OnUnreachable::FailFast);
-        transaction.on_quoted_error(START, Refused, &b"id 2"[..len]);
+        transaction.on_quoted_error(START, Some(PathIndex::FIRST), Refused, &b"id 2"[..len]);
         let ended = matches!(looked(&mut transaction, START), Next::Failed(_));
         assert_eq!(ended, len == 4, "{len} bytes: an earlier one is open");
     }
     // The same bytes once more.
     let mut transaction = sent(OnUnreachable::FailFast, &[b"id 1", b"id 1"]);
-    transaction.on_quoted_error(START, Refused, b"id 1");
+    transaction.on_quoted_error(START, Some(PathIndex::FIRST), Refused, b"id 1");
     assert_eq!(looked(&mut transaction, START), Next::WaitUntil(at_ms(100)), "it may be the first one's");
     assert_eq!(transaction.execution(), Execution::Unknown);
-    transaction.on_quoted_error(START, Refused, b"id 1");
+    transaction.on_quoted_error(START, Some(PathIndex::FIRST), Refused, b"id 1");
     assert_eq!(looked(&mut transaction, START), Next::Failed(Failure::Refused));
     assert_eq!(transaction.execution(), Execution::Refused);
 }
@@ -115,7 +115,7 @@ fn a_quote_may_end_anywhere_but_says_nothing_where_both_requests_begin_alike() {
 fn what_was_built_and_has_not_left_is_not_quoted() {
     let mut transaction = sent(OnUnreachable::FailFast, &[b"id 1"]);
     transaction.start(b"id 2", START, Seed::new(0));
-    transaction.on_quoted_error(START, Refused, b"id 2");
+    transaction.on_quoted_error(START, Some(PathIndex::FIRST), Refused, b"id 2");
     assert_eq!(looked(&mut transaction, START), TRANSMIT);
     transaction.on_transmitted(START);
     assert_eq!(transaction.execution(), Execution::Unknown);
@@ -130,7 +130,7 @@ fn a_refusal_from_before_a_fresh_port_does_not_vouch_for_what_leaves_from_it() {
     transaction.next(START);
     transaction.start(b"id 2", START, Seed::new(0));
     assert_eq!(transaction.next(START), RENEW_IF_FREE);
-    transaction.on_path_error(START, Refused);
+    transaction.on_path_error(START, Some(PathIndex::FIRST), Refused);
     transaction.on_renewed(START, PathIndex::FIRST, Ok(Renewed::FreshPort));
     transaction.on_transmitted(START);
     assert_eq!(transaction.execution(), Execution::Unknown);
@@ -293,7 +293,7 @@ impl World {
         if let Some(sent) = on_its_way.into_iter().nth(which % most) {
             sent.reported = true;
             let quoted = &sent.bytes[..quoted.min(sent.bytes.len())];
-            self.transaction.on_quoted_error(at_ms(self.now), Refused, quoted);
+            self.transaction.on_quoted_error(at_ms(self.now), Some(PathIndex::FIRST), Refused, quoted);
         }
     }
 }
@@ -311,7 +311,7 @@ fn sent(rule: OnUnreachable, requests: &[&[u8; 4]]) -> Transaction<TransactionId
         transaction.on_transmitted(START);
         if n + 1 < requests.len() {
             transaction.on_transmitted(START);
-            transaction.on_datagram(START, &request[..], 4);
+            transaction.on_datagram(START, PathIndex::FIRST, &request[..], 4);
             assert_eq!(transaction.next(START), Next::Done);
         }
     }

@@ -6,7 +6,7 @@ use udp_retry::transaction::{
     Execution, Failure, GiveUp, Hold, Match, Matching, Next, OnUnreachable, Stray, Transaction, TransactionId,
     any_reply, matching, transaction_id,
 };
-use udp_retry::transport::PathError;
+use udp_retry::transport::{PathError, PathIndex};
 use udp_retry::{ReliableRequester, RetryPolicy, Seed};
 
 use crate::by_hand::{TRANSMIT, Takes, fail_twice, in_silence, looked};
@@ -46,13 +46,13 @@ fn a_refusal_may_be_an_earlier_requests_for_120_s_by_the_clock_of_the_transport(
         // One of two transmissions was answered, so one is open.
         let mut transaction = fail_fast();
         transaction.on_transmitted(at_ms(100));
-        transaction.on_datagram(at_ms(101), b"id 1", 4);
+        transaction.on_datagram(at_ms(101), PathIndex::FIRST, b"id 1", 4);
         assert_eq!(transaction.next(at_ms(101)), Next::Done);
         let start = at_ms(100 + pause);
         transaction.start(b"id 2", start, Seed::new(0));
         assert_eq!(transaction.next(start), TRANSMIT);
         transaction.on_transmitted(start);
-        transaction.on_path_error(start, PathError::Refused);
+        transaction.on_path_error(start, Some(PathIndex::FIRST), PathError::Refused);
         let next = looked(&mut transaction, start);
         assert_eq!(next == Next::Failed(Failure::Refused), doomed, "{pause} ms after it was sent last: {next:?}");
         let execution = if doomed { Execution::Refused } else { Execution::Unknown };
@@ -66,7 +66,7 @@ fn a_request_counts_as_refused_only_if_nothing_but_refusals_came() {
     type Told = fn(&mut Transaction<Matcher>);
     let told = |transaction: &mut Transaction<Matcher>, errors: &[PathError]| {
         for &error in errors {
-            transaction.on_path_error(at_ms(1), error);
+            transaction.on_path_error(at_ms(1), Some(PathIndex::FIRST), error);
         }
     };
     let silence = Failure::TimedOut(GiveUp::Unanswered);
@@ -78,8 +78,8 @@ fn a_request_counts_as_refused_only_if_nothing_but_refusals_came() {
         (&[Unreachable, Refused], None, silence),
         (&[Refused, Unreachable], None, silence),
         (&[NoBuffers, Refused], None, silence),
-        (&[Refused], Some((|it| _ = it.on_datagram(at_ms(1), b"junk", 4)) as Told), silence),
-        (&[Refused], Some((|it| _ = it.on_datagram(at_ms(1), b"soon", 4)) as Told), silence),
+        (&[Refused], Some((|it| _ = it.on_datagram(at_ms(1), PathIndex::FIRST, b"junk", 4)) as Told), silence),
+        (&[Refused], Some((|it| _ = it.on_datagram(at_ms(1), PathIndex::FIRST, b"soon", 4)) as Told), silence),
     ] {
         let mut transaction = Transaction::new(RetryPolicy::LAN, matching(soon as fn(&[u8], &[u8]) -> Match));
         transaction.start(b"id 1", at_ms(0), Seed::new(0));
@@ -98,7 +98,7 @@ fn a_request_counts_as_refused_only_if_nothing_but_refusals_came() {
     for due in [100, 300, 700, 1500] {
         assert_eq!(looked(&mut transaction, at_ms(due)), TRANSMIT);
         transaction.on_transmitted(at_ms(due));
-        transaction.on_path_error(at_ms(due), Refused);
+        transaction.on_path_error(at_ms(due), Some(PathIndex::FIRST), Refused);
     }
     assert_eq!(looked(&mut transaction, at_ms(3100)), Next::Failed(silence));
 }
@@ -106,8 +106,10 @@ fn a_request_counts_as_refused_only_if_nothing_but_refusals_came() {
 #[test]
 fn a_reply_and_a_refusal_at_one_instant_are_a_reply_in_either_order() {
     type Steps = fn(&mut Transaction<TransactionId>);
-    let (refuse, answer): (Steps, Steps) =
-        (|it| it.on_path_error(at_ms(1), PathError::Refused), |it| _ = it.on_datagram(at_ms(1), b"id 1", 4));
+    let (refuse, answer): (Steps, Steps) = (
+        |it| it.on_path_error(at_ms(1), Some(PathIndex::FIRST), PathError::Refused),
+        |it| _ = it.on_datagram(at_ms(1), PathIndex::FIRST, b"id 1", 4),
+    );
     let look: Steps = |it| it.on_time_up(at_ms(1));
     for steps in [
         vec![refuse, answer],
@@ -135,7 +137,7 @@ fn a_reply_and_a_refusal_at_one_instant_are_a_reply_in_either_order() {
 #[test]
 fn a_refusal_dooms_no_request_before_the_queue_behind_it_was_looked_at() {
     let mut transaction = fail_fast();
-    transaction.on_path_error(at_ms(1), PathError::Refused);
+    transaction.on_path_error(at_ms(1), Some(PathIndex::FIRST), PathError::Refused);
     assert_eq!(transaction.next(at_ms(1)), Next::WaitUntil(at_ms(1)), "look, do not wait");
     assert_eq!(looked(&mut transaction, at_ms(1)), Next::Failed(Failure::Refused));
 }
@@ -148,7 +150,7 @@ fn only_what_was_sent_is_remembered_and_may_come_late() {
         if leaves {
             transaction.on_transmitted(START);
         }
-        transaction.on_datagram(START, late, late.len());
+        transaction.on_datagram(START, PathIndex::FIRST, late, late.len());
         seen(transaction.timeline()).last().unwrap().1
     };
     assert_eq!(ask(b"id 1", true, b"id 0"), Seen::Stray(Stray::Foreign, 4));

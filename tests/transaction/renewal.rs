@@ -126,7 +126,7 @@ fn a_port_that_stays_will_do_for_requests_with_ids_and_for_no_others() {
         by_id.on_renewed(at_ms(5000), PathIndex::FIRST, renewed);
         assert_eq!(by_id.next(at_ms(5000)), TRANSMIT, "{renewed:?}");
         by_id.on_transmitted(at_ms(5000));
-        by_id.on_datagram(at_ms(5001), b"id 2", 4);
+        by_id.on_datagram(at_ms(5001), PathIndex::FIRST, b"id 2", 4);
         assert_eq!(by_id.next(at_ms(5001)), Next::Done);
     }
     // Over a transport: one request after the other from the port that the caller chose.
@@ -160,7 +160,7 @@ fn on_a_fresh_port_every_refusal_is_this_requests_own() {
     assert_eq!(transaction.next(at_ms(3100)), RENEW_IF_FREE);
     transaction.on_renewed(at_ms(3100), PathIndex::FIRST, Ok(Renewed::FreshPort));
     transaction.on_transmitted(at_ms(3100));
-    transaction.on_path_error(at_ms(3101), PathError::Refused);
+    transaction.on_path_error(at_ms(3101), Some(PathIndex::FIRST), PathError::Refused);
     assert_eq!(looked(&mut transaction, at_ms(3101)), Next::Failed(Failure::Refused));
     assert_eq!(transaction.execution(), Execution::Refused);
 }

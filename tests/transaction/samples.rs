@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use udp_retry::policy::{Backoff, RttEstimator};
 use udp_retry::transaction::{Hold, Match, Next, ReplyMatcher, Transaction, matching, transaction_id};
+use udp_retry::transport::PathIndex;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed};
 
 use crate::by_hand::{TRANSMIT, looked};
@@ -38,9 +39,9 @@ fn a_provisional_answer_that_fits_two_builds_is_no_measurement() {
         transaction.build(|_, bytes| bytes.extend_from_slice(request));
         transaction.on_transmitted(at_ms(due));
     }
-    assert_eq!(transaction.on_datagram(at_ms(105), b"soon", 4), Match::Provisional(Hold::Slow));
+    assert_eq!(transaction.on_datagram(at_ms(105), PathIndex::FIRST, b"soon", 4), Match::Provisional(Hold::Slow));
     assert_eq!(transaction.round_trip(), None);
-    transaction.on_datagram(at_ms(107), b"other", 5);
+    transaction.on_datagram(at_ms(107), PathIndex::FIRST, b"other", 5);
     assert_eq!(transaction.next(at_ms(107)), Next::Done);
     assert_eq!(transaction.round_trip(), None, "after a provisional answer the server is measured, not the path");
 }
@@ -55,7 +56,7 @@ fn what_arrives_once_the_wait_has_ended_counts_and_is_no_measurement() {
                 transaction.on_time_up(at_ms(at));
                 transaction.next(at_ms(at));
             }
-            assert_eq!(transaction.on_datagram(at_ms(at), b"id 1", 4), Match::Reply);
+            assert_eq!(transaction.on_datagram(at_ms(at), PathIndex::FIRST, b"id 1", 4), Match::Reply);
             assert_eq!(transaction.next(at_ms(at)), Next::Done);
             assert_eq!(transaction.round_trip(), round_trip, "after {at} ms");
             assert_eq!(transaction.estimator().unwrap().srtt(at_ms(at)), round_trip);
@@ -82,7 +83,7 @@ fn the_same_bytes_built_again_are_one_request_sent_twice_however_many_were_betwe
     let sample = |answered: u8| {
         let mut transaction = counting(17);
         assert_eq!(transaction.transmissions(), 17);
-        assert_eq!(transaction.on_datagram(at_ms(165), &[answered], 1), Match::Reply);
+        assert_eq!(transaction.on_datagram(at_ms(165), PathIndex::FIRST, &[answered], 1), Match::Reply);
         transaction.round_trip()
     };
     assert_eq!(sample(1), None, "to the first or to the seventeenth");
@@ -92,7 +93,7 @@ fn the_same_bytes_built_again_are_one_request_sent_twice_however_many_were_betwe
     // Twice around: every one was sent twice or three times, and none is forgotten.
     for answered in 1..=16 {
         let mut transaction = counting(40);
-        assert_eq!(transaction.on_datagram(at_ms(395), &[answered], 1), Match::Reply, "{answered}");
+        assert_eq!(transaction.on_datagram(at_ms(395), PathIndex::FIRST, &[answered], 1), Match::Reply, "{answered}");
         assert_eq!(transaction.round_trip(), None, "{answered}");
     }
 }

@@ -19,11 +19,11 @@ fn an_error_after_the_reply_dooms_nothing() {
             let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4)).with_on_unreachable(rule);
             transaction.start(b"id 1", START, Seed::new(0));
             transaction.on_transmitted(START);
-            transaction.on_datagram(at_ms(1), b"id 1", 4);
+            transaction.on_datagram(at_ms(1), PathIndex::FIRST, b"id 1", 4);
             if ask {
                 assert_eq!(transaction.next(at_ms(1)), Next::Done);
             }
-            transaction.on_path_error(at_ms(2), PathError::Refused);
+            transaction.on_path_error(at_ms(2), Some(PathIndex::FIRST), PathError::Refused);
             assert_eq!(transaction.next(at_ms(2)), Next::Done);
             assert_eq!(looked(&mut transaction, at_ms(3)), Next::Done);
         }
@@ -51,8 +51,8 @@ fn whatever_is_reported_after_the_end_the_end_stays() {
     let ends: [(&str, Report); 4] = [
         ("the deadline", |it| it.on_time_up(at_ms(1000))),
         ("cancelled", |it| it.on_cancelled()),
-        ("a reply", |it| _ = it.on_datagram(at_ms(999), b"reply", 5)),
-        ("a cut reply", |it| _ = it.on_datagram(at_ms(999), b"reply", 6)),
+        ("a reply", |it| _ = it.on_datagram(at_ms(999), PathIndex::FIRST, b"reply", 5)),
+        ("a cut reply", |it| _ = it.on_datagram(at_ms(999), PathIndex::FIRST, b"reply", 6)),
     ];
     for (what, end) in ends {
         let mut transaction = Transaction::new(RetryPolicy::LAN, matching(id as fn(&[u8], &[u8]) -> Match));
@@ -99,10 +99,10 @@ const AFTERWARDS: [Report; 12] = [
     |it| it.on_transmitted(at_ms(1001)),
     |it| it.on_not_transmitted(at_ms(1001), PathError::too_big(None)),
     |it| it.on_not_transmitted(at_ms(1001), PathError::Refused),
-    |it| it.on_path_error(at_ms(1001), PathError::Other(5)),
-    |it| it.on_path_error(at_ms(1001), PathError::Refused),
-    |it| _ = it.on_datagram(at_ms(1000), b"reply", 5),
-    |it| _ = it.on_datagram(at_ms(1000), b"junk", 4),
+    |it| it.on_path_error(at_ms(1001), Some(PathIndex::FIRST), PathError::Other(5)),
+    |it| it.on_path_error(at_ms(1001), Some(PathIndex::FIRST), PathError::Refused),
+    |it| _ = it.on_datagram(at_ms(1000), PathIndex::FIRST, b"reply", 5),
+    |it| _ = it.on_datagram(at_ms(1000), PathIndex::FIRST, b"junk", 4),
     |it| it.on_time_up(at_ms(1001)),
     |it| it.on_renewed(at_ms(1001), PathIndex::FIRST, Ok(Renewed::FreshPort)),
     |it| it.on_renewed(at_ms(1001), PathIndex::FIRST, Err(PathError::Unsupported)),

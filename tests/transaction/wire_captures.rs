@@ -209,10 +209,10 @@ fn strays_before_the_captured_reply_change_nothing() {
         let mut damaged = reply.to_vec();
         damaged[id.start] ^= 1;
         for stray in [&[][..], &damaged, &reply[..id.end - 1]] {
-            assert_eq!(transaction.on_datagram(now, stray, stray.len()), Match::Foreign);
+            assert_eq!(transaction.on_datagram(now, PathIndex::FIRST, stray, stray.len()), Match::Foreign);
             assert_eq!(transaction.next(now), Next::WaitUntil(now.after(Duration::from_millis(100))));
         }
-        assert_eq!(transaction.on_datagram(now, reply, reply.len()), Match::Reply);
+        assert_eq!(transaction.on_datagram(now, PathIndex::FIRST, reply, reply.len()), Match::Reply);
         assert_eq!(transaction.next(now), Next::Done);
     });
 }

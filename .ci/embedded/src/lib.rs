@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Next, Transaction, TransactionId};
-use udp_retry::transport::{PathError, Renewed};
+use udp_retry::transport::{PathError, Renewed, PathIndex};
 use udp_retry::{RequestError, RetryBudget, RetryPolicy, Seed, transaction_id};
 
 /// What a stack for microcontrollers offers.
@@ -42,7 +42,7 @@ pub fn ask(stack: &mut impl Stack, budget: &RetryBudget, request: &[u8]) -> Resu
             }
             Next::WaitUntil(until) => match stack.receive(until) {
                 Some(datagram) => {
-                    transaction.on_datagram(stack.now(), &datagram, datagram.len());
+                    transaction.on_datagram(stack.now(), PathIndex::FIRST, &datagram, datagram.len());
                     reply = datagram;
                 }
                 None => transaction.on_time_up(stack.now()),

@@ -9,6 +9,7 @@ mod faults;
 mod grammar;
 mod json;
 mod outage;
+mod output;
 mod proxy;
 mod request;
 mod schedule;

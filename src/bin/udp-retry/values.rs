@@ -1,8 +1,9 @@
 //! What arguments mean: a host with its port, an id, a published policy, a number, a duration.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ops::Range;
+use std::str::FromStr;
 use std::time::Duration;
 
 use udp_retry::RetryPolicy;
@@ -23,38 +24,119 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { name: address.ip().to_string(), port: address.port() }
+    }
+
+    /// The address, where it is one and not a name.
+    pub(crate) fn literal(&self) -> Option<SocketAddr> {
+        self.name.parse().ok().map(|address: IpAddr| (address, self.port).into())
+    }
+
     /// IPv4 first: a name may have addresses of both kinds, and most services listen on that one.
     pub(crate) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        let Self { name, port } = self;
-        let unresolved = |error| io::Error::other(format!("no address for {name:?}: {error}"));
-        let mut addresses: Vec<_> = (name.as_str(), *port).to_socket_addrs().map_err(unresolved)?.collect();
+        let mut addresses: Vec<_> = (self.name.as_str(), self.port).to_socket_addrs()?.collect();
         addresses.sort_by_key(SocketAddr::is_ipv6);
         Ok(addresses)
     }
+
+    /// Names what was looked for in vain.
+    pub(crate) fn without_address(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("no address for {:?}: {error}", self.name))
+    }
+}
+
+/// HOST:PORT, or several between commas.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts(Vec<Host>);
+
+impl Hosts {
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self(vec![Host::at(address)])
+    }
+
+    /// The addresses, where all are addresses and none is a name.
+    pub(crate) fn literal(&self) -> Option<Vec<SocketAddr>> {
+        self.0.iter().map(Host::literal).collect()
+    }
+
+    /// All of the first one's, then the second's.
+    ///
+    /// # Errors
+    ///
+    /// That of the first name that has none.
+    pub(crate) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let found = self.0.iter().map(|host| match host.literal() {
+            Some(address) => Ok(vec![address]),
+            None => host.addresses().map(in_turn).map_err(|error| host.without_address(&error)),
+        });
+        Ok(found.collect::<io::Result<Vec<_>>>()?.concat())
+    }
+
+    /// Names all that may have been looked for in vain.
+    pub(crate) fn without_address(&self, error: &io::Error) -> io::Error {
+        let names = self.0.iter().filter(|host| host.literal().is_none());
+        let names = names.map(|host| format!("{:?}", host.name)).collect::<Vec<_>>().join(", ");
+        io::Error::new(error.kind(), format!("no address for {names}: {error}"))
+    }
+}
+
+/// The families in turn (RFC 8305 §4), so that one that leads nowhere costs one wait.
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let (mut ranked, mut of_family) = (Vec::new(), [0, 0]);
+    for address in addresses {
+        let rank = &mut of_family[usize::from(address.is_ipv6())];
+        *rank += 1;
+        ranked.push((*rank, address));
+    }
+    ranked.sort_by_key(|&(rank, _)| rank);
+    ranked.into_iter().map(|(_, address)| address).collect()
+}
+
+pub(crate) fn hosts(text: &str) -> Result<Hosts, String> {
+    text.split(',').map(host).collect::<Result<_, _>>().map(Hosts)
 }
 
 pub(crate) fn host(text: &str) -> Result<Host, String> {
     let (host, port) = text.rsplit_once(':').ok_or("it lacks a port: such as localhost:53 or [::1]:53")?;
-    let port = port.parse().ok().filter(|&port| port > 0).ok_or("a port is a number from 1 to 65535")?;
+    let port = port_number(port).filter(|&port| port > 0).ok_or(PORT)?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    if bracketed.is_none() && host.contains([':', '[', ']']) {
-        return Err("an IPv6 address stands in brackets: such as [::1]:53".to_owned());
+    let is_ipv6 = |text: &str| text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    if bracketed.map_or(host.contains([':', '[', ']']), |address| !is_ipv6(address)) {
+        return Err("an IPv6 address, and nothing else, stands in brackets: such as [::1]:53".to_owned());
     }
     match bracketed.unwrap_or(host) {
         "" => Err("it lacks a host: such as localhost:53".to_owned()),
+        name if name.contains(|char: char| char.is_whitespace() || char.is_control()) => {
+            Err("a host has no spaces: such as localhost:53".to_owned())
+        }
         name => Ok(Host { name: name.to_owned(), port }),
     }
 }
 
+/// From 0. Only as it is written everywhere: other programs take a leading zero for octal, and a sign for a slip.
+pub(crate) fn port_number(text: &str) -> Option<u16> {
+    plain_number(text)
+}
+
+/// Digits without a sign, and without a zero before others.
+fn plain_number<N: FromStr>(text: &str) -> Option<N> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| plain)
+}
+
 pub(crate) fn id(text: &str) -> Result<Id, String> {
-    let numbers: Option<Vec<usize>> = text.split(':').map(|number| number.parse().ok()).collect();
+    let numbers: Option<Vec<usize>> = text.split(':').map(plain_number).collect();
     let (start, len, found_at) = match numbers.as_deref() {
         Some(&[start, len]) => (start, len, start),
         Some(&[start, len, found_at]) => (start, len, found_at),
         _ => return Err("an id is OFFSET:LEN or OFFSET:LEN:REPLY_OFFSET, such as 0:2 or 40:8:24".to_owned()),
     };
-    let end = start.checked_add(len).filter(|&end| end > start).ok_or("an id has at least one byte")?;
-    Ok(Id { range: start..end, found_at })
+    // Else it would match nothing, for as long as the schedule lasts.
+    let end = |start: usize| start.checked_add(len).filter(|&end| start < end && end <= LARGEST_PAYLOAD);
+    let range = end(start).zip(end(found_at)).map(|(end, _)| start..end);
+    let range = range.ok_or_else(|| format!("an id has at least one byte, and none lies beyond {LARGEST_PAYLOAD}"))?;
+    Ok(Id { range, found_at })
 }
 
 pub(crate) fn preset(name: &str) -> Result<Preset, String> {
@@ -86,4 +168,29 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+const PORT: &str = "a port is a number from 1 to 65535, without sign or leading zero";
+
+/// Bytes of the longest payload of UDP: over IPv6, without jumbograms.
+pub(crate) const LARGEST_PAYLOAD: usize = 65_527;
+
 const UNITS: [(&str, f64); 5] = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_a_name_come_from_the_families_in_turn_and_those_of_the_first_name_first() {
+        let list = |text: &str| text.split(' ').map(|ip| SocketAddr::new(ip.parse().unwrap(), 9)).collect::<Vec<_>>();
+        for (given, expected) in [
+            ("10.0.0.1 10.0.0.2 10.0.0.3 ::1 ::2", "10.0.0.1 ::1 10.0.0.2 ::2 10.0.0.3"),
+            ("::1 ::2 10.0.0.1", "::1 10.0.0.1 ::2"),
+            ("10.0.0.2 10.0.0.1", "10.0.0.2 10.0.0.1"),
+        ] {
+            assert_eq!(in_turn(list(given)), list(expected));
+        }
+        let listed = hosts("10.0.0.2:9,[::1]:9,10.0.0.1:9").unwrap();
+        assert_eq!(listed.addresses().unwrap(), list("10.0.0.2 ::1 10.0.0.1"));
+        assert_eq!(listed.literal(), Some(list("10.0.0.2 ::1 10.0.0.1")));
+    }
+}

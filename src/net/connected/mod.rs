@@ -1,5 +1,6 @@
 mod attaching;
 mod sending;
+mod watching;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -119,7 +120,8 @@ impl ConnectedUdp {
         Ok(transport)
     }
 
-    fn connect_to(address: SocketAddr) -> io::Result<Self> {
+    /// Connects a socket of our own to one address.
+    pub(super) fn connect_to(address: SocketAddr) -> io::Result<Self> {
         let socket = UdpSocket::bind(options::any_address(address))?;
         options::allow_large_sends(SockRef::from(&socket))?;
         sys::report_all_errors(&socket, true);

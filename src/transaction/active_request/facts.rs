@@ -10,7 +10,8 @@ use crate::transaction::destination::Terms;
 use crate::transaction::grant::Granted;
 use crate::transaction::path_state::PathState;
 use crate::transaction::record::Record;
-use crate::transaction::{Event, Failure, GiveUp, Hold, Identity, NotTransmitted};
+use crate::transaction::routing::Routing;
+use crate::transaction::{Event, Failure, GiveUp, Identity, NotTransmitted, OnUnreachable};
 use crate::transport::{PathError, PathIndex, Renewed};
 
 impl ActiveRequest {
@@ -36,18 +37,27 @@ impl ActiveRequest {
     pub(in crate::transaction) fn on_renewed(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         now: Timestamp,
         renewed: Result<Renewed, PathError>,
         without_port: Failure,
         record: &mut impl Record,
     ) {
+        let path = routing.target();
         // The first wait begins when the request leaves; later slots keep to their grid.
         self.from_transmission |= self.timer.transmissions() == 0;
         match renewed {
             Ok(Renewed::FreshPort) => {
-                path.on_fresh_port();
+                if let Some(state) = routing.state(path) {
+                    state.on_fresh_port();
+                }
                 self.renewed = true;
+            }
+            // Another path may have a port to give.
+            Ok(Renewed::SamePort) | Err(PathError::Unsupported)
+                if self.identity == Identity::Port && routing.has_alternative() =>
+            {
+                self.not_transmitted(terms, routing, now, PathError::Unsupported, record);
             }
             // Without ids, replies to earlier requests could not be told from this one's.
             Ok(Renewed::SamePort) | Err(PathError::Unsupported) if self.identity == Identity::Port => {
@@ -55,11 +65,13 @@ impl ActiveRequest {
             }
             // Such as a route that is gone: it may be there again when the next slot is due.
             Err(error) if self.identity == Identity::Port => {
-                self.not_transmitted(terms, path, now, error, record);
+                self.not_transmitted(terms, routing, now, error, record);
             }
             // Ids make up for it.
             Ok(Renewed::SamePort) => {
-                path.on_same_port();
+                if let Some(state) = routing.state(path) {
+                    state.on_same_port();
+                }
                 self.renewed = true;
             }
             // What is wrong with the path, the send will report.
@@ -78,23 +90,32 @@ impl ActiveRequest {
     pub(in crate::transaction) fn on_transmitted(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         now: Timestamp,
         record: &mut impl Record,
     ) {
+        let path = routing.target();
         if self.from_transmission {
             self.timer.shift_due(now);
         }
-        self.end_wait(terms, path, now);
-        let mut own = None;
-        self.timer.on_transmitted(pace(self.first_wait, terms.policy(self.policy), &mut own), now);
+        if routing.is_several() {
+            if routing.extra().is_none() {
+                self.end_wait(terms, routing, now);
+            }
+            self.on_sent_to_one(terms, routing, now);
+        } else {
+            self.end_wait(terms, routing, now);
+            let mut own = None;
+            self.timer.on_transmitted(pace(self.first_wait, terms.policy(self.policy), &mut own), now);
+            let _slot_holds = routing.on_slot_sent(now, 0);
+        }
         if self.granted.0 {
             terms.budget().spend();
         }
-        path.on_transmitted(now);
         self.use_slot();
+        self.renewed &= !routing.is_several();
         let number = self.timer.transmissions();
-        record.record(now, Event::Transmitted { path: PathIndex::FIRST, number });
+        record.record(now, Event::Transmitted { path, number });
     }
 
     /// The system did not send the request at `now`: `len` bytes, of which a copy has `left_once` if an earlier
@@ -103,7 +124,7 @@ impl ActiveRequest {
     pub(in crate::transaction) fn on_not_transmitted(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         now: Timestamp,
         error: PathError,
         unsent: Unsent,
@@ -119,30 +140,43 @@ impl ActiveRequest {
         if let (PathError::TooBig { limit }, false) = (error, unsent.left_once) {
             self.conclusion.decide(Failure::TooLarge { len: unsent.len, limit });
         }
-        self.not_transmitted(terms, path, now, error, record);
+        self.not_transmitted(terms, routing, now, error, record);
         None
     }
 
     #[cold]
-    fn not_transmitted(
+    pub(super) fn not_transmitted(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         now: Timestamp,
         error: PathError,
         record: &mut impl Record,
     ) {
         self.swallowed = None;
-        record.record(now, Event::NotTransmitted { path: PathIndex::FIRST, error });
-        self.conclusion.on_not_transmitted(error, terms.on_unreachable());
-        self.pass_slot(terms, path, now, NotTransmitted::SendFailed);
+        record.record(now, Event::NotTransmitted { path: routing.target(), error });
+        if routing.extra().is_some() {
+            self.conclusion.note(error);
+            routing.on_extra_unsent(now, error);
+            return self.leave_slot(terms, routing);
+        }
+        self.end_wait(terms, routing, now);
+        let hop = routing.on_slot_unsent(now, error);
+        self.conclusion.on_not_transmitted(error, rule(terms, routing));
+        match hop {
+            Some(wait) => {
+                self.timer.hop(wait, now);
+                self.leave_slot(terms, routing);
+            }
+            None => self.pass_slot(terms, routing, now, NotTransmitted::SendFailed),
+        }
     }
 
     #[cold]
     pub(super) fn on_withheld(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         now: Timestamp,
         record: &mut impl Record,
     ) {
@@ -151,70 +185,8 @@ impl ActiveRequest {
         if terms.fails_over_budget() {
             self.conclusion.decide(Failure::TimedOut(GiveUp::OverBudget));
         }
-        self.pass_slot(terms, path, now, NotTransmitted::OverBudget);
-    }
-
-    /// The reply arrived at `at`.
-    #[inline]
-    pub(in crate::transaction) fn on_reply(
-        &mut self,
-        terms: &impl Terms,
-        path: &mut PathState,
-        at: Timestamp,
-        round_trip: Option<Ns>,
-        record: &mut impl Record,
-    ) {
-        self.on_answered(terms, path, at, round_trip);
-        self.timer.on_reply(at);
-        self.conclusion.on_replied();
-        record.record(at, Event::Replied { path: PathIndex::FIRST });
-    }
-
-    /// The reply arrived at `at`, and the caller's buffer was too small for it.
-    #[cold]
-    pub(in crate::transaction) fn on_truncated(
-        &mut self,
-        terms: &impl Terms,
-        path: &mut PathState,
-        at: Timestamp,
-        round_trip: Option<Ns>,
-        truncated: Failure,
-    ) {
-        self.on_answered(terms, path, at, round_trip);
-        self.conclusion.decide(truncated);
-    }
-
-    #[inline]
-    fn on_answered(&mut self, terms: &impl Terms, path: &mut PathState, at: Timestamp, round_trip: Option<Ns>) {
-        terms.budget().deposit();
-        // After a provisional answer the wait for the reply measures the server, not the path.
-        if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
-            estimator.on_reply(at, round_trip.map(Duration::from_nanos));
-        }
-        self.conclusion.on_datagram();
-        self.conclusion.on_answered();
-    }
-
-    /// A provisional answer arrived at `at`; it is the path's round trip (RFC 7252 §4.2: the acknowledgement ends the
-    /// timer), the reply after it is not.
-    #[cold]
-    pub(in crate::transaction) fn on_provisional(
-        &mut self,
-        terms: &impl Terms,
-        path: &mut PathState,
-        at: Timestamp,
-        hold: Hold,
-        round_trip: Option<Ns>,
-        record: &mut impl Record,
-    ) {
-        if let Some(estimator) = path.estimator.as_ref().filter(|_| !self.conclusion.is_answered()) {
-            estimator.on_reply(at, round_trip.map(Duration::from_nanos));
-        }
-        self.conclusion.on_datagram();
-        self.conclusion.on_answered();
-        let mut own = None;
-        self.timer.on_provisional(pace(self.first_wait, terms.policy(self.policy), &mut own), at, hold);
-        record.record(at, Event::Provisional { path: PathIndex::FIRST });
+        self.end_wait(terms, routing, now);
+        self.pass_slot(terms, routing, now, NotTransmitted::OverBudget);
     }
 
     /// A datagram arrived at `at` that answers nothing.
@@ -224,24 +196,27 @@ impl ActiveRequest {
         self.count_overdue(at);
     }
 
-    /// The path reported at `now` an error of something sent earlier.
+    /// A path reported at `now` an error of something sent earlier.
     #[cold]
     pub(in crate::transaction) fn on_path_error(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         now: Timestamp,
-        error: PathError,
-        whose: Whose,
+        reported: Reported,
         record: &mut impl Record,
     ) {
-        record.record(now, Event::PathError { path: Some(PathIndex::FIRST), error });
+        let Reported { path, error, whose } = reported;
+        record.record(now, Event::PathError { path, error });
         let transmissions = self.timer.transmissions();
         if transmissions > 0 && whose != Whose::Earlier {
             self.conclusion.note(error);
         }
-        if is_refusal(error) && is_own(whose, path) {
-            self.conclusion.on_refusal(error, transmissions, terms.on_unreachable());
+        if let Some(path) = path.filter(|&path| is_refusal(error) && is_own(whose, routing, path)) {
+            if routing.on_own_error(now, path, error) {
+                self.timer.hasten(now);
+            }
+            self.conclusion.on_refusal(error, transmissions, rule(terms, routing));
         }
         self.count_overdue(now);
     }
@@ -284,12 +259,24 @@ impl ActiveRequest {
     }
 
     /// The slot passes without a transmission.
-    fn pass_slot(&mut self, terms: &impl Terms, path: &mut PathState, now: Timestamp, why: NotTransmitted) {
-        self.end_wait(terms, path, now);
+    pub(super) fn pass_slot(
+        &mut self,
+        terms: &impl Terms,
+        routing: &mut impl Routing,
+        now: Timestamp,
+        why: NotTransmitted,
+    ) {
         let mut own = None;
         self.timer.on_not_transmitted(pace(self.first_wait, terms.policy(self.policy), &mut own), now, why);
+        routing.on_slot_passed();
+        self.leave_slot(terms, routing);
+    }
+
+    /// What was made ready for a transmission that does not leave is of no use for the next.
+    pub(super) fn leave_slot(&mut self, terms: &impl Terms, routing: &mut impl Routing) {
         self.release(terms);
         self.use_slot();
+        self.renewed &= !routing.is_several();
     }
 
     #[inline]
@@ -298,15 +285,18 @@ impl ActiveRequest {
         self.failed_sends = 0;
         self.overdue = 0;
         self.from_transmission = false;
-        if self.bytes == Bytes::Rebuilt {
+        if self.bytes != Bytes::Given {
             self.stage = Stage::Unbuilt;
         }
     }
 
     /// A slot is due, or the end: the wait before it, if there was one, has brought nothing.
     #[inline]
-    pub(super) fn end_wait(&mut self, terms: &impl Terms, path: &mut PathState, now: Timestamp) {
-        let Some(estimator) = &path.estimator else { return };
+    pub(super) fn end_wait(&mut self, terms: &impl Terms, routing: &mut impl Routing, now: Timestamp) {
+        if routing.is_hopping() {
+            return;
+        }
+        let Some(estimator) = routing.estimator() else { return };
         if let Some(slot) = self.timer.waited_slot() {
             if self.timer.transmissions() > 0 && !self.conclusion.is_answered() {
                 let mut own = None;
@@ -315,6 +305,14 @@ impl ActiveRequest {
             }
         }
     }
+}
+
+/// An error of something sent earlier: on which path, if that is known.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::transaction) struct Reported {
+    pub(in crate::transaction) path: Option<PathIndex>,
+    pub(in crate::transaction) error: PathError,
+    pub(in crate::transaction) whose: Whose,
 }
 
 /// Whose transmission an error of the path is of, as the bytes say that it quotes.
@@ -331,16 +329,25 @@ pub(in crate::transaction) enum Whose {
 }
 
 /// Whether a refusal counts for the request that is under way; if it does not, it may settle an earlier one.
-fn is_own(whose: Whose, path: &mut PathState) -> bool {
+fn is_own(whose: Whose, routing: &mut impl Routing, path: PathIndex) -> bool {
+    let mut settles_earlier = || routing.state(path).is_some_and(PathState::on_earlier_refused);
     match whose {
         Whose::Own => true,
         Whose::Again => false,
         Whose::Earlier => {
-            path.on_earlier_refused();
+            settles_earlier();
             false
         }
         // What was sent first is taken to be refused first.
-        Whose::Unknown => !path.on_earlier_refused(),
+        Whose::Unknown => !settles_earlier(),
+    }
+}
+
+/// What a refusal does: it is no verdict while a server is left that has not refused.
+fn rule(terms: &impl Terms, routing: &mut impl Routing) -> OnUnreachable {
+    match terms.on_unreachable() {
+        OnUnreachable::FailFast if !routing.is_refused_by_all() => OnUnreachable::KeepTrying,
+        rule => rule,
     }
 }
 

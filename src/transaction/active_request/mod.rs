@@ -1,21 +1,26 @@
+mod answers;
+mod extras;
 mod facts;
+mod preparation;
 
-pub(super) use self::facts::{Unsent, Whose, pace};
+pub(super) use self::answers::Answer;
+pub(super) use self::facts::{Reported, Unsent, Whose, pace};
 use super::conclusion::Conclusion;
 use super::destination::{PolicyIndex, Terms};
 use super::grant::Granted;
-use super::path_state::{PathState, Remains};
+use super::path_state::Remains;
 use super::record::Record;
+use super::routing::Routing;
 use super::{Action, Event, Execution, Failure, GiveUp, Identity, Next, RetryTimer};
 use crate::entropy::Seed;
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp, saturating_ns};
-use crate::transport::{PathError, PathIndex, Renewal};
+use crate::transport::PathError;
 
 /// One request under way, without its bytes: its schedule, how far the slot that is due has got, and how it ends.
 ///
-/// Made new for each request, never reset. What it shares with others, its [`Terms`] and its [`PathState`], is an
-/// argument of every call.
+/// Made new for each request, never reset. What it shares with others, its [`Terms`] and its [`Routing`], is an argument of
+/// every call.
 #[derive(Clone, Debug)]
 pub(super) struct ActiveRequest {
     timer: RetryTimer,
@@ -60,6 +65,8 @@ pub(super) enum Bytes {
     Given,
     /// They are built anew for each slot.
     Rebuilt,
+    /// The caller gave them, and each path has its own copy.
+    Copied,
 }
 
 impl ActiveRequest {
@@ -76,17 +83,17 @@ impl ActiveRequest {
     #[inline]
     pub(super) fn start(
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         policy: PolicyIndex,
         now: Timestamp,
         deadline: Timestamp,
         seed: Seed,
         bytes: Bytes,
     ) -> Self {
-        path.on_start(now);
+        routing.begin(now);
         let plan = terms.policy(policy);
         let timer = RetryTimer::start(plan, now, seed).end_by(deadline);
-        let first_wait = match &path.estimator {
+        let first_wait = match routing.estimator() {
             None => plan.backoff().initial_ns(),
             Some(estimator) => {
                 let left = (deadline != Timestamp::MAX).then(|| deadline.since_ns(now));
@@ -136,24 +143,25 @@ impl ActiveRequest {
     pub(super) fn next(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         now: Timestamp,
         record: &mut impl Record,
     ) -> Next {
         loop {
             if self.conclusion.is_settled() {
                 return match self.conclusion.is_replied() {
-                    true => self.reply(terms, path),
-                    false => self.settled(terms, path, now, record),
+                    true => self.reply(terms, routing),
+                    false => self.settled(terms, routing, now, record),
                 };
             }
             match self.timer.poll(now) {
-                Action::Done => return self.reply(terms, path),
+                Action::Done => return self.reply(terms, routing),
                 Action::GiveUp(GiveUp::Cancelled) => {
-                    return self.fail(terms, path, now, Failure::Cancelled, record);
+                    return self.fail(terms, routing, now, Failure::Cancelled, record);
                 }
                 // An error hides what is queued behind it: look there first, at once.
                 _ if self.conclusion.is_pending() => return Next::WaitUntil(now),
+                Action::WaitUntil(until) if routing.is_several() => return self.beside(terms, routing, now, until),
                 Action::WaitUntil(until) => return Next::WaitUntil(until),
                 // No wait ends unlooked: a clock past its end does not say that the queue is empty. A build may begin
                 // before the deadline and end after it, with the slot looked at and the end not.
@@ -165,64 +173,38 @@ impl ActiveRequest {
                 }
                 Action::GiveUp(reason) => {
                     let failure = self.conclusion.gave_up(reason, self.timer.transmissions());
-                    return self.fail(terms, path, now, failure, record);
+                    return self.fail(terms, routing, now, failure, record);
                 }
-                Action::Transmit => match self.due(terms, path) {
-                    Some(act) => return act,
-                    None => self.on_withheld(terms, path, now, record),
-                },
+                Action::Transmit => {
+                    if let Some(act) = self.due(terms, routing, now, record) {
+                        return act;
+                    }
+                }
             }
         }
     }
 
     /// The peer had the request.
     #[inline]
-    fn reply(&mut self, terms: &impl Terms, path: &mut PathState) -> Next {
-        self.close(terms, path, None, Execution::Unknown, false);
+    fn reply(&mut self, terms: &impl Terms, routing: &mut impl Routing) -> Next {
+        self.close(terms, routing, None, Execution::Unknown, false);
         Next::Done
     }
 
     /// The failure that holds whatever the schedule says, or the end that was handed out.
     #[cold]
-    fn settled(&mut self, terms: &impl Terms, path: &mut PathState, now: Timestamp, record: &mut impl Record) -> Next {
+    fn settled(
+        &mut self,
+        terms: &impl Terms,
+        routing: &mut impl Routing,
+        now: Timestamp,
+        record: &mut impl Record,
+    ) -> Next {
         match self.conclusion.failure() {
             _ if self.stage == Stage::Idle => Next::Idle,
-            Some(failure) if !self.conclusion.is_given() => self.fail(terms, path, now, failure, record),
+            Some(failure) if !self.conclusion.is_given() => self.fail(terms, routing, now, failure, record),
             given => given.map_or(Next::Done, Next::Failed),
         }
-    }
-
-    /// What the slot that is due needs next, in the order grant, build, renew, transmit: only what was built has an
-    /// identity, which says whether it needs a fresh port. `None` if the budget is empty.
-    #[inline]
-    fn due(&mut self, terms: &impl Terms, path: &PathState) -> Option<Next> {
-        // The first transmission costs nothing.
-        if self.timer.transmissions() > 0 && !self.granted.0 {
-            self.granted = Granted(terms.budget().take());
-            if !self.granted.0 {
-                return None;
-            }
-        }
-        if self.stage == Stage::Unbuilt {
-            return Some(Next::Build(PathIndex::FIRST, self.timer.transmissions().saturating_add(1)));
-        }
-        if let Some(renewal) = self.renewal(terms, path) {
-            return Some(Next::Renew(PathIndex::FIRST, renewal));
-        }
-        Some(Next::Transmit(PathIndex::FIRST))
-    }
-
-    /// Whether the port is to be seen to first.
-    #[inline]
-    fn renewal(&self, terms: &impl Terms, path: &PathState) -> Option<Renewal> {
-        if self.renewed {
-            return None;
-        }
-        if self.identity == Identity::Port {
-            return Some(Renewal::Required);
-        }
-        let is_advised = path.is_renewal_due() && !terms.keeps_port() && self.timer.transmissions() == 0;
-        is_advised.then_some(Renewal::Advised)
     }
 
     /// Whether a reply that arrived at `at` would still count.
@@ -242,6 +224,12 @@ impl ActiveRequest {
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         !self.conclusion.is_given()
+    }
+
+    /// Whether each path gets a copy of the bytes that were given.
+    #[inline]
+    pub(super) fn copies(&self) -> bool {
+        self.bytes == Bytes::Copied
     }
 
     #[inline]
@@ -303,14 +291,20 @@ impl ActiveRequest {
     fn fail(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         now: Timestamp,
         failure: Failure,
         record: &mut impl Record,
     ) -> Next {
         match failure {
-            Failure::TimedOut(GiveUp::Deadline) => record.record(now, Event::Clipped { by: self.timer.clipped() }),
-            Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => self.end_wait(terms, path, now),
+            Failure::TimedOut(GiveUp::Deadline) => {
+                record.record(now, Event::Clipped { by: self.timer.clipped() });
+                routing.on_wait_cut(now);
+            }
+            Failure::TimedOut(GiveUp::Unanswered | GiveUp::OverBudget) => {
+                routing.on_wait_over(now);
+                self.end_wait(terms, routing, now);
+            }
             _ => {}
         }
         record.record(now, Event::Failed(failure));
@@ -318,21 +312,21 @@ impl ActiveRequest {
             Failure::TimedOut(reason) => reason != GiveUp::OverBudget,
             failure => failure == Failure::Cancelled,
         };
-        self.close(terms, path, Some(failure), self.execution(), unanswered);
+        self.close(terms, routing, Some(failure), self.execution(), unanswered);
         Next::Failed(failure)
     }
 
     /// A request that was dropped before its end was as good as cancelled.
     #[inline]
-    pub(super) fn abandon(&mut self, terms: &impl Terms, path: &mut PathState) {
+    pub(super) fn abandon(&mut self, terms: &impl Terms, routing: &mut impl Routing) {
         if self.is_open() {
-            self.cut_off(terms, path);
+            self.cut_off(terms, routing);
         }
     }
 
     #[cold]
-    fn cut_off(&mut self, terms: &impl Terms, path: &mut PathState) {
-        self.close(terms, path, Some(Failure::Cancelled), self.execution(), true);
+    fn cut_off(&mut self, terms: &impl Terms, routing: &mut impl Routing) {
+        self.close(terms, routing, Some(Failure::Cancelled), self.execution(), true);
     }
 
     /// The end, and what the path has to know of it.
@@ -340,14 +334,14 @@ impl ActiveRequest {
     fn close(
         &mut self,
         terms: &impl Terms,
-        path: &mut PathState,
+        routing: &mut impl Routing,
         failure: Option<Failure>,
         execution: Execution,
         unanswered: bool,
     ) {
         self.conclusion.give(failure, execution);
         let (transmissions, settled) = (self.timer.transmissions(), self.conclusion.settled());
-        path.on_end(&Remains { transmissions, settled, unanswered });
+        routing.on_request_end(&Remains { transmissions, settled, unanswered });
         self.release(terms);
     }
 

@@ -1,12 +1,16 @@
 use core::fmt::Debug;
 use core::time::Duration;
 
-use super::finished::{Arrived, Finished, Handle, PeerId};
+use super::finished::{Arrived, Finished, PeerId};
 use super::progress::{Case, Turn};
-use super::slots::{NONE, Slot};
+use super::recipient::{Recipient, routed};
+use super::slots::{Clean, Freed, NONE, Slot};
 use super::{InFlight, State};
-use crate::time::Timestamp;
+use crate::policy::RttEstimator;
+use crate::time::{Ns, Timestamp};
+use crate::transaction::active_request::{ActiveRequest, Answer};
 use crate::transaction::{Execution, Failure, Hold, KeyedMatcher, Match, Stray};
+use crate::transport::PathIndex;
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// A datagram arrived at `at` from this address; of its `actual` bytes these were received. What it was taken for.
@@ -28,69 +32,72 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     fn take_datagram(&mut self, at: Timestamp, from: P, datagram: &[u8], actual: usize) -> Arrived {
-        let Some(peer) = self.peers.id_of(from) else { return self.on_stray(None, datagram, actual) };
-        if let Some(peer) = self.peers.get_mut(peer.0) {
-            peer.on_heard(at);
-        }
-        let id = self.matcher.reply_id(datagram);
-        let found = id.and_then(|id| self.ids.find(id, Some(peer.0), self.kept(), &self.matcher));
-        let answered = found.and_then(|number| Some((number, self.judge(at, number, datagram)?)));
-        match answered {
-            None => self.on_stray(id, datagram, actual),
-            Some((number, Match::Reply)) => self.on_reply(at, number, datagram.len(), actual),
-            Some((number, Match::Provisional(hold))) => self.on_provisional(at, number, hold),
-            Some((_, Match::Foreign)) => self.on_stray(None, datagram, actual),
-        }
-    }
-
-    /// What the datagram is to a request; `None` if that expects no answer.
-    #[inline]
-    fn judge(&self, at: Timestamp, number: u32, datagram: &[u8]) -> Option<Match> {
-        let slot = self.slots.get(number)?;
-        let accepts = match self.records.get(slot.record) {
-            // The deadline of a policy counts from the transmission.
-            None => slot.state == State::Sent && at <= self.deadline_of(slot.at(), slot.policy),
-            Some(troubled) => {
-                let active = troubled.active.as_ref()?;
-                active.transmissions() > 0 && active.accepts(at)
-            }
+        let Some((peer_number, peer)) = self.peers.at_mut(from) else {
+            return self.on_stray(at, None, None, datagram, actual);
         };
-        accepts.then(|| self.matcher.judge(self.payloads.get(slot.place), datagram))
+        peer.on_heard(at);
+        let id = self.matcher.reply_id(datagram);
+        let found = id.and_then(|id| self.ids.find(id, peer_number, self.kept(), &self.matcher));
+        let Some((number, slot)) = found.filter(|(number, slot)| self.accepts(at, *number, slot)) else {
+            return self.on_stray(at, Some(peer_number), id, datagram, actual);
+        };
+        match self.matcher.judge_found(self.payloads.get(slot.place), datagram) {
+            Match::Reply if actual > datagram.len() => {
+                self.on_truncated(at, number, Failure::truncated(datagram.len(), actual))
+            }
+            Match::Reply if slot.record == NONE => {
+                let (clean, token) = (slot.clean(number), slot.token);
+                self.on_clean_reply(at, clean, token)
+            }
+            Match::Reply => self.on_troubled_reply(at, number),
+            Match::Provisional(hold) => self.on_provisional(at, number, hold),
+            Match::Foreign => self.on_stray(at, None, None, datagram, actual),
+        }
     }
 
-    fn deadline_of(&self, sent: Timestamp, policy: u8) -> Timestamp {
-        self.rules.policy(policy).deadline_ns().map_or(Timestamp::MAX, |deadline| sent.after_ns(deadline))
-    }
-
+    /// Whether a reply to this request that arrived at `at` would be accepted.
     #[inline]
-    fn on_reply(&mut self, at: Timestamp, number: u32, len: usize, actual: usize) -> Arrived {
-        match self.slots.get(number) {
-            Some(slot) if slot.record == NONE && actual <= len => self.on_clean_reply(at, number, *slot),
-            _ if actual <= len => self.on_troubled_reply(at, number),
-            _ => self.on_truncated(at, number, Failure::truncated(len, actual)),
+    fn accepts(&self, at: Timestamp, number: u32, slot: &Slot) -> bool {
+        match if slot.record == NONE { None } else { self.records.get(slot.record) } {
+            // The deadline of a policy counts from the transmission.
+            None => {
+                let deadline = self.rules.policy(slot.policy).deadline_ns();
+                slot.state == State::Sent && deadline.is_none_or(|deadline| at <= slot.at().after_ns(deadline))
+            }
+            Some(troubled) => {
+                let accepts = |active: &ActiveRequest| active.transmissions() > 0 && active.accepts(at);
+                let was_asked = || self.groups.group_of(number).is_none() || self.groups.was_asked(number);
+                troubled.active.as_ref().is_some_and(accepts) && was_asked()
+            }
         }
     }
 
     /// Of a request that took one transmission. What is returned is made where it is returned: moving it would take as long
     /// as all the rest.
     #[inline]
-    fn on_clean_reply(&mut self, at: Timestamp, number: u32, slot: Slot) -> Arrived {
-        let waited = at.since_ns(slot.at());
-        let is_measured = self.is_in_first_wait(at, number, &slot);
-        if let Some(peer) = self.peers.get(slot.peer) {
+    fn on_clean_reply(&mut self, at: Timestamp, clean: Clean, token: u64) -> Arrived {
+        let number = clean.handle.slot;
+        let waited = at.since_ns(clean.sent);
+        let is_measured = self.is_in_first_wait(at, &clean);
+        if self.groups.are_used() && self.on_clean_reply_in_group(at, &clean, is_measured.then_some(waited)) {
+            // The budget and the measure are the group's.
+        } else if let Some(peer) = self.peers.get(clean.peer) {
             peer.budget.deposit();
             if let Some(estimator) = &peer.path.estimator {
-                estimator.on_reply(at, is_measured.then(|| Duration::from_nanos(waited)));
+                measure(estimator, at, is_measured.then_some(waited));
             }
         }
-        self.wheel.remove(&mut self.slots, number);
-        self.close(at, number, true);
-        self.payloads.release(slot.place);
-        self.slots.remove(number);
+        if let Some(Freed { link, place }) = self.slots.remove(number) {
+            self.wheel.take_out(&mut self.slots, number, link);
+            self.ids.release(at, clean.handle, (clean.peer, place), true, &self.payloads, &self.matcher);
+            self.payloads.release(place);
+        }
+        self.leave_place(at, number, clean.peer);
+        self.settle(at);
         Arrived::Reply(Finished {
-            handle: Handle { slot: number, generation: slot.generation },
-            token: slot.token,
-            peer: PeerId(slot.peer),
+            handle: clean.handle,
+            token,
+            peer: PeerId(clean.peer),
             failure: None,
             execution: Execution::Unknown,
             transmissions: 1,
@@ -99,59 +106,116 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             round_trip: is_measured.then(|| Duration::from_nanos(waited)),
             last_error: None,
             timeline: None,
+            paths: None,
         })
     }
 
     #[cold]
-    fn on_troubled_reply(&mut self, at: Timestamp, number: u32) -> Arrived {
+    fn on_troubled_reply(&mut self, at: Timestamp, found: u32) -> Arrived {
+        let (number, answer) = self.answer(at, found);
         self.detach(number);
         let mut measured = None;
-        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
-            let round_trip = troubled.round_trip(at);
-            measured = troubled.measured().or(round_trip);
+        if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
+            measured = if troubled.is_answered() { troubled.measured() } else { answer.round_trip };
             if let Some(active) = &mut troubled.active {
-                active.on_reply(&terms, path, at, round_trip, &mut troubled.log);
-                let _done = active.next(&terms, path, at, &mut troubled.log);
+                routed!(&mut recipient, routing => {
+                    active.on_reply(&terms, routing, answer, &mut troubled.log);
+                    let _done = active.next(&terms, routing, at, &mut troubled.log);
+                });
             }
         }
-        self.close(at, number, false);
+        self.close(at, number);
+        self.settle(at);
         self.take_answered(at, number, measured).map_or(Arrived::Stray(Stray::Foreign), Arrived::Reply)
     }
 
     #[cold]
-    fn on_truncated(&mut self, at: Timestamp, number: u32, truncated: Failure) -> Arrived {
+    fn on_truncated(&mut self, at: Timestamp, found: u32, truncated: Failure) -> Arrived {
+        let (number, answer) = self.answer(at, found);
         let handle = self.slots.handle(number);
-        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
-            let round_trip = troubled.round_trip(at);
-            troubled.on_answer(round_trip);
+        if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
+            troubled.on_answer(answer.round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_truncated(&terms, path, at, round_trip, truncated);
+                routed!(&mut recipient, routing =>
+                    active.on_truncated(&terms, routing, answer, truncated));
             }
         }
         self.detach(number);
         self.go_on(at, number, Turn::Last);
+        self.settle(at);
         Arrived::Truncated(handle)
     }
 
     #[cold]
-    fn on_provisional(&mut self, at: Timestamp, number: u32, hold: Hold) -> Arrived {
+    fn on_provisional(&mut self, at: Timestamp, found: u32, hold: Hold) -> Arrived {
+        let (number, answer) = self.answer(at, found);
         let handle = self.slots.handle(number);
-        if let Some(Case { troubled, terms, path }) = self.case(at, number) {
-            let round_trip = troubled.round_trip(at);
-            troubled.on_answer(round_trip);
+        if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
+            troubled.on_answer(answer.round_trip);
             if let Some(active) = &mut troubled.active {
-                active.on_provisional(&terms, path, at, hold, round_trip, &mut troubled.log);
+                routed!(&mut recipient, routing =>
+                    active.on_provisional(&terms, routing, answer, hold, &mut troubled.log));
             }
         }
         self.detach(number);
         self.go_on(at, number, Turn::Last);
+        self.settle(at);
         Arrived::Provisional(handle)
     }
 
+    /// What an answer is to, that this slot has found.
+    fn answer(&mut self, at: Timestamp, found: u32) -> (u32, Answer) {
+        let number = self.groups.request(found).map_or(found, |request| request.slot);
+        let only = self.case(at, number).and_then(|case| case.troubled.round_trip(at));
+        let Some(request) = self.groups.request_mut(found) else {
+            return (number, Answer { at, path: PathIndex::FIRST, round_trip: only });
+        };
+        let path = request.of_slot(found).map_or(PathIndex::FIRST, |asked| asked.report.path);
+        request.on_answered(path);
+        (number, Answer { at, path, round_trip: self.round_trip_on(at, number, path) })
+    }
+
     #[cold]
-    fn on_stray(&mut self, id: Option<&[u8]>, datagram: &[u8], actual: usize) -> Arrived {
-        let kind = self.ids.stray(id, datagram.len(), actual);
+    fn on_stray(
+        &mut self,
+        at: Timestamp,
+        from: Option<u32>,
+        id: Option<&[u8]>,
+        datagram: &[u8],
+        actual: usize,
+    ) -> Arrived {
+        let is_late = self.groups.are_used() && self.is_late(from, id, datagram);
+        let kind = if is_late { Stray::Stale } else { self.ids.stray(id, datagram.len(), actual) };
         self.strays.add(kind);
+        if let Some(peer) = from.filter(|_| kind == Stray::Stale) {
+            self.on_sign_of_life(at, peer);
+        }
         Arrived::Stray(kind)
     }
+
+    /// Whether it would have answered a request to a group that has not ended only because no one has looked at the time.
+    fn is_late(&self, from: Option<u32>, id: Option<&[u8]>, datagram: &[u8]) -> bool {
+        let (Some(peer), Some(id)) = (from, id) else { return false };
+        let Some((number, slot)) = self.ids.find(id, peer, self.kept(), &self.matcher) else { return false };
+        let is_asked = self.groups.group_of(number).is_some() && self.was_transmitted(number);
+        is_asked && self.matcher.judge(self.payloads.get(slot.place), datagram) != Match::Foreign
+    }
+
+    /// A peer has answered something that no request waits for any more.
+    fn on_sign_of_life(&mut self, at: Timestamp, peer: u32) {
+        for place in 0..self.groups.of_peer(peer).len() {
+            let Some(&(number, path)) = self.groups.of_peer(peer).get(place) else { break };
+            if let Some(group) = self.groups.get_mut(number) {
+                group.shared.on_reply(at, path, None);
+                self.groups.touch(number);
+            }
+        }
+        self.settle(at);
+    }
+}
+
+/// Apart from the rest, which goes without it where no round trips are measured.
+#[inline(never)]
+fn measure(estimator: &RttEstimator, at: Timestamp, round_trip: Option<Ns>) {
+    estimator.on_reply(at, round_trip.map(Duration::from_nanos));
 }

@@ -2,14 +2,16 @@
 
 use core::fmt::Debug;
 
+use super::group_request::Asked;
 use super::progress::{Case, Turn};
+use super::recipient::{Recipient, routed};
 use super::slots::NONE;
 use super::{InFlight, State};
 use crate::time::{Ns, Timestamp};
 use crate::transaction::KeyedMatcher;
-use crate::transaction::active_request::{Unsent, Whose};
+use crate::transaction::active_request::{Reported, Unsent, Whose};
 use crate::transaction::conclusion::is_refusal;
-use crate::transport::PathError;
+use crate::transport::{PathError, PathIndex};
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// So many of the first of [`transmits`](Self::transmits) were sent, at `now`.
@@ -20,10 +22,14 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         for _ in 0..count {
             let Some(number) = self.ready.pop_front(&mut self.slots) else { return };
             match self.slots.get(number) {
-                Some(slot) if slot.record == NONE => self.begin_clean(now, number),
+                Some(slot) if slot.record == NONE && self.groups.group_of(number).is_none() => {
+                    self.begin_clean(now, number);
+                }
+                Some(slot) if slot.record == NONE => self.begin_in_group(now, number),
                 _ => self.on_troubled_transmitted(now, number),
             }
         }
+        self.settle(now);
     }
 
     #[cold]
@@ -33,11 +39,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if let Some(swallowed) = swallowed {
             self.on_earlier_error(now, number, swallowed);
         }
-        if let Some(Case { troubled, terms, path }) = self.case(now, number) {
+        let path = self.groups.request(number).map(|request| request.course.named());
+        if let Some(Case { troubled, terms, mut recipient }) = self.case(now, number) {
             if let Some(active) = &mut troubled.active {
-                active.on_transmitted(&terms, path, now, &mut troubled.log);
+                routed!(&mut recipient, routing => active.on_transmitted(&terms, routing, now, &mut troubled.log));
             }
             troubled.on_transmitted(now);
+        }
+        if let (Some(path), Some(request)) = (path, self.groups.request_mut(number)) {
+            request.on_transmitted(now, path);
         }
         self.go_on(now, number, Turn::Last);
     }
@@ -61,6 +71,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             PathError::Cancelled => {}
             error => self.on_send_failed(now, error),
         }
+        self.settle(now);
     }
 
     fn on_send_failed(&mut self, now: Timestamp, error: PathError) {
@@ -68,10 +79,17 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.wheel.remove(&mut self.slots, number);
         let len = self.slots.get(number).map_or(0, |slot| self.payloads.get(slot.place).len());
         let len = u32::try_from(len).unwrap_or(u32::MAX);
-        let earlier = self.case(now, number).and_then(|Case { troubled, terms, path }| {
+        let has_begun = self.case(now, number).is_some();
+        let left_once = self.groups.request_mut(number).filter(|_| has_begun).map(|request| {
+            let path = request.course.named();
+            request.on_error(path, error);
+            request.at(path).is_some_and(Asked::has_left)
+        });
+        let earlier = self.case(now, number).and_then(|Case { troubled, terms, mut recipient }| {
             let active = troubled.active.as_mut()?;
-            let unsent = Unsent { len, left_once: active.transmissions() > 0 };
-            active.on_not_transmitted(&terms, path, now, error, unsent, &mut troubled.log)
+            let unsent = Unsent { len, left_once: left_once.unwrap_or(active.transmissions() > 0) };
+            routed!(&mut recipient, routing =>
+                active.on_not_transmitted(&terms, routing, now, error, unsent, &mut troubled.log))
         });
         if let Some(earlier) = earlier {
             self.on_earlier_error(now, number, earlier);
@@ -81,15 +99,24 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// A send to the peer of this request took an error off the socket: of this request if there is no other, else of any.
     fn on_earlier_error(&mut self, now: Timestamp, number: u32, error: PathError) {
-        let Some(slot) = self.slots.get(number) else { return };
+        let carrier = self.carrier(number);
+        let Some(slot) = self.slots.get(carrier) else { return };
         let Some(peer) = self.peers.get_mut(slot.peer) else { return };
-        if peer.only_occupant() != Some(number) {
+        if peer.only_occupant() != Some(carrier) {
             peer.error = Some((now, error));
             return;
         }
-        if let Some(Case { troubled, terms, path }) = self.case(now, number) {
+        let (mut path, mut whose) = (PathIndex::FIRST, Whose::Unknown);
+        if let Some(request) = self.groups.request_mut(number) {
+            path = request.course.named();
+            request.on_error(path, error);
+            whose = request.at(path).map_or(whose, Asked::whose);
+        }
+        if let Some(Case { troubled, terms, mut recipient }) = self.case(now, number) {
             if let Some(active) = &mut troubled.active {
-                active.on_path_error(&terms, path, now, error, Whose::Unknown, &mut troubled.log);
+                let reported = Reported { path: Some(path), error, whose };
+                routed!(&mut recipient, routing =>
+                    active.on_path_error(&terms, routing, now, reported, &mut troubled.log));
             }
         }
     }
@@ -103,6 +130,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     #[cold]
     pub fn on_path_error(&mut self, now: Timestamp, from: Option<P>, error: PathError, quoted: &[u8]) {
         self.attribute(now, from, error, quoted);
+        self.settle(now);
         // A socket that has nothing but errors to report must not put the end of a request off indefinitely.
         self.count_overdue(now);
     }
@@ -129,21 +157,55 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// The request on the wire whose bytes these are, or begin.
     fn quoted(&self, quoted: &[u8], peer: Option<u32>) -> Option<u32> {
-        let number = self.ids.find(self.matcher.id(quoted)?, peer, self.kept(), &self.matcher)?;
-        let slot = self.slots.get(number)?;
-        self.payloads.get(slot.place).starts_with(quoted).then_some(number)
+        let id = self.matcher.id(quoted)?;
+        let at = |peer| {
+            let (number, slot) = self.ids.find(id, peer, self.kept(), &self.matcher)?;
+            self.payloads.get(slot.place).starts_with(quoted).then_some(number)
+        };
+        peer.map_or_else(|| self.peers.numbers().find_map(at), at)
     }
 
-    fn on_own_error(&mut self, now: Timestamp, number: u32, error: PathError, whose: Option<Whose>) {
-        if !self.was_transmitted(number) {
+    fn on_own_error(&mut self, now: Timestamp, found: u32, error: PathError, whose: Option<Whose>) {
+        if self.groups.request(found).is_none() && !self.was_transmitted(found) {
             return;
         }
-        let Some(Case { troubled, terms, path }) = self.case(now, number) else { return };
+        if self.groups.group_of(found).is_some() {
+            return self.on_own_error_in_group(now, found, error, whose);
+        }
+        let Some(Case { troubled, terms, mut recipient }) = self.case(now, found) else { return };
         let Some(active) = &mut troubled.active else { return };
         let again = is_refusal(error) && active.is_refused_throughout();
         let whose = whose.unwrap_or(if again { Whose::Again } else { Whose::Own });
-        active.on_path_error(&terms, path, now, error, whose, &mut troubled.log);
+        routed!(&mut recipient, routing =>
+            active.on_path_error(&terms, routing, now, of_only(error, whose), &mut troubled.log));
         if active.is_suspect() {
+            self.detach(found);
+            self.go_on(now, found, Turn::Last);
+        }
+    }
+
+    /// Of the copy of a request that this slot has.
+    fn on_own_error_in_group(&mut self, now: Timestamp, found: u32, error: PathError, whose: Option<Whose>) {
+        let number = self.groups.request(found).map_or(found, |request| request.slot);
+        let _kept = self.case(now, number);
+        let Some(request) = self.groups.request_mut(found) else { return };
+        let Some(asked) = request.asked.iter_mut().find(|asked| asked.slot == found) else { return };
+        let again = whose.is_none() && is_refusal(error) && asked.is_refused_again();
+        let whose = match whose {
+            Some(Whose::Unknown) => asked.whose(),
+            _ if again => Whose::Again,
+            _ => Whose::Own,
+        };
+        let path = asked.report.path;
+        request.on_error(path, error);
+        let Some(Case { troubled, terms, mut recipient }) = self.case(now, number) else { return };
+        let Some(active) = &mut troubled.active else { return };
+        let reported = Reported { path: Some(path), error, whose };
+        routed!(&mut recipient, routing => active.on_path_error(&terms, routing, now, reported, &mut troubled.log));
+        // What waits for its turn waits on, unless this ends it.
+        let is_suspect = active.is_suspect();
+        let is_queued = self.slots.get(number).is_some_and(|it| matches!(it.state, State::Ready | State::Waiting));
+        if is_suspect || !is_queued {
             self.detach(number);
             self.go_on(now, number, Turn::Last);
         }
@@ -155,6 +217,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(slot) = self.slots.get(number) else { return false };
         match self.records.get(slot.record) {
             None => slot.state == State::Sent,
+            Some(_) if self.groups.group_of(number).is_some() => self.groups.was_asked(number),
             Some(troubled) => troubled.active.as_ref().is_some_and(|active| active.transmissions() > 0),
         }
     }
@@ -192,6 +255,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         while let Some(number) = self.wheel.pop(&mut self.slots, now) {
             self.come_due(now, number);
         }
+        if self.groups.are_used() {
+            self.settle(now);
+            self.send_probes(now);
+            self.settle(now);
+        }
         self.soonest = self.next_deadline().unwrap_or(Timestamp::MAX);
     }
 
@@ -206,6 +274,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             self.on_time_up(at);
         }
     }
+}
+
+/// On the only path there is to a peer.
+fn of_only(error: PathError, whose: Whose) -> Reported {
+    Reported { path: Some(PathIndex::FIRST), error, whose }
 }
 
 /// How long a full send buffer is left alone: some hundred datagrams leave a network card in that time.

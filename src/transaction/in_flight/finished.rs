@@ -1,7 +1,12 @@
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt::Debug;
 use core::time::Duration;
 
-use crate::transaction::{Execution, Failure, Stray, Timeline};
+use super::InFlight;
+use super::slots::Freed;
+use crate::time::{Ns, Timestamp};
+use crate::transaction::{Execution, Failure, KeyedMatcher, PathReport, Stray, Timeline};
 use crate::transport::PathError;
 
 /// Names a request in flight, until it has ended: then it means nothing, and no later request has the same one.
@@ -49,7 +54,7 @@ pub struct Finished {
     pub handle: Handle,
     /// The caller's word for it.
     pub token: u64,
-    /// Whom it was sent to.
+    /// Whom it was sent to; of a group who answered, else who was asked last.
     pub peer: PeerId,
     /// Why there is no reply; `None` where there is one.
     pub failure: Option<Failure>,
@@ -68,4 +73,90 @@ pub struct Finished {
     pub last_error: Option<PathError>,
     /// What happened, event by event, of 64 requests at a time that do not go well; `None` for the others.
     pub timeline: Option<Box<Timeline>>,
+    pub(in crate::transaction) paths: Option<Box<Reports>>,
+}
+
+/// What the paths have shown that a request to a group asked.
+#[derive(Clone, PartialEq, Debug)]
+pub(in crate::transaction) struct Reports(Vec<PathReport>);
+
+impl Finished {
+    /// What each member has shown that a request to a group asked and that failed, or that could not be asked, by its place in
+    /// the group. Of others none.
+    #[must_use]
+    pub fn paths(&self) -> &[PathReport] {
+        self.paths.as_ref().map_or(&[], |reports| reports.0.as_slice())
+    }
+}
+
+impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
+    /// The next of the requests that failed, in the order in which they did. Replies are not among them: those come from
+    /// [`on_datagram`](Self::on_datagram) itself.
+    pub fn next_finished(&mut self) -> Option<Finished> {
+        let number = self.finished.pop_front(&mut self.slots)?;
+        self.take_finished(number)
+    }
+
+    /// Takes a failure out, which is in no queue any more.
+    pub(super) fn take_finished(&mut self, number: u32) -> Option<Finished> {
+        let slot = *self.slots.get(number)?;
+        let finished = {
+            let troubled = self.records.get(slot.record)?;
+            let active = troubled.active.as_ref()?;
+            Finished {
+                handle: self.slots.handle(number),
+                token: slot.token,
+                peer: PeerId(slot.peer),
+                failure: active.failure(),
+                execution: active.execution(),
+                transmissions: active.transmissions(),
+                withheld: active.withheld(),
+                elapsed: troubled.elapsed(),
+                round_trip: troubled.measured().map(Duration::from_nanos),
+                last_error: active.last_error(),
+                timeline: None,
+                paths: self.groups.reports(number).map(|reports| Box::new(Reports(reports))),
+            }
+        };
+        let timeline = self.records.remove(slot.record);
+        self.records.give_away(timeline.as_deref());
+        self.release(number);
+        Some(Finished { timeline, ..finished })
+    }
+
+    /// Takes a troubled request out that was answered at `at`, which is in no queue any more.
+    pub(super) fn take_answered(&mut self, at: Timestamp, number: u32, measured: Option<Ns>) -> Option<Finished> {
+        let slot = *self.slots.get(number)?;
+        let troubled = self.records.get(slot.record)?;
+        let active = troubled.active.as_ref()?;
+        let finished = Finished {
+            handle: self.slots.handle(number),
+            token: slot.token,
+            peer: PeerId(slot.peer),
+            failure: None,
+            execution: Execution::Unknown,
+            transmissions: active.transmissions(),
+            withheld: active.withheld(),
+            elapsed: at.since(troubled.began()),
+            round_trip: measured.map(Duration::from_nanos),
+            last_error: active.last_error(),
+            timeline: None,
+            paths: None,
+        };
+        let timeline = self.records.remove(slot.record);
+        self.records.give_back(timeline);
+        self.release(number);
+        Some(finished)
+    }
+
+    /// Frees the slot of a troubled request that has been taken out of everything else.
+    fn release(&mut self, number: u32) {
+        if self.groups.group_of(number).is_some() {
+            self.groups.forget(number);
+        }
+        if let Some(Freed { link, place }) = self.slots.remove(number) {
+            self.wheel.take_out(&mut self.slots, number, link);
+            self.payloads.release(place);
+        }
+    }
 }

@@ -1,13 +1,16 @@
+use alloc::boxed::Box;
+use alloc::vec;
 use core::ops::Range;
 
-use hashbrown::HashTable;
-
+use super::finished::Handle;
+use super::id_table::IdTable;
 use super::limits::{Limits, SubmitError};
 use super::payloads::{Payloads, Place};
 use super::short_ids::ShortIds;
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 use crate::entropy::{Draws, IdSource, Seed};
 use crate::time::Timestamp;
+use crate::transaction::transaction_id::same;
 use crate::transaction::{KeyedMatcher, Stray};
 
 /// Which request has which id.
@@ -21,13 +24,16 @@ pub(super) struct Ids {
 }
 
 #[derive(Debug)]
+#[repr(u8)] // asked thrice a request, which a tag hidden in another value would make slow
 enum Kind {
-    /// Stamped, of 8 bytes and more: the first four are the slot, the next four its generation, and like the rest random.
+    /// Stamped, of 8 bytes: the first four are the slot, the next four its generation, which is random.
+    Eight(Range<usize>),
+    /// The same with more random bytes behind.
     Wide(Range<usize>),
     /// Stamped, of one byte or two.
     Short(Range<usize>, ShortIds),
     /// Any other: the caller's own, or stamped by the matcher in its own way. The slots that have them, by their hashes.
-    Table { slots: HashTable<u32>, stamps: bool },
+    Table { slots: IdTable, stamps: bool },
 }
 
 /// The name that a request gets.
@@ -46,9 +52,11 @@ pub(super) struct Kept<'k> {
 }
 
 impl Kept<'_> {
-    fn has(self, slot: u32, peer: Option<u32>, id: &[u8], matcher: &impl KeyedMatcher) -> bool {
-        let slot = self.slots.get(slot).filter(|slot| slot.is_open() && peer.is_none_or(|peer| slot.peer == peer));
-        slot.is_some_and(|slot| matcher.id(self.payloads.get(slot.place)) == Some(id))
+    #[inline]
+    fn has(self, slot: u32, peer: u32, id: &[u8], matcher: &impl KeyedMatcher) -> bool {
+        let slot = self.slots.get(slot).filter(|slot| slot.is_open() && slot.peer == peer);
+        let own = slot.and_then(|slot| matcher.id(self.payloads.get(slot.place)));
+        own.is_some_and(|own| own.len() == id.len() && same(own, id))
     }
 }
 
@@ -61,8 +69,9 @@ impl Ids {
                 let ids = ShortIds::new(at.len(), limits.rest);
                 Kind::Short(at, ids)
             }
+            Some(WIDE) => Kind::Eight(at.unwrap_or_default()),
             Some(WIDE..=MOST) => Kind::Wide(at.unwrap_or_default()),
-            _ => Kind::Table { slots: HashTable::new(), stamps: matcher.stamps() },
+            _ => Kind::Table { slots: IdTable::new(), stamps: matcher.stamps() },
         };
         let mut key = [0; 8];
         let mut source = source;
@@ -73,7 +82,28 @@ impl Ids {
         Self { kind, source, hashes, recent: Recent::new() }
     }
 
-    /// Gives a request its id, if that is ours to give, and has it found by that from now on. Returns its generation.
+    /// Gives a request a wide id, which has it found by that from now on, and returns its generation. `None` if ids are not
+    /// wide.
+    ///
+    /// # Errors
+    ///
+    /// There is no source of ids, or no space for one in the request.
+    #[inline]
+    pub(super) fn stamp_wide(&mut self, request: &mut [u8], slot: u32) -> Option<Result<u32, SubmitError>> {
+        let (Kind::Eight(at) | Kind::Wide(at)) = &self.kind else { return None };
+        let id = request.get_mut(at.clone()).and_then(|id| id.split_first_chunk_mut::<WIDE>());
+        let (Some(source), Some((first, rest))) = (&mut self.source, id) else {
+            return Some(Err(SubmitError::Unmatchable));
+        };
+        let (_, generation) = halves(source.number());
+        *first = (u64::from(generation) << 32 | u64::from(slot)).to_le_bytes();
+        if !rest.is_empty() {
+            source.fill(rest);
+        }
+        Some(Ok(generation))
+    }
+
+    /// As [`stamp_wide`](Self::stamp_wide), for ids of other kinds, some of which are the caller's.
     ///
     /// # Errors
     ///
@@ -85,19 +115,10 @@ impl Ids {
         (slots, payloads): (&Slots, &mut Payloads),
         place: Place,
         name: Name,
-        most: u32,
     ) -> Result<u32, SubmitError> {
         let Self { kind, source, hashes, recent } = self;
         match kind {
-            Kind::Wide(at) => {
-                let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
-                let id = payloads.get_mut(place).get_mut(at.clone()).ok_or(SubmitError::Unmatchable)?;
-                source.fill(id);
-                let (number, rest) = id.split_first_chunk_mut::<4>().ok_or(SubmitError::Unmatchable)?;
-                let (generation, _) = rest.split_first_chunk::<4>().ok_or(SubmitError::Unmatchable)?;
-                *number = name.slot.to_le_bytes();
-                Ok(u32::from_le_bytes(*generation))
-            }
+            Kind::Eight(_) | Kind::Wide(_) => Err(SubmitError::Unmatchable),
             Kind::Short(at, ids) => {
                 let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
                 let place = payloads.get_mut(place).get_mut(at.clone()).ok_or(SubmitError::Unmatchable)?;
@@ -120,80 +141,105 @@ impl Ids {
                     let id = matcher.id(kept.payloads.get(place)).filter(|id| id.len() <= MOST);
                     let id = id.ok_or(SubmitError::Unmatchable)?;
                     let hash = hash(hashes, id);
-                    let is_used = table.find(hash, |&slot| kept.has(slot, Some(name.peer), id, matcher)).is_some();
                     let is_stale = *stamps && recent.holds(hash);
-                    if !is_used && !is_stale {
-                        if table.capacity() == 0 {
-                            // At once, as growing would take long just when there are many.
-                            table.reserve(most as usize, |_| 0);
-                        }
-                        let hash_of = |&slot: &u32| hash_of(hashes, slot, kept, matcher);
-                        table.insert_unique(hash, name.slot, hash_of);
-                        return Ok(name.generation);
-                    }
+                    let is_it = |slot| kept.has(slot, name.peer, id, matcher);
+                    let admitted = match is_stale {
+                        true => Err(SubmitError::IdInUse),
+                        false => table.insert(at_peer(hash, name.peer), name.slot, is_it),
+                    };
                     tries -= 1;
-                    if tries == 0 {
-                        let used_up = SubmitError::IdsUsedUp { until: None };
-                        return Err(if *stamps { used_up } else { SubmitError::IdInUse });
+                    match admitted {
+                        Err(SubmitError::IdInUse) if tries > 0 => {}
+                        Err(SubmitError::IdInUse) if *stamps => return Err(SubmitError::IdsUsedUp { until: None }),
+                        admitted => return admitted.map(|()| name.generation),
                     }
                 }
             }
         }
     }
 
-    /// The slot of the request to this peer, or to any, whose id this is.
+    /// The slot of the request to this peer whose id this is.
     #[inline]
-    pub(super) fn find(
+    pub(super) fn find<'k>(
         &self,
         id: &[u8],
-        peer: Option<u32>,
-        kept: Kept<'_>,
+        peer: u32,
+        kept: Kept<'k>,
         matcher: &impl KeyedMatcher,
-    ) -> Option<u32> {
+    ) -> Option<(u32, &'k Slot)> {
         match &self.kind {
-            Kind::Wide(at) => {
-                let (slot, rest) = id.split_first_chunk::<4>().filter(|_| id.len() == at.len())?;
-                let (generation, _) = rest.split_first_chunk::<4>()?;
-                let number = u32::from_le_bytes(*slot);
+            Kind::Eight(_) => {
+                let (number, generation) = halves(u64::from_le_bytes(id.try_into().ok()?));
                 let slot = kept.slots.get(number)?;
-                let is_it = slot.is_open() && slot.generation == u32::from_le_bytes(*generation);
-                (is_it && peer.is_none_or(|peer| slot.peer == peer)).then_some(number)
+                (slot.is_open() && slot.generation == generation && slot.peer == peer).then_some((number, slot))
+            }
+            Kind::Wide(_) => {
+                let (number, _) = halves(u64::from_le_bytes(*id.first_chunk()?));
+                kept.has(number, peer, id, matcher).then_some((number, kept.slots.get(number)?))
             }
             Kind::Short(at, ids) => {
                 let number = ids.find(number(id).filter(|_| id.len() == at.len())?)?;
                 let slot = kept.slots.get(number).filter(|slot| slot.is_open())?;
-                peer.is_none_or(|peer| slot.peer == peer).then_some(number)
+                (slot.peer == peer).then_some((number, slot))
             }
             Kind::Table { slots, .. } => {
-                slots.find(hash(&self.hashes, id), |&slot| kept.has(slot, peer, id, matcher)).copied()
+                let hash = at_peer(hash(&self.hashes, id), peer);
+                let number = slots.find(hash, |slot| kept.has(slot, peer, id, matcher))?;
+                Some((number, kept.slots.get(number)?))
             }
         }
     }
 
+    /// A request that was looked for at one peer is to be found at another from now on, where no other has its id.
+    pub(super) fn move_to(
+        &mut self,
+        peer: u32,
+        (from, slot): (u32, u32),
+        place: Place,
+        kept: Kept<'_>,
+        matcher: &impl KeyedMatcher,
+    ) {
+        let Kind::Table { slots: table, .. } = &mut self.kind else { return };
+        let id = matcher.id(kept.payloads.get(place)).filter(|_| from != peer);
+        if let Some(hash) = id.map(|id| hash(&self.hashes, id)) {
+            table.remove(at_peer(hash, from), slot);
+            let _inserted = table.insert(at_peer(hash, peer), slot, |_| false);
+        }
+    }
+
     /// A request has ended: its id finds nothing any more. After one transmission and one reply it is clean.
+    #[inline]
     pub(super) fn release(
         &mut self,
         now: Timestamp,
-        (slot, place): (u32, Place),
+        handle: Handle,
+        (peer, place): (u32, Place),
         clean: bool,
         payloads: &Payloads,
         matcher: &impl KeyedMatcher,
     ) {
-        let Some(id) = matcher.id(payloads.get(place)) else { return };
+        match &self.kind {
+            // The bytes of the request need not be looked at.
+            Kind::Eight(_) => {
+                let id = u64::from(handle.generation) << 32 | u64::from(handle.slot);
+                self.recent.add(self.hashes.draw(id));
+            }
+            _ => self.release_any(now, handle.slot, peer, clean, matcher.id(payloads.get(place))),
+        }
+    }
+
+    fn release_any(&mut self, now: Timestamp, slot: u32, peer: u32, clean: bool, id: Option<&[u8]>) {
+        let Some(id) = id else { return };
         let hash = hash(&self.hashes, id);
         self.recent.add(hash);
         match &mut self.kind {
-            Kind::Wide(_) => {}
+            Kind::Eight(_) | Kind::Wide(_) => {}
             Kind::Short(_, ids) => {
                 if let Some(id) = number(id) {
                     ids.release(now, id, clean);
                 }
             }
-            Kind::Table { slots, .. } => {
-                if let Ok(entry) = slots.find_entry(hash, |&other| other == slot) {
-                    entry.remove();
-                }
-            }
+            Kind::Table { slots, .. } => slots.remove(at_peer(hash, peer), slot),
         }
     }
 
@@ -213,25 +259,41 @@ impl Ids {
     }
 }
 
-fn hash_of(hashes: &Draws, slot: u32, kept: Kept<'_>, matcher: &impl KeyedMatcher) -> u64 {
-    let id = kept.slots.get(slot).and_then(|slot| matcher.id(kept.payloads.get(slot.place)));
-    hash(hashes, id.unwrap_or_default())
-}
-
-/// Of an id of at most 16 bytes; longer ones are told by their first 16 and their length.
+/// Of an id of at most 16 bytes; longer ones are told by their first 8, their last 8 and their length.
 #[inline]
 fn hash(hashes: &Draws, id: &[u8]) -> u64 {
-    if let Ok(id) = <[u8; 8]>::try_from(id) {
-        return hashes.draw(u64::from_le_bytes(id));
+    match (id.first_chunk::<8>(), id.last_chunk::<8>()) {
+        (Some(first), _) if id.len() == 8 => hashes.draw(u64::from_le_bytes(*first)),
+        (Some(first), Some(last)) => {
+            let last = hashes.draw(u64::from_le_bytes(*last) ^ hashes.draw(id.len() as u64));
+            hashes.draw(u64::from_le_bytes(*first) ^ last)
+        }
+        _ => {
+            let shifted = |number: u64, byte: u8| number << 8 | u64::from(byte);
+            let number = match *id {
+                // The usual one of these, without a loop.
+                [first, last] => shifted(shifted(2, last), first),
+                _ => id.iter().rev().fold(id.len() as u64, |number, &byte| shifted(number, byte)),
+            };
+            hashes.draw(number)
+        }
     }
-    let mut bytes = [0; MOST];
-    bytes.iter_mut().zip(id).for_each(|(to, &from)| *to = from);
-    let number = u128::from_le_bytes(bytes);
-    #[expect(clippy::cast_possible_truncation, reason = "its halves")]
-    let (low, high) = (number as u64, (number >> 64) as u64);
-    hashes.draw(low ^ hashes.draw(high ^ hashes.draw(id.len() as u64)))
 }
 
+/// Many peers may be asked with one id each, the same: that must not have them all meet in one place of a table.
+#[inline]
+fn at_peer(hash: u64, peer: u32) -> u64 {
+    hash.wrapping_add(u64::from(peer).wrapping_mul(ODD))
+}
+
+/// The lower one first.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "its halves")]
+fn halves(number: u64) -> (u32, u32) {
+    (number as u32, (number >> 32) as u32)
+}
+
+#[inline]
 fn number(id: &[u8]) -> Option<u16> {
     match *id {
         [id] => Some(id.into()),
@@ -242,19 +304,22 @@ fn number(id: &[u8]) -> Option<u16> {
 
 /// Ids of requests that ended lately, by their hashes: a newer one takes the place of another.
 #[derive(Debug)]
-struct Recent(alloc::boxed::Box<[u32]>);
+struct Recent(Box<[u32; RECENT]>);
 
 impl Recent {
     fn new() -> Self {
-        Self(alloc::vec![0; RECENT].into_boxed_slice())
+        // Made where it stays: not all stacks have this much.
+        Self(vec![0; RECENT].try_into().unwrap_or_else(|_| Box::new([0; RECENT])))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a part of a hash decides the place, another is kept")]
+    #[inline]
     fn place(hash: u64) -> (usize, u32) {
         // Zero is an empty place.
         (hash as usize % RECENT, (hash >> 32) as u32 | 1)
     }
 
+    #[inline]
     fn add(&mut self, hash: u64) {
         let (place, kept) = Self::place(hash);
         if let Some(place) = self.0.get_mut(place) {
@@ -270,6 +335,8 @@ impl Recent {
 
 /// The fewest bytes that hold a slot and a generation.
 const WIDE: usize = 8;
+/// The golden ratio, as any odd number whose multiples lie apart.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The longest id.
 const MOST: usize = 16;
 /// Of a source of ids until one is free.

@@ -127,8 +127,8 @@ pub enum SubmitError {
         /// Bytes of the request.
         len: usize,
     },
-    /// The peer was removed, or never added. A number of another engine's may name a peer of this one.
-    #[error("no such peer")]
+    /// The peer, or one of the group, was removed, or never added. A number of another engine's may name a peer of this one.
+    #[error("no such peer, or group")]
     UnknownPeer,
     /// There are 256 policies already, and the request brings another one.
     #[error("more than 256 different policies")]

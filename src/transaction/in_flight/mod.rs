@@ -1,14 +1,21 @@
 //! Thousands of requests at a time, without a socket or a clock.
 
+mod aliases;
 mod arrivals;
 mod chunks;
 mod facts;
 mod finished;
+mod group_places;
+mod group_progress;
+mod group_request;
+mod groups;
+mod id_table;
 mod ids;
 mod limits;
 mod payloads;
 mod peers;
 mod progress;
+mod recipient;
 mod short_ids;
 mod slots;
 mod submit;
@@ -18,6 +25,8 @@ use core::fmt::{self, Debug};
 use core::time::Duration;
 
 pub use self::finished::{Arrived, Finished, Handle, PeerId, Transmit};
+use self::groups::Groups;
+pub use self::groups::{Addressee, GroupId};
 use self::ids::{Ids, Kept};
 pub use self::limits::{Limits, SubmitError};
 use self::payloads::Payloads;
@@ -46,6 +55,9 @@ use crate::time::{Ns, Timestamp};
 /// - A request *begins* when it is first sent, or first should be: its schedule and its policy's deadline count from there. Its
 ///   own deadline counts from [`submit`](Self::submit) and ends it wherever it is.
 /// - **64 requests are on the wire at a peer** ([`Limits::window`]); the others wait inside, in order.
+/// - A request may be to a [group](Self::add_group) of servers, which chooses when it gets its place: it waits for one while all
+///   that live are full, and is parked, at no place, while none lives. Copies for further members are on the wire beside their
+///   windows.
 /// - Nothing is unbounded: [`SubmitError::Full`] pushes back, and nothing is lost.
 /// - A full send buffer is no failure: [`transmits`](Self::transmits) is empty for a millisecond, and goes on where it was.
 /// - An error that quotes the datagram that met it is that request's. One that does not may be of any of those on the wire at
@@ -109,7 +121,8 @@ pub struct InFlight<P, M> {
     suspects: Queue,
     /// Ended, and not reported yet.
     finished: Queue,
-    /// The first wait of each slot, where a peer's round trips decide that.
+    groups: Groups,
+    /// The first wait of each slot, where round trips decide that.
     first_waits: Option<chunks::Chunks<Ns>>,
     /// The send buffer was full: nothing is transmitted until then.
     paused_until: Option<Timestamp>,
@@ -144,6 +157,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             ready: Queue::EMPTY,
             suspects: Queue::EMPTY,
             finished: Queue::EMPTY,
+            groups: Groups::new(),
             first_waits: None,
             paused_until: None,
             pauses: 0,
@@ -183,14 +197,24 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.peers.add(address, budget, estimator)
     }
 
-    /// Cancels the requests to a peer, which [`next_finished`](Self::next_finished) reports, and forgets its address.
+    /// Cancels the requests to a peer, which [`next_finished`](Self::next_finished) reports, and forgets its address. Groups of
+    /// which it is a member end as well.
     pub fn remove_peer(&mut self, now: Timestamp, peer: PeerId) {
         self.peers.remove(peer);
+        self.dissolve_groups_of(peer.0);
         for number in self.slots.numbers() {
-            if self.slots.get(number).is_some_and(|slot| slot.is_open() && slot.peer == peer.0) {
+            let Some(slot) = self.slots.get(number).filter(|slot| slot.is_open() && slot.state != State::Alias) else {
+                continue;
+            };
+            let is_cancelled = match self.groups.group_of(number).and_then(|group| self.groups.get(group)) {
+                None => slot.peer == peer.0,
+                Some(group) => group.is_dissolved,
+            };
+            if is_cancelled {
                 self.fail_cancelled(now, number);
             }
         }
+        self.settle(now);
     }
 
     /// The peer with this address.
@@ -212,8 +236,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     pub fn transmits(&self) -> impl Iterator<Item = Transmit<'_, P>> {
         let ready = if self.paused_until.is_some() { Queue::EMPTY } else { self.ready };
         ready.iter(&self.slots).filter_map(|(number, slot)| {
-            let to = self.peers.get(slot.peer)?.address;
             let handle = Handle { slot: number, generation: slot.generation };
+            let slot = if self.groups.are_used() { self.slots.get(self.carrier(number))? } else { slot };
+            let to = self.peers.get(slot.peer)?.address;
             Some(Transmit { handle, to, datagram: self.payloads.get(slot.place) })
         })
     }
@@ -230,7 +255,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     fn bound(&self) -> Option<Timestamp> {
         let suspected = (self.suspects.len() > 0).then_some(self.suspected);
-        [suspected, self.paused_until, self.wheel.next_deadline()].into_iter().flatten().min()
+        let probe = if self.groups.are_used() { self.groups.next_probe() } else { None };
+        [suspected, self.paused_until, self.wheel.next_deadline(), probe].into_iter().flatten().min()
     }
 
     /// The bytes of a request that has not ended, as they are sent.
@@ -248,22 +274,23 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// Requests that have not ended, and failures that were not taken yet.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.used() as usize
+        (self.slots.used() - self.groups.aliases) as usize
     }
 
     /// Whether there is neither.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slots.used() == 0
+        self.len() == 0
     }
 
-    /// How many more requests it takes, if their bytes fit.
+    /// How many more requests it takes, if their bytes fit. The copies that requests to groups send to further members take
+    /// of that as well, until their ends.
     #[must_use]
     pub fn available(&self) -> usize {
         self.limits.requests.get().saturating_sub(self.slots.used()) as usize
     }
 
-    /// Requests that have a place in the window of a peer.
+    /// Requests that have a place in the window of a peer, and copies of those to a group beside them.
     #[must_use]
     pub fn on_wire(&self, peer: PeerId) -> usize {
         self.peers.get(peer.0).map_or(0, |peer| peer.places as usize)

@@ -19,21 +19,22 @@ pub(super) struct Payloads {
     empty: u32,
 }
 
-/// Where a payload is kept: what [`Payloads::keep`] gave out, good until it is released.
+/// Where a payload is kept: what [`Payloads::keep_with`] gave out, good until it is released.
 ///
 /// From the highest bits down: the chunk, twelve bits of the block in it, 16 of the length, 16 of the class. One number,
 /// because what is written in parts and read as a whole makes the processor wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Place(u64);
 
 #[derive(Clone, Debug)]
 struct Chunk {
-    bytes: Box<[u8]>,
+    bytes: Box<[u8; CHUNK_BYTES]>,
     /// In the list of its class while a block is used and another one free, in that of the empty chunks while none is used.
     next: u32,
     prev: u32,
     class: u8,
-    /// How many blocks it has, by its class.
+    /// By its class, as is how many blocks it has.
+    block_bytes: u32,
     blocks: u16,
     /// How many of them are used.
     used: u16,
@@ -51,37 +52,48 @@ impl Payloads {
     }
 
     /// Keeps a copy of `bytes`; `None` if there is no room for them, or if they are more than the 65,507 of a datagram.
+    #[cfg(test)]
     pub(super) fn keep(&mut self, bytes: &[u8]) -> Option<Place> {
+        self.keep_with(bytes, |_| ()).map(|(place, ())| place)
+    }
+
+    /// As [`keep`](Self::keep), and has the copy changed at once; what that returns.
+    #[inline]
+    pub(super) fn keep_with<R>(&mut self, bytes: &[u8], change: impl FnOnce(&mut [u8]) -> R) -> Option<(Place, R)> {
         let len = u16::try_from(bytes.len()).ok().filter(|&len| len <= LONGEST)?;
         let class = class_of(len);
         let number = self.chunk_for(class)?;
         let chunk = self.chunks.get_mut(index(number))?;
         let block = chunk.take_block()?;
+        let start = chunk.start(block);
+        let kept = chunk.bytes.get_mut(start..start + bytes.len())?;
+        kept.copy_from_slice(bytes);
+        let changed = change(kept);
         if chunk.is_full() {
             self.unlink(number);
         }
-        let place = Place::new(number << BLOCK_BITS | u32::from(block), len, class);
-        self.get_mut(place).copy_from_slice(bytes);
-        Some(place)
+        Some((Place::new(number << BLOCK_BITS | u32::from(block), len, class), changed))
     }
 
     /// The bytes kept there.
     #[inline]
     pub(super) fn get(&self, place: Place) -> &[u8] {
-        let chunk = self.chunks.get(index(place.block() >> BLOCK_BITS));
-        chunk.and_then(|chunk| chunk.bytes.get(place.range())).unwrap_or(&[])
+        let chunk = self.chunks.get(index(place.chunk()));
+        chunk.and_then(|chunk| chunk.bytes.get(chunk.range(place))).unwrap_or(&[])
     }
 
     /// The bytes kept there, to be written over.
     #[inline]
     pub(super) fn get_mut(&mut self, place: Place) -> &mut [u8] {
-        let chunk = self.chunks.get_mut(index(place.block() >> BLOCK_BITS));
-        chunk.and_then(|chunk| chunk.bytes.get_mut(place.range())).unwrap_or(&mut [])
+        let Some(chunk) = self.chunks.get_mut(index(place.chunk())) else { return &mut [] };
+        let range = chunk.range(place);
+        chunk.bytes.get_mut(range).unwrap_or(&mut [])
     }
 
     /// Gives the block back, once.
+    #[inline]
     pub(super) fn release(&mut self, place: Place) {
-        let number = place.block() >> BLOCK_BITS;
+        let number = place.chunk();
         let Some(chunk) = self.chunks.get_mut(index(number)) else { return };
         if chunk.class != place.class() || chunk.used == 0 {
             return;
@@ -89,8 +101,16 @@ impl Payloads {
         let was_full = chunk.is_full();
         chunk.release_block(place.block_in_chunk());
         let is_empty = chunk.used == 0;
+        if was_full || is_empty {
+            self.relist(number, was_full, is_empty);
+        }
+    }
+
+    /// A block of this chunk was released, which has changed the list that it belongs to.
+    fn relist(&mut self, number: u32, was_full: bool, is_empty: bool) {
+        let Some(class) = self.chunks.get(index(number)).map(|chunk| chunk.class) else { return };
         match (was_full, is_empty) {
-            (true, false) => self.link(number, place.class()),
+            (true, false) => self.link(number, class),
             (false, true) => self.unlink(number),
             _ => {}
         }
@@ -107,11 +127,14 @@ impl Payloads {
     }
 
     /// A chunk with a free block of `class`: one that has others in use, else an empty one, else a new one.
+    #[inline]
     fn chunk_for(&mut self, class: u8) -> Option<u32> {
         let begun = *self.with_free_block.get(usize::from(class))?;
-        if begun != NONE {
-            return Some(begun);
-        }
+        if begun != NONE { Some(begun) } else { self.begin_chunk(class) }
+    }
+
+    #[cold]
+    fn begin_chunk(&mut self, class: u8) -> Option<u32> {
         let number = if self.empty != NONE { self.empty } else { self.new_chunk()? };
         let chunk = self.chunks.get_mut(index(number))?;
         self.empty = chunk.next;
@@ -126,7 +149,7 @@ impl Payloads {
             return None;
         }
         let number = u32::try_from(self.chunks.len()).ok()?;
-        self.chunks.push(Chunk::new(self.empty));
+        self.chunks.push(Chunk::new(self.empty)?);
         self.empty = number;
         Some(number)
     }
@@ -170,6 +193,11 @@ impl Place {
     }
 
     #[inline]
+    const fn chunk(self) -> u32 {
+        self.block() >> BLOCK_BITS
+    }
+
+    #[inline]
     const fn len(self) -> u16 {
         (self.0 >> 16) as u16
     }
@@ -183,33 +211,53 @@ impl Place {
     const fn block_in_chunk(self) -> u16 {
         (self.block() & ((1 << BLOCK_BITS) - 1)) as u16
     }
-
-    /// Where in its chunk the bytes stand.
-    #[inline]
-    fn range(self) -> Range<usize> {
-        let start = usize::from(self.block_in_chunk()) * block_bytes(self.class());
-        start..start + usize::from(self.len())
-    }
 }
 
 impl Chunk {
-    fn new(next_empty: u32) -> Self {
-        let bytes = vec![0; CHUNK_BYTES].into_boxed_slice();
-        Self { bytes, next: next_empty, prev: NONE, class: 0, blocks: 0, used: 0, fresh: 0, released: NO_BLOCK }
+    fn new(next_empty: u32) -> Option<Self> {
+        let bytes = vec![0; CHUNK_BYTES].try_into().ok()?;
+        Some(Self {
+            bytes,
+            next: next_empty,
+            prev: NONE,
+            class: 0,
+            block_bytes: 0,
+            blocks: 0,
+            used: 0,
+            fresh: 0,
+            released: NO_BLOCK,
+        })
     }
 
     /// None of its blocks is used: from now on they have the size of `class`.
     fn serve(&mut self, class: u8) {
+        let bytes = block_bytes(class);
         self.class = class;
-        self.blocks = u16::try_from(CHUNK_BYTES / block_bytes(class)).unwrap_or(0);
+        self.block_bytes = u32::try_from(bytes).unwrap_or(0);
+        self.blocks = u16::try_from(CHUNK_BYTES / bytes).unwrap_or(0);
         (self.fresh, self.released) = (0, NO_BLOCK);
     }
 
+    /// Where a block starts.
+    #[inline]
+    fn start(&self, block: u16) -> usize {
+        usize::from(block) * self.block_bytes as usize
+    }
+
+    /// Where the bytes kept at a place of this chunk stand.
+    #[inline]
+    fn range(&self, place: Place) -> Range<usize> {
+        let start = self.start(place.block_in_chunk());
+        start..start + usize::from(place.len())
+    }
+
+    #[inline]
     const fn is_full(&self) -> bool {
         self.used >= self.blocks
     }
 
     /// The block that was released last, as its memory is warm; else the first that is fresh.
+    #[inline]
     fn take_block(&mut self) -> Option<u16> {
         let block = if self.released != NO_BLOCK {
             let block = self.released;
@@ -225,6 +273,7 @@ impl Chunk {
         Some(block)
     }
 
+    #[inline]
     fn release_block(&mut self, block: u16) {
         let released = self.released;
         if let Some(next) = self.name_of_next(block) {
@@ -235,13 +284,16 @@ impl Chunk {
     }
 
     /// The first bytes of a block.
+    #[inline]
     fn name_of_next(&mut self, block: u16) -> Option<&mut [u8; 2]> {
-        self.bytes.get_mut(usize::from(block) * block_bytes(self.class)..)?.first_chunk_mut()
+        let start = self.start(block);
+        self.bytes.get_mut(start..)?.first_chunk_mut()
     }
 }
 
 /// The smallest class whose blocks hold `len` bytes. Above the smallest size, it is the power of two below the last
 /// byte and the quarter between that power and the next.
+#[inline]
 const fn class_of(len: u16) -> u8 {
     let last = if len > SMALLEST { len - 1 } else { return 0 };
     let power = last.ilog2();

@@ -1,5 +1,6 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::finished::PeerId;
 use super::slots::Queue;
@@ -30,11 +31,13 @@ pub(super) struct Peer<P> {
 }
 
 impl<P> Peer<P> {
+    #[inline]
     pub(super) fn take_place(&mut self, slot: u32) {
         self.places += 1;
         self.occupants ^= slot;
     }
 
+    #[inline]
     pub(super) fn leave_place(&mut self, slot: u32) {
         self.places -= 1;
         self.occupants ^= slot;
@@ -45,8 +48,11 @@ impl<P> Peer<P> {
         (self.places == 1).then_some(self.occupants)
     }
 
+    #[inline]
     pub(super) fn on_heard(&mut self, at: Timestamp) {
-        self.heard = self.heard.max(Some(at));
+        if self.heard.is_none_or(|heard| heard < at) {
+            self.heard = Some(at);
+        }
     }
 }
 
@@ -100,6 +106,23 @@ impl<P: Copy + Ord> Peers<P> {
         }
     }
 
+    /// The one that something came from, with its number.
+    #[inline]
+    pub(super) fn at_mut(&mut self, address: P) -> Option<(u32, &mut Peer<P>)> {
+        match self.peers.as_mut_slice() {
+            [only] => (only.address == address && !only.is_removed).then_some((0, only)),
+            peers => {
+                let &number = self.numbers.get(&address)?;
+                Some((number, peers.get_mut(number as usize)?))
+            }
+        }
+    }
+
+    /// The numbers of all, also of those removed.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<P> {
+        0..u32::try_from(self.peers.len()).unwrap_or(u32::MAX)
+    }
+
     /// The one that there is, if there is one.
     pub(super) fn only(&self) -> Option<PeerId> {
         (self.peers.len() == 1).then_some(PeerId(0))
@@ -124,51 +147,64 @@ impl<P: Copy + Ord> Peers<P> {
 /// The rules that hold for all requests.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// The first one is the engine's own.
-    plans: Vec<Plan>,
+    /// The engine's own.
+    plan: Plan,
+    /// Those that requests brought.
+    others: Vec<Plan>,
     pub(super) on_unreachable: OnUnreachable,
     pub(super) fails_over_budget: bool,
 }
 
 /// A policy, and what is asked of it most.
 #[derive(Debug)]
-struct Plan {
-    policy: RetryPolicy,
-    least_first_wait: Ns,
+pub(super) struct Plan {
+    pub(super) policy: RetryPolicy,
+    pub(super) delays_start: bool,
+    /// Where its first wait lies, if it is drawn from one range of more than a nanosecond and no deadline ends it: as for nearly
+    /// all. `None`: see the policy.
+    pub(super) first_wait: Option<(Ns, Ns)>,
+    /// Until then after its transmission a request is in its first wait, whatever is drawn, unless its peer is measured.
+    pub(super) surely_waits: Ns,
 }
 
 impl Plan {
     fn of(policy: RetryPolicy) -> Self {
-        Self { policy, least_first_wait: policy.least_first_wait_ns() }
+        let deadline = policy.deadline_ns().unwrap_or(Ns::MAX);
+        let surely_waits = policy.least_first_wait_ns().min(deadline);
+        let delays_start = policy.start_delay() != (Duration::ZERO, Duration::ZERO);
+        let first_wait = policy.first_range_ns().filter(|&(least, most)| least > 1 && most <= deadline);
+        Self { policy, delays_start, first_wait, surely_waits }
     }
 }
 
 impl Rules {
     pub(super) fn new(policy: RetryPolicy) -> Self {
-        let plans = alloc::vec![Plan::of(policy)];
-        Self { plans, on_unreachable: OnUnreachable::KeepTrying, fails_over_budget: false }
+        let (on_unreachable, fails_over_budget) = (OnUnreachable::KeepTrying, false);
+        Self { plan: Plan::of(policy), others: Vec::new(), on_unreachable, fails_over_budget }
+    }
+
+    #[inline]
+    pub(super) fn plan(&self, number: u8) -> &Plan {
+        match number.checked_sub(1) {
+            None => &self.plan,
+            Some(other) => self.others.get(usize::from(other)).unwrap_or(&self.plan),
+        }
     }
 
     #[inline]
     pub(super) fn policy(&self, number: u8) -> &RetryPolicy {
-        match self.plans.get(usize::from(number)) {
-            Some(plan) => &plan.policy,
-            None => &RetryPolicy::LAN,
-        }
-    }
-
-    /// The shortest wait of this policy after a first transmission, whatever is drawn.
-    #[inline]
-    pub(super) fn least_first_wait(&self, number: u8) -> Ns {
-        self.plans.get(usize::from(number)).map_or(0, |plan| plan.least_first_wait)
+        &self.plan(number).policy
     }
 
     /// The number of a policy that equals this one; `None` if there are 256 others.
     pub(super) fn intern(&mut self, policy: &RetryPolicy) -> Option<u8> {
-        let known = self.plans.iter().position(|known| known.policy == *policy);
-        let number = u8::try_from(known.unwrap_or(self.plans.len())).ok()?;
+        if self.plan.policy == *policy {
+            return Some(0);
+        }
+        let known = self.others.iter().position(|known| known.policy == *policy);
+        let number = u8::try_from(known.unwrap_or(self.others.len()) + 1).ok()?;
         if known.is_none() {
-            self.plans.push(Plan::of(*policy));
+            self.others.push(Plan::of(*policy));
         }
         Some(number)
     }

@@ -3,24 +3,23 @@
 use core::fmt::Debug;
 use core::time::Duration;
 
-use super::finished::Finished;
 use super::peers::{Peer, PeerTerms};
-use super::slots::{NONE, Slot, State};
+use super::recipient::{Recipient, routed};
+use super::slots::{Clean, NONE, Slot, State};
 use super::troubled::Troubled;
-use super::{Handle, InFlight, PeerId};
+use super::{Handle, InFlight};
+use crate::entropy::uniform;
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transaction::active_request::{ActiveRequest, Bytes, pace};
 use crate::transaction::destination::PolicyIndex;
-use crate::transaction::path_state::PathState;
 use crate::transaction::record::Record;
-use crate::transaction::{Event, Execution, Identity, KeyedMatcher, Next, RetryTimer};
-use crate::transport::PathIndex;
+use crate::transaction::{Event, Identity, KeyedMatcher, Next, RetryTimer};
 
 /// A troubled request, and what its machine is told of with every call.
-pub(super) struct Case<'c> {
+pub(super) struct Case<'c, P> {
     pub(super) troubled: &'c mut Troubled,
     pub(super) terms: PeerTerms<'c>,
-    pub(super) path: &'c mut PathState,
+    pub(super) recipient: Recipient<'c, P>,
 }
 
 /// Where a request goes that is to be transmitted.
@@ -33,22 +32,41 @@ pub(super) enum Turn {
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// To its place in the window, or to the end of those that wait for one.
-    pub(super) fn enqueue(&mut self, now: Timestamp, number: u32) {
-        let Some(slot) = self.slots.get(number) else { return };
-        let Some(peer) = self.peers.get_mut(slot.peer) else { return };
-        if peer.places < self.limits.window.get() && peer.waiting.len() == 0 {
-            self.take_place(now, number);
-        } else {
+    #[inline]
+    pub(super) fn enqueue(&mut self, now: Timestamp, number: u32, peer: u32, leaves_at_once: bool) {
+        let Some(peer) = self.peers.get_mut(peer) else { return };
+        if peer.places >= self.limits.window.get() || peer.waiting.len() > 0 {
             peer.waiting.push_back(&mut self.slots, number, State::Waiting);
+        } else {
+            peer.take_place(number);
+            if leaves_at_once {
+                self.ready.push_back(&mut self.slots, number, State::Ready);
+            } else {
+                self.take_place_until(now, number);
+            }
         }
     }
 
-    fn take_place(&mut self, now: Timestamp, number: u32) {
-        let Some(slot) = self.slots.get(number) else { return };
-        let (delay, end_by) = (self.start_delay(number, slot), self.end_by_of(slot));
-        if let Some(peer) = self.peers.get_mut(slot.peer) {
-            peer.take_place(number);
+    /// It has ended: the first of those that wait takes its place.
+    #[inline]
+    pub(super) fn leave_place(&mut self, now: Timestamp, number: u32, peer_number: u32) {
+        let Some(peer) = self.peers.get_mut(peer_number) else { return };
+        peer.leave_place(number);
+        if peer.places >= self.limits.window.get() {
+            // Copies stand beside the window.
+        } else if let Some(next) = peer.waiting.pop_front(&mut self.slots) {
+            peer.take_place(next);
+            self.take_place_until(now, next);
+        } else if self.groups.are_used() {
+            self.groups.touch_all_of(peer_number);
         }
+    }
+
+    /// The place of a request that may not leave at once, or may have to end before.
+    pub(super) fn take_place_until(&mut self, now: Timestamp, number: u32) {
+        let Some(slot) = self.slots.get(number) else { return };
+        let handle = Handle { slot: number, generation: slot.generation };
+        let (delay, end_by) = (self.start_delay(handle, slot.policy), self.end_by_of(slot));
         match delay {
             0 if now < end_by => self.ready.push_back(&mut self.slots, number, State::Ready),
             // Also one whose deadline has come: that ends it at the next look, and nothing of it leaves.
@@ -63,15 +81,6 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
-    /// It has ended: the first of those that wait takes its place.
-    fn leave_place(&mut self, now: Timestamp, number: u32, peer: u32) {
-        let Some(peer) = self.peers.get_mut(peer) else { return };
-        peer.leave_place(number);
-        if let Some(next) = peer.waiting.pop_front(&mut self.slots) {
-            self.take_place(now, next);
-        }
-    }
-
     /// The request is reported to [`come_due`](Self::come_due) then.
     pub(super) fn wake_at(&mut self, number: u32, due: Timestamp) {
         self.soonest = self.soonest.min(due);
@@ -83,12 +92,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(slot) = self.slots.get(number) else { return };
         let (state, peer) = (slot.state, slot.peer);
         self.wheel.remove(&mut self.slots, number);
-        let queue = match state {
-            State::Waiting => self.peers.get_mut(peer).map(|peer| &mut peer.waiting),
-            State::Ready => Some(&mut self.ready),
-            State::Suspect => Some(&mut self.suspects),
-            State::Finished => Some(&mut self.finished),
-            State::Free | State::Delayed | State::Sent => None,
+        let group = self.groups.group_of(number).and_then(|group| self.groups.get_mut(group));
+        let queue = match (state, group) {
+            (State::Parked, group) => group.map(|group| &mut group.parked),
+            (State::Waiting, Some(group)) => Some(&mut group.waiting),
+            (State::Waiting, None) => self.peers.get_mut(peer).map(|peer| &mut peer.waiting),
+            (State::Ready, _) => Some(&mut self.ready),
+            (State::Suspect, _) => Some(&mut self.suspects),
+            (State::Finished, _) => Some(&mut self.finished),
+            (State::Free | State::Delayed | State::Sent | State::Alias, _) => None,
         };
         if let Some(queue) = queue {
             queue.remove(&mut self.slots, number);
@@ -101,20 +113,28 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let end_by = self.end_by_of(&slot);
         match slot.state {
             State::Delayed if now < slot.at().min(end_by) => self.wake_at(number, slot.at().min(end_by)),
+            State::Delayed if now < end_by && self.is_lost(number) => {
+                self.detach(number);
+                self.give_up_place(now, number);
+            }
             State::Delayed if now < end_by => {
                 self.ready.push_back(&mut self.slots, number, State::Ready);
                 if end_by != Timestamp::MAX {
                     self.wake_at(number, end_by);
                 }
             }
-            State::Sent if slot.record == NONE => match self.first_due(number, &slot) {
+            State::Sent if slot.record == NONE => match self.first_due(&slot.clean(number)) {
                 due if due > now => self.wake_at(number, due),
                 _ => self.look_on(now, number),
             },
-            State::Waiting | State::Ready | State::Delayed if now < end_by && !self.has_begun(&slot) => {
-                self.wake_at(number, end_by);
-            }
-            State::Free | State::Finished => {}
+            State::Waiting if now < end_by => self.wake_at(number, end_by),
+            State::Ready | State::Delayed if now < end_by && !self.has_begun(&slot) => self.wake_at(number, end_by),
+            State::Free | State::Alias | State::Finished => {}
+            // Whoever looks in on a group before it is time sends its probes before.
+            State::Sent | State::Parked if self.groups.group_of(number).is_some() => match self.due_of(number) {
+                Some(due) if due > now => self.wake_at(number, due),
+                _ => self.look_on(now, number),
+            },
             _ => self.look_on(now, number),
         }
     }
@@ -126,16 +146,21 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         match slot.state {
             State::Delayed => Some(slot.at().min(self.end_by_of(slot))),
             State::Waiting | State::Ready => Some(self.end_by_of(slot)),
-            State::Sent => Some(active.map_or_else(|| self.first_due(number, slot), ActiveRequest::wait_end)),
-            State::Free | State::Suspect | State::Finished => None,
+            State::Parked => active.map(ActiveRequest::wait_end),
+            State::Sent => {
+                let due = active.map_or_else(|| self.first_due(&slot.clean(number)), ActiveRequest::wait_end);
+                let hedge = self.groups.request(number).and_then(|request| request.course.next_hedge());
+                Some(hedge.map_or(due, |hedge| due.min(hedge)))
+            }
+            State::Free | State::Suspect | State::Finished | State::Alias => None,
         }
     }
 
-    fn end_by_of(&self, slot: &Slot) -> Timestamp {
+    pub(super) fn end_by_of(&self, slot: &Slot) -> Timestamp {
         self.records.get(slot.record).map_or(Timestamp::MAX, Troubled::end_by)
     }
 
-    fn has_begun(&self, slot: &Slot) -> bool {
+    pub(super) fn has_begun(&self, slot: &Slot) -> bool {
         self.records.get(slot.record).is_some_and(|record| record.active.is_some())
     }
 
@@ -152,6 +177,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// What the machine of a troubled request asks for, which is in the wheel and in the queues no more.
     pub(super) fn go_on(&mut self, now: Timestamp, number: u32, turn: Turn) {
+        if let Some(group) = self.groups.group_of(number) {
+            return self.go_on_in_group(now, number, group, turn);
+        }
         let Some(&slot) = self.slots.get(number) else { return };
         let Some(peer) = self.peers.get_mut(slot.peer) else { return };
         let Some(troubled) = self.records.get_mut(slot.record) else { return };
@@ -189,17 +217,21 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             // A port is not renewed where others use it, and bytes are given once; those would be ends too.
             Next::Failed(_) | Next::Done | Next::Idle | Next::Build(..) | Next::Renew(..) => {
                 troubled.on_end(now);
-                self.close(now, number, false);
+                self.close(now, number);
                 self.finished.push_back(&mut self.slots, number, State::Finished);
             }
         }
     }
 
-    /// The end of a request that is in the wheel and in the queues no more: its place and its id are others' from now on.
-    pub(super) fn close(&mut self, now: Timestamp, number: u32, clean: bool) {
+    /// The end of a troubled request that is in the wheel and in the queues no more: its place and its id are others' from now on.
+    pub(super) fn close(&mut self, now: Timestamp, number: u32) {
+        if let Some(group) = self.groups.group_of(number) {
+            return self.close_in_group(now, number, group);
+        }
         let Some(slot) = self.slots.get(number) else { return };
-        let (place, peer, has_place) = (slot.place, slot.peer, slot.has_place());
-        self.ids.release(now, (number, place), clean, &self.payloads, &self.matcher);
+        let handle = Handle { slot: number, generation: slot.generation };
+        let (peer, place, has_place) = (slot.peer, slot.place, slot.has_place());
+        self.ids.release(now, handle, (peer, place), false, &self.payloads, &self.matcher);
         if has_place {
             self.leave_place(now, number, peer);
         }
@@ -217,28 +249,45 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// A request with its record, which is made of what its slot knows if there is none; then it begins now, if it has not yet.
-    pub(super) fn case(&mut self, now: Timestamp, number: u32) -> Option<Case<'_>> {
+    pub(super) fn case(&mut self, now: Timestamp, number: u32) -> Option<Case<'_, P>> {
         let &slot = self.slots.get(number)?;
         if slot.record == NONE {
             let troubled = self.replay(number, &slot, now);
             self.slots.get_mut(number)?.record = self.records.insert(troubled);
         }
+        if self.groups.are_used() {
+            self.keep_in_group(number, &slot);
+        }
         let handle = Handle { slot: number, generation: slot.generation };
         let seed = self.seed_of(handle);
         let record = self.slots.get(number)?.record;
-        let Peer { budget, path, .. } = self.peers.get_mut(slot.peer)?;
-        let terms = PeerTerms { rules: &self.rules, budget };
         let troubled = self.records.get_mut(record)?;
+        let Self { rules, peers, groups, .. } = self;
+        let (budget, mut recipient, bytes, is_placed) = match groups.with_group(number) {
+            None => {
+                let Peer { budget, path, .. } = peers.get_mut(slot.peer)?;
+                (&*budget, Recipient::One(path), Bytes::Given, true)
+            }
+            Some((request, group)) => {
+                let is_placed = request.is_admitted;
+                let (budget, recipient) = Recipient::several(peers, group, &mut request.course);
+                (budget, recipient, Bytes::Copied, is_placed)
+            }
+        };
+        let terms = PeerTerms { rules, budget };
         if troubled.active.is_none() {
-            let delay = terms.rules.policy(slot.policy).start_delay_ns(seed);
-            let start = before(now, delay);
-            let policy = PolicyIndex(slot.policy);
-            let mut active = ActiveRequest::start(&terms, path, policy, start, troubled.end_by(), seed, Bytes::Given);
-            active.on_built(Identity::Content);
+            // One that no server is there for begins without its place, and without having waited for its moment.
+            let delay = if is_placed { terms.rules.policy(slot.policy).start_delay_ns(seed) } else { 0 };
+            let (start, policy, end_by) = (before(now, delay), PolicyIndex(slot.policy), troubled.end_by());
+            let mut active = routed!(&mut recipient, routing =>
+                ActiveRequest::start(&terms, routing, policy, start, end_by, seed, bytes));
+            if is_placed {
+                active.on_built(Identity::Content);
+            }
             active.on_time_up(now);
             troubled.begin(now, active);
         }
-        Some(Case { troubled, terms, path })
+        Some(Case { troubled, terms, recipient })
     }
 
     /// The record of a request that had none: of one that was sent, with the machine that it would have had from the start.
@@ -248,150 +297,104 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             let log = self.records.log(now);
             return Troubled::waiting(now, Timestamp::MAX, log);
         }
-        let (sent, timer, first_wait) = (slot.at(), self.schedule(number, slot), self.first_wait(number, slot));
+        let clean = slot.clean(number);
+        let (sent, timer, first_wait) = (clean.sent, self.schedule(&clean), self.first_wait(&clean));
         let mut log = self.records.log(sent);
-        log.record(sent, Event::Transmitted { path: PathIndex::FIRST, number: 1 });
+        let group = self.groups.group_of(number).and_then(|group| self.groups.get(group));
+        let path = group.and_then(|group| group.path_of(slot.peer)).unwrap_or_default();
+        log.record(sent, Event::Transmitted { path, number: 1 });
         let active = ActiveRequest::transmitted(timer, PolicyIndex(slot.policy), first_wait, sent);
+        let active = if group.is_some() { active.copied() } else { active };
         Troubled::sent(active, sent, log)
     }
 
     /// The schedule of a request that was sent once and has no record: it follows from when that was.
-    pub(super) fn schedule(&self, number: u32, slot: &Slot) -> RetryTimer {
-        let policy = self.rules.policy(slot.policy);
-        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
-        let start = before(slot.at(), policy.start_delay_ns(seed));
+    pub(super) fn schedule(&self, clean: &Clean) -> RetryTimer {
+        let policy = self.rules.policy(clean.policy);
+        let seed = self.seed_of(clean.handle);
+        let start = before(clean.sent, policy.start_delay_ns(seed));
         let mut timer = RetryTimer::start(policy, start, seed);
+        if let Some(hop) = self.hop_of(clean) {
+            timer.on_hop(Duration::from_nanos(hop), clean.sent);
+            return timer;
+        }
         let mut own = None;
-        timer.on_transmitted(pace(self.first_wait(number, slot), policy, &mut own), slot.at());
+        timer.on_transmitted(pace(self.first_wait(clean), policy, &mut own), clean.sent);
         timer
     }
 
     /// When the first wait of a request without a record ends, as its [`schedule`](Self::schedule) has it.
-    #[inline]
-    pub(super) fn first_due(&self, number: u32, slot: &Slot) -> Timestamp {
-        let policy = self.rules.policy(slot.policy);
-        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
-        let wait = policy.wait_ns(0, false, seed);
-        if self.first_waits.is_some() || wait < LEAST_WAIT {
-            return self.schedule(number, slot).wait_end();
+    #[inline(always)] // once a request: a call would pass it by what is written in parts and read as a whole
+    pub(super) fn first_due(&self, clean: &Clean) -> Timestamp {
+        match self.rules.plan(clean.policy).first_wait {
+            Some((least, most)) if self.first_waits.is_none() => {
+                clean.sent.after_ns(uniform(least, most, self.seed_of(clean.handle).draw(0)))
+            }
+            _ => self.schedule(clean).wait_end(),
         }
-        let deadline = policy.deadline_ns().map_or(Timestamp::MAX, |deadline| slot.at().after_ns(deadline));
-        slot.at().after_ns(wait).min(deadline)
     }
 
     /// Whether a first wait that began with this transmission is still running at `at`.
     #[inline]
-    pub(super) fn is_in_first_wait(&self, at: Timestamp, number: u32, slot: &Slot) -> bool {
+    pub(super) fn is_in_first_wait(&self, at: Timestamp, clean: &Clean) -> bool {
         // Most replies come so soon that nothing need be drawn.
-        let waited = at.since_ns(slot.at());
-        let end = self
-            .rules
-            .policy(slot.policy)
-            .deadline_ns()
-            .unwrap_or(Ns::MAX)
-            .min(self.rules.least_first_wait(slot.policy));
-        self.first_waits.is_none() && waited < end || at < self.first_due(number, slot)
+        let surely_waits = at.since_ns(clean.sent) < self.rules.plan(clean.policy).surely_waits;
+        self.first_waits.is_none() && surely_waits || self.is_before_due(at, clean.handle.slot)
+    }
+
+    #[cold]
+    fn is_before_due(&self, at: Timestamp, number: u32) -> bool {
+        self.slots.get(number).is_some_and(|slot| at < self.first_due(&slot.clean(number)))
     }
 
     /// A request without a record was transmitted.
+    #[inline]
     pub(super) fn begin_clean(&mut self, now: Timestamp, number: u32) {
         let Some(slot) = self.slots.get_mut(number) else { return };
         slot.state = State::Sent;
         slot.set_at(now);
-        let Some(slot) = self.slots.get(number) else { return };
-        let start = before(now, self.start_delay(number, slot));
-        if let Some(peer) = self.peers.get_mut(slot.peer) {
+        let clean = slot.clean(number);
+        let delays_start = self.rules.plan(clean.policy).delays_start;
+        let start = if delays_start { before(now, self.start_delay(clean.handle, clean.policy)) } else { now };
+        if let Some(peer) = self.peers.get_mut(clean.peer) {
             peer.path.on_start(start);
             peer.path.on_transmitted(now);
-            if let Some(estimator) = &peer.path.estimator {
-                let rto = saturating_ns(estimator.rto(start));
-                let wait = self.rules.policy(slot.policy).first_wait_within(rto, None);
-                if let Some(place) = self.first_waits.as_mut().and_then(|waits| waits.get_mut(number)) {
-                    *place = wait;
-                }
+            if peer.path.estimator.is_some() {
+                self.keep_first_wait(&clean, start);
             }
         }
-        let due = self.first_due(number, slot);
-        self.wake_at(number, due);
+        let due = self.first_due(&clean);
+        self.soonest = self.soonest.min(due);
+        self.wheel.insert_new(&mut self.slots, number, due);
+    }
+
+    /// The first wait that the round trips to its peer call for at present.
+    #[inline(never)]
+    fn keep_first_wait(&mut self, clean: &Clean, start: Timestamp) {
+        let estimator = self.peers.get(clean.peer).and_then(|peer| peer.path.estimator.as_ref());
+        let place = self.first_waits.as_mut().and_then(|waits| waits.get_mut(clean.handle.slot));
+        if let (Some(estimator), Some(place)) = (estimator, place) {
+            let rto = saturating_ns(estimator.rto(start));
+            *place = self.rules.policy(clean.policy).first_wait_within(rto, None);
+        }
     }
 
     /// The one that held when it was sent: round trips since then change nothing for it.
-    fn first_wait(&self, number: u32, slot: &Slot) -> Ns {
-        let policy = || self.rules.policy(slot.policy).backoff().initial_ns();
+    fn first_wait(&self, clean: &Clean) -> Ns {
+        let policy = || self.rules.policy(clean.policy).backoff().initial_ns();
         let Some(waits) = &self.first_waits else { return policy() };
-        let is_measured = self.peers.get(slot.peer).is_some_and(|peer| peer.path.estimator.is_some());
-        waits.get(number).copied().filter(|_| is_measured).unwrap_or_else(policy)
+        if self.groups.group_of(clean.handle.slot).is_some() {
+            return policy();
+        }
+        let is_measured = self.peers.get(clean.peer).is_some_and(|peer| peer.path.estimator.is_some());
+        waits.get(clean.handle.slot).copied().filter(|_| is_measured).unwrap_or_else(policy)
     }
 
-    #[inline]
-    fn start_delay(&self, number: u32, slot: &Slot) -> Ns {
-        let seed = self.seed_of(Handle { slot: number, generation: slot.generation });
-        self.rules.policy(slot.policy).start_delay_ns(seed)
-    }
-
-    /// The next of the requests that failed, in the order in which they did. Replies are not among them: those come from
-    /// [`on_datagram`](Self::on_datagram) itself.
-    pub fn next_finished(&mut self) -> Option<Finished> {
-        let number = self.finished.pop_front(&mut self.slots)?;
-        self.take_finished(number)
-    }
-
-    /// Takes a failure out, which is in no queue any more.
-    pub(super) fn take_finished(&mut self, number: u32) -> Option<Finished> {
-        let slot = *self.slots.get(number)?;
-        let finished = {
-            let troubled = self.records.get(slot.record)?;
-            let active = troubled.active.as_ref()?;
-            Finished {
-                handle: self.slots.handle(number),
-                token: slot.token,
-                peer: PeerId(slot.peer),
-                failure: active.failure(),
-                execution: active.execution(),
-                transmissions: active.transmissions(),
-                withheld: active.withheld(),
-                elapsed: troubled.elapsed(),
-                round_trip: troubled.measured().map(Duration::from_nanos),
-                last_error: active.last_error(),
-                timeline: None,
-            }
-        };
-        let timeline = self.records.remove(slot.record);
-        self.records.give_away(timeline.as_deref());
-        self.payloads.release(slot.place);
-        self.slots.remove(number);
-        Some(Finished { timeline, ..finished })
-    }
-
-    /// Takes a troubled request out that was answered at `at`, which is in no queue any more.
-    pub(super) fn take_answered(&mut self, at: Timestamp, number: u32, measured: Option<Ns>) -> Option<Finished> {
-        let slot = *self.slots.get(number)?;
-        let troubled = self.records.get(slot.record)?;
-        let active = troubled.active.as_ref()?;
-        let finished = Finished {
-            handle: self.slots.handle(number),
-            token: slot.token,
-            peer: PeerId(slot.peer),
-            failure: None,
-            execution: Execution::Unknown,
-            transmissions: active.transmissions(),
-            withheld: active.withheld(),
-            elapsed: at.since(troubled.began()),
-            round_trip: measured.map(Duration::from_nanos),
-            last_error: active.last_error(),
-            timeline: None,
-        };
-        let timeline = self.records.remove(slot.record);
-        self.records.give_back(timeline);
-        self.payloads.release(slot.place);
-        self.slots.remove(number);
-        Some(finished)
+    fn start_delay(&self, handle: Handle, policy: u8) -> Ns {
+        self.rules.policy(policy).start_delay_ns(self.seed_of(handle))
     }
 }
 
-fn before(now: Timestamp, ns: Ns) -> Timestamp {
+pub(super) fn before(now: Timestamp, ns: Ns) -> Timestamp {
     Timestamp::from_nanos(now.as_nanos().saturating_sub(ns))
 }
-
-/// Below this, a wait and its half are the same to a schedule.
-const LEAST_WAIT: Ns = 2;

@@ -43,14 +43,13 @@ impl ShortIds {
     /// # Errors
     ///
     /// When the first one has rested, if all are in use or rest; `None` if all are in use.
+    #[inline]
     pub(super) fn draw(&mut self, now: Timestamp, ids: &mut IdSource) -> Result<u16, Option<Timestamp>> {
         if self.free.len() < self.slots.len() / 2 {
             self.refill(now);
         }
         let Some(last) = self.free.len().checked_sub(1) else { return Err(self.first_free()) };
-        let mut drawn = [0; 8];
-        ids.fill(&mut drawn);
-        let place = uniform(0, last as u64, u64::from_le_bytes(drawn));
+        let place = uniform(0, last as u64, ids.number());
         Ok(self.free.swap_remove(usize::try_from(place).unwrap_or(last)))
     }
 
@@ -59,6 +58,7 @@ impl ShortIds {
         self.slots.get(usize::from(id)).copied().filter(|&slot| slot < RESTING)
     }
 
+    #[inline]
     pub(super) fn set(&mut self, id: u16, slot: u32) {
         if let Some(place) = self.slots.get_mut(usize::from(id)) {
             *place = slot;
@@ -66,6 +66,7 @@ impl ShortIds {
     }
 
     /// The request that has it has ended at `now`.
+    #[inline]
     pub(super) fn release(&mut self, now: Timestamp, id: u16, clean: bool) {
         self.set(id, RESTING);
         let Self { rest, clean: after_clean, other, .. } = self;
@@ -105,6 +106,7 @@ impl ShortIds {
     }
 }
 
+#[inline]
 fn push(queue: &mut VecDeque<(Timestamp, u16)>, now: Timestamp, rest: Ns, id: u16) {
     // A clock that ran backwards must not disturb the order.
     let last = queue.back().map_or(Timestamp::ZERO, |&(until, _)| until);

@@ -1,3 +1,5 @@
+use core::mem;
+
 use super::chunks::Chunks;
 use super::finished::Handle;
 use super::payloads::Place;
@@ -7,9 +9,9 @@ use crate::time::wheel::{Link, Links};
 /// One request: all that is kept of it while it goes well.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    /// Its place in the wheel; of a free slot, the next free one.
+    /// Its place in the wheel.
     pub(super) link: Link,
-    /// When it was sent, or is to be, or its neighbours in a [`Queue`]: which, its state says.
+    /// When it was sent, or is to be, or its neighbours in a [`Queue`]: which, its state says. Of a free slot, the next free one.
     moment: u64,
     pub(super) token: u64,
     /// Of a slot in use, the higher half of what names it.
@@ -20,6 +22,25 @@ pub(super) struct Slot {
     pub(super) place: Place,
     pub(super) state: State,
     pub(super) policy: u8,
+}
+
+/// A request that goes well, since it was sent.
+#[derive(Clone, Copy)]
+pub(super) struct Clean {
+    pub(super) handle: Handle,
+    pub(super) sent: Timestamp,
+    pub(super) peer: u32,
+    pub(super) policy: u8,
+}
+
+impl Default for Slot {
+    /// A free one, behind which there is none.
+    fn default() -> Self {
+        let mut free = Self::new(0, 0, Place::default(), 0, 0);
+        free.state = State::Free;
+        free.set_neighbours(NONE, NONE);
+        free
+    }
 }
 
 /// What a slot is in, and so what [`Slot::moment`] holds.
@@ -34,6 +55,10 @@ pub(super) enum State {
     Ready,
     /// Waits for the reply, or its next slot. The moment is that of its transmission, if it has no record.
     Sent,
+    /// For a server of its group that lives, in the queue of those.
+    Parked,
+    /// Has a copy of a request, for another peer.
+    Alias,
     /// An error was reported: the socket is to be looked at before that ends it. In the queue of those.
     Suspect,
     /// Has ended, and is to be reported. In the queue of those.
@@ -41,29 +66,42 @@ pub(super) enum State {
 }
 
 impl Slot {
+    #[inline]
     pub(super) fn at(&self) -> Timestamp {
         Timestamp::from_nanos(self.moment)
     }
 
+    #[inline]
     pub(super) fn set_at(&mut self, at: Timestamp) {
         self.moment = at.as_nanos();
     }
 
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "its halves")]
     fn neighbours(&self) -> (u32, u32) {
-        let [a, b, c, d, e, f, g, h] = self.moment.to_le_bytes();
-        (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+        (self.moment as u32, (self.moment >> 32) as u32)
     }
 
+    #[inline]
     fn set_neighbours(&mut self, before: u32, after: u32) {
         self.moment = u64::from(before) | u64::from(after) << 32;
     }
 
+    /// What its schedule follows from, if it was sent once and has no record.
+    #[inline]
+    pub(super) fn clean(&self, number: u32) -> Clean {
+        let handle = Handle { slot: number, generation: self.generation };
+        Clean { handle, sent: self.at(), peer: self.peer, policy: self.policy }
+    }
+
     /// Whether it has not ended.
+    #[inline]
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.state, State::Free | State::Finished)
     }
 
     /// Whether it has a place in its peer's window.
+    #[inline]
     pub(super) fn has_place(&self) -> bool {
         self.is_open() && self.state != State::Waiting
     }
@@ -84,42 +122,47 @@ impl Slots {
     }
 
     /// In use, those included that have ended and are to be reported.
+    #[inline]
     pub(super) fn used(&self) -> u32 {
         self.used
     }
 
-    /// The number of the slot that [`insert`](Self::insert) fills next, and the generation that it had.
-    pub(super) fn vacancy(&self) -> (u32, u32) {
-        match self.slots.get(self.free) {
-            Some(free) => (self.free, free.generation),
-            None => (self.slots.len(), 0),
+    /// The number of the slot that [`insert`](Self::insert) fills next.
+    #[inline]
+    pub(super) fn vacancy(&mut self) -> u32 {
+        if self.free == NONE {
+            self.grow();
         }
+        self.free
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.free = self.slots.push(Slot::default());
     }
 
     #[inline(always)]
     pub(super) fn insert(&mut self, slot: Slot) {
+        let Some(free) = self.slots.get_mut(self.free) else { return };
         self.used += 1;
-        match self.slots.get_mut(self.free) {
-            Some(free) => {
-                self.free = u32::try_from(free.moment).unwrap_or(NONE);
-                // Field by field: what is put together elsewhere and moved here makes the processor wait.
-                (free.link, free.moment, free.token) = (slot.link, slot.moment, slot.token);
-                (free.generation, free.peer, free.record) = (slot.generation, slot.peer, slot.record);
-                (free.place, free.state, free.policy) = (slot.place, slot.state, slot.policy);
-            }
-            None => {
-                self.slots.push(slot);
-            }
-        }
+        self.free = free.neighbours().1;
+        // Field by field: what is put together elsewhere and moved here makes the processor wait.
+        (free.link, free.moment, free.token) = (slot.link, slot.moment, slot.token);
+        (free.generation, free.peer, free.record) = (slot.generation, slot.peer, slot.record);
+        (free.place, free.state, free.policy) = (slot.place, slot.state, slot.policy);
     }
 
-    pub(super) fn remove(&mut self, number: u32) {
+    /// Frees a slot; what is still to be done about it, if it was not free.
+    #[inline]
+    pub(super) fn remove(&mut self, number: u32) -> Option<Freed> {
         let next = self.free;
-        let Some(slot) = self.slots.get_mut(number).filter(|slot| slot.state != State::Free) else { return };
+        let slot = self.slots.get_mut(number).filter(|slot| slot.state != State::Free)?;
+        let freed = Freed { link: mem::replace(&mut slot.link, Link::FREE), place: slot.place };
         slot.state = State::Free;
-        slot.moment = next.into();
+        slot.set_neighbours(NONE, next);
         self.free = number;
         self.used -= 1;
+        Some(freed)
     }
 
     #[inline]
@@ -135,9 +178,11 @@ impl Slots {
     /// The slot of a request that has not ended.
     #[inline]
     pub(super) fn open(&self, handle: Handle) -> Option<&Slot> {
-        self.slots.get(handle.slot).filter(|slot| slot.is_open() && slot.generation == handle.generation)
+        let is_it = |slot: &&Slot| slot.is_open() && slot.generation == handle.generation;
+        self.slots.get(handle.slot).filter(|slot| is_it(slot) && slot.state != State::Alias)
     }
 
+    #[inline]
     pub(super) fn handle(&self, number: u32) -> Handle {
         Handle { slot: number, generation: self.slots.get(number).map_or(0, |slot| slot.generation) }
     }
@@ -146,6 +191,13 @@ impl Slots {
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
         0..self.slots.len()
     }
+}
+
+/// What was kept of a request that is gone: its place in the wheel, and that of its bytes.
+#[must_use]
+pub(super) struct Freed {
+    pub(super) link: Link,
+    pub(super) place: Place,
 }
 
 impl Links for Slots {
@@ -166,10 +218,12 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) const EMPTY: Self = Self { first: NONE, last: NONE, len: 0 };
 
+    #[inline]
     pub(super) fn len(&self) -> u32 {
         self.len
     }
 
+    #[inline]
     pub(super) fn first(&self) -> Option<u32> {
         (self.first != NONE).then_some(self.first)
     }
@@ -218,9 +272,16 @@ impl Queue {
         self.len -= 1;
     }
 
+    #[inline]
     pub(super) fn pop_front(&mut self, slots: &mut Slots) -> Option<u32> {
         let first = self.first()?;
-        self.remove(slots, first);
+        let (_, after) = slots.get(first)?.neighbours();
+        self.first = after;
+        self.len -= 1;
+        match slots.get_mut(after) {
+            Some(slot) => slot.set_neighbours(NONE, slot.neighbours().1),
+            None => self.last = NONE,
+        }
         Some(first)
     }
 
@@ -229,7 +290,7 @@ impl Queue {
         let mut next = self.first;
         core::iter::from_fn(move || {
             let slot = slots.get(next)?;
-            let number = core::mem::replace(&mut next, slot.neighbours().1);
+            let number = mem::replace(&mut next, slot.neighbours().1);
             Some((number, slot))
         })
     }

@@ -1,6 +1,7 @@
 use core::fmt::Debug;
 
 use super::finished::{Finished, Handle, PeerId};
+use super::groups::Addressee;
 use super::ids::Name;
 use super::limits::SubmitError;
 use super::payloads::{LONGEST, Place};
@@ -11,7 +12,7 @@ use crate::time::Timestamp;
 use crate::transaction::{KeyedMatcher, Request};
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
-    /// Takes in a request to a peer; `token` comes back with its end.
+    /// Takes in a request to a peer, or to a group of them; `token` comes back with its end.
     ///
     /// # Errors
     ///
@@ -20,11 +21,14 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     pub fn submit<'r>(
         &mut self,
         now: Timestamp,
-        to: PeerId,
+        to: impl Into<Addressee>,
         request: impl Into<Request<'r>>,
         token: u64,
     ) -> Result<Handle, SubmitError> {
-        self.take_in(now, to, &request.into(), token)
+        match to.into() {
+            Addressee::Peer(peer) => self.take_in(now, peer, &request.into(), token),
+            Addressee::Group(group) => self.take_in_for_group(now, group, &request.into(), token),
+        }
     }
 
     fn take_in(
@@ -42,41 +46,63 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
         let policy = request.own_policy().map_or(Some(0), |own| self.rules.intern(own));
         let policy = policy.ok_or(SubmitError::TooManyPolicies)?;
-        let place = self.keep(request.bytes())?;
-        let (slot, before) = self.slots.vacancy();
-        let name = Name { slot, generation: before.wrapping_add(1), peer: to.0 };
-        let most = self.limits.requests.get();
-        let admitted = self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name, most);
-        let generation = admitted.inspect_err(|_| self.payloads.release(place))?;
+        let number = self.slots.vacancy();
+        let (place, generation) = self.keep(now, request.bytes(), number, to)?;
         self.slots.insert(Slot::new(generation, to.0, place, policy, token));
+        self.keep_wait_of(number);
+        let end_by = self.end_by(now, request);
+        if end_by != Timestamp::MAX {
+            self.keep_deadline(now, number, end_by);
+        }
+        let leaves_at_once = end_by == Timestamp::MAX && !self.rules.plan(policy).delays_start;
+        self.enqueue(now, number, to.0, leaves_at_once);
+        Ok(Handle { slot: number, generation })
+    }
+
+    /// Makes sure that the first wait of a slot has its place, where those are kept.
+    #[inline]
+    pub(super) fn keep_wait_of(&mut self, number: u32) {
         if let Some(first_waits) = &mut self.first_waits {
-            while first_waits.len() <= slot {
+            while first_waits.len() <= number {
                 first_waits.push(0);
             }
         }
-        let end_by = self.end_by(now, request);
-        if end_by != Timestamp::MAX {
-            self.keep_deadline(now, slot, end_by);
-        }
-        self.enqueue(now, slot);
-        Ok(Handle { slot, generation })
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Result<Place, SubmitError> {
+    /// Keeps the bytes of a request under an id of its own; where, and the generation of its slot.
+    #[inline]
+    pub(super) fn keep(
+        &mut self,
+        now: Timestamp,
+        bytes: &[u8],
+        number: u32,
+        to: PeerId,
+    ) -> Result<(Place, u32), SubmitError> {
         if bytes.len() > usize::from(LONGEST) {
             return Err(SubmitError::TooLarge { len: bytes.len() });
         }
-        self.payloads.keep(bytes).ok_or(SubmitError::Full)
+        let kept = self.payloads.keep_with(bytes, |kept| self.ids.stamp_wide(kept, number));
+        let (place, stamped) = kept.ok_or(SubmitError::Full)?;
+        let admitted = stamped.unwrap_or_else(|| {
+            let generation = self.slots.handle(number).generation.wrapping_add(1);
+            let name = Name { slot: number, generation, peer: to.0 };
+            self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name)
+        });
+        let generation = admitted.inspect_err(|_| self.payloads.release(place))?;
+        Ok((place, generation))
     }
 
-    fn end_by(&self, now: Timestamp, request: &Request<'_>) -> Timestamp {
-        let deadlines = [request.own_deadline(), self.deadline].into_iter().flatten();
-        deadlines.min().map_or(Timestamp::MAX, |deadline| now.after(deadline))
+    pub(super) fn end_by(&self, now: Timestamp, request: &Request<'_>) -> Timestamp {
+        let deadline = match (request.own_deadline(), self.deadline) {
+            (Some(own), Some(ours)) => Some(own.min(ours)),
+            (own, ours) => own.or(ours),
+        };
+        deadline.map_or(Timestamp::MAX, |deadline| now.after(deadline))
     }
 
     /// A deadline of its own takes a record, and counts while it waits.
     #[cold]
-    fn keep_deadline(&mut self, now: Timestamp, number: u32, end_by: Timestamp) {
+    pub(super) fn keep_deadline(&mut self, now: Timestamp, number: u32, end_by: Timestamp) {
         let log = self.records.log(now);
         let record = self.records.insert(Troubled::waiting(now, end_by, log));
         if let Some(slot) = self.slots.get_mut(number) {
@@ -93,6 +119,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if was_last {
             self.finished.remove(&mut self.slots, handle.slot);
         }
+        self.settle(now);
         self.take_finished(handle.slot)
     }
 }

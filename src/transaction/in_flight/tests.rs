@@ -1,5 +1,6 @@
+use super::slots::Clean;
 use super::*;
-use crate::transaction::{Execution, Failure, GiveUp, TransactionId, transaction_id};
+use crate::transaction::{Execution, Failure, GiveUp, Request, TransactionId, transaction_id};
 use crate::transport::PathError;
 
 type Engine = InFlight<u32, TransactionId>;
@@ -122,4 +123,76 @@ fn a_deadline_that_has_come_is_when_something_is_due_once_the_engine_knows_the_t
     assert_eq!(told.transmits().count(), 0);
     told.on_time_up(ms(151));
     assert_eq!(told.transmits().count(), 1);
+}
+
+#[test]
+fn one_id_at_a_thousand_peers_is_a_request_at_each_and_what_is_quoted_says_whose_an_error_is() {
+    let mut engine = engine(transaction_id(0..8), Limits::default()).0.with_on_unreachable(OnUnreachable::FailFast);
+    let peers: Vec<_> = (1..=1_000).map(|address| engine.add_peer(address, RetryBudget::unlimited(), None)).collect();
+    for (token, &peer) in (1..).zip(&peers) {
+        let request = [&b"the same"[..], &u64::to_be_bytes(token)].concat();
+        engine.submit(ms(0), peer, &request[..], token).unwrap();
+        assert_eq!(engine.submit(ms(0), peer, &request[..], token), Err(SubmitError::IdInUse));
+    }
+    let sent = sent(&mut engine, ms(0));
+    // Of no one knows whom, and of a datagram of which there is only one.
+    engine.on_path_error(ms(1), None, PathError::Refused, &sent[699].2);
+    engine.on_time_up(ms(1));
+    assert_eq!(engine.next_finished().map(|finished| finished.token), Some(700));
+    for (at, (_, to, datagram)) in sent.iter().enumerate().filter(|&(at, _)| at != 699) {
+        assert!(!matches!(engine.on_datagram(ms(2), 1 + (*to % 1_000), b"not same", 8), Arrived::Reply(_)));
+        let Arrived::Reply(finished) = engine.on_datagram(ms(2), *to, datagram, 16) else { panic!("{at}") };
+        assert_eq!((finished.token, finished.peer), (at as u64 + 1, peers[at]));
+    }
+    assert_eq!((engine.len(), engine.next_finished()), (0, None));
+}
+
+#[test]
+fn a_first_wait_that_is_known_from_a_range_ends_when_the_schedule_says() {
+    use crate::policy::{Backoff, Jitter, LastWait};
+
+    let [least, short, more, long] = [3, 5, 6, 40].map(Duration::from_millis);
+    let policy = |jitter| RetryPolicy::new(Backoff::exponential(short, long).unwrap().with_jitter(jitter).unwrap());
+    let plain = policy(Jitter::UPWARD);
+    let once = plain.with_max_transmissions(1).unwrap();
+    let policies = [
+        (policy(Jitter::NONE), true),
+        (plain, true),
+        (plain.with_start_delay(short, long).unwrap(), true),
+        (once, true),
+        // Neither from one range, nor to its end.
+        (once.with_last_wait(LastWait::Initial(3)).unwrap(), false),
+        (plain.with_deadline(more).unwrap(), false),
+        (plain.with_deadline(least).unwrap(), false),
+        (policy(Jitter::compounding(0.9, 1.1).unwrap()), false),
+        (RetryPolicy::new(Backoff::constant(Duration::from_nanos(1)).unwrap()), false),
+    ];
+    for (policy, is_known) in policies {
+        let ids = IdSource::from_seed(Seed::new(1));
+        let engine: Engine =
+            InFlight::new(policy, transaction_id(0..8).stamped(), Limits::default(), Seed::new(1), Some(ids));
+        assert_eq!(engine.rules.plan(0).first_wait.is_some(), is_known, "{policy:?}");
+        for number in 0..1_000 {
+            let handle = Handle { slot: number, generation: number * 7 };
+            let clean = Clean { handle, sent: ms(100), peer: 0, policy: 0 };
+            let due = engine.first_due(&clean);
+            assert_eq!(due, engine.schedule(&clean).wait_end(), "{policy:?}");
+            assert!(!engine.is_in_first_wait(due, &clean), "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_request_whose_deadline_has_come_when_it_is_submitted_never_leaves() {
+    let (mut engine, peer) = engine(transaction_id(0..8).stamped(), Limits::default());
+    let late = Request::new(b"........late").deadline(Duration::ZERO);
+    engine.submit(ms(5), peer, &late, 1).unwrap();
+    engine.submit(ms(5), peer, b"........ping", 2).unwrap();
+    assert_eq!(engine.transmits().count(), 1);
+    let due = engine.next_deadline().unwrap();
+    assert!(due < ms(6), "{due:?}");
+    engine.on_time_up(due);
+    let ended = engine.next_finished().unwrap();
+    assert_eq!((ended.token, ended.failure), (1, Some(Failure::TimedOut(GiveUp::Deadline))));
+    assert_eq!((ended.execution, engine.len()), (Execution::NotSent, 1));
 }

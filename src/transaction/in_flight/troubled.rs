@@ -10,7 +10,7 @@ use crate::transaction::record::Record;
 use crate::transaction::{Event, Timeline};
 
 /// What is kept of a request that does not simply go well: made at the first unusual fact, from what its slot knows.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Troubled {
     /// `None` before its first transmission, or the attempt at it: there the request begins.
     pub(super) active: Option<ActiveRequest>,
@@ -81,7 +81,7 @@ impl Troubled {
         Duration::from_nanos(self.began.as_nanos())
     }
 
-    fn is_answered(&self) -> bool {
+    pub(super) fn is_answered(&self) -> bool {
         self.active.as_ref().is_some_and(ActiveRequest::is_answered)
     }
 }
@@ -123,10 +123,12 @@ impl Records {
         number
     }
 
+    #[inline]
     pub(super) fn get(&self, number: u32) -> Option<&Troubled> {
         self.records.get(number).filter(|_| number != NONE)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Troubled> {
         self.records.get_mut(number)
     }

@@ -10,6 +10,7 @@ use udp_retry::transaction::{
     Action, Execution, Failure, GiveUp, Handle, KeyedMatcher, Next, PeerId, Request, RetryTimer, Transaction,
 };
 use udp_retry::transport::PathError;
+use udp_retry::transport::PathIndex;
 use udp_retry::{RetryBudget, RetryPolicy, Seed};
 
 use super::messages::Judge;
@@ -129,7 +130,7 @@ impl<M: KeyedMatcher> Begun<M> {
         transaction.on_time_up(now);
         if peer.heard == Some(now) {
             // At the same moment: whichever came first, the peer's host is there.
-            transaction.on_datagram(now, b"", 0);
+            transaction.on_datagram(now, PathIndex::FIRST, b"", 0);
         }
         if asked.end_by > now {
             assert!(matches!(transaction.next(now), Next::Transmit(_)), "not due at {now:?}");
@@ -160,7 +161,7 @@ impl<M: KeyedMatcher> Begun<M> {
             for &(_, error) in peer.errors.iter().filter(|&&(at, _)| at >= self.at) {
                 if !self.noted.contains(&error) {
                     self.noted.push(error);
-                    self.transaction.on_path_error(now, error);
+                    self.transaction.on_path_error(now, Some(PathIndex::FIRST), error);
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, GiveUp, KeyedMatcher, Match, Next};
 use udp_retry::transport::PathError;
+use udp_retry::transport::PathIndex;
 
 use super::asked::{Arrival, Asked, BEFORE, Begun, End, Peer, Stage};
 use super::settings::Settings;
@@ -169,7 +170,7 @@ impl<M: KeyedMatcher> Model<M> {
             if asked.peer != peer {
                 continue;
             }
-            let verdict = begun.transaction.on_datagram(at, datagram, actual);
+            let verdict = begun.transaction.on_datagram(at, PathIndex::FIRST, datagram, actual);
             if verdict == Match::Foreign {
                 continue;
             }
@@ -195,7 +196,7 @@ impl<M: KeyedMatcher> Model<M> {
         if let Stage::Begun(begun) = &mut asked[token].stage {
             let most = begun.transaction.transmissions();
             begun.refusals = (begun.refusals + u32::from(is_refusal(error))).min(most);
-            begun.transaction.on_quoted_error(now, error, quoted);
+            begun.transaction.on_quoted_error(now, Some(PathIndex::FIRST), error, quoted);
             assert_eq!(self.settle(now, token), None, "no error ends a request before a look");
         }
     }
@@ -218,7 +219,7 @@ impl<M: KeyedMatcher> Model<M> {
             begun.guessed += 1;
             assert!(begun.guessed <= BEFORE);
         }
-        begun.transaction.on_path_error(now, error);
+        begun.transaction.on_path_error(now, Some(PathIndex::FIRST), error);
         assert_eq!(self.settle(now, only), None, "no error ends a request before a look");
     }
 

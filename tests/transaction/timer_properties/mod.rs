@@ -4,6 +4,7 @@ mod any_facts;
 mod by_hand;
 mod facts;
 mod model;
+mod several;
 
 use std::time::Duration;
 

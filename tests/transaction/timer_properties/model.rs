@@ -102,6 +102,37 @@ impl Model {
         }
     }
 
+    pub(super) fn hop(&mut self, wait: u64, now: u64) {
+        self.sent += 1;
+        if self.phase == "sending" {
+            let from = if now.saturating_sub(self.due) < wait / 2 { self.due } else { now };
+            self.due = from.saturating_add(wait);
+        }
+    }
+
+    pub(super) fn end_round(&mut self, last: u64, now: u64) {
+        if self.phase == "sending" {
+            self.due = last.saturating_add(self.wait(self.slot)).max(now);
+            self.slot += 1;
+            if self.slot == self.policy.max_transmissions() {
+                self.phase = "listening";
+            }
+        }
+    }
+
+    pub(super) fn hasten(&mut self, now: u64) {
+        if self.phase == "sending" && now < self.due {
+            self.due = now;
+        }
+    }
+
+    pub(super) fn release(&mut self, now: u64) {
+        if self.phase == "listening" {
+            (self.phase, self.slot) = ("sending", self.slot - 1);
+        }
+        self.hasten(now);
+    }
+
     pub(super) fn tell(&mut self, op: Op, now: u64) {
         let alive = !matches!(self.phase, "done" | "cancelled");
         match op {

@@ -4,7 +4,7 @@ use udp_retry::RetryPolicy;
 use udp_retry::Seed;
 use udp_retry::size::Plpmtu;
 use udp_retry::transaction::{Execution, Failure, GiveUp, Next, Transaction, transaction_id};
-use udp_retry::transport::PathError;
+use udp_retry::transport::{PathError, PathIndex};
 
 use super::{MS, SLOTS, TRANSMIT, at, fail_twice, looked, sent_once};
 
@@ -25,7 +25,7 @@ fn refused_unreachable_and_silence_are_told_apart_at_the_end_of_the_schedule_onl
             assert_eq!(looked(&mut transaction, at(due * MS)), TRANSMIT, "{error:?}");
             transaction.on_transmitted(at(due * MS));
             if let Some(error) = error {
-                transaction.on_path_error(at(due * MS + 1), error);
+                transaction.on_path_error(at(due * MS + 1), Some(PathIndex::FIRST), error);
                 assert!(matches!(transaction.next(at(due * MS + 1)), Next::WaitUntil(_)), "{error:?}");
             }
         }
@@ -56,7 +56,7 @@ fn too_big_to_send_ends_it_at_once_and_too_big_of_an_earlier_datagram_does_not()
     transaction.start_building(at(0), Seed::new(0));
     transaction.build(|_, bytes| bytes.extend_from_slice(b"id 1"));
     transaction.on_transmitted(at(0));
-    transaction.on_path_error(at(1), PathError::too_big(limit));
+    transaction.on_path_error(at(1), Some(PathIndex::FIRST), PathError::too_big(limit));
     assert_eq!(transaction.next(at(1)), Next::WaitUntil(at(100 * MS)));
     transaction.on_time_up(at(100 * MS));
     transaction.build(|_, bytes| bytes.extend_from_slice(b"id 1 and more"));
@@ -82,11 +82,11 @@ fn news_before_the_first_transmission_refuses_nothing() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
     transaction.start(b"id 1", at(0), Seed::new(0));
     for _ in 0..3 {
-        transaction.on_path_error(at(0), PathError::Refused);
+        transaction.on_path_error(at(0), Some(PathIndex::FIRST), PathError::Refused);
     }
     transaction.on_transmitted(at(0));
     assert_eq!(transaction.execution(), Execution::Unknown);
-    transaction.on_path_error(at(1), PathError::Refused);
+    transaction.on_path_error(at(1), Some(PathIndex::FIRST), PathError::Refused);
     assert_eq!(transaction.execution(), Execution::Refused);
     transaction.on_transmitted(at(100 * MS));
     assert_eq!(transaction.execution(), Execution::Unknown);
@@ -96,7 +96,7 @@ fn news_before_the_first_transmission_refuses_nothing() {
 fn more_refusals_than_transmissions_vouch_for_no_later_one() {
     let mut transaction = sent_once();
     for _ in 0..10 {
-        transaction.on_path_error(at(1), PathError::Refused);
+        transaction.on_path_error(at(1), Some(PathIndex::FIRST), PathError::Refused);
     }
     assert_eq!(transaction.execution(), Execution::Refused);
     for due in [100, 300] {
@@ -110,13 +110,13 @@ fn no_number_of_local_receive_errors_ends_it_and_none_puts_off_a_slot() {
     for error in [PathError::Other(5), PathError::Unsupported] {
         let mut transaction = sent_once();
         for _ in 0..1000 {
-            transaction.on_path_error(at(1), error);
+            transaction.on_path_error(at(1), Some(PathIndex::FIRST), error);
             assert_eq!(transaction.next(at(1)), Next::WaitUntil(at(100 * MS)));
         }
         // Nothing but errors once the slot is due: after 64 the queue is taken for empty.
         let mut errors = 0;
         while transaction.next(at(100 * MS)) == Next::WaitUntil(at(100 * MS)) {
-            transaction.on_path_error(at(100 * MS), error);
+            transaction.on_path_error(at(100 * MS), Some(PathIndex::FIRST), error);
             errors += 1;
         }
         assert_eq!((errors, transaction.next(at(100 * MS))), (64, TRANSMIT));
@@ -129,7 +129,7 @@ fn errors_that_packets_brought_never_end_it() {
     for error in [PathError::Refused, PathError::Unreachable, PathError::too_big(None)] {
         let mut transaction = sent_once();
         for _ in 0..1000 {
-            transaction.on_path_error(at(1), error);
+            transaction.on_path_error(at(1), Some(PathIndex::FIRST), error);
         }
         assert_eq!(transaction.next(at(1)), Next::WaitUntil(at(100 * MS)));
     }

@@ -30,7 +30,7 @@ fn a_reply_to_any_of_the_latest_sixteen_requests_counts_and_to_the_one_before_do
             }
             let Some(answered) = (built - 1).checked_sub(back) else { continue };
             let now = at(u64::from(built) * 10 - 5);
-            let verdict = transaction.on_datagram(now, &answered.to_be_bytes(), 4);
+            let verdict = transaction.on_datagram(now, PathIndex::FIRST, &answered.to_be_bytes(), 4);
             assert_eq!(verdict == Match::Reply, back < 16, "{back} before the latest of {built}");
             if verdict == Match::Reply {
                 let sent = at(u64::from(answered) * 10);
@@ -55,22 +55,26 @@ fn a_request_that_never_left_pushes_out_no_other() {
         fail_twice(&mut transaction, now, PathError::NoBuffers);
     }
     let mut unsent = transaction.clone();
-    assert_eq!(unsent.on_datagram(at(1000), &99_u32.to_be_bytes(), 4), Match::Foreign, "it was not sent");
-    assert_eq!(transaction.on_datagram(at(1000), &1_u32.to_be_bytes(), 4), Match::Reply);
+    assert_eq!(
+        unsent.on_datagram(at(1000), PathIndex::FIRST, &99_u32.to_be_bytes(), 4),
+        Match::Foreign,
+        "it was not sent"
+    );
+    assert_eq!(transaction.on_datagram(at(1000), PathIndex::FIRST, &1_u32.to_be_bytes(), 4), Match::Reply);
 }
 
 #[test]
 fn a_reply_before_any_transmission_is_a_stray() {
     let mut transaction = Transaction::new(RetryPolicy::LAN, any_reply());
     transaction.start(b"time?", at(0), Seed::new(0));
-    assert_eq!(transaction.on_datagram(at(0), b"noon", 4), Match::Foreign);
+    assert_eq!(transaction.on_datagram(at(0), PathIndex::FIRST, b"noon", 4), Match::Foreign);
     assert_eq!(transaction.next(at(0)), RENEW);
     transaction.on_renewed(at(0), PathIndex::FIRST, Ok(Renewed::FreshPort));
     assert_eq!(transaction.next(at(0)), TRANSMIT);
     fail_twice(&mut transaction, at(0), PathError::NoBuffers);
-    assert_eq!(transaction.on_datagram(at(1), b"noon", 4), Match::Foreign);
+    assert_eq!(transaction.on_datagram(at(1), PathIndex::FIRST, b"noon", 4), Match::Foreign);
     transaction.on_transmitted(at(100 * MS));
-    assert_eq!(transaction.on_datagram(at(101 * MS), b"noon", 4), Match::Reply);
+    assert_eq!(transaction.on_datagram(at(101 * MS), PathIndex::FIRST, b"noon", 4), Match::Reply);
     assert_eq!(transaction.next(at(101 * MS)), Next::Done);
     assert_eq!(transaction.execution(), Execution::Unknown);
 }
@@ -78,8 +82,8 @@ fn a_reply_before_any_transmission_is_a_stray() {
 #[test]
 fn a_reply_after_the_reply_is_a_stray() {
     let mut transaction = sent_once();
-    assert_eq!(transaction.on_datagram(at(MS), b"id 1", 4), Match::Reply);
-    assert_eq!(transaction.on_datagram(at(2 * MS), b"id 1", 4), Match::Foreign);
+    assert_eq!(transaction.on_datagram(at(MS), PathIndex::FIRST, b"id 1", 4), Match::Reply);
+    assert_eq!(transaction.on_datagram(at(2 * MS), PathIndex::FIRST, b"id 1", 4), Match::Foreign);
     assert_eq!(transaction.round_trip(), Some(Duration::from_millis(1)));
     let events: Vec<_> = seen(transaction.timeline()).into_iter().map(|(_, event)| event).collect();
     assert_eq!(events, [Seen::Transmitted(1), Seen::Replied, Seen::Stray(Stray::Stale, 4)]);
@@ -100,7 +104,7 @@ fn a_reply_counts_up_to_the_deadline_even_after_the_last_wait() {
         transaction.start(b"id 1", at(0), Seed::new(0));
         transaction.end_by(at(limit * MS));
         send_all(&mut transaction, arrives);
-        let verdict = transaction.on_datagram(at(arrives * MS), b"id 1", 4);
+        let verdict = transaction.on_datagram(at(arrives * MS), PathIndex::FIRST, b"id 1", 4);
         assert_eq!(verdict == Match::Reply, counts, "at {arrives}, deadline {limit}");
         assert_eq!(transaction.next(at(arrives * MS)) == Next::Done, counts);
     }
@@ -110,7 +114,7 @@ fn a_reply_counts_up_to_the_deadline_even_after_the_last_wait() {
 fn the_same_bytes_sent_twice_give_no_round_trip() {
     let mut transaction = sent_once();
     transaction.on_transmitted(at(100 * MS));
-    transaction.on_datagram(at(101 * MS), b"id 1", 4);
+    transaction.on_datagram(at(101 * MS), PathIndex::FIRST, b"id 1", 4);
     assert_eq!((transaction.round_trip(), transaction.transmissions()), (None, 2));
 }
 
@@ -120,7 +124,7 @@ fn a_failed_send_leaves_the_round_trip_certain() {
     transaction.start(b"id 1", at(0), Seed::new(0));
     fail_twice(&mut transaction, at(0), PathError::NoBuffers);
     transaction.on_transmitted(at(100 * MS));
-    transaction.on_datagram(at(103 * MS), b"id 1", 4);
+    transaction.on_datagram(at(103 * MS), PathIndex::FIRST, b"id 1", 4);
     assert_eq!(transaction.round_trip(), Some(Duration::from_millis(3)));
     assert_eq!(transaction.elapsed(at(103 * MS)), Duration::from_millis(103));
 }
@@ -133,7 +137,7 @@ fn a_reply_that_fits_two_builds_gives_no_round_trip() {
         transaction.build(|_, bytes| bytes.extend_from_slice(format!("id 1 attempt {n}").as_bytes()));
         transaction.on_transmitted(at(due * MS));
     }
-    assert_eq!(transaction.on_datagram(at(101 * MS), b"id 1", 4), Match::Reply);
+    assert_eq!(transaction.on_datagram(at(101 * MS), PathIndex::FIRST, b"id 1", 4), Match::Reply);
     assert_eq!(transaction.round_trip(), None);
 }
 
@@ -149,7 +153,7 @@ fn a_reply_outweighs_a_provisional_reading_of_the_same_datagram() {
             transaction.build(|_, bytes| bytes.extend_from_slice(request));
             transaction.on_transmitted(at(due * MS));
         }
-        assert_eq!(transaction.on_datagram(at(301 * MS), answered, 1), Match::Reply);
+        assert_eq!(transaction.on_datagram(at(301 * MS), PathIndex::FIRST, answered, 1), Match::Reply);
         assert!(transaction.round_trip().is_some());
     }
 }

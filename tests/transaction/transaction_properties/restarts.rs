@@ -47,12 +47,12 @@ fn a_renewal_revives_nothing_and_gives_no_used_slot_back() {
 fn local_errors_neither_end_a_request_nor_outlive_a_restart() {
     let mut transaction = sent_once();
     for error in 0..1000 {
-        transaction.on_path_error(at(1), PathError::Other(error));
+        transaction.on_path_error(at(1), Some(PathIndex::FIRST), PathError::Other(error));
     }
     transaction.start(b"id 2", at(2), Seed::new(0));
     assert_eq!(transaction.last_error(), None);
     for error in 0..1000 {
-        transaction.on_path_error(at(2), PathError::Other(error));
+        transaction.on_path_error(at(2), Some(PathIndex::FIRST), PathError::Other(error));
     }
     assert_eq!(transaction.next(at(2)), RENEW_IF_FREE, "the one before was given up");
     transaction.on_renewed(at(2), PathIndex::FIRST, Ok(Renewed::FreshPort));
@@ -69,7 +69,7 @@ fn before_the_first_build_a_restarted_transaction_holds_nothing_to_send() {
 #[test]
 fn records_of_the_same_events_are_equal_whatever_was_recorded_before() {
     let mut used = sent_once();
-    used.on_datagram(at(1), b"junk", 4);
+    used.on_datagram(at(1), PathIndex::FIRST, b"junk", 4);
     let mut fresh = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
     for transaction in [&mut used, &mut fresh] {
         transaction.start(b"id 2", at(5), Seed::new(0));

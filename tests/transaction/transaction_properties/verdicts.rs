@@ -69,7 +69,7 @@ fn an_empty_budget_leaves_the_first_transmission_and_the_whole_time_to_listen() 
     assert_eq!((transaction.transmissions(), transaction.withheld()), (1, 4));
     let mut replied = transaction.clone();
     assert_eq!(looked(&mut transaction, at(3100 * MS)), Next::Failed(Failure::TimedOut(GiveUp::OverBudget)));
-    assert_eq!(replied.on_datagram(at(3100 * MS), b"id 1", 4), Match::Reply);
+    assert_eq!(replied.on_datagram(at(3100 * MS), PathIndex::FIRST, b"id 1", 4), Match::Reply);
     assert_eq!(replied.next(at(3100 * MS)), Next::Done);
 }
 
@@ -98,10 +98,10 @@ fn a_grant_is_taken_once_however_often_one_asks_and_given_back_if_unused() {
 #[test]
 fn a_cut_reply_tells_both_sizes_and_a_cut_stray_is_a_stray() {
     let mut transaction = sent_once();
-    assert_eq!(transaction.on_datagram(at(MS), b"id 2", 1000), Match::Foreign);
-    assert_eq!(transaction.on_datagram(at(MS), b"id", 1000), Match::Foreign, "the id itself is cut");
+    assert_eq!(transaction.on_datagram(at(MS), PathIndex::FIRST, b"id 2", 1000), Match::Foreign);
+    assert_eq!(transaction.on_datagram(at(MS), PathIndex::FIRST, b"id", 1000), Match::Foreign, "the id itself is cut");
     assert_eq!(transaction.next(at(MS)), Next::WaitUntil(at(100 * MS)));
-    assert_eq!(transaction.on_datagram(at(MS), b"id 1", 5), Match::Reply);
+    assert_eq!(transaction.on_datagram(at(MS), PathIndex::FIRST, b"id 1", 5), Match::Reply);
     let failure = transaction.next(at(MS));
     assert!(matches!(failure, Next::Failed(Failure::Truncated { received: 4, actual: 5, .. })), "{failure:?}");
     assert_eq!(transaction.execution(), Execution::Unknown);
@@ -121,13 +121,13 @@ fn a_request_without_its_id_is_unmatchable_at_once() {
 #[test]
 fn cancelling_is_a_verdict_of_its_own_unless_the_reply_came_first() {
     let mut cancelled = sent_once();
-    cancelled.on_path_error(at(1), PathError::Refused);
+    cancelled.on_path_error(at(1), Some(PathIndex::FIRST), PathError::Refused);
     cancelled.on_cancelled();
     assert_eq!(cancelled.next(at(2)), Next::Failed(Failure::Cancelled));
-    assert_eq!(cancelled.on_datagram(at(2), b"id 1", 4), Match::Foreign);
+    assert_eq!(cancelled.on_datagram(at(2), PathIndex::FIRST, b"id 1", 4), Match::Foreign);
     assert_eq!(cancelled.next(Timestamp::MAX), Next::Failed(Failure::Cancelled));
     let mut replied = sent_once();
-    replied.on_datagram(at(1), b"id 1", 4);
+    replied.on_datagram(at(1), PathIndex::FIRST, b"id 1", 4);
     replied.on_cancelled();
     assert_eq!(replied.next(at(2)), Next::Done);
 }
@@ -135,11 +135,11 @@ fn cancelling_is_a_verdict_of_its_own_unless_the_reply_came_first() {
 #[test]
 fn nothing_that_is_reported_after_the_reply_takes_it_back() {
     let mut replied = sent_once();
-    replied.on_datagram(at(1), b"id 1", 4);
+    replied.on_datagram(at(1), PathIndex::FIRST, b"id 1", 4);
     let (mut too_big, mut broken, mut built) = (replied.clone(), replied.clone(), replied);
     for _ in 0..16 {
         too_big.on_not_transmitted(at(2), PathError::too_big(None));
-        broken.on_path_error(at(2), PathError::Other(5));
+        broken.on_path_error(at(2), Some(PathIndex::FIRST), PathError::Other(5));
     }
     built.build(|_, bytes| bytes.clear());
     for transaction in [&mut too_big, &mut broken, &mut built] {
@@ -151,7 +151,7 @@ fn nothing_that_is_reported_after_the_reply_takes_it_back() {
 fn an_idle_transaction_has_nothing_to_do_or_to_accept() {
     let mut idle = Transaction::new(RetryPolicy::LAN, any_reply());
     assert_eq!(idle.next(at(0)), Next::Idle);
-    assert_eq!(idle.on_datagram(at(0), b"anything", 8), Match::Foreign);
+    assert_eq!(idle.on_datagram(at(0), PathIndex::FIRST, b"anything", 8), Match::Foreign);
     assert_eq!((idle.datagram(), idle.transmissions()), (&b""[..], 0));
 }
 

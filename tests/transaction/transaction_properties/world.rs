@@ -124,7 +124,7 @@ impl World {
                 if !self.ended && matches!(error, PathError::Refused | PathError::Unreachable) {
                     self.refusals = (self.refusals + 1).min(self.sent.len() as u32);
                 }
-                self.transaction.on_path_error(now, error);
+                self.transaction.on_path_error(now, Some(PathIndex::FIRST), error);
             }
             Op::Reply(back) => return self.datagram(b'R', self.id_of(back)),
             Op::Provisional(back, Hold::Stop) => return self.datagram(b'P', self.id_of(back)),
@@ -141,7 +141,7 @@ impl World {
 
     fn datagram(&mut self, kind: u8, id: u32) -> Option<Next> {
         let bytes = [&[kind][..], &id.to_be_bytes()].concat();
-        let verdict = self.transaction.on_datagram(self.now, &bytes, bytes.len());
+        let verdict = self.transaction.on_datagram(self.now, PathIndex::FIRST, &bytes, bytes.len());
         self.answered |= verdict != Match::Foreign;
         Some(self.next())
     }
@@ -150,7 +150,7 @@ impl World {
     pub(super) fn stranger(&mut self, kind: usize) -> Match {
         let forged = [b'R', 0xff, 0xff, 0xff, 0xff];
         let datagram: &[u8] = [&forged[..], b"", b"R", b"\0\0\0\x01", &[b'x'; 20]][kind % 5];
-        self.transaction.on_datagram(self.now, datagram, datagram.len())
+        self.transaction.on_datagram(self.now, PathIndex::FIRST, datagram, datagram.len())
     }
 
     /// All that may be seen, but for what kind of stray a datagram was: that takes the requests before into account.

@@ -32,8 +32,6 @@ mod stages;
 mod tests;
 mod trial;
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bars::Picture;
@@ -46,6 +44,7 @@ use udp_retry::{Impairments, Seed};
 
 use crate::audit::{Rate, Verdict};
 use crate::grammar::GRAMMAR;
+use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome, say};
 
 /// Holds a bad network to its specification; without a command, a telling one
@@ -82,9 +81,9 @@ struct Verify {
     #[arg(long, default_value_t = 200_000, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     datagrams: u64,
-    /// Draw the histograms into a file, too
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    /// Draw the histograms into a file, too; "-" is standard output, for nothing else then
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
+    svg: Option<OutputFile>,
     /// Print a line of JSON for each direction, and no picture
     #[arg(long)]
     json: bool,
@@ -146,16 +145,17 @@ fn profiles() -> Outcome {
 }
 
 fn verify(told: &Verify) -> Outcome {
+    let drawn_alone = OutputFile::takes_stdout(told.svg.as_ref(), told.json)?;
     let ways = ways(told).map_err(Misuse)?;
     let ways = ways.into_iter().flat_map(Way::by_time);
     let trials: Vec<_> = ways.map(|way| (Trial::run(&way.spec, way.seed, told.datagrams), way)).collect();
-    for (trial, way) in &trials {
+    for (trial, way) in trials.iter().filter(|_| !drawn_alone) {
         say(if told.json { json(trial, way, told.seed) } else { text(trial, way, told.seed) })?;
     }
     if let Some(file) = &told.svg {
         let panels = trials.iter().flat_map(|(trial, way)| trial.pictures.iter().map(|it| (way.title(), it)));
         let picture = Picture { title: format!("What came of {}", told.spec), panels: panels.collect() };
-        fs::write(file, picture.to_string()).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        file.write(&picture.to_string())?;
     }
     let broken: Vec<_> = trials.iter().flat_map(|(trial, _)| trial.broken()).collect();
     match broken.len() {

@@ -10,7 +10,7 @@ use udp_retry::policy::{LastWait, RttEstimator};
 use udp_retry::sim::{Endpoint, Outbox};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, GiveUp, Match, Next, Transaction, TransactionId};
-use udp_retry::transport::Renewed;
+use udp_retry::transport::{PathIndex, Renewed};
 use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
 
 use super::guard::{Granted, Guard};
@@ -174,7 +174,7 @@ impl Endpoint for Client {
     fn on_datagram(&mut self, now: Timestamp, _from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
         let Some(Message { number, .. }) = Message::read(datagram) else { return };
         let Some(flight) = self.flights.get_mut(&number) else { return };
-        if flight.transaction.on_datagram(now, datagram, datagram.len()) == Match::Reply {
+        if flight.transaction.on_datagram(now, PathIndex::FIRST, datagram, datagram.len()) == Match::Reply {
             self.drive(number, now, out);
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! udp-retry outage [--clients N] [--stall 10s] [--cause stall|crash|slow|loss] [--seed N] [--json] [--svg FILE]
 //! udp-retry outage --rows exponential,recommended --quick                        less of it, sooner
+//! udp-retry outage --servers [...]                                  which of several servers to ask: the module `servers`
 //! ```
 //!
 //! Drives `Transaction` on `SimNet`, in virtual time. 600 requests a second (Poisson, an open loop) over N clients; a
@@ -32,13 +33,12 @@ mod message;
 mod picture;
 mod rows;
 mod server;
+mod servers;
 mod study;
 mod table;
 mod work;
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -47,56 +47,73 @@ use rows::Row;
 use server::Cause;
 use study::{Extent, Study};
 
-use crate::terminal::{Outcome, say};
+use crate::output::{OutputFile, output_file};
+use crate::terminal::{Misuse, Outcome, say};
 use crate::values;
 
-/// Compares what retry policies do to a server that stalls for a while
+/// Compares what retry policies do to a server that stalls for a while, or ways to choose among servers
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Over how many clients the requests are spread
-    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    clients: u32,
+    /// Compare ways to choose among three servers that die, are slow or lossy, or have as much to do as they can
+    #[arg(long)]
+    servers: bool,
+    /// Over how many clients the requests are spread; with --servers, those of a fleet [default: 1000; 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    clients: Option<u32>,
     /// How long the trouble lasts: whole seconds, up to 60s
     #[arg(long, default_value = "10s", value_name = "D", value_parser = stall, allow_hyphen_values = true)]
+    #[arg(conflicts_with = "servers")]
     stall: Duration,
     /// What the trouble is
-    #[arg(long, default_value = "stall")]
+    #[arg(long, default_value = "stall", conflicts_with = "servers")]
     cause: Cause,
+    /// With --servers, how many requests each situation is simulated for [default: 100000; 5000 if quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000), requires = "servers")]
+    requests: Option<u64>,
+    /// With --servers, only these situations, such as mixed,load-67 [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "servers")]
+    situations: Vec<String>,
     /// The same seed gives the same figures
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Only these policies, such as exponential,recommended [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = policy)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     rows: Vec<String>,
-    /// One run instead of three, 40 s after the trouble instead of 100, 40 s with losses instead of 600
+    /// One run instead of three, 40 s after the trouble instead of 100, 40 s with losses instead of 600; fewer requests
     #[arg(long)]
     quick: bool,
     /// Print one line of JSON, and no table
     #[arg(long)]
     json: bool,
-    /// Draw the goodput into a file, too
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    /// Draw the goodput, or the success under load, into a file, too; "-" is standard output, for nothing else then
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
+    svg: Option<OutputFile>,
 }
 
 pub(crate) fn run(told: &Arguments) -> Outcome {
+    let drawn_alone = OutputFile::takes_stdout(told.svg.as_ref(), told.json)?;
+    if told.servers {
+        return compare_servers(told, drawn_alone);
+    }
     let extent = if told.quick { Extent::QUICK } else { Extent::FULL };
-    let study = Study { clients: told.clients, cause: told.cause, stall: told.stall, seed: told.seed, extent };
+    let clients = told.clients.unwrap_or(CLIENTS);
+    let study = Study { clients, cause: told.cause, stall: told.stall, seed: told.seed, extent };
     let mut rows = rows::all()?;
+    check(&rows, &told.rows)?;
     rows.retain(|row| told.rows.is_empty() || told.rows.iter().any(|name| name == row.name));
     // Before all the work: a file that cannot be written is known at once.
-    let cannot_write =
-        |error: io::Error| format!("cannot write {}: {error}", told.svg.as_deref().unwrap_or("".as_ref()).display());
-    let file = told.svg.as_ref().map(File::create).transpose().map_err(cannot_write)?;
+    let svg = match &told.svg {
+        Some(file) => Some((file, file.create()?)),
+        None => None,
+    };
     let figures = work::figures(&study, &rows, progress())?;
-    match told.json {
-        true => say(table::json(&figures))?,
-        false => say(table::text(&study, &figures).trim_end())?,
+    if !drawn_alone {
+        match told.json {
+            true => say(table::json(&figures))?,
+            false => say(table::text(&study, &figures).trim_end())?,
+        }
     }
-    if let Some(mut file) = file {
-        file.write_all(Picture::new(&study, &figures).to_string().as_bytes()).map_err(cannot_write)?;
-    }
-    Ok(())
+    svg.map_or(Ok(()), |(file, mut opened)| file.fill(&mut *opened, &Picture::new(&study, &figures).to_string()))
 }
 
 /// One line that is written again and again, if anybody looks.
@@ -119,11 +136,36 @@ fn stall(text: &str) -> Result<Duration, String> {
     Ok(stall)
 }
 
-fn policy(name: &str) -> Result<String, String> {
-    let rows = rows::all().map_err(|error| error.to_string())?;
-    if rows.iter().any(|row| row.name == name) {
-        return Ok(name.to_owned());
-    }
-    let names: Vec<_> = rows.iter().map(|Row { name, .. }| *name).collect();
-    Err(format!("the policies are {}", names.join(", ")))
+fn check(rows: &[Row], names: &[String]) -> Outcome {
+    let Some(unknown) = names.iter().find(|name| rows.iter().all(|row| row.name != **name)) else { return Ok(()) };
+    let known: Vec<_> = rows.iter().map(|row| row.name).collect();
+    let known = known.join(", ");
+    Err(Misuse(format!("invalid value '{unknown}' for '--rows <NAMES>': the policies are {known}")).into())
 }
+
+fn compare_servers(told: &Arguments, drawn_alone: bool) -> Outcome {
+    use servers::Study;
+    let requests = if told.quick { Study::QUICK_REQUESTS } else { Study::REQUESTS };
+    let study = Study {
+        requests: told.requests.unwrap_or(requests),
+        clients: told.clients.unwrap_or(Study::CLIENTS),
+        seed: told.seed,
+        is_quick: told.quick,
+    };
+    let selected = study.of(&told.rows, &told.situations)?;
+    // Before all the work: a file that cannot be written is known at once.
+    let svg = match &told.svg {
+        Some(file) => Some((file, file.create()?)),
+        None => None,
+    };
+    let results = selected.run(progress())?;
+    if !drawn_alone {
+        match told.json {
+            true => say(results.json())?,
+            false => say(results.text().trim_end())?,
+        }
+    }
+    svg.map_or(Ok(()), |(file, mut opened)| file.fill(&mut *opened, &results.picture()))
+}
+
+const CLIENTS: u32 = 1000;

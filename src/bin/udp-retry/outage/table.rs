@@ -133,7 +133,7 @@ p50, p99: time to the reply in the calm before; goodput: replies that came in ti
     )
 }
 
-fn rounded(value: f64, to: f64) -> f64 {
+pub(crate) fn rounded(value: f64, to: f64) -> f64 {
     (value * to).round() / to
 }
 
@@ -158,7 +158,7 @@ impl Study {
 }
 
 /// With a comma for the thousands.
-fn grouped(number: u32) -> String {
+pub(crate) fn grouped(number: u32) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     groups.join(",")

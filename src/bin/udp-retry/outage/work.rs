@@ -1,4 +1,4 @@
-//! All runs of all rows, on every core; what comes of them is the same on one.
+//! All runs of a study, on every core; what comes of them is the same on one.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,17 +17,30 @@ pub(crate) fn figures(
     progress: impl Fn(usize, usize) + Sync,
 ) -> Result<Vec<Figures>, SimError> {
     let runs = study.runs();
-    // Those that take longest at first, so that no core is left alone with one at the end.
-    let mut tasks: Vec<_> = (0..rows.len() * runs.len()).collect();
-    tasks.sort_by_key(|task| (!matches!(runs[task % runs.len()].0, Scene::Lossy), *task));
-    let (todo, done) = (Mutex::new(tasks.iter().copied()), Mutex::new(BTreeMap::new()));
+    let tasks: Vec<_> = rows.iter().flat_map(|row| runs.iter().map(move |&(scene, run)| (row, scene, run))).collect();
+    let is_short = |&(_, scene, _): &(&Row, Scene, u64)| !matches!(scene, Scene::Lossy);
+    let ledgers = all(&tasks, is_short, |&(row, scene, run)| study.run(row, scene, run), progress);
+    let ledgers = ledgers.into_iter().collect::<Result<Vec<Ledger>, _>>()?;
+    Ok(rows.iter().zip(ledgers.chunks(runs.len())).map(|(row, ledgers)| study.figures(row.name, ledgers)).collect())
+}
+
+/// What comes of each task, in their order. Those that are not short are begun first, so that no core is left alone with
+/// one at the end.
+pub(crate) fn all<T: Sync, R: Send>(
+    tasks: &[T],
+    is_short: impl Fn(&T) -> bool,
+    run: impl Fn(&T) -> R + Sync,
+    progress: impl Fn(usize, usize) + Sync,
+) -> Vec<R> {
+    let mut order: Vec<_> = (0..tasks.len()).collect();
+    order.sort_by_key(|&task| (is_short(&tasks[task]), task));
+    let (todo, done) = (Mutex::new(order.into_iter()), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {
         let work = || {
             while let Some(task) = next(&todo) {
-                let (scene, run) = runs[task % runs.len()];
-                let ledger = study.run(&rows[task / runs.len()], scene, run);
+                let result = run(&tasks[task]);
                 let mut done = lock(&done);
-                done.insert(task, ledger);
+                done.insert(task, result);
                 progress(done.len(), tasks.len());
             }
         };
@@ -35,9 +48,7 @@ pub(crate) fn figures(
             scope.spawn(work);
         }
     });
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let ledgers = done.into_values().collect::<Result<Vec<Ledger>, _>>()?;
-    Ok(rows.iter().zip(ledgers.chunks(runs.len())).map(|(row, ledgers)| study.figures(row.name, ledgers)).collect())
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
 /// The lock is held no longer than that.

@@ -7,18 +7,18 @@
 //! udp-retry proxy --listen 127.0.0.1:0 --upstream 127.0.0.1:123 --to-server "loss 5% burst 3; delay 50ms ~10ms"
 //! ```
 //!
-//! The first line of standard output is `listening on ADDR`, as soon as clients can come. SIGINT, SIGTERM or `--for`
-//! end it; then it prints one line of JSON: what was asked for and what was observed, stage by stage and direction by
-//! direction. A knob's `ok` is null where nothing had to be seen of it, `unmet` names the stages that no datagram has met,
-//! and `capacity` is what the proxy itself could not keep. While it runs, a terminal shows counters. Without `--listen`, it shows itself: a service, the proxy and
-//! a client on loopback.
+//! The first line of standard output is `listening on ADDR`, as soon as clients can come (of standard error with
+//! `--report -` or `--record -`). SIGINT, SIGTERM or `--for` end it; then it prints one line of JSON: what was asked for
+//! and what was observed, stage by stage and direction by direction. A knob's `ok` is null where nothing had to be seen
+//! of it, `unmet` names the stages that no datagram has met, and `capacity` is what the proxy itself could not keep.
+//! While it runs, a terminal shows counters. Without `--listen`, it shows itself: a service, the proxy and a client on
+//! loopback.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -35,7 +35,9 @@ use udp_retry::{Impairments, Probability, ReliableRequester, RetryPolicy, Seed, 
 
 use crate::audit;
 use crate::grammar::GRAMMAR;
+use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome, say};
+use crate::values::port_number;
 
 /// Forwards UDP datagrams, and does to them what a bad network would; without --listen, shows itself on loopback
 #[derive(Args)]
@@ -55,12 +57,12 @@ pub(crate) struct Arguments {
     /// Ends after so long [default: when it is told to]
     #[arg(long = "for", value_name = "SECS", value_parser = seconds)]
     lasting: Option<Duration>,
-    /// Writes the report there too
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-    /// Writes the fate of every datagram there, as lines of JSON
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
+    /// Writes the report there too; with "-" it stands alone on standard output
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
+    report: Option<OutputFile>,
+    /// Writes the fate of every datagram there, as lines of JSON; with "-" they stand alone on standard output
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
+    record: Option<OutputFile>,
     /// Forgets a client when nothing has come for so long, either way
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "120")]
     idle: Duration,
@@ -76,6 +78,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether what is written there stands alone on standard output.
+    fn take_stdout(&self) -> bool {
+        [&self.report, &self.record].contains(&&Some(OutputFile::Stdout))
+    }
+
     /// Large enough for a single datagram, whatever was asked for.
     fn capacity(&self) -> Outcome<Capacity> {
         let datagrams = self.capacity.get();
@@ -128,7 +135,7 @@ fn forward(arguments: &Arguments, listen: SocketAddr, upstream: SocketAddr) -> O
         signal_hook::flag::register(signal, ended.clone())?;
     }
     let running = Running::new(arguments, listen, upstream)?;
-    say(format_args!("listening on {}", running.proxy.local_addr()))?;
+    running.announce()?;
     running.until(&ended)
 }
 
@@ -146,7 +153,7 @@ fn show(arguments: &Arguments) -> Outcome {
     });
     let running = Running::new(arguments, SocketAddr::from(([127, 0, 0, 1], 0)), upstream)?;
     let address = running.proxy.local_addr();
-    say(format_args!("listening on {address}"))?;
+    running.announce()?;
     let ended = Arc::new(AtomicBool::new(false));
     let (client, done) = (thread::spawn(move || ask(address)), ended.clone());
     thread::spawn(move || {
@@ -181,6 +188,9 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     fn new(arguments: &'a Arguments, listen: SocketAddr, upstream: SocketAddr) -> Outcome<Self> {
         let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
+        if arguments.record == Some(OutputFile::Stdout) && arguments.report == Some(OutputFile::Stdout) {
+            return Err(Misuse("'--record -' cannot be used with '--report -'".to_owned()).into());
+        }
         let recorder = arguments.record.as_ref().map(Recorder::create).transpose()?;
         let mut builder = Proxy::builder()
             .profile(arguments.network.path(arguments.listen.is_none()))
@@ -197,6 +207,12 @@ impl<'a> Running<'a> {
         let proxy = builder.bind(listen, upstream)?;
         writeln!(io::stderr(), "seed {seed} (repeat with --seed {seed})")?;
         Ok(Self { arguments, seed, proxy, recorder, started: Instant::now() })
+    }
+
+    /// Where clients may come to, on standard output if nothing was to stand alone there.
+    fn announce(&self) -> io::Result<()> {
+        let line = format!("listening on {}", self.proxy.local_addr());
+        if self.arguments.take_stdout() { writeln!(io::stderr(), "{line}") } else { say(line) }
     }
 
     fn until(mut self, ended: &AtomicBool) -> Outcome {
@@ -221,9 +237,12 @@ impl<'a> Running<'a> {
             lock(recorder).finish()?;
         }
         if let Some(file) = &self.arguments.report {
-            fs::write(file, format!("{report}\n")).map_err(|error| format!("{}: {error}", file.display()))?;
+            file.write(&format!("{report}\n"))?;
         }
-        Ok(say(report)?)
+        if !self.arguments.take_stdout() {
+            say(report)?;
+        }
+        Ok(())
     }
 
     fn report(&self) -> Value {
@@ -312,14 +331,13 @@ impl std::fmt::Display for Counters<'_> {
 
 /// The fates, as lines of a file. The first error ends it and is told at the end.
 struct Recorder {
-    file: io::Result<BufWriter<File>>,
-    name: PathBuf,
+    file: io::Result<BufWriter<Box<dyn Write + Send>>>,
+    name: OutputFile,
 }
 
 impl Recorder {
-    fn create(name: &PathBuf) -> Outcome<Arc<Mutex<Self>>> {
-        let file = File::create(name).map_err(|error| format!("{}: {error}", name.display()))?;
-        Ok(Arc::new(Mutex::new(Self { file: Ok(BufWriter::new(file)), name: name.clone() })))
+    fn create(name: &OutputFile) -> Outcome<Arc<Mutex<Self>>> {
+        Ok(Arc::new(Mutex::new(Self { file: Ok(BufWriter::new(name.create()?)), name: name.clone() })))
     }
 
     fn note(&mut self, record: &Record) {
@@ -335,7 +353,7 @@ impl Recorder {
             Ok(file) => file.flush(),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
-        Ok(written.map_err(|error| format!("{}: {error}", self.name.display()))?)
+        Ok(written.map_err(|error| self.name.failed(error))?)
     }
 }
 
@@ -344,6 +362,10 @@ fn lock(recorder: &Mutex<Recorder>) -> std::sync::MutexGuard<'_, Recorder> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
+    if text.rsplit_once(':').is_some_and(|(_, number)| port_number(number).is_none()) {
+        return Err("no address such as 127.0.0.1:53 or [::1]:53: a port is 0 to 65535, without sign or leading zero"
+            .to_owned());
+    }
     let resolved =
         text.to_socket_addrs().map_err(|error| format!("no address such as 127.0.0.1:53 or [::1]:53: {error}"))?;
     resolved.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())

@@ -1,8 +1,8 @@
 //! A "curl for UDP": sends a request of any bytes until its reply is there, and prints what happened and the reply.
 //!
 //! ```text
-//! udp-retry request HOST:PORT (--hex HEX | --text TEXT | --file FILE) [--id OFFSET:LEN[:REPLY_OFFSET]] [--policy POLICY]
-//!         [--deadline 5s] [--repeat N [--keep-id]] [--seed N] [--json]
+//! udp-retry request HOST:PORT[,HOST:PORT...] (--hex HEX | --text TEXT | --file FILE) [--id OFFSET:LEN[:REPLY_OFFSET]]
+//!         [--policy POLICY] [--spread ORDER] [--deadline 5s] [--repeat N [--every 1s] [--keep-id]] [--seed N] [--json]
 //! udp-retry request 9.9.9.9:53 --id 0:2 --policy dns \
 //!         --hex "1d0c 0100 0001 0000 0000 0000 076578616d706c65 03636f6d 00 0001 0001"
 //! ```
@@ -16,45 +16,68 @@
 //! {"error":"timed_out","execution":"unknown","transmissions":2,"sent_ms":[0.0,100.1],"elapsed_ms":300.1}
 //! ```
 //!
-//! Errors are `refused`, `timed_out`, `too_large`, `truncated`, `unreachable`, `cancelled`, `unmatchable` and `io`;
-//! executions `not_sent`, `refused` and `unknown`. The round trip is null where the reply may belong to more than one
-//! transmission. `sent_ms` counts from the first transmission and may lack some beyond the thirtieth. The exit code is
-//! 0 if every request was answered, 1 if one was not, and 2 for wrong usage.
+//! Several servers between commas, and all addresses of a name, are servers of one service: where the one that is asked does
+//! not answer, another is. `--spread` is which one is asked. The timeline numbers them as paths, and below it stands what each
+//! has shown. The lines of `--json` have two members more then: who answered, if any did, and for each server, in the order of
+//! the paths, what this request was to it. Its `error` is what the system reported last: `refused`, `unreachable`,
+//! `too_large`, `denied`, `no_buffers`, `unsupported`, `cancelled`, `io`, or null.
+//!
+//! ```text
+//! {"reply_hex":"706f6e67",...,"server":"127.0.0.1:1061","paths":[
+//!  {"address":"127.0.0.1:1060","transmissions":1,"error":"refused","answered":false},
+//!  {"address":"127.0.0.1:1061","transmissions":1,"error":null,"answered":true}]}
+//! ```
+//!
+//! Errors are `refused`, `timed_out`, `too_large`, `truncated`, `unreachable`, `cancelled`, `unmatchable`,
+//! `no_fresh_port`, `ids_resting` and `io`; executions `not_sent`, `refused` and `unknown`. A request that could not even
+//! be asked has its line too: of names of which one has no address, or a socket that the system refuses (`io`). `elapsed_ms` and
+//! the deadline include finding the address of a name, which the first request waits for. The round trip is null where the
+//! reply may belong to more than one transmission. `sent_ms` counts from the first transmission, and has all of them. The
+//! exit code is 0 if every request was answered, 1 if one was not, and 2 for wrong usage; a request that fits into no
+//! datagram is wrong usage.
 //!
 //! Without `--id` any reply counts, and each request of `--repeat` leaves from a fresh port. With it a reply must
 //! repeat these bytes of the request, and each request after the first gets an unpredictable id of its own there;
 //! `--seed` gives the same ids every time. On anything but a terminal the output is buffered.
-#![expect(clippy::disallowed_methods, reason = "a thread for the service of the demonstration")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a thread for the demonstration's service; deadlines that begin before a transport"
+)]
 
+mod client;
 mod hex;
 mod ids;
+mod record;
 mod report;
+mod resolver;
+mod source;
 
-use std::fs;
-use std::io::{self, BufWriter, IsTerminal, Read, StdoutLock, Write};
-use std::net::SocketAddr;
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use client::{Client, Preference, Ready};
 use ids::Ids;
-use udp_retry::net::{UnconnectedUdp, system_seed};
+use record::Record;
+use report::Report;
+use source::Source;
+use udp_retry::RetryPolicy;
+use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::ReplyMatcher;
+use udp_retry::transaction::Request;
 use udp_retry::transport::{Incoming, Transport};
-use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 use crate::terminal::{Misuse, Outcome};
-use crate::values::{Host, Id, at_least_one, duration, host, id, policy};
+use crate::values::{Hosts, Id, at_least_one, duration, hosts, id, policy};
 
 /// Sends a request until its reply is there; without HOST:PORT, to a service of its own
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Whom to ask: a name or an address and a port; IPv6 as [::1]:53
-    #[arg(value_name = "HOST:PORT", value_parser = host, requires = "Source")]
-    target: Option<Host>,
+    /// Whom to ask: a name or an address and a port, several between commas; IPv6 as [::1]:53
+    #[arg(value_name = "HOST:PORT", value_parser = hosts, requires = "Source")]
+    target: Option<Hosts>,
     #[command(flatten)]
     source: Source,
     /// Where the request holds an id, and where the reply repeats it if elsewhere [default: any reply counts]
@@ -64,12 +87,18 @@ pub(crate) struct Arguments {
     /// transmissions" [default: "default"]
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     policy: Option<RetryPolicy>,
-    /// Gives up after so long at the latest, such as 500ms or 5s
+    /// Which of several servers a request goes to first
+    #[arg(long, value_name = "ORDER", value_enum, default_value = "band")]
+    spread: Preference,
+    /// Gives up after so long at the latest, such as 500ms or 5s; finding the address of a name counts
     #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
-    /// Asks so often, without pause
+    /// Asks so often, without pause but for --every
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     repeat: u64,
+    /// Begins each request this long after the one before, or when that has ended, if it took longer [default: at once]
+    #[arg(long, value_name = "D", value_parser = duration, allow_hyphen_values = true)]
+    every: Option<Duration>,
     /// Repeats the id too: then a late reply to one request counts for the next one
     #[arg(long, requires = "id")]
     keep_id: bool,
@@ -81,52 +110,16 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// What to send
-#[derive(Args)]
-#[group(id = "Source", multiple = false, requires = "target")]
-struct Source {
-    /// Bytes in hex; spaces, colons and 0x may stand before any of them
-    #[arg(long)]
-    hex: Option<String>,
-    /// Text as it stands
-    #[arg(long, allow_hyphen_values = true)]
-    text: Option<String>,
-    /// What the file holds; "-" is standard input
-    #[arg(long)]
-    file: Option<PathBuf>,
-}
-
-impl Source {
-    fn bytes(&self) -> Result<Vec<u8>, String> {
-        match (&self.hex, &self.text, &self.file) {
-            (Some(hex), ..) => hex::parse(hex).map_err(|error| format!("invalid value for '--hex <HEX>': {error}")),
-            (_, Some(text), _) => Ok(text.clone().into_bytes()),
-            (.., Some(file)) => read(file).map_err(|error| format!("cannot read {}: {error}", file.display())),
-            _ => Ok(DEMONSTRATION.to_vec()),
-        }
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let request = arguments.source.bytes().map_err(Misuse)?;
+    let request = arguments.source.bytes().map_err(|unusable| Misuse(unusable.to_string()))?;
+    let request = request.unwrap_or_else(|| DEMONSTRATION.to_vec());
     if let Some(Range { start, end }) = arguments.id.as_ref().map(|id| &id.range).filter(|id| id.end > request.len()) {
         let length = request.len();
         return Err(Misuse(format!("the id, bytes {start} to {end}, lies beyond the request of {length} bytes")).into());
     }
     match &arguments.target {
-        Some(there) => {
-            let policy = arguments.policy.unwrap_or_default();
-            ask(&there.addresses()?, arguments, request, policy)
-        }
+        Some(there) => ask(there.clone(), arguments, request, arguments.policy.unwrap_or_default()),
         None => show(arguments, request),
-    }
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match file.to_str() {
-        Some("-") => io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
-        _ => fs::read(file),
     }
 }
 
@@ -146,41 +139,57 @@ fn show(arguments: &Arguments, request: Vec<u8>) -> Outcome {
         }
     });
     let _ = writeln!(io::stderr(), "{address} repeats what it hears, but for the first datagram");
-    ask(&[address], arguments, request, arguments.policy.unwrap_or(RetryPolicy::LAN))
+    ask(Hosts::at(address), arguments, request, arguments.policy.unwrap_or(RetryPolicy::LAN))
 }
 
-fn ask(server: &[SocketAddr], arguments: &Arguments, mut request: Vec<u8>, policy: RetryPolicy) -> Outcome {
-    let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
-    let matcher: Box<dyn ReplyMatcher + Send + Sync> = match arguments.id.clone() {
-        Some(Id { range, found_at }) => Box::new(transaction_id(range).found_at(found_at)),
-        None => Box::new(any_reply()),
-    };
-    let builder = ReliableRequester::builder(matcher).policy(policy).seed(seed);
-    let builder = if let Some(deadline) = arguments.deadline { builder.deadline(deadline) } else { builder };
-    let mut requester = builder.connect(server).map_err(|error| format!("cannot ask {}: {error}", server[0]))?;
-
+fn ask(servers: Hosts, arguments: &Arguments, mut request: Vec<u8>, policy: RetryPolicy) -> Outcome {
+    let (mut client, record) = (Client::new(arguments, servers, policy), Record::default());
     let stamped = arguments.id.as_ref().filter(|_| !arguments.keep_id).map(|id| id.range.clone());
-    let mut ids = stamped.map(|range| (Ids::new(seed, &request[range.clone()]), range));
-    let mut output = Output::new(requester.transport().now());
-    let mut failed = 0;
+    let mut ids = None;
+    let mut output = Output::new();
+    let (mut failed, mut reason) = (0_u64, None);
     for number in 0..arguments.repeat {
-        if let (Some((ids, range)), 1..) = (&mut ids, number) {
-            ids.stamp(&mut request[range.clone()]);
-        }
-        {
-            let outcome = requester.request(&request);
-            failed += u64::from(outcome.is_err());
-            match arguments.json {
-                true => report::json(&mut output.buffer, &outcome)?,
-                false => report::story(&mut output.buffer, &outcome, number > 0)?,
+        let begun = Instant::now();
+        if let Some(range) = stamped.clone() {
+            let id = &mut request[range];
+            match (&mut ids, client.seed()) {
+                (Some(ids), _) => Ids::stamp(ids, id),
+                (None, Ok(seed)) => ids = Some(Ids::new(seed, id)),
+                // Then there is no requester either, and the story of it is told below.
+                (None, Err(_)) => {}
             }
         }
-        output.flush_when_due(requester.transport().now())?;
+        match client.ready(begun, &record) {
+            Ok(Ready { requester, addresses, left }) => {
+                let before = begun.elapsed();
+                let request = Request::new(&request);
+                let outcome = requester.request(if let Some(left) = left { request.deadline(left) } else { request });
+                failed += u64::from(outcome.is_err());
+                let report = Report { outcome, before, seen: record.take(), addresses };
+                match arguments.json {
+                    true => report.json(&mut output.buffer)?,
+                    false => report.story(&mut output.buffer, number > 0)?,
+                }
+            }
+            Err(error) => {
+                failed += 1;
+                match arguments.json {
+                    true => report::unasked_json(&mut output.buffer, &error, begun.elapsed())?,
+                    false => report::unasked_story(&mut output.buffer, &error, number > 0)?,
+                }
+                reason = Some(error);
+            }
+        }
+        let pause = arguments.every.filter(|_| number + 1 < arguments.repeat).unwrap_or_default();
+        output.pause_until(begun.checked_add(pause))?;
     }
     output.buffer.flush()?;
-    match failed {
-        0 => Ok(()),
-        _ => Err(format!("{failed} of {} requests brought no reply", arguments.repeat).into()),
+    let count = format!("{failed} of {} requests brought no reply", arguments.repeat);
+    match (failed, reason) {
+        (0, _) => Ok(()),
+        (1, Some(reason)) => Err(reason.to_string().into()),
+        (_, Some(reason)) => Err(format!("{count}; the last one that could not be asked: {reason}").into()),
+        (_, None) => Err(count.into()),
     }
 }
 
@@ -189,21 +198,26 @@ fn ask(server: &[SocketAddr], arguments: &Arguments, mut request: Vec<u8>, polic
 struct Output {
     buffer: BufWriter<StdoutLock<'static>>,
     pause: Duration,
-    flushed: Timestamp,
+    flushed: Instant,
 }
 
 impl Output {
-    fn new(now: Timestamp) -> Self {
+    fn new() -> Self {
         let pause = if io::stdout().is_terminal() { Duration::ZERO } else { Duration::from_millis(200) };
-        Self { buffer: BufWriter::with_capacity(1 << 16, io::stdout().lock()), pause, flushed: now }
+        let buffer = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        Self { buffer, pause, flushed: Instant::now() }
     }
 
-    fn flush_when_due(&mut self, now: Timestamp) -> io::Result<()> {
-        if now.since(self.flushed) < self.pause {
-            return Ok(());
+    /// `None` is never.
+    fn pause_until(&mut self, due: Option<Instant>) -> io::Result<()> {
+        let now = Instant::now();
+        let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+        if now.duration_since(self.flushed).saturating_add(wait) >= self.pause {
+            self.flushed = now;
+            self.buffer.flush()?;
         }
-        self.flushed = now;
-        self.buffer.flush()
+        thread::sleep(wait);
+        Ok(())
     }
 }
 

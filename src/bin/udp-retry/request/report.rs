@@ -1,61 +1,142 @@
 //! What came of a request: as a story, and as a line of JSON.
 
+use std::fmt;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use udp_retry::transaction::{Execution, Failure, Strays, Timeline};
+use udp_retry::transaction::{Execution, Failure, Strays};
+use udp_retry::transport::PathError;
 use udp_retry::{Reply, RequestError};
 
 use super::hex;
+use super::record::{Seen, Shown};
 
-pub(crate) fn story(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestError>, apart: bool) -> io::Result<()> {
-    let gap = if apart { "\n" } else { "" };
-    match outcome {
-        Ok(reply) => {
-            let payload = reply.payload();
-            writeln!(out, "{gap}{}", reply.timeline())?;
-            // As a literal, so that no reply can steer a terminal.
-            writeln!(out, "{} bytes: {:?}", payload.len(), String::from_utf8_lossy(payload))?;
-            writeln!(out, "{}{}", hex::Dump(payload), hex::Plain(payload))
+/// What came of a request, and what else is known of it.
+pub(crate) struct Report<'r> {
+    pub(crate) outcome: Result<Reply<'r>, RequestError>,
+    /// What it took until the request began.
+    pub(crate) before: Duration,
+    pub(crate) seen: Seen,
+    /// Where the paths lead.
+    pub(crate) addresses: &'r [SocketAddr],
+}
+
+impl Report<'_> {
+    pub(crate) fn story(&self, out: &mut impl Write, apart: bool) -> io::Result<()> {
+        let gap = if apart { "\n" } else { "" };
+        match &self.outcome {
+            Ok(reply) => {
+                let payload = reply.payload();
+                writeln!(out, "{gap}{}{}", reply.timeline(), self.paths())?;
+                // As a literal, so that no reply can steer a terminal.
+                writeln!(out, "{} bytes: {:?}", payload.len(), String::from_utf8_lossy(payload))?;
+                writeln!(out, "{}{}", hex::Dump(payload), hex::Plain(payload))
+            }
+            Err(error) => {
+                let (execution, paths) = (execution(error.execution()), self.paths());
+                writeln!(out, "{gap}{}{paths}\nNo reply: {error}; execution: {execution}", error.timeline())
+            }
         }
-        Err(error) => {
-            let execution = execution(error.execution());
-            writeln!(out, "{gap}{}\nNo reply: {error}; execution: {execution}", error.timeline())
+    }
+
+    pub(crate) fn json(&self, out: &mut impl Write) -> io::Result<()> {
+        let sent = self.seen.sent().map(ms).collect::<Vec<_>>().join(",");
+        match &self.outcome {
+            Ok(reply) => {
+                let round_trip = reply.round_trip().map_or_else(|| "null".to_owned(), ms);
+                let server = self.addresses.get(reply.path().number() as usize).filter(|_| self.are_several());
+                let server = server.map_or_else(String::new, |server| format!(",\"server\":\"{server}\""));
+                writeln!(
+                    out,
+                    "{{\"reply_hex\":\"{}\",\"transmissions\":{},\"elapsed_ms\":{},\"round_trip_ms\":{round_trip},\
+                     \"sent_ms\":[{sent}],\"strays\":{}{server}{}}}",
+                    hex::Plain(reply.payload()),
+                    reply.transmissions(),
+                    ms(self.before + reply.elapsed()),
+                    strays(reply),
+                    self.paths_json(),
+                )
+            }
+            Err(error) => writeln!(
+                out,
+                "{{\"error\":\"{}\",\"execution\":\"{}\",\"transmissions\":{},\"sent_ms\":[{sent}],\
+                 \"elapsed_ms\":{}{}}}",
+                kind(error.failure()),
+                execution(error.execution()),
+                error.transmissions(),
+                ms(self.before + error.elapsed()),
+                self.paths_json(),
+            ),
         }
+    }
+
+    /// A line for each of several servers.
+    fn paths(&self) -> String {
+        self.servers().map(|(number, server, shown)| format!("path {number}: {server}, {}\n", Words(shown))).collect()
+    }
+
+    fn paths_json(&self) -> String {
+        if !self.are_several() {
+            return String::new();
+        }
+        let path = |(_, server, shown): (_, _, Shown)| {
+            let Shown { transmissions, last_error, answered } = shown;
+            let error = last_error.map_or_else(|| "null".to_owned(), |error| format!("\"{}\"", path_error(error)));
+            format!(
+                "{{\"address\":\"{server}\",\"transmissions\":{transmissions},\"error\":{error},\"answered\":{answered}}}"
+            )
+        };
+        format!(",\"paths\":[{}]", self.servers().map(path).collect::<Vec<_>>().join(","))
+    }
+
+    /// What each of several has shown, by its number.
+    fn servers(&self) -> impl Iterator<Item = (usize, SocketAddr, Shown)> {
+        let all = self.addresses.iter().enumerate().filter(|_| self.are_several());
+        all.map(|(number, &server)| (number, server, self.seen.path(number)))
+    }
+
+    fn are_several(&self) -> bool {
+        self.addresses.len() > 1
     }
 }
 
-pub(crate) fn json(out: &mut impl Write, outcome: &Result<Reply<'_>, RequestError>) -> io::Result<()> {
-    let ms = |time: Duration| time.as_micros() as f64 / 1e3;
-    // A float prints as JSON has it: never without a digit behind the point.
-    let sent = |timeline: &Timeline| {
-        let sent: Vec<_> = timeline.transmissions().map(|at| format!("{:?}", ms(at))).collect();
-        sent.join(",")
-    };
-    match outcome {
-        Ok(reply) => {
-            let round_trip = reply.round_trip().map_or_else(|| "null".to_owned(), |time| format!("{:?}", ms(time)));
-            writeln!(
-                out,
-                "{{\"reply_hex\":\"{}\",\"transmissions\":{},\"elapsed_ms\":{:?},\"round_trip_ms\":{round_trip},\
-                 \"sent_ms\":[{}],\"strays\":{}}}",
-                hex::Plain(reply.payload()),
-                reply.transmissions(),
-                ms(reply.elapsed()),
-                sent(reply.timeline()),
-                strays(reply),
-            )
-        }
-        Err(error) => writeln!(
-            out,
-            "{{\"error\":\"{}\",\"execution\":\"{}\",\"transmissions\":{},\"sent_ms\":[{}],\"elapsed_ms\":{:?}}}",
-            kind(error.failure()),
-            execution(error.execution()),
-            error.transmissions(),
-            sent(error.timeline()),
-            ms(error.elapsed()),
-        ),
+struct Words(Shown);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Shown { transmissions, last_error, answered }) = self;
+        let answered = match (answered, transmissions) {
+            (true, _) => "answered",
+            (false, 0) => "not asked",
+            (false, _) => "unanswered",
+        };
+        write!(f, "transmissions: {transmissions}, {answered}")?;
+        last_error.map_or(Ok(()), |error| write!(f, ", last error: {error}"))
     }
+}
+
+pub(crate) fn unasked_story(out: &mut impl Write, error: &io::Error, apart: bool) -> io::Result<()> {
+    let gap = if apart { "\n" } else { "" };
+    writeln!(out, "{gap}No reply: {error}; execution: {}", execution(Execution::NotSent))
+}
+
+pub(crate) fn unasked_json(out: &mut impl Write, error: &io::Error, elapsed: Duration) -> io::Result<()> {
+    let kind = match error.kind() {
+        io::ErrorKind::TimedOut => "timed_out",
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => "unreachable",
+        _ => "io",
+    };
+    let (execution, elapsed) = (execution(Execution::NotSent), ms(elapsed));
+    writeln!(
+        out,
+        "{{\"error\":\"{kind}\",\"execution\":\"{execution}\",\"transmissions\":0,\"sent_ms\":[],\"elapsed_ms\":{elapsed}}}"
+    )
+}
+
+/// To a microsecond; a float prints as JSON has it: never without a digit behind the point.
+fn ms(time: Duration) -> String {
+    format!("{:?}", time.as_micros() as f64 / 1e3)
 }
 
 fn strays(reply: &Reply<'_>) -> String {
@@ -74,6 +155,19 @@ fn kind(failure: Failure) -> &'static str {
         Failure::Unmatchable => "unmatchable",
         Failure::NoFreshPort => "no_fresh_port",
         Failure::IdsResting { .. } => "ids_resting",
+        _ => "io",
+    }
+}
+
+fn path_error(error: PathError) -> &'static str {
+    match error {
+        PathError::Refused => "refused",
+        PathError::Unreachable => "unreachable",
+        PathError::TooBig { .. } => "too_large",
+        PathError::Denied => "denied",
+        PathError::NoBuffers => "no_buffers",
+        PathError::Unsupported => "unsupported",
+        PathError::Cancelled => "cancelled",
         _ => "io",
     }
 }

@@ -21,9 +21,7 @@ mod outlook;
 mod svg;
 mod timeline;
 
-use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -34,6 +32,7 @@ use udp_retry::RetryPolicy;
 use udp_retry::policy::{Backoff, Jitter, PolicyError, Preset, Window};
 
 use crate::json;
+use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome, say};
 use crate::values::preset;
 
@@ -50,9 +49,9 @@ pub(crate) struct Arguments {
     /// Print one line of JSON, and no picture
     #[arg(long)]
     json: bool,
-    /// Draw it into a file, too
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
+    /// Draw it into a file, too; "-" is standard output, for nothing else then
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
+    svg: Option<OutputFile>,
     /// Name the published policies
     #[arg(long, exclusive = true)]
     list: bool,
@@ -123,6 +122,7 @@ fn summary(outlook: &Outlook) -> String {
 }
 
 fn show(arguments: &Arguments) -> Outcome {
+    let drawn_alone = OutputFile::takes_stdout(arguments.svg.as_ref(), arguments.json)?;
     let Preset { name, source, policy, .. } = arguments.preset;
     let outlook = match &arguments.custom {
         Some(custom) => {
@@ -133,7 +133,10 @@ fn show(arguments: &Arguments) -> Outcome {
     };
     if let Some(file) = &arguments.svg {
         let picture = Picture::new(&outlook)?.to_string();
-        fs::write(file, picture).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        file.write(&picture)?;
+    }
+    if drawn_alone {
+        return Ok(());
     }
     if !arguments.json {
         return Ok(say(text(&outlook, arguments.loss)?)?);

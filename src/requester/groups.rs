@@ -1,0 +1,163 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::io;
+
+use super::peers::Asked;
+use super::{Builder, Concurrent, ConcurrentRequester};
+use crate::entropy::{Draws, Seed};
+use crate::net::UdpPaths;
+use crate::policy::RetryBudget;
+use crate::servers::{Paths, ServerSet, ServerSettings, ServerState, ServersError};
+use crate::transaction::{GroupId, Handle, PeerId, Request, SubmitError};
+use crate::transport::{PeerAddress, Transport};
+
+/// What a group gets when it is made.
+#[derive(Debug)]
+pub(super) struct NewGroups {
+    /// `None`: each has one of its own.
+    pub(super) budget: Option<RetryBudget>,
+    /// Seeds of their choices.
+    pub(super) draws: Draws,
+    /// How many there are.
+    pub(super) count: u64,
+}
+
+impl Builder<Concurrent> {
+    /// Connects to a service that has several servers, by a socket for each: all addresses of all these names, which are one
+    /// group. Names are resolved again after a request that was not answered: see [`UdpPaths`].
+    ///
+    /// ```
+    /// use udp_retry::servers::ServerSettings;
+    /// use udp_retry::{ConcurrentRequester, transaction_id};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let closed = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// # let server = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// # let open = server.local_addr()?.to_string();
+    /// # std::thread::spawn(move || {
+    /// #     let mut buffer = [0; 64];
+    /// #     while let Ok((len, from)) = server.recv_from(&mut buffer) {
+    /// #         let _ = server.send_to(&buffer[..len], from);
+    /// #     }
+    /// # });
+    /// let builder = ConcurrentRequester::builder(transaction_id(0..8).stamped());
+    /// let (mut requester, group) = builder.connect_any([closed, open], ServerSettings::new())?;
+    /// for token in 0..100 {
+    ///     requester.submit_to_group(group, b"........ping", token)?;
+    /// }
+    /// while let Some(done) = requester.wait() {
+    ///     // No one listens at the first: the second answers.
+    ///     assert_eq!((&done.reply()?[8..], done.peer().number()), (&b"ping"[..], 1));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`UdpPaths::resolve`] for the names; what the system reports of the last address, if it has a route to none; that it has
+    /// no entropy, if the matcher stamps ids.
+    pub fn connect_any(
+        self,
+        servers: impl IntoIterator<Item = impl Into<String>>,
+        settings: ServerSettings,
+    ) -> io::Result<(ConcurrentRequester<UdpPaths>, GroupId)> {
+        let mut paths = UdpPaths::resolve(servers)?;
+        paths.open_one()?;
+        let all = Paths::first(paths.len());
+        let mut requester = self.over(paths.with_arrival_times()).map_err(io::Error::other)?;
+        let group = requester.add_group(all.iter(), settings).map_err(io::Error::other)?;
+        Ok((requester, group))
+    }
+}
+
+/// Several servers of one service.
+impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
+    /// Makes a group of servers of one service: a request [to it](Self::submit_to_group) goes to one of them, as their states
+    /// call for, and on to others while no reply comes. Addresses are as for [`submit_to`](Self::submit_to); one that names a
+    /// server again is left out.
+    ///
+    /// Retransmissions are paid from the builder's [budget](super::Builder::budget), if it has one; else each group has its own:
+    /// ratio 0.2, burst 20, full at first. An [estimator](super::Builder::estimator) holds for requests to single peers only:
+    /// groups measure each of their servers themselves.
+    ///
+    /// ```
+    /// use udp_retry::servers::ServerSettings;
+    /// use udp_retry::sim::{SimNet, echo};
+    /// use udp_retry::{ConcurrentRequester, Seed, transaction_id};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = SimNet::new(Seed::new(1));
+    /// let client = net.host("10.0.0.1".parse()?)?;
+    /// let servers: [core::net::SocketAddr; 2] = ["10.0.0.2:53".parse()?, "10.0.0.3:53".parse()?];
+    /// net.host(servers[0].ip())?; // no one listens there
+    /// net.host(servers[1].ip())?;
+    /// net.serve(servers[1], echo())?;
+    ///
+    /// let socket = net.bind(client, "0.0.0.0:0".parse()?)?;
+    /// let mut requester = ConcurrentRequester::builder(transaction_id(0..8).stamped()).over(socket)?;
+    /// let group = requester.add_group(servers, ServerSettings::new())?;
+    /// for token in 0..100 {
+    ///     requester.submit_to_group(group, b"........ping", token)?;
+    /// }
+    /// while let Some(done) = requester.wait() {
+    ///     assert_eq!(done.reply()?[8..], *b"ping");
+    ///     assert_eq!(done.peer().remote, servers[1]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ServersError::Count`] unless there are 1 to 64 servers.
+    pub fn add_group(
+        &mut self,
+        servers: impl IntoIterator<Item = impl Into<T::Peer>>,
+        settings: ServerSettings,
+    ) -> Result<GroupId, ServersError> {
+        let mut asked: Vec<Asked<T::Peer>> = Vec::new();
+        for server in servers {
+            let server = Asked::at(server.into());
+            if !asked.contains(&server) {
+                asked.push(server);
+            }
+        }
+        let seed = Seed::new(self.groups.draws.draw(self.groups.count));
+        // Before a peer is made of any: nothing is kept of what cannot be.
+        let set = ServerSet::new(asked.len(), settings, seed)?;
+        let members: Vec<PeerId> = asked.into_iter().map(|server| self.peer_at(server)).collect();
+        let budget = self.groups.budget.clone().or_else(|| RetryBudget::new(0.2, 20, 20).ok());
+        self.groups.count += 1;
+        self.engine.add_group(&members, set, budget.unwrap_or_else(RetryBudget::unlimited))
+    }
+
+    /// Takes in a request to a group of servers; as [`submit_to`](Self::submit_to). Who has answered, or was asked last, says
+    /// [`Completion::peer`](super::Completion::peer).
+    ///
+    /// # Errors
+    ///
+    /// As [`submit_to`](Self::submit_to); [`SubmitError::UnknownPeer`] if the group is another requester's.
+    pub fn submit_to_group<'r>(
+        &mut self,
+        group: GroupId,
+        request: impl Into<Request<'r>>,
+        token: u64,
+    ) -> Result<Handle, SubmitError> {
+        self.engine.submit(self.transport.now(), group, request, token)
+    }
+
+    /// What is known of each server of a group, for a metrics page; nothing of a group that is another requester's.
+    pub fn server_states(&self, group: GroupId) -> impl Iterator<Item = ServerState> {
+        let now = self.transport.now();
+        self.engine.servers(group).into_iter().flat_map(move |set| set.states(now))
+    }
+
+    /// The peer with this address, which is made if there is none.
+    pub(super) fn peer_at(&mut self, asked: Asked<T::Peer>) -> PeerId {
+        match self.engine.peer(asked) {
+            Some(known) => known,
+            None => self.peers.add(&mut self.engine, asked),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Copies of a request for further members of its group: each has a slot of its own, by which replies from there find it.
+
+use core::fmt::Debug;
+use core::mem;
+
+use super::finished::{Handle, PeerId};
+use super::group_request::Asked;
+use super::slots::{Freed, Slot};
+use super::{InFlight, State};
+use crate::time::Timestamp;
+use crate::transaction::KeyedMatcher;
+use crate::transport::PathIndex;
+
+impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
+    /// The slot whose bytes a request that is to be transmitted sends, to its peer.
+    #[inline]
+    pub(super) fn carrier(&self, number: u32) -> u32 {
+        if !self.groups.are_used() {
+            return number;
+        }
+        self.groups.request(number).and_then(|request| request.carrier()).unwrap_or(number)
+    }
+
+    /// Makes sure that a request has what the peer of this path gets: its own bytes, or a copy. `false` if there is no space.
+    pub(super) fn is_carried(&mut self, now: Timestamp, number: u32, path: PathIndex) -> bool {
+        let Some(request) = self.groups.request(number).filter(|request| request.at(path).is_none()) else {
+            return true;
+        };
+        match request.of_slot(number) {
+            // A parked one sends its first probe itself.
+            None => self.take_place_at(number, path),
+            Some(_) => self.copy_for(now, number, path).is_some(),
+        }
+    }
+
+    /// Copies a request for the peer of a path: with an id of its own, if ids are ours to give, and a place beside the window.
+    #[cold]
+    fn copy_for(&mut self, now: Timestamp, number: u32, path: PathIndex) -> Option<()> {
+        if self.available() == 0 {
+            return None;
+        }
+        let group = self.groups.group_of(number)?;
+        let member = self.groups.get(group)?.member(path)?;
+        let original = *self.slots.get(number)?;
+        let mut bytes = mem::take(&mut self.groups.copy);
+        bytes.clear();
+        bytes.extend_from_slice(self.payloads.get(original.place));
+        let alias = self.slots.vacancy();
+        let kept = self.keep(now, &bytes, alias, PeerId(member));
+        self.groups.copy = bytes;
+        let (place, generation) = kept.ok()?;
+        let mut slot = Slot::new(generation, member, place, original.policy, original.token);
+        (slot.record, slot.state) = (original.record, State::Alias);
+        self.slots.insert(slot);
+        self.groups.aliases += 1;
+        self.groups.share(alias, number);
+        self.groups.request_mut(number)?.asked.push(Asked::new(path, alias));
+        self.peers.get_mut(member)?.take_place(alias);
+        Some(())
+    }
+
+    /// Frees a copy, its place and its id.
+    pub(super) fn free_alias(&mut self, now: Timestamp, alias: u32) {
+        let Some(&Slot { peer, generation, .. }) = self.slots.get(alias) else { return };
+        let handle = Handle { slot: alias, generation };
+        if let Some(Freed { place, .. }) = self.slots.remove(alias) {
+            self.ids.release(now, handle, (peer, place), false, &self.payloads, &self.matcher);
+            self.payloads.release(place);
+            self.groups.forget_copy(alias);
+            self.groups.aliases -= 1;
+            self.leave_place(now, alias, peer);
+        }
+    }
+}
