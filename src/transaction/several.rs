@@ -198,7 +198,7 @@ impl<S: States> Routing for Asking<'_, S> {
     }
 
     fn is_parked(&mut self) -> bool {
-        self.course.is(Flag::PARKED)
+        self.was_stranded()
     }
 
     fn is_hopping(&mut self) -> bool {

@@ -89,11 +89,23 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             request.is_admitted = true;
             if slot.state == State::Sent {
                 request.on_transmitted(slot.at(), path);
+                self.begin_at_members(group_number, &slot.clean(number));
             }
         }
         self.groups.keep(number, request);
         if let Some(path) = path.filter(|_| slot.state != State::Sent) {
             self.aim(number, path);
+        }
+    }
+
+    /// What was sent before it, and can be neither answered nor refused any more, is not open at any of its paths.
+    fn begin_at_members(&mut self, group: u32, clean: &Clean) {
+        let delay = self.rules.policy(clean.policy).start_delay_ns(self.seed_of(clean.handle));
+        let Some(group) = self.groups.get_mut(group) else { return };
+        for &member in &group.members {
+            if let Some(peer) = self.peers.get_mut(member) {
+                peer.path.on_start(before(clean.sent, delay));
+            }
         }
     }
 
