@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use udp_retry::requester::{Completion, Waited};
 use udp_retry::servers::{ServerSettings, Spread};
 use udp_retry::sim::{HostId, Outbox, SimNet, SimUnconnected, echo};
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::GroupId;
+use udp_retry::transaction::{GroupId, Limits};
 use udp_retry::transport::{PathIndex, PeerAddress};
 use udp_retry::{ConcurrentRequester, RetryPolicy, Seed, transaction_id};
 
@@ -86,6 +87,71 @@ fn three_equal_servers_bear_67_and_87_percent_of_what_they_can_as_in_turn() {
 }
 
 #[test]
+fn a_fleet_of_fifty_bears_67_and_87_percent_and_answers_as_soon_as_in_turn() {
+    for percent in [67, 87] {
+        within(5 * MINUTE, move || {
+            let run = |settings| {
+                let mut world = World::of_clients(50, &["delay 10ms"; 3], settings);
+                world.work(20 * MS);
+                let mut run = world.run(requests(), 1_000 * MS * 100 / (150 * percent), |_, _| ());
+                // Without the first 30 s: fifty clients that know nothing yet begin at once.
+                run.keep(world.start.after(30_000 * MS), Timestamp::MAX);
+                run
+            };
+            let turns = ServerSettings::new().with_spread(Spread::RoundRobin).unwrap();
+            let (band, in_turn) = (run(ServerSettings::new()), run(turns));
+            println!("fleet, {percent} %: {band}; in turn: {in_turn}");
+            assert!(band.failures() == 0, "{percent} %: {band}");
+            let soon = band.percentile(0.99) <= in_turn.percentile(0.99) * 13 / 10;
+            assert!(percent > 67 || soon, "{percent} %: {band}; {in_turn}");
+        });
+    }
+}
+
+#[test]
+fn more_than_servers_can_do_fails_a_quarter_at_most() {
+    for clients in [1, 50] {
+        within(5 * MINUTE, move || {
+            let mut world = World::of_clients(clients, &["delay 10ms"; 3], ServerSettings::new());
+            world.work(20 * MS);
+            let run = world.run(requests(), 1_000 * MS * 100 / (150 * 107), |_, _| ());
+            println!("{clients} clients, 107 %: {run}");
+            assert!(run.success() >= 0.75, "{clients} clients: {run}");
+        });
+    }
+}
+
+#[test]
+fn servers_of_unequal_strength_are_used_by_what_they_can_do() {
+    for clients in [1, 50] {
+        within(5 * MINUTE, move || {
+            let mut world = World::of_clients(clients, &["delay 10ms"; 3], ServerSettings::new());
+            // 25, 50 and 100 a second: 80 % of all of it are 140.
+            world.work_each(&[40 * MS, 20 * MS, 10 * MS]);
+            let run = world.run(requests(), 1_000 * MS / 140, |_, _| ());
+            println!("{clients} clients, 1:2:4: {run}");
+            assert!(clients > 1 || run.success() >= 0.999, "{run}");
+        });
+    }
+}
+
+#[test]
+fn a_client_of_one_request_in_ten_seconds_sends_little_more_probes_included() {
+    for (dead, most) in [(false, 1.1), (true, 1.4)] {
+        within(5 * MINUTE, move || {
+            let mut world = World::new(&["delay 20ms"; 3], ServerSettings::new());
+            if dead {
+                world.stop(0);
+            }
+            let run = world.run(requests() / 2, 10_000 * MS, |_, _| ());
+            let sent = run.heard as f64 / run.ended.len() as f64;
+            println!("one request in 10 s, one dead: {dead}: {run}; {sent:.4} sent in all");
+            assert!(run.failures() == 0 && sent <= most, "one dead: {dead}: {run}; {sent:.4}");
+        });
+    }
+}
+
+#[test]
 fn paths_of_one_connected_end_are_a_group_as_well() {
     let net = SimNet::new(Seed::new(3));
     let client = net.host(ip(0)).unwrap();
@@ -113,6 +179,9 @@ fn paths_of_one_connected_end_are_a_group_as_well() {
     assert!(states.iter().all(|state| state.outstanding == 0), "{states:?}");
 }
 
+/// Requests that wait at a server at most; what comes on top is lost.
+const QUEUE: u32 = 100;
+
 /// As many as prove something in the time that there is.
 fn requests() -> u32 {
     let least = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
@@ -123,16 +192,17 @@ fn requests() -> u32 {
 struct World {
     net: SimNet,
     requester: ConcurrentRequester<SimUnconnected>,
-    group: GroupId,
+    /// One for each client, as each knows of the servers what it has met itself.
+    groups: Vec<GroupId>,
     servers: Vec<Server>,
     start: Timestamp,
-    /// On one request.
-    work: Duration,
 }
 
 struct Server {
     address: SocketAddr,
     is_up: bool,
+    /// On one request.
+    work: Duration,
     /// When it has done what it has to do.
     busy: Rc<Cell<Timestamp>>,
     heard: Rc<Cell<u64>>,
@@ -146,6 +216,10 @@ struct Run {
 
 impl World {
     fn new(paths: &[&str], settings: ServerSettings) -> Self {
+        Self::of_clients(1, paths, settings)
+    }
+
+    fn of_clients(clients: u32, paths: &[&str], settings: ServerSettings) -> Self {
         let net = SimNet::new(Seed::new(17));
         let client: HostId = net.host(ip(0)).unwrap();
         let mut servers = Vec::new();
@@ -153,36 +227,46 @@ impl World {
             let address = address(number);
             net.path(client, net.host(address.ip()).unwrap(), Profile::both(path.parse().unwrap())).unwrap();
             let (busy, heard) = (Rc::new(Cell::new(Timestamp::ZERO)), Rc::new(Cell::new(0)));
-            servers.push(Server { address, is_up: false, busy, heard });
+            servers.push(Server { address, is_up: false, work: Duration::ZERO, busy, heard });
         }
         let socket = net.bind(client, SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)).unwrap();
         let builder = ConcurrentRequester::builder(transaction_id(0..8).stamped());
-        let builder = builder.policy(RetryPolicy::default()).deadline(5_000 * MS);
+        // What waits inside is the clients' own, who have no window in common.
+        let window = Limits::default().window(NonZeroU32::new(if clients > 1 { 10_000 } else { 64 }).unwrap());
+        let builder = builder.policy(RetryPolicy::default()).deadline(5_000 * MS).limits(window);
         let mut requester = builder.over(socket).unwrap();
-        let group = requester.add_group(servers.iter().map(|server| server.address), settings).unwrap();
+        let addresses = || servers.iter().map(|server| server.address);
+        let groups = (0..clients).map(|_| requester.add_group(addresses(), settings).unwrap()).collect();
         let start = net.now();
-        let mut world = Self { net, requester, group, servers, start, work: Duration::ZERO };
+        let mut world = Self { net, requester, groups, servers, start };
         (0..world.servers.len()).for_each(|server| world.start(server));
         world
     }
 
     fn work(&mut self, work: Duration) {
-        self.work = work;
-        for server in 0..self.servers.len() {
-            self.stop(server);
-            self.start(server);
+        self.work_each(&vec![work; self.servers.len()]);
+    }
+
+    fn work_each(&mut self, works: &[Duration]) {
+        for (number, work) in works.iter().enumerate() {
+            self.stop(number);
+            self.servers[number].work = *work;
+            self.start(number);
         }
     }
 
     fn start(&mut self, number: usize) {
-        let (server, work) = (&mut self.servers[number], self.work);
+        let server = &mut self.servers[number];
         if std::mem::replace(&mut server.is_up, true) {
             return;
         }
         self.net.stop(server.address);
-        let (busy, heard) = (server.busy.clone(), server.heard.clone());
+        let (busy, heard, work) = (server.busy.clone(), server.heard.clone(), server.work);
         let answer = move |now: Timestamp, from: SocketAddr, datagram: &[u8], replies: &mut Outbox<'_>| {
             heard.set(heard.get() + 1);
+            if busy.get().since(now) > QUEUE * work {
+                return;
+            }
             busy.set(busy.get().max(now).after(work));
             replies.send_after(busy.get().since(now), from, datagram);
         };
@@ -213,14 +297,16 @@ impl World {
             happens(self, at);
             began.push(self.net.now());
             let bytes = [&[0; 8][..], &number.to_be_bytes()].concat();
-            self.requester.submit_to_group(self.group, bytes, number.into()).unwrap();
+            let client = draws.derive(1).draw(number.into()) % self.groups.len() as u64;
+            self.requester.submit_to_group(self.groups[client as usize], bytes, number.into()).unwrap();
         }
         while let Some(done) = self.requester.wait() {
             run.note(&began, &done);
         }
         assert_eq!(run.ended.len(), requests as usize);
         run.heard = self.servers.iter().map(|server| server.heard.get()).sum();
-        let left: u32 = self.requester.server_states(self.group).map(|state| state.outstanding).sum();
+        let left = |&group: &GroupId| self.requester.server_states(group).map(|state| state.outstanding).sum::<u32>();
+        let left: u32 = self.groups.iter().map(left).sum();
         assert_eq!((left, self.requester.in_flight()), (0, 0));
         run
     }
