@@ -24,6 +24,8 @@ use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 
 const FEW: u64 = 300;
 const MORE: u64 = 10_000;
+/// Polls of the shorter run that woke for nothing.
+const SPURIOUS: i64 = 5;
 
 #[test]
 fn a_request_costs_two_system_calls_and_three_where_others_could_touch_the_socket() {
@@ -92,7 +94,9 @@ fn compare(test: &str) {
             let each_once = if polls { &["sendto", "ppoll", "recvfrom"][..] } else { &["sendto", "recvfrom"] };
             assert!(total as f64 <= (each_once.len() as f64 + 0.01) * MORE as f64, "{name}: {total} calls, {calls:?}");
             for each in each_once {
-                assert!(calls.get(*each).is_some_and(|&count| count >= MORE as i64), "{name}: {calls:?}");
+                // A poll that ended for nothing in the shorter run is missing in the difference.
+                let least = if *each == "ppoll" { MORE as i64 - SPURIOUS } else { MORE as i64 };
+                assert!(calls.get(*each).is_some_and(|&count| count >= least), "{name}: {calls:?}");
             }
         }
     });
