@@ -83,9 +83,13 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
     ///
     /// ```
     /// use udp_retry::servers::ServerSettings;
+    /// # #[cfg(feature = "sim")]
     /// use udp_retry::sim::{SimNet, echo};
     /// use udp_retry::{ConcurrentRequester, Seed, transaction_id};
     ///
+    /// # #[cfg(not(feature = "sim"))]
+    /// # fn main() {}
+    /// # #[cfg(feature = "sim")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let net = SimNet::new(Seed::new(1));
     /// let client = net.host("10.0.0.1".parse()?)?;
