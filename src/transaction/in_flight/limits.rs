@@ -38,6 +38,10 @@ pub(super) struct Rest {
 
 impl Limits {
     /// At most this many requests at a time.
+    ///
+    /// **Where more may come than the servers do, and requests have a deadline, choose about what they do within it**, such as
+    /// 500 for 150 a second and 5 s: what is refused at once can be told so. Else the queue in front of the window grows, and as
+    /// it is kept in order, soon each request leaves too late to be answered in time, and nearly all fail.
     #[must_use]
     pub const fn requests(self, requests: NonZeroU32) -> Self {
         Self { requests, ..self }
