@@ -24,7 +24,7 @@ pub(crate) fn ask(server: SocketAddr, asked: &[Vec<u8>], queries: u64, window: u
         .over(ConnectedUdp::connect(server).unwrap())
         .unwrap();
     let (mut tally, mut submitted, mut at) = (Tally::default(), 0, 0);
-    let mut submit = |requester: &mut ConcurrentRequester| {
+    let mut submit = |requester: &mut ConcurrentRequester<ConnectedUdp>| {
         if submitted < queries {
             requester.submit(&*asked[at], at as u64).expect("the limits allow as many");
             submitted += 1;

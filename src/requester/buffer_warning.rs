@@ -2,7 +2,7 @@ use core::fmt;
 use std::io;
 
 use super::ConcurrentRequester;
-use crate::net::{ConnectedUdp, UnconnectedUdp};
+use crate::net::{ConnectedUdp, UdpPaths, UnconnectedUdp};
 use crate::size::LARGEST_DATAGRAM;
 use crate::transaction::Limits;
 
@@ -37,7 +37,7 @@ impl fmt::Display for BufferWarning {
 }
 
 macro_rules! warned_over {
-    ($($socket:ty),+) => {$(
+    ($($socket:ty: $sharing:expr),+) => {$(
         impl ConcurrentRequester<$socket> {
             /// Whether the receive buffer may overflow if replies have this many bytes of payload. Worth a line in a log, once the
             /// peers have been asked, where [`Limits::window`] is larger than 64 or there are several peers.
@@ -52,23 +52,24 @@ macro_rules! warned_over {
             /// # use udp_retry::{ConcurrentRequester, transaction_id};
             /// let wide = Limits::default().window(NonZeroU32::new(10_000).ok_or("zero")?);
             /// let id = transaction_id(0..8).stamped();
-            /// let requester = ConcurrentRequester::builder(id).limits(wide).connect("127.0.0.1:9")?;
+            /// let mut requester = ConcurrentRequester::builder(id).limits(wide).connect("127.0.0.1:9")?;
             /// if let Some(warning) = requester.buffer_warning(64) {
             ///     eprintln!("{warning}");
-            ///     requester.transport().set_receive_buffer(warning.needed)?;
+            ///     requester.transport_mut().set_receive_buffer(warning.needed)?;
             /// }
             /// # Ok(())
             /// # }
             /// ```
             #[must_use]
             pub fn buffer_warning(&self, reply: usize) -> Option<BufferWarning> {
-                BufferWarning::of(self.transport.receive_buffer(), self.limits, self.peers.count, reply)
+                BufferWarning::of(self.transport.receive_buffer(), self.limits, self.peers.count.min($sharing), reply)
             }
         }
     )+};
 }
 
-warned_over!(ConnectedUdp, UnconnectedUdp);
+// How many peers share a buffer at most.
+warned_over!(ConnectedUdp: 1, UdpPaths: 1, UnconnectedUdp: usize::MAX);
 
 /// What Linux counts for a datagram with this payload: its own record, and a piece of memory of a power of two that holds
 /// headers and bookkeeping as well.

@@ -1,3 +1,4 @@
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -9,10 +10,10 @@ use super::groups::NewGroups;
 use super::peers::{Asked, NewPeers};
 use super::turn::Turn;
 use super::{Builder, Completion, Concurrent, Waited};
-use crate::net::{Cancel, CancelHandle, ConnectedUdp};
+use crate::net::{Cancel, CancelHandle, UdpPaths};
 use crate::policy::RttEstimator;
 use crate::time::Timestamp;
-use crate::transaction::{Finished, Handle, InFlight, KeyedMatcher, Limits, Request, Strays, SubmitError};
+use crate::transaction::{Finished, GroupId, Handle, InFlight, KeyedMatcher, Limits, Request, Strays, SubmitError};
 use crate::transport::{PathIndex, PeerAddress, Transport};
 
 /// Thousands of requests in flight from one thread, over one socket, to one server or to many.
@@ -95,7 +96,7 @@ use crate::transport::{PathIndex, PeerAddress, Transport};
 /// # Ok(())
 /// # }
 /// ```
-pub struct ConcurrentRequester<T: Transport<Peer: PeerAddress> = ConnectedUdp> {
+pub struct ConcurrentRequester<T: Transport<Peer: PeerAddress> = UdpPaths> {
     pub(super) transport: T,
     pub(super) engine: InFlight<Asked<T::Peer>, SharedKeyedMatcher>,
     pub(super) peers: NewPeers,
@@ -104,18 +105,34 @@ pub struct ConcurrentRequester<T: Transport<Peer: PeerAddress> = ConnectedUdp> {
     /// After a full batch was sent: how many datagrams are read before the next one.
     pub(super) to_read: usize,
     pub(super) limits: Limits,
-    /// Of a connected socket.
+    /// Of the only path that it was connected to.
     pub(super) server: Option<SocketAddr>,
+    /// Of the several that it was connected to.
+    pub(super) service: Option<GroupId>,
 }
 
-impl ConcurrentRequester<ConnectedUdp> {
-    /// Connects to a server with [`RetryPolicy::default`](crate::RetryPolicy); by `matcher` replies find their requests.
+impl ConcurrentRequester<UdpPaths> {
+    /// Connects to a server with [`RetryPolicy::default`](crate::RetryPolicy); by `matcher` replies find their requests. A name
+    /// with several addresses is a service with [several servers](Builder<Concurrent>::connect_any).
     ///
     /// # Errors
     ///
     /// What the system reports of the name or the address; that it has no entropy, if the matcher stamps ids.
     pub fn connect(server: impl ToSocketAddrs, matcher: impl KeyedMatcher + Send + Sync + 'static) -> io::Result<Self> {
         Self::builder(matcher).connect(server)
+    }
+
+    /// Connects to a service with several servers, all addresses of these names, of which any may answer: see
+    /// [`Builder::connect_any`](Builder<Concurrent>::connect_any).
+    ///
+    /// # Errors
+    ///
+    /// What the system reports of the names or the addresses; that it has no entropy, if the matcher stamps ids.
+    pub fn connect_any(
+        servers: impl IntoIterator<Item = impl Into<String>>,
+        matcher: impl KeyedMatcher + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::builder(matcher).connect_any(servers)
     }
 
     /// A requester with settings of the caller's, or over another transport.
@@ -125,13 +142,17 @@ impl ConcurrentRequester<ConnectedUdp> {
 }
 
 impl<T: Transport<Peer = PathIndex>> ConcurrentRequester<T> {
-    /// Takes in a request to the server, or to the first one of several; as [`submit_to`](Self::submit_to).
+    /// Takes in a request to the server, or to any of the [several](Self::service) that it was connected to; over a transport
+    /// of the caller's to the first path. Else as [`submit_to`](Self::submit_to).
     ///
     /// # Errors
     ///
     /// As [`submit_to`](Self::submit_to).
     pub fn submit<'r>(&mut self, request: impl Into<Request<'r>>, token: u64) -> Result<Handle, SubmitError> {
-        self.submit_to(PathIndex::FIRST, request, token)
+        match self.service {
+            Some(group) => self.submit_to_group(group, request, token),
+            None => self.submit_to(PathIndex::FIRST, request, token),
+        }
     }
 }
 

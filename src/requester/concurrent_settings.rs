@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::fmt;
@@ -9,16 +10,18 @@ use super::groups::NewGroups;
 use super::peers::NewPeers;
 use super::{Builder, ConcurrentRequester};
 use crate::entropy::labels;
-use crate::net::ConnectedUdp;
+use crate::net::UdpPaths;
 use crate::policy::RetryBudget;
+use crate::servers::{Paths, ServerSettings};
 use crate::transaction::{InFlight, KeyedMatcher, Limits, ReplyMatcher};
-use crate::transport::{NoEntropy, PeerAddress, Transport};
+use crate::transport::{NoEntropy, PathIndex, PeerAddress, Transport};
 
 /// What a [`Builder`] of a [`ConcurrentRequester`] has besides.
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`limits`](Builder::limits) | 65,536 requests, 64 of them on the wire at a peer: [`Limits`] |
+/// | [`servers`](Builder::servers) | [`ServerSettings::new`], where it connects to several |
 ///
 /// Of the settings of all fronts,
 ///
@@ -33,11 +36,12 @@ use crate::transport::{NoEntropy, PeerAddress, Transport};
 pub struct Concurrent {
     matcher: SharedKeyedMatcher,
     limits: Limits,
+    servers: ServerSettings,
 }
 
 impl Concurrent {
     pub(super) fn new(matcher: impl KeyedMatcher + Send + Sync + 'static) -> Self {
-        Self { matcher: Arc::new(Box::new(matcher)), limits: Limits::default() }
+        Self { matcher: Arc::new(Box::new(matcher)), limits: Limits::default(), servers: ServerSettings::new() }
     }
 }
 
@@ -47,20 +51,76 @@ impl Builder<Concurrent> {
         Self { front: Concurrent { limits, ..self.front }, ..self }
     }
 
-    /// Connects a UDP socket of its own to the first address that the system accepts: for one server. Several of one service
-    /// take [`connect_any`](Self::connect_any), many different ones take
-    /// [`over`](Self::over) an [`UnconnectedUdp`](crate::net::UnconnectedUdp).
+    /// How one of several servers is chosen, and when another one is asked: for names with several addresses, and for
+    /// [`connect_any`](Self::connect_any).
+    pub fn servers(self, servers: ServerSettings) -> Self {
+        Self { front: Concurrent { servers, ..self.front }, ..self }
+    }
+
+    /// Connects to a server by a UDP socket of its own, made anew for each address that is asked. Where the name has several,
+    /// of one family or of both, they are [servers](Self::servers) of one service: see [`connect_any`](Self::connect_any).
+    /// The name is not resolved again. Many different servers take [`over`](Self::over) an
+    /// [`UnconnectedUdp`](crate::net::UnconnectedUdp).
     ///
     /// # Errors
     ///
-    /// What the system reports of the name or the address; that it has no entropy, if the matcher stamps ids.
+    /// What the system reports of the name, or of the last of the addresses if it has a route to none; that it has no entropy, if
+    /// the matcher stamps ids.
     pub fn connect(self, server: impl ToSocketAddrs) -> io::Result<ConcurrentRequester> {
-        let mut transport = ConnectedUdp::connect(server)?;
-        if self.estimator.is_some() {
-            transport = transport.with_arrival_times();
+        self.over_paths(UdpPaths::connect_all(server)?)
+    }
+
+    /// Connects to a service that has several servers, by a socket for each: all addresses of all these names, which are one
+    /// [group](ConcurrentRequester::service), and [`submit`](ConcurrentRequester::submit) asks any of them. Names are resolved
+    /// again after a request that was not answered: see [`UdpPaths`].
+    ///
+    /// ```
+    /// use udp_retry::{ConcurrentRequester, transaction_id};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let closed = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// # let server = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// # let open = server.local_addr()?.to_string();
+    /// # std::thread::spawn(move || {
+    /// #     let mut buffer = [0; 64];
+    /// #     while let Ok((len, from)) = server.recv_from(&mut buffer) {
+    /// #         let _ = server.send_to(&buffer[..len], from);
+    /// #     }
+    /// # });
+    /// let mut requester = ConcurrentRequester::connect_any([closed, open], transaction_id(0..8).stamped())?;
+    /// for token in 0..100 {
+    ///     requester.submit(b"........ping", token)?;
+    /// }
+    /// while let Some(done) = requester.wait() {
+    ///     // No one listens at the first: the second answers.
+    ///     assert_eq!((&done.reply()?[8..], done.peer().number()), (&b"ping"[..], 1));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`UdpPaths::resolve`] for the names, else as [`connect`](Self::connect).
+    pub fn connect_any(self, servers: impl IntoIterator<Item = impl Into<String>>) -> io::Result<ConcurrentRequester> {
+        let mut paths = UdpPaths::resolve(servers)?;
+        paths.open_one()?;
+        self.over_paths(paths)
+    }
+
+    fn over_paths(self, paths: UdpPaths) -> io::Result<ConcurrentRequester> {
+        let count = paths.len();
+        // Several are measured in any case.
+        let paths = if count > 1 || self.estimator.is_some() { paths.with_arrival_times() } else { paths };
+        let (settings, first) = (self.front.servers, paths.address(PathIndex::FIRST));
+        let mut requester = self.over(paths).map_err(io::Error::other)?;
+        if count > 1 {
+            let all = Paths::first(count);
+            requester.service = Some(requester.add_group(all.iter(), settings).map_err(io::Error::other)?);
+        } else {
+            requester.server = first;
         }
-        let server = Some(transport.peer_addr());
-        Ok(ConcurrentRequester { server, ..self.over(transport).map_err(io::Error::other)? })
+        Ok(requester)
     }
 
     /// Runs over a transport of the caller's: an unconnected socket, a bad network, a simulated one, or a socket with settings.
@@ -71,7 +131,7 @@ impl Builder<Concurrent> {
     /// never used; jitter alone needs none.
     pub fn over<T: Transport<Peer: PeerAddress>>(self, mut transport: T) -> Result<ConcurrentRequester<T>, NoEntropy> {
         let (seed, ids) = self.chance(&mut transport, self.front.matcher.stamps())?;
-        let Concurrent { matcher, limits } = self.front;
+        let Concurrent { matcher, limits, servers: _ } = self.front;
         let mut engine = InFlight::new(self.policy, matcher, limits, seed.derive(labels::REQUESTS), ids)
             .with_on_unreachable(self.on_unreachable);
         if self.fails_over_budget {
@@ -87,7 +147,17 @@ impl Builder<Concurrent> {
             count: 0,
         };
         let buffer = vec![0; self.buffer];
-        Ok(ConcurrentRequester { transport, engine, peers, groups, buffer, to_read: 0, limits, server: None })
+        Ok(ConcurrentRequester {
+            transport,
+            engine,
+            peers,
+            groups,
+            buffer,
+            to_read: 0,
+            limits,
+            server: None,
+            service: None,
+        })
     }
 }
 

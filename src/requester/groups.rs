@@ -1,13 +1,10 @@
-use alloc::string::String;
 use alloc::vec::Vec;
-use std::io;
 
+use super::ConcurrentRequester;
 use super::peers::Asked;
-use super::{Builder, Concurrent, ConcurrentRequester};
 use crate::entropy::{Draws, Seed};
-use crate::net::UdpPaths;
 use crate::policy::RetryBudget;
-use crate::servers::{Paths, ServerSet, ServerSettings, ServerState, ServersError};
+use crate::servers::{ServerSet, ServerSettings, ServerState, ServersError};
 use crate::transaction::{GroupId, Handle, PeerId, Request, SubmitError};
 use crate::transport::{PeerAddress, Transport};
 
@@ -20,55 +17,6 @@ pub(super) struct NewGroups {
     pub(super) draws: Draws,
     /// How many there are.
     pub(super) count: u64,
-}
-
-impl Builder<Concurrent> {
-    /// Connects to a service that has several servers, by a socket for each: all addresses of all these names, which are one
-    /// group. Names are resolved again after a request that was not answered: see [`UdpPaths`].
-    ///
-    /// ```
-    /// use udp_retry::servers::ServerSettings;
-    /// use udp_retry::{ConcurrentRequester, transaction_id};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let closed = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    /// # let server = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// # let open = server.local_addr()?.to_string();
-    /// # std::thread::spawn(move || {
-    /// #     let mut buffer = [0; 64];
-    /// #     while let Ok((len, from)) = server.recv_from(&mut buffer) {
-    /// #         let _ = server.send_to(&buffer[..len], from);
-    /// #     }
-    /// # });
-    /// let builder = ConcurrentRequester::builder(transaction_id(0..8).stamped());
-    /// let (mut requester, group) = builder.connect_any([closed, open], ServerSettings::new())?;
-    /// for token in 0..100 {
-    ///     requester.submit_to_group(group, b"........ping", token)?;
-    /// }
-    /// while let Some(done) = requester.wait() {
-    ///     // No one listens at the first: the second answers.
-    ///     assert_eq!((&done.reply()?[8..], done.peer().number()), (&b"ping"[..], 1));
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`UdpPaths::resolve`] for the names; what the system reports of the last address, if it has a route to none; that it has
-    /// no entropy, if the matcher stamps ids.
-    pub fn connect_any(
-        self,
-        servers: impl IntoIterator<Item = impl Into<String>>,
-        settings: ServerSettings,
-    ) -> io::Result<(ConcurrentRequester<UdpPaths>, GroupId)> {
-        let mut paths = UdpPaths::resolve(servers)?;
-        paths.open_one()?;
-        let all = Paths::first(paths.len());
-        let mut requester = self.over(paths.with_arrival_times()).map_err(io::Error::other)?;
-        let group = requester.add_group(all.iter(), settings).map_err(io::Error::other)?;
-        Ok((requester, group))
-    }
 }
 
 /// Several servers of one service.
@@ -149,6 +97,12 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
         token: u64,
     ) -> Result<Handle, SubmitError> {
         self.engine.submit(self.transport.now(), group, request, token)
+    }
+
+    /// The servers that it was [connected](super::Builder::connect_any) to, as a group; `None` if there is only one.
+    #[must_use]
+    pub fn service(&self) -> Option<GroupId> {
+        self.service
     }
 
     /// What is known of each server of a group, for a metrics page; nothing of a group that is another requester's.

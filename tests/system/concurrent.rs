@@ -305,16 +305,21 @@ fn a_window_beyond_the_buffer_is_warned_of_until_the_buffer_is_larger() {
     within(MINUTE, || {
         let deaf = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let limits = Limits::default().window(NonZeroU32::new(1000).unwrap());
-        let requester = builder().connect(deaf).unwrap();
-        requester.transport().set_receive_buffer(100_000).unwrap();
+        let mut requester = builder().connect(deaf).unwrap();
+        requester.transport_mut().set_receive_buffer(100_000).unwrap();
         assert_eq!(requester.buffer_warning(64), None);
-        let requester = builder().limits(limits).connect(deaf).unwrap();
-        let granted = requester.transport().set_receive_buffer(100_000).unwrap();
+        let mut requester = builder().limits(limits).connect(deaf).unwrap();
+        let granted = requester.transport_mut().set_receive_buffer(100_000).unwrap();
         let warning = requester.buffer_warning(64).unwrap();
         assert_eq!((warning.on_wire, warning.needed, warning.granted), (1000, 832_000, granted));
         let text =
             format!("the replies to 1000 requests on the wire take 832000 bytes of a receive buffer of {granted}");
         assert_eq!(warning.to_string(), text);
+
+        // Each path has a buffer of its own.
+        let mut several = builder().limits(limits).connect(&[deaf, closed_port()][..]).unwrap();
+        assert_eq!(several.transport_mut().set_receive_buffer(100_000).unwrap(), granted);
+        assert_eq!(several.buffer_warning(64), Some(warning));
 
         let mut many = builder().over(UnconnectedUdp::bind("127.0.0.1:0").unwrap()).unwrap();
         many.transport().set_receive_buffer(100_000).unwrap();

@@ -8,7 +8,7 @@ use udp_retry::net::UdpPaths;
 use udp_retry::servers::{Health, ServerSettings, Spread};
 use udp_retry::transaction::{Failure, OnUnreachable};
 use udp_retry::transport::PathIndex;
-use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
+use udp_retry::{ConcurrentRequester, ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 use crate::echoes::{Echo, Manner};
 use crate::loopback::closed_port;
@@ -91,6 +91,62 @@ fn a_single_server_has_no_set_and_keeps_the_policys_schedule() {
 }
 
 #[test]
+fn many_in_flight_ask_all_addresses_of_a_name_and_none_waits_for_one_that_says_nothing() {
+    within(MINUTE, || {
+        let mute = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let good = [(); 2].map(|()| Echo::start("127.0.0.1", Manner::Prompt));
+        let name = [mute.local_addr().unwrap(), good[0].address, good[1].address];
+        let mut requester = ConcurrentRequester::connect(&name[..], transaction_id(0..8).stamped()).unwrap();
+        let group = requester.service().unwrap();
+        let mut answered = [0; 3];
+        for round in 0..20 {
+            for token in 0..50 {
+                requester.submit(b"........ping", token).unwrap();
+            }
+            while let Some(done) = requester.wait() {
+                assert_eq!(done.reply().unwrap()[8..], *b"ping", "round {round}");
+                answered[done.peer().number() as usize] += 1;
+            }
+        }
+        assert!(answered[0] == 0 && answered[1] > 100 && answered[2] > 100, "{answered:?}");
+        let health: Vec<_> = requester.server_states(group).map(|state| state.health).collect();
+        assert!(matches!(health[..], [_, Health::Good { .. }, Health::Good { .. }]), "{health:?}");
+    });
+}
+
+#[test]
+fn many_in_flight_at_one_address_make_no_group_and_say_where_it_is() {
+    within(MINUTE, || {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let policy = RetryPolicy::LAN.with_max_transmissions(1).unwrap();
+        let builder = ConcurrentRequester::builder(transaction_id(0..4)).policy(policy);
+        let mut requester = builder.connect(silent.local_addr().unwrap()).unwrap();
+        assert_eq!(requester.service(), None);
+        requester.submit(b"0001 ping", 1).unwrap();
+        let error = requester.wait().unwrap().reply().unwrap_err();
+        assert_eq!(error.peer(), silent.local_addr().ok());
+    });
+}
+
+#[test]
+fn how_several_are_chosen_is_what_the_builder_was_told() {
+    within(MINUTE, || {
+        let good = [(); 2].map(|()| Echo::start("127.0.0.1", Manner::Prompt));
+        let in_order = ServerSettings::new().with_spread(Spread::InOrder).unwrap();
+        let names = good.each_ref().map(|server| server.address.to_string());
+        let builder = ConcurrentRequester::builder(transaction_id(0..8).stamped()).servers(in_order);
+        let mut requester = builder.connect_any(names).unwrap();
+        for _ in 0..50 {
+            requester.submit(b"........ping", 0).unwrap();
+            let done = requester.wait().unwrap();
+            assert!(done.reply().is_ok());
+            // A machine that stalls may bring in the second one beside it.
+            assert!(done.peer().number() == 0 || done.transmissions() > 1, "{done:?}");
+        }
+    });
+}
+
+#[test]
 fn a_socket_that_becomes_a_path_keeps_its_handles() {
     within(MINUTE, || {
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -118,6 +174,13 @@ fn a_server_without_an_address_that_this_host_can_reach_is_an_error_when_connect
     assert!(ReliableRequester::connect(&[][..], transaction_id(0..4)).is_err());
     assert!(ReliableRequester::connect_any([""; 0], transaction_id(0..4)).is_err());
     assert!(ReliableRequester::connect_any(["host.invalid:9"], transaction_id(0..4)).is_err());
+    let refused = ConcurrentRequester::connect(&broadcast[..], transaction_id(0..4)).map(|_| ()).unwrap_err();
+    #[cfg(target_os = "linux")]
+    assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+    let _ = refused;
+    assert!(ConcurrentRequester::connect(&[][..], transaction_id(0..4)).is_err());
+    assert!(ConcurrentRequester::connect_any([""; 0], transaction_id(0..4)).is_err());
+    assert!(ConcurrentRequester::connect_any(["host.invalid:9"], transaction_id(0..4)).is_err());
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -248,6 +248,16 @@ impl UdpPaths {
         Ok(granted.into_iter().min().unwrap_or(bytes))
     }
 
+    /// The receive buffer of each path that is open: the least of them, as the system counts.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `NotConnected` if none is open.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        let granted = self.sockets().map(ConnectedUdp::receive_buffer).collect::<io::Result<Vec<_>>>()?;
+        granted.into_iter().min().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
     /// As [`ConnectedUdp::set_hops`], for all paths, those to come included.
     ///
     /// # Errors
