@@ -7,7 +7,7 @@ use std::io;
 use std::net::ToSocketAddrs;
 
 use super::groups::NewGroups;
-use super::peers::NewPeers;
+use super::peers::{Asked, NewPeers};
 use super::{Builder, ConcurrentRequester};
 use crate::entropy::labels;
 use crate::net::UdpPaths;
@@ -35,8 +35,8 @@ use crate::transport::{NoEntropy, PathIndex, PeerAddress, Transport};
 #[derive(Clone)]
 pub struct Concurrent {
     matcher: SharedKeyedMatcher,
-    limits: Limits,
-    servers: ServerSettings,
+    pub(super) limits: Limits,
+    pub(super) servers: ServerSettings,
 }
 
 impl Concurrent {
@@ -130,7 +130,24 @@ impl Builder<Concurrent> {
     /// [`NoEntropy`] if the matcher stamps ids and the transport has no unpredictable bytes for them. A weaker source is
     /// never used; jitter alone needs none.
     pub fn over<T: Transport<Peer: PeerAddress>>(self, mut transport: T) -> Result<ConcurrentRequester<T>, NoEntropy> {
-        let (seed, ids) = self.chance(&mut transport, self.front.matcher.stamps())?;
+        let (buffer, limits) = (vec![0; self.buffer], self.front.limits);
+        let Many { engine, peers, groups } = self.engine(&mut transport)?;
+        Ok(ConcurrentRequester {
+            transport,
+            engine,
+            peers,
+            groups,
+            buffer,
+            to_read: 0,
+            limits,
+            server: None,
+            service: None,
+        })
+    }
+
+    /// The machine, with the entropy of this transport.
+    pub(super) fn engine<T: Transport<Peer: PeerAddress>>(self, transport: &mut T) -> Result<Many<T::Peer>, NoEntropy> {
+        let (seed, ids) = self.chance(transport, self.front.matcher.stamps())?;
         let Concurrent { matcher, limits, servers: _ } = self.front;
         let mut engine = InFlight::new(self.policy, matcher, limits, seed.derive(labels::REQUESTS), ids)
             .with_on_unreachable(self.on_unreachable);
@@ -146,19 +163,15 @@ impl Builder<Concurrent> {
             estimator: self.estimator,
             count: 0,
         };
-        let buffer = vec![0; self.buffer];
-        Ok(ConcurrentRequester {
-            transport,
-            engine,
-            peers,
-            groups,
-            buffer,
-            to_read: 0,
-            limits,
-            server: None,
-            service: None,
-        })
+        Ok(Many { engine, peers, groups })
     }
+}
+
+/// What every front for many requests drives.
+pub(super) struct Many<A: PeerAddress> {
+    pub(super) engine: InFlight<Asked<A>, SharedKeyedMatcher>,
+    pub(super) peers: NewPeers,
+    pub(super) groups: NewGroups,
 }
 
 /// The caller's matcher, whatever its type; in a box, as that of the other front.

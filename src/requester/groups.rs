@@ -1,11 +1,12 @@
 use alloc::vec::Vec;
 
 use super::ConcurrentRequester;
-use super::peers::Asked;
+use super::concurrent_settings::SharedKeyedMatcher;
+use super::peers::{Asked, NewPeers};
 use crate::entropy::{Draws, Seed};
 use crate::policy::RetryBudget;
 use crate::servers::{ServerSet, ServerSettings, ServerState, ServersError};
-use crate::transaction::{GroupId, Handle, PeerId, Request, SubmitError};
+use crate::transaction::{GroupId, Handle, InFlight, PeerId, Request, SubmitError};
 use crate::transport::{PeerAddress, Transport};
 
 /// What a group gets when it is made.
@@ -17,6 +18,31 @@ pub(super) struct NewGroups {
     pub(super) draws: Draws,
     /// How many there are.
     pub(super) count: u64,
+}
+
+impl NewGroups {
+    pub(super) fn add<A: PeerAddress>(
+        &mut self,
+        engine: &mut InFlight<Asked<A>, SharedKeyedMatcher>,
+        peers: &mut NewPeers,
+        servers: impl IntoIterator<Item = impl Into<A>>,
+        settings: ServerSettings,
+    ) -> Result<GroupId, ServersError> {
+        let mut asked: Vec<Asked<A>> = Vec::new();
+        for server in servers {
+            let server = Asked::at(server.into());
+            if !asked.contains(&server) {
+                asked.push(server);
+            }
+        }
+        let seed = Seed::new(self.draws.draw(self.count));
+        // Before a peer is made of any: nothing is kept of what cannot be.
+        let set = ServerSet::new(asked.len(), settings, seed)?;
+        let members: Vec<PeerId> = asked.into_iter().map(|server| peers.at(engine, server)).collect();
+        let budget = self.budget.clone().or_else(|| RetryBudget::new(0.2, 20, 20).ok());
+        self.count += 1;
+        engine.add_group(&members, set, budget.unwrap_or_else(RetryBudget::unlimited))
+    }
 }
 
 /// Several servers of one service.
@@ -68,20 +94,8 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
         servers: impl IntoIterator<Item = impl Into<T::Peer>>,
         settings: ServerSettings,
     ) -> Result<GroupId, ServersError> {
-        let mut asked: Vec<Asked<T::Peer>> = Vec::new();
-        for server in servers {
-            let server = Asked::at(server.into());
-            if !asked.contains(&server) {
-                asked.push(server);
-            }
-        }
-        let seed = Seed::new(self.groups.draws.draw(self.groups.count));
-        // Before a peer is made of any: nothing is kept of what cannot be.
-        let set = ServerSet::new(asked.len(), settings, seed)?;
-        let members: Vec<PeerId> = asked.into_iter().map(|server| self.peer_at(server)).collect();
-        let budget = self.groups.budget.clone().or_else(|| RetryBudget::new(0.2, 20, 20).ok());
-        self.groups.count += 1;
-        self.engine.add_group(&members, set, budget.unwrap_or_else(RetryBudget::unlimited))
+        let Self { engine, peers, groups, .. } = self;
+        groups.add(engine, peers, servers, settings)
     }
 
     /// Takes in a request to a group of servers; as [`submit_to`](Self::submit_to). Who has answered, or was asked last, says
@@ -113,9 +127,6 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
 
     /// The peer with this address, which is made if there is none.
     pub(super) fn peer_at(&mut self, asked: Asked<T::Peer>) -> PeerId {
-        match self.engine.peer(asked) {
-            Some(known) => known,
-            None => self.peers.add(&mut self.engine, asked),
-        }
+        self.peers.at(&mut self.engine, asked)
     }
 }

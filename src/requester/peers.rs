@@ -50,12 +50,21 @@ pub(super) struct NewPeers {
 }
 
 impl NewPeers {
-    #[cold]
-    pub(super) fn add<A: PeerAddress>(
+    /// The peer with this address, which is made if there is none.
+    #[inline]
+    pub(super) fn at<A: PeerAddress>(
         &mut self,
         engine: &mut InFlight<Asked<A>, SharedKeyedMatcher>,
         asked: Asked<A>,
     ) -> PeerId {
+        match engine.peer(asked) {
+            Some(known) => known,
+            None => self.add(engine, asked),
+        }
+    }
+
+    #[cold]
+    fn add<A: PeerAddress>(&mut self, engine: &mut InFlight<Asked<A>, SharedKeyedMatcher>, asked: Asked<A>) -> PeerId {
         let estimator = self.estimator.as_ref();
         let estimator = if self.count == 0 { estimator.cloned() } else { estimator.map(RttEstimator::unmeasured) };
         self.count += 1;
