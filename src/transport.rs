@@ -125,9 +125,9 @@ impl From<SocketAddr> for Route {
 }
 
 /// An address under which a front with many requests in flight knows its peers: a [`PathIndex`], or a [`Route`].
-pub trait PeerAddress: Copy + Ord + Debug {
+pub trait PeerAddress: Copy + Ord + Debug + Send + Sync + Unpin + 'static {
     /// What all datagrams of one peer have in common.
-    type Identity: Copy + Ord + Debug;
+    type Identity: Copy + Ord + Debug + Send + Sync;
 
     /// Who is at the address: the same for the one that is asked and the one that its replies come from, which can differ in
     /// all else.

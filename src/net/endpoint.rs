@@ -25,6 +25,9 @@ pub(super) use looking::Looked;
 #[derive(Debug)]
 pub(super) struct Endpoint {
     socket: UdpSocket,
+    /// The socket's own; no other has it.
+    #[cfg(feature = "tokio")]
+    number: u64,
     clock: Clock,
     receiver: Receiver,
     cancellable: Cancellable,
@@ -82,6 +85,8 @@ impl Endpoint {
         sys::prepare(&socket)?;
         Ok(Self {
             socket,
+            #[cfg(feature = "tokio")]
+            number: looking::next_number(),
             clock: Clock::new(),
             receiver: Receiver::new(),
             cancellable: Cancellable::default(),
@@ -122,6 +127,10 @@ impl Endpoint {
     /// Takes another socket in its place.
     pub(super) fn replace(&mut self, socket: UdpSocket) {
         self.socket = socket;
+        #[cfg(feature = "tokio")]
+        {
+            self.number = looking::next_number();
+        }
         self.receiver = Receiver::new();
     }
 

@@ -34,6 +34,8 @@ mod paths;
 mod peer;
 mod pmtu;
 mod poll;
+#[cfg(feature = "tokio")]
+mod pollable;
 mod ports;
 mod seed;
 mod swallowed;
@@ -51,6 +53,8 @@ pub use connected::ConnectedUdp;
 pub use options::set_receive_buffer;
 pub use paths::UdpPaths;
 pub use pmtu::{Applied, fragmentation, kernel_pmtu, set_fragmentation};
+#[cfg(feature = "tokio")]
+pub use pollable::Pollable;
 pub use seed::{system_entropy, system_seed};
 pub use unconnected::UnconnectedUdp;
 
@@ -61,6 +65,8 @@ pub(crate) use {
     options::{allow_large_sends, any_address},
     ports::RecentPorts,
 };
+#[cfg(feature = "tokio")]
+pub(crate) use {pollable::Look, trouble::Trouble};
 
 /// Stands for an address that the system does not give.
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -3,25 +3,25 @@ use std::time::Duration;
 /// How often in a row a socket has woken its reader for nothing, or reported an error that no datagram met: after some
 /// times it is given rest, so that what does not end takes no processor, and what does end is noticed soon.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     in_a_row: u32,
 }
 
 impl Trouble {
     /// A datagram came.
     #[inline]
-    pub(super) fn is_over(&mut self) {
+    pub(crate) fn is_over(&mut self) {
         self.in_a_row = 0;
     }
 
     /// A datagram has left: a reply may be near, but a socket that others have shut may send as well.
     #[inline]
-    pub(super) fn may_be_over(&mut self) {
+    pub(crate) fn may_be_over(&mut self) {
         self.in_a_row = self.in_a_row.min(BORNE);
     }
 
     /// Once more; how long to leave the socket alone, if at all.
-    pub(super) fn again(&mut self) -> Option<Duration> {
+    pub(crate) fn again(&mut self) -> Option<Duration> {
         let doublings = self.in_a_row.checked_sub(BORNE);
         self.in_a_row = self.in_a_row.saturating_add(1);
         Some(SHORTEST.saturating_mul(1 << doublings?.min(10)).min(LONGEST))

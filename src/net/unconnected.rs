@@ -9,6 +9,8 @@ use super::cancel::{Cancel, CancelHandle};
 use super::endpoint::{Arrival, Ask, Endpoint, Origin, Waited};
 use super::seed::system_key;
 use super::{UNKNOWN, classify, options, pmtu, sys};
+#[cfg(feature = "tokio")]
+use super::{endpoint::Looked, pollable::Look};
 use crate::size::{IpFamily, Plpmtu};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
@@ -52,6 +54,9 @@ pub struct UnconnectedUdp {
     endpoint: Endpoint,
     local: SocketAddr,
     ask: Ask,
+    /// It has failed too often in a row: until then its errors are no news to a runtime.
+    #[cfg(feature = "tokio")]
+    rests_until: Timestamp,
 }
 
 impl UnconnectedUdp {
@@ -98,7 +103,13 @@ impl UnconnectedUdp {
     fn around(endpoint: Endpoint) -> io::Result<Self> {
         let local = endpoint.socket().local_addr()?;
         let ask = if local.ip().is_unspecified() { Ask::Everything } else { Ask::Sender };
-        Ok(Self { endpoint, local, ask })
+        Ok(Self {
+            endpoint,
+            local,
+            ask,
+            #[cfg(feature = "tokio")]
+            rests_until: Timestamp::ZERO,
+        })
     }
 
     /// The own address, with the port that the system picked.
@@ -129,6 +140,17 @@ impl UnconnectedUdp {
                 SocketAddrV6::new(address, port, 0, interface.map_or(0, NonZeroU32::get)).into()
             }
             address => (address, port).into(),
+        }
+    }
+
+    fn incoming(&self, waited: Waited, until: Timestamp) -> Incoming<Route> {
+        match waited {
+            Waited::Arrival(Arrival { len, actual, from, .. }, at) => {
+                Incoming::Datagram(Received::new(self.route_of(from), len, actual, at.min(until)))
+            }
+            Waited::TimeUp(at) => Incoming::TimeUp(at),
+            Waited::Cancelled => Incoming::Cancelled,
+            Waited::Failed(error, quoted) => Incoming::PathError { path: None, error, quoted },
         }
     }
 
@@ -214,14 +236,8 @@ impl Transport for UnconnectedUdp {
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {
-        match self.endpoint.receive_until(buffer, self.ask, now, until) {
-            Waited::Arrival(Arrival { len, actual, from, .. }, at) => {
-                Incoming::Datagram(Received::new(self.route_of(from), len, actual, at.min(until)))
-            }
-            Waited::TimeUp(at) => Incoming::TimeUp(at),
-            Waited::Cancelled => Incoming::Cancelled,
-            Waited::Failed(error, quoted) => Incoming::PathError { path: None, error, quoted },
-        }
+        let waited = self.endpoint.receive_until(buffer, self.ask, now, until);
+        self.incoming(waited, until)
     }
 
     /// A server's clients know it by its port.
@@ -236,4 +252,36 @@ impl Transport for UnconnectedUdp {
     fn max_plpmtu(&self, to: Route) -> Option<Plpmtu> {
         Some(IpFamily::of(to.remote.ip()).max_plpmtu())
     }
+}
+
+#[cfg(feature = "tokio")]
+impl Look for UnconnectedUdp {
+    fn sockets(&self) -> impl Iterator<Item = (usize, u64, &UdpSocket)> {
+        core::iter::once((0, self.endpoint.number(), self.endpoint.socket()))
+    }
+
+    fn place(_peer: Route) -> usize {
+        0
+    }
+
+    fn look(&mut self, buffer: &mut [u8], began: Timestamp, now: Timestamp) -> Option<Incoming<Route>> {
+        if self.endpoint.is_cancelled() && self.endpoint.cancellation().take() {
+            return Some(Incoming::Cancelled);
+        }
+        let was_at_rest = self.rests_until > now;
+        let Looked { found, rest } = self.endpoint.look(buffer, self.ask, began, false);
+        if let Some(rest) = rest {
+            self.rests_until = now.after(rest);
+            if was_at_rest {
+                return None;
+            }
+        }
+        found.map(|found| self.incoming(found, Timestamp::MAX))
+    }
+
+    fn keeps_error(&self) -> bool {
+        false
+    }
+
+    fn on_time_up(&mut self) {}
 }

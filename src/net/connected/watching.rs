@@ -29,6 +29,17 @@ impl ConnectedUdp {
         self.swallowed.next(buffer).map(|(error, quoted)| self.failed(error, quoted))
     }
 
+    /// What a runtime watches: the socket and its number; nothing while there is no peer.
+    #[cfg(feature = "tokio")]
+    pub(in crate::net) fn registered(&self) -> Option<(u64, &UdpSocket)> {
+        (!self.apart).then(|| (self.endpoint.number(), self.endpoint.socket()))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(in crate::net) fn keeps_error(&self) -> bool {
+        !self.swallowed.is_empty()
+    }
+
     /// As [`Endpoint::look`](crate::net::endpoint::Endpoint::look), in a wait that lasts until `until`.
     pub(in crate::net) fn look(
         &mut self,

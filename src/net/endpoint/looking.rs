@@ -1,3 +1,5 @@
+#[cfg(feature = "tokio")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{Ask, Endpoint, Waited};
@@ -12,6 +14,13 @@ pub(in crate::net) struct Looked {
     pub(in crate::net) found: Option<Waited>,
     /// How long to leave the socket alone, as it has failed, or woken its reader for nothing, too often in a row.
     pub(in crate::net) rest: Option<Duration>,
+}
+
+/// 2⁶⁴ sockets take longer than any process runs; without atomics of that size, they are numbered again after 2³².
+#[cfg(feature = "tokio")]
+pub(super) fn next_number() -> u64 {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    MADE.fetch_add(1, Ordering::Relaxed) as u64
 }
 
 impl Looked {
@@ -36,6 +45,11 @@ impl Endpoint {
             Ok(None) if !woken || sys::queued_error(&self.socket, buffer).is_some() => Looked::at(None),
             Ok(None) => Looked { found: None, rest: self.trouble.again() },
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(in crate::net) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The beginning of a wait like one of `most`, where it can be in `recv` itself. `None` says neither that there was a

@@ -3,6 +3,8 @@ mod following;
 mod names;
 mod path;
 mod play;
+#[cfg(feature = "tokio")]
+mod pollable;
 mod settings;
 mod waiting;
 

@@ -38,10 +38,8 @@ impl UdpPaths {
         mut time: Timestamp,
         until: Timestamp,
     ) -> Incoming<PathIndex> {
-        for path in self.open.iter() {
-            if let Some(kept) = self.look_with(path, |socket| socket.kept_error(buffer)) {
-                return kept;
-            }
+        if let Some(kept) = self.kept_error(buffer) {
+            return kept;
         }
         if self.cancellable.is_cancelled() {
             self.cancellable.take();
@@ -64,6 +62,11 @@ impl UdpPaths {
         }
     }
 
+    /// An error that a send met.
+    pub(super) fn kept_error(&mut self, buffer: &mut [u8]) -> Option<Incoming<PathIndex>> {
+        self.open.iter().find_map(|path| self.look_with(path, |socket| socket.kept_error(buffer)))
+    }
+
     /// Waits for those that are not at rest.
     fn poll(&self, now: Timestamp, remaining: Duration) -> (Paths, bool) {
         let mut step = self.clock.step(remaining);
@@ -83,7 +86,7 @@ impl UdpPaths {
 
     /// The first thing that one of these paths has, by turns, so that none that has much keeps the others from being seen.
     /// If no poll has `woken` this, what one says once more that is at rest now is no news.
-    fn look_at(
+    pub(super) fn look_at(
         &mut self,
         paths: Paths,
         buffer: &mut [u8],
@@ -127,10 +130,15 @@ impl UdpPaths {
     }
 
     fn time_up(&mut self, at: Timestamp) -> Incoming<PathIndex> {
+        self.on_unanswered();
+        Incoming::TimeUp(at)
+    }
+
+    /// A wait was in vain.
+    pub(super) fn on_unanswered(&mut self) {
         for socket in self.paths.iter_mut().filter_map(|path| path.socket.as_mut()) {
             socket.on_unanswered();
         }
-        Incoming::TimeUp(at)
     }
 
     fn rests_until(&self, path: PathIndex) -> Timestamp {
