@@ -87,6 +87,7 @@
 //! | `proxy` | off | [`proxy`]; brings `std`, `fault` and `trace` |
 //! | `trace` | off | `fault::Trace`: recorded faults, read back as scripts; brings `fault` |
 //! | `tracing` | off | a span for each request and an event for everything that happens in it, for `tracing` subscribers; brings `std` |
+//! | `tokio` | off | `AsyncRequester`: thousands of requests in flight as futures, under tokio; brings `std` |
 //! | `cli` | off | the tool `udp-retry`; brings `sim` and `proxy` |
 //!
 //! # Platforms
@@ -141,6 +142,8 @@ pub use fault::{Impairments, LossySink, Probability};
 #[cfg(feature = "std")]
 pub use net::ConnectedUdp;
 pub use policy::{RetryBudget, RetryPolicy};
+#[cfg(feature = "tokio")]
+pub use requester::AsyncRequester;
 #[cfg(feature = "std")]
 pub use requester::{ConcurrentRequester, ReliableRequester, Reply};
 pub use transaction::{RequestError, any_reply, transaction_id};

@@ -115,6 +115,14 @@ impl<F> Builder<F> {
         Self { buffer: bytes.min(LARGEST_DATAGRAM), ..self }
     }
 
+    /// The same settings, of another front.
+    #[cfg(any(feature = "tokio", feature = "sim"))]
+    pub(super) fn of<G>(self, front: G) -> Builder<G> {
+        let Self { policy, budget, fails_over_budget, on_unreachable, estimator, deadline, seed, buffer, front: _ } =
+            self;
+        Builder { policy, budget, fails_over_budget, on_unreachable, estimator, deadline, seed, buffer, front }
+    }
+
     /// Where jitter and ids come from: the caller's seed, else what the transport has.
     pub(super) fn chance<T: Transport>(
         &self,

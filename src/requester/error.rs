@@ -23,14 +23,14 @@ impl From<RequestError> for io::Error {
             Failure::TimedOut(_) => io::ErrorKind::TimedOut,
             Failure::Refused => io::ErrorKind::ConnectionRefused,
             Failure::Unreachable => io::ErrorKind::HostUnreachable,
-            Failure::TooLarge { .. } | Failure::Unmatchable => io::ErrorKind::InvalidInput,
+            Failure::TooLarge { .. } | Failure::Unmatchable | Failure::UnknownPeer => io::ErrorKind::InvalidInput,
             Failure::Truncated { .. } => io::ErrorKind::InvalidData,
             Failure::Local(PathError::Denied) => io::ErrorKind::PermissionDenied,
             Failure::Local(PathError::Unsupported) | Failure::NoFreshPort => io::ErrorKind::Unsupported,
             Failure::Local(_) => io::ErrorKind::Other,
             // Not `Interrupted`: callers of the standard library take that as "try again".
-            Failure::IdsResting { .. } => io::ErrorKind::ResourceBusy,
-            Failure::Cancelled => io::ErrorKind::ConnectionAborted,
+            Failure::IdsResting { .. } | Failure::IdInUse | Failure::TooManyPolicies => io::ErrorKind::ResourceBusy,
+            Failure::Cancelled | Failure::Stopped => io::ErrorKind::ConnectionAborted,
         };
         Self::new(kind, error)
     }

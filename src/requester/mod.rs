@@ -1,5 +1,7 @@
 //! The fronts that programs hold: a requester that blocks until the reply is there, and one for many requests at once.
 
+#[cfg(any(feature = "tokio", feature = "sim"))]
+mod asynchronous;
 mod buffer_warning;
 mod builder;
 #[cfg(feature = "fault")]
@@ -23,6 +25,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use std::io;
 use std::net::ToSocketAddrs;
 
+#[cfg(any(feature = "tokio", feature = "sim"))]
+pub use self::asynchronous::{AsyncReply, AsyncRequester, Asynchronous, Call, Target};
 pub use self::buffer_warning::BufferWarning;
 pub use self::builder::Builder;
 pub use self::completion::{Completion, Waited};

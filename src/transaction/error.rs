@@ -89,6 +89,26 @@ impl RequestError {
         Self { report: Box::new(report) }
     }
 
+    /// Of a request that a front had to refuse, or to end before it was taken in.
+    #[cfg(any(feature = "tokio", feature = "sim"))]
+    pub(crate) fn unsent(failure: Failure, peer: Option<SocketAddr>, elapsed: Duration) -> Self {
+        let report = Report {
+            peer,
+            failure,
+            execution: Execution::NotSent,
+            transmissions: 0,
+            withheld: 0,
+            elapsed,
+            last_path_error: None,
+            strays: Strays::default(),
+            answered: false,
+            sees_strays: false,
+            timeline: Timeline::omitting(0),
+            paths: Vec::new(),
+        };
+        Self { report: Box::new(report) }
+    }
+
     /// Who was asked, where the front knows it.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {

@@ -48,6 +48,14 @@ pub enum Failure {
     },
     /// The caller no longer wanted the reply.
     Cancelled,
+    /// What drives the requests has ended: it was shut down, or the runtime that it ran in was.
+    Stopped,
+    /// A request with this id of the caller's is in flight.
+    IdInUse,
+    /// The group is another requester's.
+    UnknownPeer,
+    /// There are 256 policies already, and the request brings another one.
+    TooManyPolicies,
 }
 
 impl fmt::Display for Failure {
@@ -72,6 +80,10 @@ impl fmt::Display for Failure {
                 write!(f, "every id was used less than two minutes ago: the first is free at {until:?}")
             }
             Self::Cancelled => write!(f, "cancelled"),
+            Self::Stopped => write!(f, "what drives the requests has ended"),
+            Self::IdInUse => write!(f, "a request with this id is in flight"),
+            Self::UnknownPeer => write!(f, "no such peer, or group"),
+            Self::TooManyPolicies => write!(f, "more than 256 different policies"),
         }
     }
 }
@@ -79,6 +91,11 @@ impl fmt::Display for Failure {
 impl core::error::Error for Failure {}
 
 impl Failure {
+    #[cfg(any(feature = "tokio", feature = "sim"))]
+    pub(crate) fn too_large(len: usize) -> Self {
+        Self::TooLarge { len: u32::try_from(len).unwrap_or(u32::MAX), limit: None }
+    }
+
     #[cold]
     pub(super) fn truncated(received: usize, actual: usize) -> Self {
         let bytes = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);

@@ -1,0 +1,225 @@
+//! Which sockets have something, as the runtime reports it.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io;
+
+use tokio::io::Interest;
+
+use crate::net::{Look, Trouble};
+use crate::time::Timestamp;
+
+/// The sockets of a transport, registered with the runtime.
+pub(super) struct Sockets {
+    watched: Vec<Watched>,
+    /// One could not be registered, such as under a limit of descriptors.
+    incomplete: bool,
+}
+
+struct Watched {
+    place: usize,
+    number: u64,
+    socket: Arc<Registered>,
+    /// Goes on as long as the runtime does: made once, as one for each wait would be an allocation each.
+    watching: Pin<Box<dyn Future<Output = ()> + Send>>,
+    trouble: Trouble,
+    rests_until: Timestamp,
+    /// It gave something since it was found ready.
+    gave: bool,
+}
+
+/// A clone of a socket, by which the runtime knows it; it is neither read nor written.
+struct Registered {
+    #[cfg(unix)]
+    socket: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
+    #[cfg(not(unix))]
+    socket: tokio::net::UdpSocket,
+    /// It was reported, and nothing says yet that all of it was read.
+    is_ready: AtomicBool,
+}
+
+impl Sockets {
+    /// Those that are open now.
+    pub(super) fn of(transport: &impl Look) -> io::Result<Self> {
+        let mut all = Self { watched: Vec::new(), incomplete: false };
+        for (place, number, socket) in transport.sockets() {
+            all.watched.push(Watched::new(place, number, Registered::of(socket)?));
+        }
+        Ok(all)
+    }
+
+    /// Sockets were opened, or replaced by others.
+    pub(super) fn follow(&mut self, transport: &impl Look) {
+        let known = self.watched.iter().map(|watched| watched.number);
+        if self.incomplete || !transport.sockets().map(|(_, number, _)| number).eq(known) {
+            self.register(transport);
+        }
+    }
+
+    #[cold]
+    fn register(&mut self, transport: &impl Look) {
+        let mut known = core::mem::take(&mut self.watched);
+        self.incomplete = false;
+        for (place, number, socket) in transport.sockets() {
+            match known.iter().position(|watched| watched.number == number) {
+                Some(at) => self.watched.push(known.swap_remove(at)),
+                None => match Registered::of(socket) {
+                    Ok(registered) => self.watched.push(Watched::new(place, number, registered)),
+                    Err(_) => self.incomplete = true,
+                },
+            }
+        }
+    }
+
+    /// Whether any has something; all others wake this task. `None`: the runtime has ended.
+    pub(super) fn poll(&mut self, now: Timestamp, context: &mut Context<'_>) -> Option<bool> {
+        let mut any = self.incomplete;
+        for watched in &mut self.watched {
+            if watched.rests_until > now {
+                continue;
+            }
+            if watched.watching.as_mut().poll(context).is_ready() {
+                return None;
+            }
+            any |= watched.is_ready();
+        }
+        Some(any)
+    }
+
+    /// Looks once, and has the runtime forget what it reported if nothing is left: what comes meanwhile is reported again.
+    pub(super) fn look<R>(&self, mut look: impl FnMut() -> Option<R>) -> Option<R> {
+        within(&self.watched, &mut look)
+    }
+
+    /// The socket there gave something.
+    pub(super) fn on_given(&mut self, place: usize, is_datagram: bool) {
+        for watched in self.watched.iter_mut().filter(|watched| watched.place == place) {
+            watched.gave = true;
+            if is_datagram {
+                watched.trouble.is_over();
+            }
+        }
+    }
+
+    /// Nothing is left. One that was reported for nothing too often in a row is left alone for a while.
+    pub(super) fn on_dry(&mut self, now: Timestamp) {
+        for watched in &mut self.watched {
+            let gave = core::mem::take(&mut watched.gave);
+            if watched.socket.is_ready.swap(false, Ordering::Relaxed) && !gave {
+                if let Some(rest) = watched.trouble.again() {
+                    watched.rests_until = now.after(rest);
+                }
+            }
+        }
+    }
+
+    /// Something was sent: a reply may be near.
+    pub(super) fn on_sent(&mut self) {
+        for watched in &mut self.watched {
+            watched.trouble.may_be_over();
+            watched.rests_until = Timestamp::ZERO;
+        }
+    }
+
+    /// When to look whatever the runtime reports.
+    pub(super) fn alarm(&self, now: Timestamp) -> Timestamp {
+        let unwatched = self.incomplete.then(|| now.after(UNWATCHED));
+        let rests = self.watched.iter().map(|watched| watched.rests_until).filter(|&until| until > now);
+        rests.chain(unwatched).min().unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl Watched {
+    fn new(place: usize, number: u64, registered: Registered) -> Self {
+        let socket = Arc::new(registered);
+        Self {
+            place,
+            number,
+            watching: Box::pin(watch(Arc::clone(&socket))),
+            socket,
+            trouble: Trouble::default(),
+            rests_until: Timestamp::ZERO,
+            gave: false,
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.socket.is_ready.load(Ordering::Relaxed)
+    }
+}
+
+/// A look within all those that are ready, as each forgets only what was there before.
+fn within<R>(watched: &[Watched], look: &mut dyn FnMut() -> Option<R>) -> Option<R> {
+    match watched.split_first() {
+        None => look(),
+        Some((first, others)) if first.is_ready() => first.socket.look(|| within(others, look)),
+        Some((_, others)) => within(others, look),
+    }
+}
+
+/// Ends with the runtime.
+async fn watch(socket: Arc<Registered>) {
+    while socket.ready().await.is_ok() {
+        socket.is_ready.store(true, Ordering::Relaxed);
+        // Whoever polls this sees to it, and polls again.
+        let is_seen_to = || !socket.is_ready.load(Ordering::Relaxed);
+        poll_fn(|_| if is_seen_to() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+impl Registered {
+    #[cfg(unix)]
+    #[expect(clippy::disallowed_types, reason = "a socket of the transport's")]
+    #[expect(deprecated, reason = "what is registered here is owned, as its successor, which is unsafe, demands")]
+    fn of(socket: &std::net::UdpSocket) -> io::Result<Self> {
+        use std::os::fd::AsFd;
+        let clone = socket.as_fd().try_clone_to_owned()?;
+        // Not a `UdpSocket` of tokio's: that has to be non-blocking, as all clones of a given one would be then, and is also
+        // reported whenever there is space to send, that is for each datagram that has left.
+        let socket = tokio::io::unix::AsyncFd::with_interest(clone, INTEREST)?;
+        Ok(Self { socket, is_ready: AtomicBool::new(false) })
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::disallowed_types, reason = "a socket of the transport's")]
+    fn of(socket: &std::net::UdpSocket) -> io::Result<Self> {
+        let clone = socket.try_clone()?;
+        clone.set_nonblocking(true)?;
+        Ok(Self { socket: tokio::net::UdpSocket::from_std(clone)?, is_ready: AtomicBool::new(false) })
+    }
+
+    async fn ready(&self) -> io::Result<()> {
+        // What is ready stays so until a look within it finds nothing.
+        self.socket.ready(INTEREST).await.map(drop)
+    }
+
+    fn look<R>(&self, look: impl FnOnce() -> Option<R>) -> Option<R> {
+        let mut look = Some(look);
+        let found = self.try_io(|| look.take().and_then(|look| look()).ok_or_else(|| io::ErrorKind::WouldBlock.into()));
+        match look {
+            None => found.ok(),
+            Some(look) => look(),
+        }
+    }
+
+    #[cfg(unix)]
+    fn try_io<R>(&self, look: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        self.socket.try_io(INTEREST, |_| look())
+    }
+
+    #[cfg(not(unix))]
+    fn try_io<R>(&self, look: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        self.socket.try_io(INTEREST, look)
+    }
+}
+
+/// Errors too: a socket that has one has nothing to read.
+const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
+/// How late what comes to a socket is seen that could not be registered.
+const UNWATCHED: Duration = Duration::from_millis(10);
