@@ -142,7 +142,7 @@ pub use fault::{Impairments, LossySink, Probability};
 #[cfg(feature = "std")]
 pub use net::ConnectedUdp;
 pub use policy::{RetryBudget, RetryPolicy};
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "tokio", feature = "sim"))]
 pub use requester::AsyncRequester;
 #[cfg(feature = "std")]
 pub use requester::{ConcurrentRequester, ReliableRequester, Reply};

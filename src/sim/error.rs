@@ -34,6 +34,13 @@ pub enum SimError {
     /// There must be one server at least to connect to.
     #[error("there is no server to connect to")]
     NoServer,
+    /// All tasks of [`SimNet::block_on`](super::SimNet::block_on) wait, and nothing will ever happen: in the network, because it
+    /// is stopped or nothing is under way, or because a sleep ends.
+    #[error("all tasks wait for what never comes")]
+    Stuck,
+    /// Tasks of [`SimNet::block_on`](super::SimNet::block_on) were polled 10,000,000 times while no time passed.
+    #[error("tasks wake each other without end while no time passes")]
+    Restless,
     /// All ports are taken.
     #[error("the host has no free port")]
     NoPort,

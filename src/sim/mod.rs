@@ -12,6 +12,7 @@
 //!
 //! [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
 //! matter; [`exhaust`] tries every fate of the first datagrams instead of any; [`replay`] keeps a failure as a test.
+//! [`explore_async`] does it with asynchronous code, of which [`with_tasks`] makes a scenario for the others.
 //! [`check_determinism`] finds what makes a scenario differ from run to run, and [`Limits`] end one that has no end.
 //!
 //! A server is a closure, `net.serve(address, |now, from, datagram, out| out.send(from, datagram))?`. A fault that a test
@@ -59,6 +60,7 @@ mod observer;
 mod plan;
 mod segment;
 mod stats;
+mod tasks;
 mod transport;
 mod turns;
 mod unconnected;
@@ -71,11 +73,12 @@ pub use conditions::HostId;
 pub use endpoint::{Endpoint, Outbox, echo};
 pub use error::SimError;
 pub use event::{Happened, SimEvent};
-pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore, replay};
+pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explore, explore_async, replay, with_tasks};
 pub use limits::{Limits, Stopped};
 pub use network::SimNet;
 pub use plan::{Choice, Fault};
 pub use stats::NetStats;
+pub use tasks::{SimSleep, SimTask, SimTasks};
 pub use transport::SimTransport;
 pub use unconnected::SimUnconnected;
 pub use unmet::Unmet;

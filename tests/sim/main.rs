@@ -13,6 +13,7 @@ mod server_groups;
 mod sim_network;
 mod simulation;
 mod small_worlds;
+mod tasks;
 mod two_fronts;
 #[path = "../common/waits.rs"]
 mod waits;

@@ -46,6 +46,7 @@ impl<A: PeerAddress> Driver<A> {
         Self { shared: Arc::clone(shared), wakes: Wakes::default() }
     }
 
+    #[cfg(feature = "tokio")]
     #[inline]
     pub(super) fn now(&self) -> Timestamp {
         self.shared.now()

@@ -1,8 +1,10 @@
-//! Many requests in flight as futures. What is here knows no runtime and no transport, but for `under_tokio`.
+//! Many requests in flight as futures. What is here knows no runtime and no transport, but for `under_tokio` and `in_simulation`.
 
 mod call;
 mod calls;
 mod driver;
+#[cfg(feature = "sim")]
+mod in_simulation;
 mod reply;
 mod settings;
 mod shared;

@@ -7,6 +7,7 @@ use core::fmt;
 use super::determinism::Divergence;
 use super::record::Log;
 use super::replay::as_test;
+use super::run::Name;
 use super::variables::{CHOICES, SEED, SHRINK};
 use crate::entropy::Seed;
 use crate::fault::Direction;
@@ -37,8 +38,7 @@ pub struct Counterexample {
 #[derive(Clone, PartialEq)]
 pub(super) struct Details {
     pub(super) origin: Origin,
-    /// What the compiler calls the scenario.
-    pub(super) scenario: &'static str,
+    pub(super) scenario: Name,
     pub(super) repeats: Repeats,
     pub(super) shrinking: Shrinking,
     /// The failure that came first, if this one was preferred.
@@ -101,14 +101,14 @@ impl Counterexample {
             Origin::Replayed | Origin::NotRun => return None,
         };
         let error = self.shrunk_error.as_ref().unwrap_or(&self.error);
-        Some(as_test(self.seed, scenario, &suffix, &story.paths, faults, error))
+        Some(as_test(self.seed, *scenario, &suffix, &story.paths, faults, error))
     }
 
     /// There was nothing to run.
     pub(super) fn not_run(why: String) -> Self {
         let (repeats, shrinking, story) = (Repeats::Exactly, Shrinking::Complete, Story::default());
         let origin = Origin::NotRun;
-        let details = Box::new(Details { origin, scenario: "", repeats, shrinking, before: None, story });
+        let details = Box::new(Details { origin, scenario: Name::plain(""), repeats, shrinking, before: None, story });
         Self { seed: Seed::new(0), error: why, faults: None, shrunk_error: None, details }
     }
 

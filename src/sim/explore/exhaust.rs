@@ -7,7 +7,7 @@ use core::iter;
 
 use super::counterexample::{Counterexample, Origin};
 use super::panics::Listening;
-use super::run::{Run, Scenario};
+use super::run::{Name, Run, Scenario};
 use super::search::{Failing, Search};
 use super::variables::Variables;
 use crate::entropy::Seed;
@@ -49,7 +49,7 @@ pub fn exhaust<E: ToString>(
     choices: &[Choice],
     scenario: impl Fn(&SimNet) -> Result<(), E>,
 ) -> Result<u64, Counterexample> {
-    let name = type_name_of_val(&scenario);
+    let name = Name::plain(type_name_of_val(&scenario));
     let run = |net: &SimNet| scenario(net).map_err(|error| error.to_string());
     exhausted(datagrams, choices, &Scenario { name, run: &run })
 }

@@ -23,6 +23,7 @@ mod run;
 mod search;
 mod shrink;
 mod variables;
+mod with_tasks;
 
 use alloc::string::ToString;
 use core::any::type_name_of_val;
@@ -33,10 +34,11 @@ pub use self::counterexample::Counterexample;
 pub use self::determinism::{Divergence, check_determinism};
 pub use self::exhaust::exhaust;
 pub use self::replay::replay;
+pub use self::with_tasks::{explore_async, with_tasks};
 
 use self::counterexample::Origin;
 use self::panics::Listening;
-use self::run::{Run, Scenario};
+use self::run::{Name, Run, Scenario};
 use self::search::{Failing, Search};
 use self::variables::Variables;
 use crate::entropy::Seed;
@@ -92,7 +94,7 @@ pub fn explore<E: ToString>(
     seeds: Range<u64>,
     scenario: impl Fn(&SimNet) -> Result<(), E>,
 ) -> Result<u64, Counterexample> {
-    let name = type_name_of_val(&scenario);
+    let name = Name::plain(type_name_of_val(&scenario));
     let run = |net: &SimNet| scenario(net).map_err(|error| error.to_string());
     explored(&seeds, &Scenario { name, run: &run })
 }

@@ -9,7 +9,7 @@ use core::fmt::Write as _;
 use super::counterexample::{Counterexample, Details, Origin, Repeats, Shrinking, Story, links_of};
 use super::panics::Listening;
 use super::record::Record;
-use super::run::{Run, Scenario};
+use super::run::{Name, Run, Scenario};
 use crate::entropy::Seed;
 use crate::fault::{Direction, Impairments};
 use crate::sim::plan::Plan;
@@ -51,7 +51,7 @@ pub fn replay<E: ToString>(
     paths: &[(u64, &str, &str)],
     scenario: impl Fn(&SimNet) -> Result<(), E>,
 ) -> Result<(), Counterexample> {
-    let name = type_name_of_val(&scenario);
+    let name = Name::plain(type_name_of_val(&scenario));
     let run = |net: &SimNet| scenario(net).map_err(|error| error.to_string());
     let links = read(paths).map_err(Counterexample::not_run)?;
     replayed(Seed::new(seed), links, &Scenario { name, run: &run })
@@ -97,7 +97,7 @@ fn replayed(seed: Seed, links: Links, scenario: &Scenario<'_>) -> Result<(), Cou
 /// The test that makes a run again; its name ends in `suffix`.
 pub(super) fn as_test(
     seed: Seed,
-    scenario: &str,
+    scenario: Name,
     suffix: &str,
     paths: &[MadePath],
     faults: &[Fault],
@@ -137,7 +137,12 @@ fn write_test(
     if function.is_closure {
         writeln!(out, "    // The scenario is a closure; make it a function of this name.")?;
     }
-    writeln!(out, "    udp_retry::sim::replay({seed}, &paths, {})", function.path)?;
+    let scenario = &function.path;
+    if function.with_tasks {
+        writeln!(out, "    udp_retry::sim::replay({seed}, &paths, udp_retry::sim::with_tasks({scenario}))")?;
+    } else {
+        writeln!(out, "    udp_retry::sim::replay({seed}, &paths, {scenario})")?;
+    }
     writeln!(out, "        .unwrap_or_else(|failure| panic!(\"{{failure}}\"));")?;
     out.push_str("}\n");
     Ok(())
@@ -154,21 +159,22 @@ fn shown<'p>(paths: &'p [MadePath], faults: &[Fault]) -> Vec<&'p MadePath> {
 struct Function {
     path: String,
     is_closure: bool,
+    with_tasks: bool,
 }
 
 impl Function {
     /// From what the compiler calls it, such as `my_crate::tests::scenario`.
-    fn named(type_name: &str) -> Self {
-        let path = type_name.trim_start_matches('&');
+    fn named(Name { of, with_tasks }: Name) -> Self {
+        let path = of.trim_start_matches('&');
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
         if !path.chars().all(plain) {
-            return Self { path: "scenario".to_string(), is_closure: true };
+            return Self { path: "scenario".to_string(), is_closure: true, with_tasks };
         }
         let path = match path.split_once("::") {
             Some((first, rest)) if is_own_crate(first) => ["crate", rest].join("::"),
             _ => path.to_string(),
         };
-        Self { path, is_closure: false }
+        Self { path, is_closure: false, with_tasks }
     }
 }
 

@@ -11,10 +11,26 @@ use crate::sim::plan::Plan;
 use crate::sim::world::{Guard, MadePath};
 use crate::sim::{Limits, SimNet, Unmet};
 
-/// A scenario, and what the compiler calls it.
+/// A scenario, and what it is called.
 pub(super) struct Scenario<'s> {
-    pub(super) name: &'static str,
+    pub(super) name: Name,
     pub(super) run: &'s dyn Fn(&SimNet) -> Result<(), String>,
+}
+
+/// By which a test can call a scenario.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Name {
+    /// What the compiler calls it.
+    pub(super) of: &'static str,
+    /// It is [asynchronous](super::with_tasks).
+    pub(super) with_tasks: bool,
+}
+
+impl Name {
+    /// Of one that takes the network alone.
+    pub(super) const fn plain(of: &'static str) -> Self {
+        Self { of, with_tasks: false }
+    }
 }
 
 /// How a run of a scenario is made.
