@@ -187,6 +187,9 @@ fn time_is_the_networks_and_what_has_arrived_is_seen_before_a_sleep_ends() {
         let reply = requester.request(&text(1)).await.unwrap();
         assert_eq!((reply.elapsed(), reply.round_trip()), (20 * MS, Some(20 * MS)));
         noted.borrow_mut().push(("reply", tasks.now().since(Timestamp::ZERO)));
+        // A request begins when it is made, also if no sleep has ended since anything was sent.
+        let next = requester.request(&text(2)).await.unwrap();
+        assert_eq!((next.elapsed(), next.round_trip()), (20 * MS, Some(20 * MS)));
         tasks.sleep_until(Timestamp::ZERO.after(100 * MS)).await;
         // A time that has come.
         tasks.sleep_until(Timestamp::ZERO).await;
@@ -194,6 +197,25 @@ fn time_is_the_networks_and_what_has_arrived_is_seen_before_a_sleep_ends() {
     .unwrap();
     assert_eq!(*order.borrow(), [("a", 10 * MS), ("a'", 10 * MS), ("reply", 20 * MS), ("b", 20 * MS), ("c", 30 * MS)]);
     assert_eq!(net.now().since(Timestamp::ZERO), 100 * MS);
+}
+
+#[test]
+fn replies_that_arrive_with_the_deadline_are_all_taken_however_many_they_are() {
+    let net = SimNet::new(Seed::new(1));
+    let transport = connected(&net, "delay 1ms").unwrap();
+    net.block_on(|tasks| async move {
+        let limits = Limits::default().window(NonZeroU32::new(1_000).unwrap());
+        let builder = AsyncRequester::builder(transaction_id(0..8).stamped()).limits(limits).deadline(2 * MS);
+        let requester = builder.over_simulated(&tasks, transport.with_receive_buffer(1 << 20)).unwrap();
+        let asking = (0..1_000).map(|n| {
+            let requester = requester.clone();
+            tasks.spawn(async move { requester.request(&text(n)).await.map(|reply| reply.elapsed()) })
+        });
+        for asked in asking.collect::<Vec<_>>() {
+            assert_eq!(asked.await.unwrap(), 2 * MS);
+        }
+    })
+    .unwrap();
 }
 
 #[test]
