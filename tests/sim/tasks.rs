@@ -201,18 +201,20 @@ fn time_is_the_networks_and_what_has_arrived_is_seen_before_a_sleep_ends() {
 
 #[test]
 fn replies_that_arrive_with_the_deadline_are_all_taken_however_many_they_are() {
+    // Ticks of the schedule, at which it is seen at once what is due.
+    let way = Duration::from_nanos(1 << 20);
     let net = SimNet::new(Seed::new(1));
-    let transport = connected(&net, "delay 1ms").unwrap();
+    let transport = connected(&net, "delay 1048576ns").unwrap();
     net.block_on(|tasks| async move {
         let limits = Limits::default().window(NonZeroU32::new(1_000).unwrap());
-        let builder = AsyncRequester::builder(transaction_id(0..8).stamped()).limits(limits).deadline(2 * MS);
+        let builder = AsyncRequester::builder(transaction_id(0..8).stamped()).limits(limits).deadline(2 * way);
         let requester = builder.over_simulated(&tasks, transport.with_receive_buffer(1 << 20)).unwrap();
         let asking = (0..1_000).map(|n| {
             let requester = requester.clone();
             tasks.spawn(async move { requester.request(&text(n)).await.map(|reply| reply.elapsed()) })
         });
         for asked in asking.collect::<Vec<_>>() {
-            assert_eq!(asked.await.unwrap(), 2 * MS);
+            assert_eq!(asked.await.unwrap(), 2 * way);
         }
     })
     .unwrap();
