@@ -15,16 +15,32 @@ pub(crate) fn spends<T>(
     what: &str,
     mut a_try: impl FnMut() -> (T, Duration),
 ) -> T {
-    let mut tries = Vec::new();
-    while tries.len() < MOST_TRIES {
+    undisturbed(what, || {
         let (outcome, spent) = a_try();
-        println!("{what}: {spent:?} of processor time");
-        tries.push(spent);
-        if allowed.contains(&spent) {
-            return outcome;
+        at_most(&allowed, spent).map(|()| outcome)
+    })
+}
+
+/// Makes a try up to three times, until one says that the machine has not disturbed it.
+#[track_caller]
+pub(crate) fn undisturbed<T>(what: &str, mut a_try: impl FnMut() -> Result<T, String>) -> T {
+    let mut disturbed = Vec::new();
+    while disturbed.len() < MOST_TRIES {
+        match a_try() {
+            Ok(outcome) => return outcome,
+            Err(why) => {
+                println!("{what}: {why}");
+                disturbed.push(why);
+            }
         }
     }
-    panic!("{what}: {allowed:?} of processor time is allowed, its tries spent {tries:?}");
+    panic!("{what}: each of its tries failed: {disturbed:?}");
+}
+
+/// Whether a try has spent what is allowed.
+pub(crate) fn at_most(allowed: &(impl RangeBounds<Duration> + Debug), spent: Duration) -> Result<(), String> {
+    let says = format!("{spent:?} of processor time, allowed are {allowed:?}");
+    allowed.contains(&spent).then_some(()).ok_or(says)
 }
 
 /// What it returns, and what the calling thread has used for it.
