@@ -124,6 +124,9 @@ pub mod guide;
 #[cfg(feature = "std")]
 pub mod net;
 pub mod policy;
+#[cfg(all(test, target_os = "linux", feature = "std"))]
+#[path = "../tests/common/processor.rs"]
+mod processor;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 #[cfg(feature = "std")]

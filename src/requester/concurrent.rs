@@ -33,6 +33,9 @@ use crate::transport::{PathIndex, PeerAddress, Transport};
 ///   [`transaction_id`](crate::transaction_id) makes them; [`any_reply`](crate::any_reply) is none.
 /// - Replies count only from the peer that was asked.
 /// - An ICMP error that does not say which request met it ends none, unless only one is on the wire at that peer.
+/// - After a request that was sent in vain, if nothing came from its peer meanwhile, what is sent to it next leaves from a
+///   fresh port of a socket that is not [lent](crate::net::ConnectedUdp::as_socket), and a [name](crate::net::UdpPaths) is
+///   resolved again before: the wait takes as long as the resolver then.
 ///
 /// ```
 /// use udp_retry::{ConcurrentRequester, transaction_id};

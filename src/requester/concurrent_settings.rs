@@ -71,8 +71,8 @@ impl Builder<Concurrent> {
     }
 
     /// Connects to a service that has several servers, by a socket for each: all addresses of all these names, which are one
-    /// [group](ConcurrentRequester::service), and [`submit`](ConcurrentRequester::submit) asks any of them. Names are resolved
-    /// again after a request that was not answered: see [`UdpPaths`].
+    /// [group](ConcurrentRequester::service), and [`submit`](ConcurrentRequester::submit) asks any of them. A name is resolved
+    /// again once a server was asked in vain that it led to: see [`UdpPaths`].
     ///
     /// ```
     /// use udp_retry::{ConcurrentRequester, transaction_id};

@@ -5,7 +5,7 @@ use super::ConcurrentRequester;
 use super::peers::Asked;
 use crate::time::Timestamp;
 use crate::transaction::{Arrived, Finished};
-use crate::transport::{Incoming, PathError, PeerAddress, Transport};
+use crate::transport::{Incoming, PathError, PeerAddress, Renewal, Transport};
 
 /// What a turn came to.
 pub(super) enum Turn {
@@ -75,8 +75,12 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
         let Self { transport, engine, .. } = self;
         let mut left = if self.to_read == 0 { BATCH } else { 0 };
         while left > 0 {
-            let (mut sent, mut failed) = (0, None);
+            let (mut sent, mut failed, mut stale) = (0, None, None);
             for next in engine.transmits().take(CLOCK_EACH) {
+                if next.renewal_due {
+                    stale = Some(next.to);
+                    break;
+                }
                 match transport.send(next.to.address, next.datagram) {
                     Ok(()) => sent += 1,
                     Err(error) => {
@@ -87,6 +91,12 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
             }
             if sent > 0 {
                 engine.on_transmitted(*now, sent);
+            }
+            if let Some(stale) = stale {
+                let renewed = transport.renew(stale.address, Renewal::Advised);
+                *now = transport.now();
+                engine.on_renewed(*now, stale, renewed);
+                continue;
             }
             match failed {
                 // Nothing has become of the datagram; `recv` takes the cancellation.

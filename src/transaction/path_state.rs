@@ -13,6 +13,8 @@ pub(super) struct PathState {
     /// A request ended without an answer: the next one should leave from a fresh port, where nothing late reaches it
     /// and a mapping that a NAT has lost is made anew.
     renewal_due: bool,
+    /// Its server was taken for dead, and it is as it was then.
+    buried: bool,
 }
 
 /// What requests share that take a path of a group.
@@ -67,23 +69,34 @@ impl PathState {
 
     /// Its server is taken for dead.
     pub(super) fn on_dead(&mut self) {
-        self.renewal_due = true;
+        (self.renewal_due, self.buried) = (true, true);
+    }
+
+    /// Something came, which does not mend what was sent in vain before.
+    #[inline]
+    pub(super) fn on_heard(&mut self) {
+        self.buried = false;
     }
 
     /// Nothing that was sent before can be heard of on the new port.
     pub(super) fn on_fresh_port(&mut self) {
         self.open = 0;
-        self.renewal_due = false;
+        self.on_same_port();
     }
 
     /// The port stays, whoever asks for another.
     pub(super) fn on_same_port(&mut self) {
-        self.renewal_due = false;
+        (self.renewal_due, self.buried) = (false, false);
     }
 
     #[inline]
     pub(super) fn is_renewal_due(&self) -> bool {
         self.renewal_due
+    }
+
+    #[inline]
+    pub(super) fn is_buried(&self) -> bool {
+        self.buried
     }
 }
 

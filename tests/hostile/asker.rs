@@ -15,6 +15,8 @@ use udp_retry::policy::Backoff;
 use udp_retry::transaction::{Event, Failure};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
+use crate::processor::spent;
+
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// The name of the test around it, as the test program is asked for it.
@@ -147,10 +149,10 @@ impl Load {
     }
 
     fn of(work: impl FnOnce()) -> Self {
-        let before = (monotonic(), thread_cpu(), interruptions());
-        work();
-        let (wall, cpu) = (monotonic() - before.0, thread_cpu() - before.1);
-        Self { wall, cpu, interruptions: (interruptions() - before.2) as f64 }
+        let before = (monotonic(), interruptions());
+        let ((), cpu) = spent(work);
+        let wall = monotonic() - before.0;
+        Self { wall, cpu, interruptions: (interruptions() - before.1) as f64 }
     }
 
     fn to_json(self) -> Value {
@@ -202,9 +204,9 @@ fn ask_all(ask: &Value) {
         let resident = || if compare { resident() } else { 0 };
         let resident_before = resident();
         let compared = compare.then(|| thread::spawn(|| bare_wait(1000 * MS)));
-        let (started, cpu) = (monotonic(), thread_cpu());
-        let outcome = requester.request(format!("{number:04} anyone?").as_bytes());
-        let (ended, cpu) = (monotonic(), thread_cpu() - cpu);
+        let started = monotonic();
+        let (outcome, cpu) = spent(|| requester.request(format!("{number:04} anyone?").as_bytes()));
+        let ended = monotonic();
         let timeline = *outcome.as_ref().map_or_else(|error| error.timeline(), |reply| reply.timeline());
         let events = || timeline.events();
         let sent = events().filter(|(_, event)| matches!(event, Event::Transmitted { .. }));
@@ -257,12 +259,6 @@ fn bare_wait(wait: Duration) -> Duration {
 /// The same clock in every process.
 pub(crate) fn monotonic() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
-/// What the calling thread has used.
-pub(crate) fn thread_cpu() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 

@@ -10,7 +10,6 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use socket2::SockRef;
 use udp_retry::policy::Backoff;
 use udp_retry::transaction::{Event, Execution, Failure};
@@ -20,6 +19,7 @@ use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 use crate::again::this_test;
 use crate::inside::{Inside, PORT, run, run_at};
 use crate::offers::Offers;
+use crate::processor::spent;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -44,9 +44,9 @@ fn a_full_send_buffer_blocks_nothing_and_ends_with_its_cause() {
         let every = |wait| RetryPolicy::new(Backoff::constant(wait).unwrap()).with_max_transmissions(1000).unwrap();
         let builder = ReliableRequester::builder(transaction_id(0..4)).policy(every(50 * MS));
         let mut requester = builder.deadline(600 * MS).over(client).unwrap();
-        let (before, started) = (thread_cpu(), Instant::now());
-        let error = requester.request(&[b'1'; 1000]).unwrap_err();
-        let (took, cpu) = (started.elapsed(), thread_cpu() - before);
+        let started = Instant::now();
+        let (error, cpu) = spent(|| requester.request(&[b'1'; 1000]).unwrap_err());
+        let took = started.elapsed();
         println!("{fit} datagrams filled the buffer; a deadline of 600 ms took {took:?}, {cpu:?} of CPU time");
         assert_eq!((error.failure(), error.execution()), (Failure::Local(PathError::NoBuffers), Execution::NotSent));
         let attempts =
@@ -70,12 +70,6 @@ fn a_full_send_buffer_blocks_nothing_and_ends_with_its_cause() {
             assert!(reply.timeline().events().any(|(_, event)| withheld(event)), "{}", reply.timeline());
         });
     });
-}
-
-/// What the calling thread has used.
-fn thread_cpu() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 /// An address on the server's link.

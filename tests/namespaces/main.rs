@@ -20,6 +20,9 @@ mod offers;
 mod offline;
 mod own_address;
 mod paths;
+#[cfg(target_os = "linux")]
+#[path = "../common/processor.rs"]
+mod processor;
 mod renewal_rules;
 mod reserved;
 mod settings;

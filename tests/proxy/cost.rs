@@ -12,6 +12,8 @@ use udp_retry::Impairments;
 use udp_retry::fault::{Rule, Script};
 use udp_retry::proxy::Proxy;
 
+#[cfg(target_os = "linux")]
+use crate::processor::{spends, spent};
 use crate::tools::{
     MS, PATIENCE, Running, SILENCE, Service, alone, ask, balanced, client, dead_service, delayed, hear, socket,
     to_server,
@@ -108,9 +110,8 @@ fn run_until(proxy: &mut Proxy, is_done: impl Fn(&Proxy) -> bool) {
 fn a_proxy_without_work_takes_no_processor_time() {
     within(2 * MINUTE, || {
         let busy = |proxy: &mut Proxy, time: Duration| {
-            let before = processor_time();
-            proxy.run_for(time).unwrap();
-            processor_time() - before
+            let ((), spent) = spent(|| proxy.run_for(time).unwrap());
+            spent
         };
         // Idle, with sessions and with something on its way for long.
         let service = socket("127.0.0.1:0");
@@ -124,24 +125,26 @@ fn a_proxy_without_work_takes_no_processor_time() {
         assert!(idle < 20 * MS, "{idle:?} while idle");
 
         // A service that is not there, and a client that does not give up.
-        let (address, _unforked) = dead_service();
-        let mut proxy = Proxy::builder().bind("127.0.0.1:0", address).unwrap();
-        let (steady, to) = (socket("127.0.0.1:0"), proxy.local_addr());
-        let sender = thread::spawn(move || {
-            for _ in 0..60 {
-                steady.send_to(b"anybody?", to).unwrap();
-                thread::sleep(5 * MS);
-            }
+        spends(..20 * MS, "refused", || {
+            let (address, _unforked) = dead_service();
+            let mut proxy = Proxy::builder().bind("127.0.0.1:0", address).unwrap();
+            let (steady, to) = (socket("127.0.0.1:0"), proxy.local_addr());
+            let sender = thread::spawn(move || {
+                for _ in 0..60 {
+                    steady.send_to(b"anybody?", to).unwrap();
+                    thread::sleep(5 * MS);
+                }
+            });
+            let refused = busy(&mut proxy, 300 * MS);
+            sender.join().unwrap();
+            let stats = balanced(proxy.stats());
+            assert!(stats.path_errors > 20 && stats.to_server.failed == 0, "{stats:?}");
+            // One error at most is still to be read, and then none.
+            proxy.run_for(10 * MS).unwrap();
+            let quiet = busy(&mut proxy, 100 * MS);
+            assert!(quiet < 10 * MS, "{quiet:?} after that");
+            ((), refused)
         });
-        let refused = busy(&mut proxy, 300 * MS);
-        sender.join().unwrap();
-        assert!(refused < 20 * MS, "{refused:?} while refused");
-        let stats = balanced(proxy.stats());
-        assert!(stats.path_errors > 20 && stats.to_server.failed == 0, "{stats:?}");
-        // One error at most is still to be read, and then none.
-        proxy.run_for(10 * MS).unwrap();
-        let quiet = busy(&mut proxy, 100 * MS);
-        assert!(quiet < 10 * MS, "{quiet:?} after that");
     });
 }
 
@@ -260,11 +263,4 @@ fn a_signal_ends_a_run_early_and_without_an_error() {
 #[cfg(target_os = "linux")]
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// That this thread has used so far.
-#[cfg(target_os = "linux")]
-fn processor_time() -> Duration {
-    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(spent.split(' ').next().unwrap().parse().unwrap())
 }

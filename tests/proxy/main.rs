@@ -12,6 +12,9 @@ mod links;
 #[path = "../common/offers.rs"]
 mod offers;
 mod over_time;
+#[cfg(target_os = "linux")]
+#[path = "../common/processor.rs"]
+mod processor;
 mod sessions;
 mod survival;
 mod tools;

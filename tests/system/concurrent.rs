@@ -332,6 +332,34 @@ fn a_window_beyond_the_buffer_is_warned_of_until_the_buffer_is_larger() {
 }
 
 #[test]
+fn a_port_from_which_nothing_came_back_is_left_and_one_that_others_use_is_kept() {
+    within(MINUTE, || {
+        for is_lent in [false, true] {
+            let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let socket = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
+            let clone = is_lent.then(|| socket.as_socket().try_clone().unwrap());
+            let policy = RetryPolicy::LAN.with_max_transmissions(2).unwrap();
+            let mut requester = builder().policy(policy).over(socket).unwrap();
+            let mut from = BTreeSet::new();
+            for round in 0..3 {
+                for token in 0..10 {
+                    requester.submit(request(token), token).unwrap();
+                }
+                while let Some(done) = requester.wait() {
+                    assert!(done.reply().is_err());
+                }
+                server.set_nonblocking(true).unwrap();
+                while let Ok((_, port)) = server.recv_from(&mut [0; 64]) {
+                    from.insert(port);
+                }
+                assert_eq!(from.len(), if is_lent { 1 } else { round + 1 }, "each time one");
+            }
+            drop(clone);
+        }
+    });
+}
+
+#[test]
 fn no_reply_is_a_wrong_one_over_a_network_that_loses_and_repeats() {
     within(MINUTE, || {
         let servers = [(); 4].map(|()| Echo::start("127.0.0.1", Manner::Prompt));

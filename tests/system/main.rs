@@ -19,6 +19,9 @@ mod offers;
 mod own_address;
 mod path_names;
 mod paths;
+#[cfg(target_os = "linux")]
+#[path = "../common/processor.rs"]
+mod processor;
 mod servers;
 mod shared;
 // What is known of a path is not known elsewhere.

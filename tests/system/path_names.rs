@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use udp_retry::net::UdpPaths;
 use udp_retry::servers::Paths;
 use udp_retry::transport::{PathIndex, Renewal, Renewed, Transport};
+use udp_retry::{ConcurrentRequester, RetryPolicy, transaction_id};
 
+use crate::echoes::{Echo, Manner};
 use crate::paths::{Came, Expects, answer, bound};
 use crate::watchdog::{MINUTE, within};
 
@@ -296,6 +298,32 @@ impl Resolver {
             answer.unwrap_or(Err(io::ErrorKind::HostUnreachable)).map_err(Into::into)
         })
     }
+}
+
+#[test]
+fn many_in_flight_follow_a_name_once_nothing_comes_from_where_it_led() {
+    within(MINUTE, || {
+        let (gone, server) = (bound(), Echo::start("127.0.0.1", Manner::Prompt));
+        let names = Resolver::new();
+        names.answers("server:53", Ok(vec![gone.local_addr().unwrap()]));
+        let builder = ConcurrentRequester::builder(transaction_id(0..8).stamped()).policy(RetryPolicy::LAN);
+        let mut requester = builder.over(names.resolve(["server:53"]).unwrap()).unwrap();
+        names.answers("server:53", Ok(vec![server.address]));
+        // Those before it ask no resolver, and end after it would have.
+        for token in 0..100 {
+            requester.submit(b"........ping", token).unwrap();
+        }
+        let failed = (0..100).filter(|_| requester.wait().unwrap().reply().is_err()).count();
+        assert!(failed >= 64, "{failed}: at least those that were on the wire at first");
+        for token in 0..100 {
+            requester.submit(b"........ping", token).unwrap();
+        }
+        while let Some(done) = requester.wait() {
+            assert_eq!(done.reply().unwrap()[8..], *b"ping");
+        }
+        assert_eq!(names.asked(), 2, "at first, and once more for all of them");
+        assert_eq!(addresses(requester.transport()), [server.address]);
+    });
 }
 
 fn addresses(client: &UdpPaths) -> Vec<SocketAddr> {

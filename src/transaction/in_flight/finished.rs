@@ -30,6 +30,11 @@ pub struct Transmit<'t, P> {
     pub to: P,
     /// Its bytes.
     pub datagram: &'t [u8],
+    /// Whether the port should be [renewed](crate::transport::Transport::renew) before it leaves: a request was sent in vain
+    /// from there, or a server of a group has died, and nothing has come from the peer since. A fresh port leaves a mapping
+    /// that a NAT has lost, and a transport that knows a name may find another address. What becomes of that is for
+    /// [`on_renewed`](super::InFlight::on_renewed).
+    pub renewal_due: bool,
 }
 
 /// What a datagram was taken for.

@@ -153,7 +153,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 self.wake_at(number, until);
             }
             Next::Failed(_) | Next::Done | Next::Idle | Next::Build(..) | Next::Renew(..) => {
-                troubled.on_end(now);
+                self.note_end_in_group(number);
+                if let Some(Case { troubled, .. }) = self.case(now, number) {
+                    troubled.on_end(now);
+                }
                 self.close_in_group(now, number, group);
                 self.finished.push_back(&mut self.slots, number, State::Finished);
             }
@@ -203,6 +206,20 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 (Some(heard), _) if heard >= began => active.on_sign_of_life(),
                 (_, Some((at, error))) if at >= began => active.on_error_nearby(error),
                 _ => {}
+            }
+        }
+    }
+
+    /// Tells the ports of those that it asked how it ended.
+    fn note_end_in_group(&mut self, number: u32) {
+        let Some(&slot) = self.slots.get(number) else { return };
+        let Some((request, group)) = self.groups.with_group(number) else { return };
+        let Some(troubled) = self.records.get(slot.record) else { return };
+        let Some(active) = &troubled.active else { return };
+        for asked in request.asked.iter().filter(|asked| asked.has_left()) {
+            let Some(member) = group.member(asked.report.path) else { continue };
+            if let Some(peer) = self.peers.get_mut(member) {
+                peer.port.on_end(troubled.began(), peer.heard, active);
             }
         }
     }

@@ -3,6 +3,7 @@
 mod aliases;
 mod arrivals;
 mod chunks;
+mod ending;
 mod facts;
 mod finished;
 mod group_places;
@@ -14,6 +15,7 @@ mod ids;
 mod limits;
 mod payloads;
 mod peers;
+mod port;
 mod progress;
 mod recipient;
 mod short_ids;
@@ -233,13 +235,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// What to send now, the oldest first; nothing while a full send buffer holds everything up. Report how many of them have
     /// left, [`on_transmitted`](Self::on_transmitted), or what became of the first, [`on_not_transmitted`](Self::on_not_transmitted).
+    /// Before one whose port is to be renewed, [`on_renewed`](Self::on_renewed).
     pub fn transmits(&self) -> impl Iterator<Item = Transmit<'_, P>> {
         let ready = if self.paused_until.is_some() { Queue::EMPTY } else { self.ready };
         ready.iter(&self.slots).filter_map(|(number, slot)| {
             let handle = Handle { slot: number, generation: slot.generation };
             let slot = if self.groups.are_used() { self.slots.get(self.carrier(number))? } else { slot };
-            let to = self.peers.get(slot.peer)?.address;
-            Some(Transmit { handle, to, datagram: self.payloads.get(slot.place) })
+            let peer = self.peers.get(slot.peer)?;
+            let (to, renewal_due) = (peer.address, peer.is_renewal_due());
+            Some(Transmit { handle, to, datagram: self.payloads.get(slot.place), renewal_due })
         })
     }
 

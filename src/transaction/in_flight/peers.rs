@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::finished::PeerId;
+use super::port::Port;
 use super::slots::Queue;
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::time::{Ns, Timestamp};
@@ -18,6 +19,7 @@ pub(super) struct Peer<P> {
     pub(super) address: P,
     pub(super) budget: Grants,
     pub(super) path: PathState,
+    pub(super) port: Port,
     /// Requests that have a place in the window.
     pub(super) places: u32,
     /// The exclusive or of their slots: while there is one, its slot.
@@ -50,6 +52,8 @@ impl<P> Peer<P> {
 
     #[inline]
     pub(super) fn on_heard(&mut self, at: Timestamp) {
+        self.port.on_heard();
+        self.path.on_heard();
         if self.heard.is_none_or(|heard| heard < at) {
             self.heard = Some(at);
         }
@@ -76,6 +80,7 @@ impl<P: Copy + Ord> Peers<P> {
             address,
             budget: Grants::of(budget),
             path: PathState::measured_by(estimator),
+            port: Port::default(),
             places: 0,
             occupants: 0,
             waiting: Queue::EMPTY,

@@ -216,36 +216,12 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
             // A port is not renewed where others use it, and bytes are given once; those would be ends too.
             Next::Failed(_) | Next::Done | Next::Idle | Next::Build(..) | Next::Renew(..) => {
+                peer.port.on_end(began, peer.heard, active);
                 troubled.on_end(now);
                 self.close(now, number);
                 self.finished.push_back(&mut self.slots, number, State::Finished);
             }
         }
-    }
-
-    /// The end of a troubled request that is in the wheel and in the queues no more: its place and its id are others' from now on.
-    pub(super) fn close(&mut self, now: Timestamp, number: u32) {
-        if let Some(group) = self.groups.group_of(number) {
-            return self.close_in_group(now, number, group);
-        }
-        let Some(slot) = self.slots.get(number) else { return };
-        let handle = Handle { slot: number, generation: slot.generation };
-        let (peer, place, has_place) = (slot.peer, slot.place, slot.has_place());
-        self.ids.release(now, handle, (peer, place), false, &self.payloads, &self.matcher);
-        if has_place {
-            self.leave_place(now, number, peer);
-        }
-    }
-
-    /// The caller no longer wants the reply.
-    pub(super) fn fail_cancelled(&mut self, now: Timestamp, number: u32) {
-        self.detach(number);
-        if let Some(Case { troubled, terms, .. }) = self.case(now, number) {
-            if let Some(active) = &mut troubled.active {
-                active.on_cancelled(&terms);
-            }
-        }
-        self.go_on(now, number, Turn::Last);
     }
 
     /// A request with its record, which is made of what its slot knows if there is none; then it begins now, if it has not yet.
