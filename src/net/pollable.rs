@@ -1,5 +1,6 @@
 use std::net::UdpSocket;
 
+use super::paths::{Answer, Question};
 use super::{UdpPaths, UnconnectedUdp};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PeerAddress, Transport};
@@ -28,4 +29,22 @@ pub trait Look: Transport {
 
     /// Something was due and nothing had come.
     fn on_time_up(&mut self);
+
+    /// Has no send and no renewal resolve a name from now on, as that blocks: [`Question`]s are asked by a thread that may.
+    fn ask_apart(&mut self) {}
+
+    /// A name to resolve by now, whatever is sent.
+    fn next_question(&mut self) -> Option<Question> {
+        None
+    }
+
+    /// A name to resolve where the port to a peer is renewed.
+    fn question_for(&mut self, _peer: Self::Peer) -> Option<Question> {
+        None
+    }
+
+    /// What became of a question; whether it has moved any peer.
+    fn on_answer(&mut self, _answer: Answer) -> bool {
+        false
+    }
 }

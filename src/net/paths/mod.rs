@@ -1,3 +1,5 @@
+#[cfg(feature = "tokio")]
+mod asking_apart;
 mod connecting;
 mod following;
 mod names;
@@ -8,6 +10,8 @@ mod pollable;
 mod settings;
 mod waiting;
 
+#[cfg(feature = "tokio")]
+pub(super) use asking_apart::{Answer, Question};
 use std::io;
 use std::net::SocketAddr;
 
@@ -334,7 +338,7 @@ impl Transport for UdpPaths {
         if self.cancellable.is_cancelled() {
             return Err(PathError::Cancelled);
         }
-        if let Some(age) = self.names.every {
+        if let Some(age) = self.names.every.filter(|_| !self.names.asked_apart) {
             self.resolve_what_is_old(age);
         }
         let path = self.paths.get_mut(to.number() as usize).ok_or(PathError::Unsupported)?;
@@ -368,7 +372,9 @@ impl Transport for UdpPaths {
     }
 
     fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
-        self.resolve_for(path, need);
+        if !self.names.asked_apart {
+            self.resolve_for(path, need);
+        }
         let renewed = match self.paths.get_mut(path.number() as usize) {
             Some(path) => path.renew(need, &self.settings, &self.cancellable),
             None => Err(PathError::Unsupported),

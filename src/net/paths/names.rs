@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -10,30 +10,43 @@ use crate::transport::{PeerAddress, Route};
 
 /// Names, and the addresses that they had last.
 pub(super) struct Names {
-    names: Vec<Name>,
-    /// Never locked: who has all of this has it to himself, and a caller's resolver need not be `Sync`.
-    resolver: Mutex<Box<Resolver>>,
+    pub(super) names: Vec<Name>,
+    /// Shared with whoever asks apart.
+    pub(super) resolver: SharedResolver,
     /// How old an answer may get.
     pub(super) every: Option<Duration>,
+    /// Others ask, who may wait for the answer.
+    pub(super) asked_apart: bool,
 }
+
+pub(super) fn asked(resolver: &SharedResolver, text: &str) -> io::Result<Vec<SocketAddr>> {
+    resolver.lock().unwrap_or_else(PoisonError::into_inner)(text)
+}
+
+pub(super) type SharedResolver = Arc<Mutex<Box<Resolver>>>;
 
 /// The addresses of a name with a port, the preferred ones first.
 pub(super) type Resolver = dyn FnMut(&str) -> io::Result<Vec<SocketAddr>> + Send;
 
 #[derive(Debug)]
-struct Name {
-    text: String,
+pub(super) struct Name {
+    pub(super) text: String,
     /// An address instead of a name has no other, ever.
     is_address: bool,
     /// As the last answer gave them, interleaved.
     addresses: Vec<SocketAddr>,
     /// When it was last asked for, in vain or not.
-    asked: Timestamp,
+    pub(super) asked: Timestamp,
 }
 
 impl Names {
     pub(super) fn none() -> Self {
-        Self { names: Vec::new(), resolver: Mutex::new(Box::new(by_the_system)), every: None }
+        Self {
+            names: Vec::new(),
+            resolver: Arc::new(Mutex::new(Box::new(by_the_system))),
+            every: None,
+            asked_apart: false,
+        }
     }
 
     /// Resolves all.
@@ -46,7 +59,7 @@ impl Names {
         resolver: Box<Resolver>,
         clock: impl Fn() -> Timestamp,
     ) -> io::Result<Self> {
-        let mut all = Self { resolver: Mutex::new(resolver), ..Self::none() };
+        let mut all = Self { resolver: Arc::new(Mutex::new(resolver)), ..Self::none() };
         for text in names {
             let is_address = text.parse::<SocketAddr>().is_ok();
             all.names.push(Name { text, is_address, addresses: Vec::new(), asked: Timestamp::ZERO });
@@ -61,14 +74,18 @@ impl Names {
 
     /// Asks for a name again. On an error, or without an address, it keeps those that it had.
     pub(super) fn ask(&mut self, name: usize, clock: impl Fn() -> Timestamp) -> io::Result<()> {
-        let resolver = self.resolver.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(name) = self.names.get_mut(name) else { return Ok(()) };
-        let answer = match name.text.parse() {
+        let Some(asking) = self.names.get_mut(name) else { return Ok(()) };
+        let answer = match asking.text.parse() {
             Ok(address) => Ok(vec![address]),
-            Err(_) => resolver(&name.text),
+            Err(_) => asked(&self.resolver, &asking.text),
         };
-        name.asked = clock();
-        let addresses = answer?;
+        asking.asked = clock();
+        self.on_answer(name, answer?)
+    }
+
+    /// Without an address, a name keeps those that it had.
+    pub(super) fn on_answer(&mut self, name: usize, addresses: Vec<SocketAddr>) -> io::Result<()> {
+        let Some(name) = self.names.get_mut(name) else { return Ok(()) };
         if addresses.is_empty() {
             let error = format!("{} has no address", name.text);
             return Err(io::Error::new(io::ErrorKind::NotFound, error));

@@ -1,12 +1,12 @@
 use std::net::UdpSocket;
 
 use super::UdpPaths;
+use super::asking_apart::{Answer, Question};
 use crate::net::ConnectedUdp;
 use crate::net::pollable::Look;
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PathIndex};
 
-/// Names are resolved by no one here, as that blocks.
 impl Look for UdpPaths {
     fn sockets(&self) -> impl Iterator<Item = (usize, u64, &UdpSocket)> {
         self.open.iter().filter_map(|path| {
@@ -35,5 +35,21 @@ impl Look for UdpPaths {
 
     fn on_time_up(&mut self) {
         self.on_unanswered();
+    }
+
+    fn ask_apart(&mut self) {
+        Self::ask_apart(self);
+    }
+
+    fn next_question(&mut self) -> Option<Question> {
+        self.question_of_old()
+    }
+
+    fn question_for(&mut self, peer: PathIndex) -> Option<Question> {
+        Self::question_for(self, peer)
+    }
+
+    fn on_answer(&mut self, answer: Answer) -> bool {
+        self.follow_answer(answer)
     }
 }
