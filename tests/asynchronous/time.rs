@@ -1,0 +1,60 @@
+//! Schedules and deadlines, in the runtime's time.
+
+use std::time::Instant;
+
+use tokio::time::{Duration, timeout};
+use udp_retry::RetryPolicy;
+use udp_retry::transaction::{Execution, Failure, GiveUp, Request};
+
+use crate::runtimes::{builder, mute, on, paused};
+
+#[test]
+fn a_silent_server_takes_no_time_while_the_clock_is_paused() {
+    let began = Instant::now();
+    on(paused(), async {
+        let server = mute();
+        let requester = builder().policy(RetryPolicy::default()).connect(server.local_addr().unwrap()).await.unwrap();
+        let virtually = tokio::time::Instant::now();
+        let asking: Vec<_> = (0..50)
+            .map(|_| {
+                let requester = requester.clone();
+                tokio::spawn(async move { requester.request(b"........anyone?").await.unwrap_err() })
+            })
+            .collect();
+        for asked in asking {
+            let error = asked.await.unwrap();
+            assert!(error.is_timeout(), "{error}");
+            assert_eq!((error.transmissions(), error.execution()), (5, Execution::Unknown));
+            // Five waits of 1, 2, 4, 8 and 16 s at least, and the policy's deadline; the timer counts milliseconds.
+            assert!((30.0..30.002).contains(&error.elapsed().as_secs_f64()), "{error}");
+        }
+        assert!((30.0..30.002).contains(&virtually.elapsed().as_secs_f64()), "{:?}", virtually.elapsed());
+    });
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn deadlines_end_requests_on_time_and_time_outs_cancel_them() {
+    on(paused(), async {
+        let server = mute();
+        let all = Duration::from_millis(700);
+        let requester = builder().deadline(all).connect(server.local_addr().unwrap()).await.unwrap();
+        for (own, at) in [(None, 700), (Some(300), 300), (Some(900), 700), (Some(0), 0)] {
+            let mut request = Request::new(b"........anyone?");
+            if let Some(own) = own {
+                request = request.deadline(Duration::from_millis(own));
+            }
+            let began = tokio::time::Instant::now();
+            let error = requester.request(request).await.unwrap_err();
+            assert_eq!(error.failure(), Failure::TimedOut(GiveUp::Deadline));
+            let took = began.elapsed();
+            let at = Duration::from_millis(at);
+            assert!((at..=at + Duration::from_millis(2)).contains(&took), "{took:?} for {own:?}");
+        }
+        let began = tokio::time::Instant::now();
+        let asked = timeout(Duration::from_millis(50), requester.request(b"........anyone?")).await;
+        assert!(asked.is_err());
+        assert!(began.elapsed() <= Duration::from_millis(52));
+        assert_eq!(requester.in_flight(), 0);
+    });
+}
