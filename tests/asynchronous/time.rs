@@ -6,7 +6,8 @@ use tokio::time::{Duration, timeout};
 use udp_retry::RetryPolicy;
 use udp_retry::transaction::{Execution, Failure, GiveUp, Request};
 
-use crate::runtimes::{builder, mute, on, paused};
+use crate::echoes::{Echo, Manner};
+use crate::runtimes::{builder, current_thread, mute, on, paused, two_threads};
 
 #[test]
 fn a_silent_server_takes_no_time_while_the_clock_is_paused() {
@@ -57,4 +58,24 @@ fn deadlines_end_requests_on_time_and_time_outs_cancel_them() {
         assert!(began.elapsed() <= Duration::from_millis(52));
         assert_eq!(requester.in_flight(), 0);
     });
+}
+
+/// Whoever waited for the timer's next millisecond would take as many of them.
+#[test]
+fn one_request_after_the_other_takes_as_long_as_the_path_does() {
+    for runtime in [current_thread(), two_threads()] {
+        on(runtime, async {
+            let echo = Echo::start("127.0.0.1", Manner::Prompt);
+            let requester = builder().policy(RetryPolicy::default()).connect(echo.address).await.unwrap();
+            // A machine that stalls delays some of them.
+            let mut took = Vec::new();
+            for _ in 0..1000 {
+                let began = Instant::now();
+                requester.request(b"........ping").await.unwrap();
+                took.push(began.elapsed());
+            }
+            took.sort();
+            assert!(took[500] < Duration::from_micros(500), "{:?}", took[500]);
+        });
+    }
 }

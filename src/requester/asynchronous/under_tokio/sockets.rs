@@ -40,7 +40,7 @@ struct Registered {
     socket: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
     #[cfg(not(unix))]
     socket: tokio::net::UdpSocket,
-    /// It was reported, and nothing says yet that all of it was read.
+    /// It was reported, and there may be something left.
     is_ready: AtomicBool,
 }
 
@@ -92,11 +92,6 @@ impl Sockets {
         Some(any)
     }
 
-    /// Looks once, and has the runtime forget what it reported if nothing is left: what comes meanwhile is reported again.
-    pub(super) fn look<R>(&self, mut look: impl FnMut() -> Option<R>) -> Option<R> {
-        within(&self.watched, &mut look)
-    }
-
     /// The socket there gave something.
     pub(super) fn on_given(&mut self, place: usize, is_datagram: bool) {
         for watched in self.watched.iter_mut().filter(|watched| watched.place == place) {
@@ -111,10 +106,12 @@ impl Sockets {
     pub(super) fn on_dry(&mut self, now: Timestamp) {
         for watched in &mut self.watched {
             let gave = core::mem::take(&mut watched.gave);
-            if watched.socket.is_ready.swap(false, Ordering::Relaxed) && !gave {
-                if let Some(rest) = watched.trouble.again() {
-                    watched.rests_until = now.after(rest);
-                }
+            if !watched.socket.is_ready.swap(false, Ordering::Relaxed) {
+                continue;
+            }
+            watched.socket.on_dry();
+            if let Some(rest) = if gave { None } else { watched.trouble.again() } {
+                watched.rests_until = now.after(rest);
             }
         }
     }
@@ -154,15 +151,6 @@ impl Watched {
     }
 }
 
-/// A look within all those that are ready, as each forgets only what was there before.
-fn within<R>(watched: &[Watched], look: &mut dyn FnMut() -> Option<R>) -> Option<R> {
-    match watched.split_first() {
-        None => look(),
-        Some((first, others)) if first.is_ready() => first.socket.look(|| within(others, look)),
-        Some((_, others)) => within(others, look),
-    }
-}
-
 /// Ends with the runtime.
 async fn watch(socket: Arc<Registered>) {
     while socket.ready().await.is_ok() {
@@ -194,28 +182,26 @@ impl Registered {
         Ok(Self { socket: tokio::net::UdpSocket::from_std(clone)?, is_ready: AtomicBool::new(false) })
     }
 
+    /// Something has come since this was last so. It is forgotten before all of it is looked at, so that whatever comes from
+    /// then on is reported anew.
+    #[cfg(unix)]
     async fn ready(&self) -> io::Result<()> {
-        // What is ready stays so until a look within it finds nothing.
-        self.socket.ready(INTEREST).await.map(drop)
-    }
-
-    fn look<R>(&self, look: impl FnOnce() -> Option<R>) -> Option<R> {
-        let mut look = Some(look);
-        let found = self.try_io(|| look.take().and_then(|look| look()).ok_or_else(|| io::ErrorKind::WouldBlock.into()));
-        match look {
-            None => found.ok(),
-            Some(look) => look(),
-        }
+        self.socket.ready(INTEREST).await?.clear_ready();
+        Ok(())
     }
 
     #[cfg(unix)]
-    fn try_io<R>(&self, look: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        self.socket.try_io(INTEREST, |_| look())
-    }
+    fn on_dry(&self) {}
 
     #[cfg(not(unix))]
-    fn try_io<R>(&self, look: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        self.socket.try_io(INTEREST, look)
+    async fn ready(&self) -> io::Result<()> {
+        self.socket.ready(INTEREST).await.map(drop)
+    }
+
+    /// Here the system has to be asked anew once nothing is left, and then reports what has come meanwhile.
+    #[cfg(not(unix))]
+    fn on_dry(&self) {
+        let _ = self.socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }
 

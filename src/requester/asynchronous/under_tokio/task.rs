@@ -98,7 +98,7 @@ impl<T: Pollable> Task<T> {
         let mut clocks = (driver.now(), transport.now());
         for read in 1..=BATCH {
             let (now, by_transport) = clocks;
-            let Some(incoming) = sockets.look(|| transport.look(buffer, self.dried, by_transport)) else {
+            let Some(incoming) = transport.look(buffer, self.dried, by_transport) else {
                 sockets.on_dry(now);
                 (self.is_dry, self.dried) = (true, by_transport);
                 return;
