@@ -16,7 +16,7 @@ fn ten_thousand_outstanding_take_half_a_kilobyte_each_with_their_tasks() {
     let (runtime, mute) = (runtime(), UdpSocket::bind("127.0.0.1:0").unwrap());
     let connecting = AsyncRequester::connect(mute.local_addr().unwrap(), transaction_id(0..8).stamped());
     let requester = runtime.block_on(connecting).unwrap();
-    let mut round = || {
+    let round = || {
         let asking: Vec<_> = (0..OUTSTANDING)
             .map(|_| {
                 let requester = requester.clone();
@@ -34,7 +34,7 @@ fn ten_thousand_outstanding_take_half_a_kilobyte_each_with_their_tasks() {
     let each = grown(|| asking = round()) / OUTSTANDING as i64 - size_of::<tokio::task::JoinHandle<bool>>() as i64;
     println!("{each} bytes each");
     assert!((200..=540).contains(&each), "{each} bytes each");
-    let mut end = |asking: Vec<tokio::task::JoinHandle<bool>>| {
+    let end = |asking: Vec<tokio::task::JoinHandle<bool>>| {
         asking.iter().for_each(tokio::task::JoinHandle::abort);
         runtime.block_on(async {
             for asked in asking {
