@@ -255,3 +255,18 @@ fn who_waits_for_an_id_gets_one_when_the_first_has_rested() {
         assert_eq!((requester.in_flight(), requester.waiting()), (1, 0));
     });
 }
+
+#[test]
+fn whoever_polls_last_is_woken_and_no_one_else() {
+    on(current_thread(), async {
+        let server = ByHand::new();
+        let requester = at_most(1).connect(server.address()).await.unwrap();
+        let (mut first, mut second) = (held(&requester), held(&requester));
+        assert!(first.poll().is_pending() && second.poll().is_pending());
+        let before = [first.hand_over(), second.hand_over()];
+        assert!(first.poll().is_pending() && second.poll().is_pending());
+        server.answer().await;
+        until(|| first.woken() == 1 && second.woken() == 1).await;
+        assert_eq!(before.map(|woken| woken.times()), [0, 0]);
+    });
+}

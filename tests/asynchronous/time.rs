@@ -1,12 +1,15 @@
 //! Schedules and deadlines, in the runtime's time.
 
+use std::task::Poll;
 use std::time::Instant;
 
 use tokio::time::{Duration, timeout};
 use udp_retry::RetryPolicy;
+use udp_retry::policy::RttEstimator;
 use udp_retry::transaction::{Execution, Failure, GiveUp, Request};
 
 use crate::echoes::{Echo, Manner};
+use crate::hands::{Held, until};
 use crate::runtimes::{builder, current_thread, mute, on, paused, two_threads};
 
 #[test]
@@ -57,6 +60,66 @@ fn deadlines_end_requests_on_time_and_time_outs_cancel_them() {
         assert!(asked.is_err());
         assert!(began.elapsed() <= Duration::from_millis(52));
         assert_eq!(requester.in_flight(), 0);
+    });
+}
+
+/// The transport's clock goes on meanwhile.
+#[test]
+fn a_reply_takes_the_runtimes_time() {
+    on(paused(), async {
+        let echo = Echo::start("127.0.0.1", Manner::Prompt);
+        let requester = builder().connect(echo.address).await.unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        let mut call = Held::new(requester.request(b"........ping"));
+        let mut ended = call.poll();
+        // There is always something to do, so that the clock stands still.
+        while ended.is_pending() {
+            tokio::task::yield_now().await;
+            ended = call.poll();
+        }
+        let Poll::Ready(Ok(reply)) = ended else { panic!("{ended:?}") };
+        assert_eq!((reply.elapsed(), reply.round_trip()), (Duration::ZERO, Some(Duration::ZERO)));
+    });
+}
+
+/// Linux notes when a datagram arrives.
+#[cfg(all(target_os = "linux", not(udp_retry_portable)))]
+#[test]
+fn a_reply_that_lay_in_the_queue_came_when_it_arrived() {
+    on(current_thread(), async {
+        let echo = Echo::start("127.0.0.1", Manner::Prompt);
+        let measured = RttEstimator::default();
+        let requester = builder().estimator(measured).connect(echo.address).await.unwrap();
+        let mut measured = Vec::new();
+        for _ in 0..20 {
+            let mut call = Held::new(requester.request(b"........ping"));
+            assert!(call.poll().is_pending());
+            // Sent.
+            tokio::task::yield_now().await;
+            std::thread::sleep(Duration::from_millis(30));
+            until(|| call.woken() == 1).await;
+            let Poll::Ready(Ok(reply)) = call.poll() else { panic!("it was woken") };
+            measured.push(reply.round_trip().unwrap());
+        }
+        measured.sort();
+        // A machine that stalls delays some of them.
+        assert!(measured[10] < Duration::from_millis(10), "{measured:?}");
+    });
+}
+
+#[test]
+fn what_answers_a_request_that_was_given_up_reaches_no_other() {
+    on(current_thread(), async {
+        let slow = Echo::start("127.0.0.1", Manner::After(Duration::from_millis(60)));
+        let requester = builder().connect(slow.address).await.unwrap();
+        for _ in 0..20 {
+            let given_up = timeout(Duration::from_millis(2), requester.request(b"........first"));
+            assert!(given_up.await.is_err());
+        }
+        assert_eq!(requester.in_flight(), 0);
+        let reply = requester.request(b"........second").await.unwrap();
+        assert_eq!(reply.payload()[8..], *b"second");
+        assert_eq!(requester.strays().stale, 20);
     });
 }
 
