@@ -6,8 +6,12 @@ use crate::net::pollable::Look;
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PathIndex};
 
-/// Names are resolved by no one here, as that blocks.
 impl Look for UdpPaths {
+    /// A send must not wait for a resolver.
+    fn prepare(&mut self) {
+        self.names.every = None;
+    }
+
     fn sockets(&self) -> impl Iterator<Item = (usize, u64, &UdpSocket)> {
         self.open.iter().filter_map(|path| {
             let (number, socket) = self.socket(path)?.registered()?;

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
+use core::mem;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
@@ -18,8 +19,8 @@ use crate::time::Timestamp;
 /// The sockets of a transport, registered with the runtime.
 pub(super) struct Sockets {
     watched: Vec<Watched>,
-    /// One could not be registered, such as under a limit of descriptors.
-    incomplete: bool,
+    /// One could not be registered, such as under a limit of descriptors: all are looked at by this time.
+    look_by: Option<Timestamp>,
 }
 
 struct Watched {
@@ -47,7 +48,7 @@ struct Registered {
 impl Sockets {
     /// Those that are open now.
     pub(super) fn of(transport: &impl Look) -> io::Result<Self> {
-        let mut all = Self { watched: Vec::new(), incomplete: false };
+        let mut all = Self { watched: Vec::new(), look_by: None };
         for (place, number, socket) in transport.sockets() {
             all.watched.push(Watched::new(place, number, Registered::of(socket)?));
         }
@@ -55,23 +56,24 @@ impl Sockets {
     }
 
     /// Sockets were opened, or replaced by others.
-    pub(super) fn follow(&mut self, transport: &impl Look) {
+    pub(super) fn follow(&mut self, now: Timestamp, transport: &impl Look) {
         let known = self.watched.iter().map(|watched| watched.number);
-        if self.incomplete || !transport.sockets().map(|(_, number, _)| number).eq(known) {
-            self.register(transport);
+        let is_time = self.look_by.is_none_or(|by| by <= now);
+        if is_time && !transport.sockets().map(|(_, number, _)| number).eq(known) {
+            self.register(now, transport);
         }
     }
 
     #[cold]
-    fn register(&mut self, transport: &impl Look) {
-        let mut known = core::mem::take(&mut self.watched);
-        self.incomplete = false;
+    fn register(&mut self, now: Timestamp, transport: &impl Look) {
+        let mut known = mem::take(&mut self.watched);
+        self.look_by = None;
         for (place, number, socket) in transport.sockets() {
             match known.iter().position(|watched| watched.number == number) {
                 Some(at) => self.watched.push(known.swap_remove(at)),
                 None => match Registered::of(socket) {
                     Ok(registered) => self.watched.push(Watched::new(place, number, registered)),
-                    Err(_) => self.incomplete = true,
+                    Err(_) => self.look_by = Some(now),
                 },
             }
         }
@@ -79,7 +81,7 @@ impl Sockets {
 
     /// Whether any has something; all others wake this task. `None`: the runtime has ended.
     pub(super) fn poll(&mut self, now: Timestamp, context: &mut Context<'_>) -> Option<bool> {
-        let mut any = self.incomplete;
+        let mut any = self.look_by.is_some_and(|by| by <= now);
         for watched in &mut self.watched {
             if watched.rests_until > now {
                 continue;
@@ -104,8 +106,9 @@ impl Sockets {
 
     /// Nothing is left. One that was reported for nothing too often in a row is left alone for a while.
     pub(super) fn on_dry(&mut self, now: Timestamp) {
+        self.look_by = self.look_by.map(|_| now.after(UNWATCHED));
         for watched in &mut self.watched {
-            let gave = core::mem::take(&mut watched.gave);
+            let gave = mem::take(&mut watched.gave);
             if !watched.socket.is_ready.swap(false, Ordering::Relaxed) {
                 continue;
             }
@@ -126,9 +129,8 @@ impl Sockets {
 
     /// When to look whatever the runtime reports.
     pub(super) fn alarm(&self, now: Timestamp) -> Timestamp {
-        let unwatched = self.incomplete.then(|| now.after(UNWATCHED));
         let rests = self.watched.iter().map(|watched| watched.rests_until).filter(|&until| until > now);
-        rests.chain(unwatched).min().unwrap_or(Timestamp::MAX)
+        rests.chain(self.look_by).min().unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -209,3 +211,25 @@ impl Registered {
 const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 /// How late what comes to a socket is seen that could not be registered.
 const UNWATCHED: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use core::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn what_the_runtime_does_not_watch_is_looked_at_again_and_again_without_a_spin() {
+        let mut now = Timestamp::from_nanos(1_000_000);
+        let mut sockets = Sockets { watched: Vec::new(), look_by: Some(now) };
+        for _ in 0..10 {
+            assert_eq!(sockets.poll(now, &mut Context::from_waker(Waker::noop())), Some(true));
+            sockets.on_dry(now);
+            assert_eq!(sockets.poll(now, &mut Context::from_waker(Waker::noop())), Some(false));
+            assert_eq!(sockets.alarm(now), now.after(UNWATCHED));
+            now = sockets.alarm(now);
+        }
+        sockets.look_by = None;
+        assert_eq!(sockets.alarm(now), Timestamp::MAX);
+    }
+}

@@ -76,13 +76,14 @@ impl<T: Pollable> Task<T> {
             }
             Sent::Closed => return Round::Ended,
         }
-        self.sockets.follow(&self.transport);
+        self.sockets.follow(turn.now, &self.transport);
         let Some(is_ready) = self.sockets.poll(turn.now, context) else { return Round::Ended };
         if !is_ready && !turn.is_due && self.is_dry && !self.transport.keeps_error() {
             self.driver.wake();
             return self.wait(turn.now, context);
         }
         self.look();
+        // Names that should be resolved again are found here, once a transport says which: by a thread that may block.
         if self.is_dry && turn.is_due {
             self.transport.on_time_up();
             self.driver.on_time_up(turn.now);
