@@ -150,6 +150,6 @@ pub use requester::AsyncRequester;
 pub use requester::{ConcurrentRequester, ReliableRequester, Reply};
 pub use transaction::{RequestError, any_reply, transaction_id};
 
-#[cfg(all(doctest, feature = "sim", feature = "tokio"))]
+#[cfg(all(doctest, feature = "sim"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
