@@ -1,7 +1,7 @@
 //! Many requests in flight, beside the least that any client can do: `sendmmsg` and `recvmmsg` with a full window, and
 //! nothing that a request needs besides.
 //!
-//! `taskset -c 0 cargo bench --features std --bench in_flight` puts the client on one core; the echo, a process of its
+//! `taskset -c 0 cargo bench --features tokio --bench in_flight` puts the client on one core; the echo, a process of its
 //! own, goes to core 1. The ways to ask alternate in rounds, and each is compared with the batches of the same round by
 //! what it takes of the client thread's processor: the rate beside it is that of both ends.
 //!
@@ -27,6 +27,9 @@ mod engine;
 #[cfg(target_os = "linux")]
 #[path = "in_flight/front.rs"]
 mod front;
+#[cfg(target_os = "linux")]
+#[path = "in_flight/futures.rs"]
+mod futures;
 #[cfg(target_os = "linux")]
 #[path = "in_flight/lateness.rs"]
 mod lateness;

@@ -41,7 +41,8 @@
 //! # }
 //! ```
 //!
-//! Thousands of requests at once, to one server or to many, are a [`ConcurrentRequester`]'s: one thread, one socket. Several
+//! Thousands of requests at once, to one server or to many, are a [`ConcurrentRequester`]'s: one thread, one socket; or, as
+//! futures, an [`AsyncRequester`]'s. Several
 //! servers of one service, or all addresses of a name, are one requester's, which asks another where one does not answer:
 //! [`ReliableRequester::connect_any`].
 //!
@@ -70,7 +71,7 @@
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
-//! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight |
+//! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight, blocking or as futures |
 //! | [`guide`] | nothing, but has pages to read: what retries do in an outage, and which of several servers to ask |
 //! | [`proxy`] | a bad network in front of any service |
 //!
@@ -102,6 +103,7 @@
 #![cfg_attr(not(feature = "fault"), doc = "[`fault`]: #features")]
 #![cfg_attr(not(feature = "proxy"), doc = "[`proxy`]: #features")]
 #![cfg_attr(not(feature = "sim"), doc = "[`sim`]: #features")]
+#![cfg_attr(not(feature = "tokio"), doc = "[`AsyncRequester`]: #features")]
 #![cfg_attr(
     not(feature = "std"),
     doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features\n[`ConcurrentRequester`]: #features\n[`ReliableRequester::connect_any`]: #features"

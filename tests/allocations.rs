@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::Barrier;
 use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::net::{UdpPaths, UnconnectedUdp};
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
@@ -24,8 +25,8 @@ use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 use udp_retry::{
-    ConcurrentRequester, Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed, any_reply,
-    transaction_id,
+    AsyncRequester, ConcurrentRequester, Impairments, LossySink, ReliableRequester, RetryBudget, RetryPolicy, Seed,
+    any_reply, transaction_id,
 };
 use watchdog::{MINUTE, within};
 
@@ -178,6 +179,49 @@ fn many_requests_in_flight_allocate_nothing_after_the_first_ones() {
         (0..3).for_each(|_| round(200));
         let count = allocations(|| [1, 7, 100, 200].into_iter().for_each(&mut round));
         assert_eq!(count, 0, "in 308 requests of each");
+    });
+}
+
+/// Of this thread, on which all tasks run.
+#[test]
+fn requests_as_futures_allocate_nothing_after_the_first_ones() {
+    within(MINUTE, || {
+        let address = server(|message, _, answer| answer(message));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for tasks in [1, 64, 1024] {
+            let connecting = AsyncRequester::connect(address, transaction_id(0..8).stamped());
+            let requester = runtime.block_on(connecting).unwrap();
+            let each = (20_000 / tasks).max(20);
+            let [warm, go] = [(); 2].map(|()| Arc::new(Barrier::new(tasks + 1)));
+            let asking: Vec<_> = (0..tasks)
+                .map(|_| {
+                    let (requester, warm, go) = (requester.clone(), Arc::clone(&warm), Arc::clone(&go));
+                    let ask = async move |requests| {
+                        for _ in 0..requests {
+                            assert_eq!(requester.request(&[7; 32]).await.unwrap().payload().len(), 32);
+                        }
+                    };
+                    runtime.spawn(async move {
+                        ask(each / 4).await;
+                        warm.wait().await;
+                        go.wait().await;
+                        ask(each).await;
+                    })
+                })
+                .collect();
+            runtime.block_on(warm.wait());
+            let count = allocations(|| {
+                runtime.block_on(async {
+                    go.wait().await;
+                    for asked in asking {
+                        asked.await.unwrap();
+                    }
+                });
+            });
+            let requests = tasks * each;
+            println!("{count} in {requests} requests of {tasks} tasks");
+            assert!(count as f64 <= 0.02 * requests as f64, "{count} in {requests} requests of {tasks} tasks");
+        }
     });
 }
 

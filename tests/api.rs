@@ -89,6 +89,22 @@ fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
     shared::<Impairments>();
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn requests_as_futures_go_wherever_tasks_do() {
+    use udp_retry::AsyncRequester;
+    use udp_retry::requester::{AsyncReply, Asynchronous, Call, Target};
+    use udp_retry::transport::Route;
+
+    shared::<AsyncRequester>();
+    shared::<AsyncRequester<Route>>();
+    shared::<AsyncReply<PathIndex>>();
+    shared::<Builder<Asynchronous>>();
+    shared::<Call<'static>>();
+    shared::<Target<Route>>();
+    let _cheap_to_clone: fn(&AsyncRequester) -> AsyncRequester = Clone::clone;
+}
+
 #[test]
 fn every_error_can_be_boxed_shared_and_asked() {
     an_error::<RequestError>();

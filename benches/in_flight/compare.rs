@@ -8,6 +8,7 @@ use rustix::thread::sched_getaffinity;
 
 use crate::echo::{self, Echo};
 use crate::front::Front;
+use crate::futures::{Bare, Channels, Futures};
 use crate::raw::{Batches, Singles, Unconnected};
 use crate::socket::{connected, granted, socket};
 use crate::{engine, lateness};
@@ -23,7 +24,7 @@ pub(crate) fn main() {
     engine::main(short);
     lateness::main(short);
     let rounds = if short { 1 } else { ROUNDS };
-    println!("`taskset -c 0 cargo bench --features std --bench in_flight`: thousands of requests per second of the");
+    println!("`taskset -c 0 cargo bench --features tokio --bench in_flight`: thousands of requests per second of the");
     println!("client's processor and in all, medians of {rounds} rounds; beside sendmmsg: median (quartiles)");
     if sched_getaffinity(None).unwrap().count() > 1 {
         println!("not on one core, so that the client may move to that of the echo: use taskset");
@@ -56,14 +57,20 @@ pub(crate) trait Variant {
 }
 
 /// All that alternate; the first is what the others are compared with.
-fn variants(server: SocketAddr, buffer: usize) -> Vec<(&'static str, Box<dyn Variant>)> {
-    vec![
+fn variants(server: SocketAddr, buffer: usize, window: usize) -> Vec<(&'static str, Box<dyn Variant>)> {
+    let mut all: Vec<(&'static str, Box<dyn Variant>)> = vec![
         ("sendmmsg and recvmmsg", Box::new(Batches::new(connected(server, buffer)))),
         ("send and recv", Box::new(Singles::new(connected(server, buffer)))),
         ("ConcurrentRequester", Box::new(Front::connected(server, buffer))),
         ("sendto and recvfrom, unconnected", Box::new(Unconnected::new(socket(buffer), server))),
         ("ConcurrentRequester, unconnected", Box::new(Front::unconnected(server, buffer))),
-    ]
+        ("AsyncRequester", Box::new(Futures::new(server, buffer))),
+        ("tokio, a oneshot channel for each", Box::new(Channels::new(server, buffer))),
+    ];
+    if window == 1 {
+        all.push(("tokio, send and recv", Box::new(Bare::new(server, buffer))));
+    }
+    all
 }
 
 #[derive(Clone, Copy)]
@@ -107,7 +114,7 @@ fn compare(load: Load, charge: usize, rounds: usize) {
         println!("{len:>5} {window:>6}  skipped: without root its buffers hold {held} bytes of the {buffer} needed");
         return;
     }
-    let mut variants = variants(echo.address, buffer);
+    let mut variants = variants(echo.address, buffer, window);
     let (mut runs, mut repeats) = (Vec::new(), 0);
     while runs.len() < rounds {
         let round = round(&mut variants, load, runs.len() + repeats);

@@ -6,7 +6,8 @@ use crate::time::Timestamp;
 use crate::transport::{Incoming, PeerAddress, Transport};
 
 /// A transport for whose sockets a runtime can wait: [`UdpPaths`], of which a [`ConnectedUdp`](super::ConnectedUdp) makes one,
-/// and [`UnconnectedUdp`].
+/// and [`UnconnectedUdp`]. Names are not resolved again under a runtime, also not where
+/// [`resolve_every`](UdpPaths::resolve_every) asks for it, as that blocks.
 pub trait Pollable: Transport<Peer: PeerAddress> + Look + Send + 'static {}
 
 impl Pollable for UdpPaths {}
@@ -15,6 +16,9 @@ impl Pollable for UnconnectedUdp {}
 /// What a runtime needs instead of the waits of a transport. Nothing here waits, and nothing lends a socket.
 #[expect(unnameable_types, reason = "only the transports of this module are pollable")]
 pub trait Look: Transport {
+    /// Before the runtime has it: nothing blocks from then on.
+    fn prepare(&mut self);
+
     /// The sockets that are open: where each stands, and the number that no other ever has.
     fn sockets(&self) -> impl Iterator<Item = (usize, u64, &UdpSocket)>;
 

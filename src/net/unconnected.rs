@@ -256,6 +256,8 @@ impl Transport for UnconnectedUdp {
 
 #[cfg(feature = "tokio")]
 impl Look for UnconnectedUdp {
+    fn prepare(&mut self) {}
+
     fn sockets(&self) -> impl Iterator<Item = (usize, u64, &UdpSocket)> {
         core::iter::once((0, self.endpoint.number(), self.endpoint.socket()))
     }

@@ -47,6 +47,8 @@ mod transaction;
 mod transaction_id;
 
 pub use error::RequestError;
+#[cfg(any(feature = "tokio", feature = "sim"))]
+pub(crate) use in_flight::Chunks;
 pub use in_flight::{Addressee, Arrived, Finished, GroupId, Handle, InFlight, Limits, PeerId, SubmitError, Transmit};
 pub use keyed::{Keyed, KeyedMatcher};
 pub use matching::{AnyReply, Identity, Match, Matching, ReplyMatcher, any_reply, matching};

@@ -75,6 +75,26 @@ fn five_hundred_servers_are_asked_at_once_and_the_deaf_ones_hold_up_no_other() {
     assert!(run("poll_many", &["--help"]).stdout.contains("Usage: "));
 }
 
+/// Built with the feature `tokio`.
+#[cfg(feature = "tokio")]
+#[test]
+fn two_hundred_callers_get_their_answers_and_those_that_go_away_are_forgotten() {
+    for left in (0..TRIES).rev() {
+        let ended = run("async_requests", &[]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let summary = ended.stdout.lines().last().unwrap();
+        // Of 100 that ask the slow server every fifth goes away; three of the others may have bad luck.
+        let answered: u32 = summary.split(' ').next().unwrap().parse().unwrap();
+        let again: u32 = summary.split(' ').nth(7).unwrap().parse().unwrap();
+        if (177..=180).contains(&answered) && (20..=60).contains(&again) && summary.contains("and 20 went away") {
+            break;
+        }
+        assert!(left > 0, "{ended:?}");
+    }
+    assert_eq!(run("async_requests", &["--callers", "0"]).code, Some(2));
+    assert!(run("async_requests", &["--help"]).stdout.contains("Usage: "));
+}
+
 #[test]
 fn every_example_explains_itself() {
     for example in EXAMPLES {

@@ -8,6 +8,11 @@ use crate::time::Timestamp;
 use crate::transport::{Incoming, PathIndex};
 
 impl Look for UdpPaths {
+    /// A send must not wait for a resolver.
+    fn prepare(&mut self) {
+        self.names.every = None;
+    }
+
     fn sockets(&self) -> impl Iterator<Item = (usize, u64, &UdpSocket)> {
         self.open.iter().filter_map(|path| {
             let (number, socket) = self.socket(path)?.registered()?;

@@ -4,13 +4,12 @@ use core::task::Waker;
 
 use super::shared::Wakes;
 use crate::time::Ns;
-use crate::transaction::{Handle, PeerId, RequestError};
+use crate::transaction::{Chunks, Handle, PeerId, RequestError};
 
 /// The futures whose requests were taken in, by places that keep their number. A place stays its future's until that has taken
 /// the outcome or was dropped, however long ago the request has ended.
-#[derive(Debug)]
 pub(super) struct Calls {
-    places: Vec<Place>,
+    places: Chunks<Place>,
     /// The first of those that are free: a list.
     free: u32,
 }
@@ -26,6 +25,12 @@ pub(super) struct Key {
 struct Place {
     generation: u32,
     stage: Stage,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { generation: 0, stage: Stage::Free { next: NONE } }
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +54,8 @@ pub(super) struct Answer {
     pub(super) transmissions: u32,
     pub(super) withheld: u32,
     pub(super) elapsed: Ns,
-    pub(super) round_trip: Option<Ns>,
+    /// [`UNMEASURED`] if it may belong to more than one transmission.
+    pub(super) round_trip: Ns,
 }
 
 /// What was left of a call whose future was dropped.
@@ -76,16 +82,15 @@ impl Key {
 
 impl Calls {
     pub(super) fn new() -> Self {
-        Self { places: Vec::new(), free: NONE }
+        Self { places: Chunks::new(), free: NONE }
     }
 
     /// The name of the call that is inserted next.
     pub(super) fn next_key(&mut self) -> Key {
         if self.free == NONE {
-            self.free = u32::try_from(self.places.len()).unwrap_or(NONE);
-            self.places.push(Place { generation: 0, stage: Stage::Free { next: NONE } });
+            self.free = self.places.push(Place::default());
         }
-        let generation = self.places.get(self.free as usize).map_or(0, |place| place.generation);
+        let generation = self.places.get(self.free).map_or(0, |place| place.generation);
         Key { place: self.free, generation }
     }
 
@@ -141,24 +146,18 @@ impl Calls {
     }
 
     /// Those whose requests are in flight.
-    pub(super) fn in_flight(&self) -> impl Iterator<Item = (u64, Handle)> {
-        self.places.iter().zip(0..).filter_map(|(place, number)| match &place.stage {
-            Stage::InFlight { handle, .. } => {
-                Some((Key { place: number, generation: place.generation }.token(), *handle))
-            }
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = Handle> {
+        (0..self.places.len()).filter_map(|number| match &self.places.get(number)?.stage {
+            Stage::InFlight { handle, .. } => Some(*handle),
             Stage::Free { .. } | Stage::Ended(_) => None,
         })
     }
 
-    /// Places that are not free.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.places.iter().filter(|place| !matches!(place.stage, Stage::Free { .. })).count()
-    }
-
     fn at(&mut self, key: Key) -> Option<&mut Place> {
-        self.places.get_mut(key.place as usize).filter(|place| place.generation == key.generation)
+        self.places.get_mut(key.place).filter(|place| place.generation == key.generation)
     }
 }
 
 const NONE: u32 = u32::MAX;
+/// No round trip takes as long.
+pub(super) const UNMEASURED: Ns = Ns::MAX;

@@ -4,7 +4,7 @@ use core::fmt;
 use core::mem;
 use core::time::Duration;
 
-use super::calls::Answer;
+use super::calls::{Answer, UNMEASURED};
 use super::shared::Shared;
 use crate::transport::PeerAddress;
 
@@ -62,7 +62,7 @@ impl<P: PeerAddress> AsyncReply<P> {
     /// RFC 6298 §3).
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
-        self.answer.round_trip.map(Duration::from_nanos)
+        Some(self.answer.round_trip).filter(|&it| it != UNMEASURED).map(Duration::from_nanos)
     }
 }
 

@@ -6,6 +6,7 @@ use core::task::Waker;
 
 use super::shared::Wakes;
 use crate::time::Timestamp;
+use crate::transaction::Chunks;
 
 /// Futures that wait for capacity, first come, first served.
 ///
@@ -13,7 +14,7 @@ use crate::time::Timestamp;
 /// that is dropped before it has used it passes it on.
 #[derive(Debug)]
 pub(super) struct Waiters {
-    places: Vec<Place>,
+    places: Chunks<Place>,
     /// The first of those that are free: a list.
     free: u32,
     first: u32,
@@ -45,6 +46,12 @@ struct Place {
     prev: u32,
 }
 
+impl Default for Place {
+    fn default() -> Self {
+        Self { generation: 0, state: State::Free, waker: None, next: NONE, prev: NONE }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Free,
@@ -67,7 +74,7 @@ pub(super) enum Turn {
 impl Waiters {
     pub(super) fn new() -> Self {
         Self {
-            places: Vec::new(),
+            places: Chunks::new(),
             free: NONE,
             first: NONE,
             last: NONE,
@@ -200,14 +207,15 @@ impl Waiters {
 
     /// Wakes all, for good.
     pub(super) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.places.iter_mut().filter_map(|place| place.waker.take()));
+        let places = 0..self.places.len();
+        wakers.extend(places.filter_map(|number| self.places.get_mut(number)?.waker.take()));
     }
 
     fn keep_deadline(&mut self, at: Timestamp, ticket: Ticket) {
         if self.deadlines.len() > 2 * self.len() + FEW {
             let places = &self.places;
             let waits = |ticket: &Ticket| {
-                let place = places.get(ticket.place as usize);
+                let place = places.get(ticket.place);
                 place.is_some_and(|place| place.generation == ticket.generation && place.state == State::Queued)
             };
             self.deadlines.retain(|Reverse((_, ticket))| waits(ticket));
@@ -217,12 +225,13 @@ impl Waiters {
 
     fn vacancy(&mut self) -> u32 {
         let number = self.free;
-        if let Some(place) = self.place(number) {
-            self.free = place.next;
-            return number;
+        match self.place(number) {
+            Some(place) => {
+                self.free = place.next;
+                number
+            }
+            None => self.places.push(Place::default()),
         }
-        self.places.push(Place { generation: 0, state: State::Free, waker: None, next: NONE, prev: NONE });
-        u32::try_from(self.places.len() - 1).unwrap_or(NONE)
     }
 
     fn link_last(&mut self, number: u32) {
@@ -264,7 +273,7 @@ impl Waiters {
     }
 
     fn place(&mut self, number: u32) -> Option<&mut Place> {
-        self.places.get_mut(number as usize)
+        self.places.get_mut(number)
     }
 
     fn at(&mut self, ticket: Ticket) -> Option<&mut Place> {
@@ -275,3 +284,6 @@ impl Waiters {
 const NONE: u32 = u32::MAX;
 /// Deadlines of waiters that have left are kept up to these, and as many as wait.
 const FEW: usize = 64;
+
+#[cfg(test)]
+mod tests;

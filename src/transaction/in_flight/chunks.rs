@@ -7,19 +7,19 @@ use core::iter;
 /// A `Vec` of a million requests that grows copies them all, for which everything in flight would wait 0.1 s. A chunk is made
 /// as a whole, of empty items: a place in it needs no check against its length, and there are twenty of those a request.
 #[derive(Clone, Debug)]
-pub(super) struct Chunks<T> {
+pub(crate) struct Chunks<T> {
     chunks: Vec<Box<[T; ITEMS]>>,
     len: u32,
 }
 
 impl<T: Default> Chunks<T> {
     /// An empty list, without memory of its own.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { chunks: Vec::new(), len: 0 }
     }
 
     /// Puts `item` at the end. Its number: one more than the last, from 0.
-    pub(super) fn push(&mut self, item: T) -> u32 {
+    pub(crate) fn push(&mut self, item: T) -> u32 {
         let number = self.len;
         if self.get(number).is_none() {
             let empty: Vec<T> = iter::repeat_with(T::default).take(ITEMS).collect();
@@ -36,20 +36,20 @@ impl<T: Default> Chunks<T> {
 impl<T> Chunks<T> {
     /// An item; also one of the last chunk that was not put there yet, an empty one.
     #[inline]
-    pub(super) fn get(&self, number: u32) -> Option<&T> {
+    pub(crate) fn get(&self, number: u32) -> Option<&T> {
         let (chunk, item) = place(number)?;
         self.chunks.get(chunk)?.get(item)
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         let (chunk, item) = place(number)?;
         self.chunks.get_mut(chunk)?.get_mut(item)
     }
 
     /// How many items there are: the number of the next.
     #[inline]
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.len
     }
 }

@@ -26,6 +26,8 @@ mod troubled;
 use core::fmt::{self, Debug};
 use core::time::Duration;
 
+#[cfg(any(feature = "tokio", feature = "sim"))]
+pub(crate) use self::chunks::Chunks;
 pub use self::finished::{Arrived, Finished, Handle, PeerId, Transmit};
 use self::groups::Groups;
 pub use self::groups::{Addressee, GroupId};

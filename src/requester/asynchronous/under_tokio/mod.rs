@@ -137,6 +137,7 @@ impl Builder<Asynchronous> {
         service: Option<impl IntoIterator<Item = T::Peer>>,
     ) -> io::Result<AsyncRequester<T::Peer>> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
+        transport.prepare();
         let (deadline, buffer) = (self.deadline, vec![0; self.buffer]);
         let many = self.many();
         let settings = many.front.servers;

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
+use core::mem;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
@@ -18,8 +19,8 @@ use crate::time::Timestamp;
 /// The sockets of a transport, registered with the runtime.
 pub(super) struct Sockets {
     watched: Vec<Watched>,
-    /// One could not be registered, such as under a limit of descriptors.
-    incomplete: bool,
+    /// One could not be registered, such as under a limit of descriptors: all are looked at by this time.
+    look_by: Option<Timestamp>,
 }
 
 struct Watched {
@@ -40,14 +41,14 @@ struct Registered {
     socket: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
     #[cfg(not(unix))]
     socket: tokio::net::UdpSocket,
-    /// It was reported, and nothing says yet that all of it was read.
+    /// It was reported, and there may be something left.
     is_ready: AtomicBool,
 }
 
 impl Sockets {
     /// Those that are open now.
     pub(super) fn of(transport: &impl Look) -> io::Result<Self> {
-        let mut all = Self { watched: Vec::new(), incomplete: false };
+        let mut all = Self { watched: Vec::new(), look_by: None };
         for (place, number, socket) in transport.sockets() {
             all.watched.push(Watched::new(place, number, Registered::of(socket)?));
         }
@@ -55,23 +56,24 @@ impl Sockets {
     }
 
     /// Sockets were opened, or replaced by others.
-    pub(super) fn follow(&mut self, transport: &impl Look) {
+    pub(super) fn follow(&mut self, now: Timestamp, transport: &impl Look) {
         let known = self.watched.iter().map(|watched| watched.number);
-        if self.incomplete || !transport.sockets().map(|(_, number, _)| number).eq(known) {
-            self.register(transport);
+        let is_time = self.look_by.is_none_or(|by| by <= now);
+        if is_time && !transport.sockets().map(|(_, number, _)| number).eq(known) {
+            self.register(now, transport);
         }
     }
 
     #[cold]
-    fn register(&mut self, transport: &impl Look) {
-        let mut known = core::mem::take(&mut self.watched);
-        self.incomplete = false;
+    fn register(&mut self, now: Timestamp, transport: &impl Look) {
+        let mut known = mem::take(&mut self.watched);
+        self.look_by = None;
         for (place, number, socket) in transport.sockets() {
             match known.iter().position(|watched| watched.number == number) {
                 Some(at) => self.watched.push(known.swap_remove(at)),
                 None => match Registered::of(socket) {
                     Ok(registered) => self.watched.push(Watched::new(place, number, registered)),
-                    Err(_) => self.incomplete = true,
+                    Err(_) => self.look_by = Some(now),
                 },
             }
         }
@@ -79,7 +81,7 @@ impl Sockets {
 
     /// Whether any has something; all others wake this task. `None`: the runtime has ended.
     pub(super) fn poll(&mut self, now: Timestamp, context: &mut Context<'_>) -> Option<bool> {
-        let mut any = self.incomplete;
+        let mut any = self.look_by.is_some_and(|by| by <= now);
         for watched in &mut self.watched {
             if watched.rests_until > now {
                 continue;
@@ -90,11 +92,6 @@ impl Sockets {
             any |= watched.is_ready();
         }
         Some(any)
-    }
-
-    /// Looks once, and has the runtime forget what it reported if nothing is left: what comes meanwhile is reported again.
-    pub(super) fn look<R>(&self, mut look: impl FnMut() -> Option<R>) -> Option<R> {
-        within(&self.watched, &mut look)
     }
 
     /// The socket there gave something.
@@ -109,12 +106,15 @@ impl Sockets {
 
     /// Nothing is left. One that was reported for nothing too often in a row is left alone for a while.
     pub(super) fn on_dry(&mut self, now: Timestamp) {
+        self.look_by = self.look_by.map(|_| now.after(UNWATCHED));
         for watched in &mut self.watched {
-            let gave = core::mem::take(&mut watched.gave);
-            if watched.socket.is_ready.swap(false, Ordering::Relaxed) && !gave {
-                if let Some(rest) = watched.trouble.again() {
-                    watched.rests_until = now.after(rest);
-                }
+            let gave = mem::take(&mut watched.gave);
+            if !watched.socket.is_ready.swap(false, Ordering::Relaxed) {
+                continue;
+            }
+            watched.socket.on_dry();
+            if let Some(rest) = if gave { None } else { watched.trouble.again() } {
+                watched.rests_until = now.after(rest);
             }
         }
     }
@@ -129,9 +129,8 @@ impl Sockets {
 
     /// When to look whatever the runtime reports.
     pub(super) fn alarm(&self, now: Timestamp) -> Timestamp {
-        let unwatched = self.incomplete.then(|| now.after(UNWATCHED));
         let rests = self.watched.iter().map(|watched| watched.rests_until).filter(|&until| until > now);
-        rests.chain(unwatched).min().unwrap_or(Timestamp::MAX)
+        rests.chain(self.look_by).min().unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -151,15 +150,6 @@ impl Watched {
 
     fn is_ready(&self) -> bool {
         self.socket.is_ready.load(Ordering::Relaxed)
-    }
-}
-
-/// A look within all those that are ready, as each forgets only what was there before.
-fn within<R>(watched: &[Watched], look: &mut dyn FnMut() -> Option<R>) -> Option<R> {
-    match watched.split_first() {
-        None => look(),
-        Some((first, others)) if first.is_ready() => first.socket.look(|| within(others, look)),
-        Some((_, others)) => within(others, look),
     }
 }
 
@@ -194,28 +184,26 @@ impl Registered {
         Ok(Self { socket: tokio::net::UdpSocket::from_std(clone)?, is_ready: AtomicBool::new(false) })
     }
 
+    /// Something has come since this was last so. It is forgotten before all of it is looked at, so that whatever comes from
+    /// then on is reported anew.
+    #[cfg(unix)]
     async fn ready(&self) -> io::Result<()> {
-        // What is ready stays so until a look within it finds nothing.
-        self.socket.ready(INTEREST).await.map(drop)
-    }
-
-    fn look<R>(&self, look: impl FnOnce() -> Option<R>) -> Option<R> {
-        let mut look = Some(look);
-        let found = self.try_io(|| look.take().and_then(|look| look()).ok_or_else(|| io::ErrorKind::WouldBlock.into()));
-        match look {
-            None => found.ok(),
-            Some(look) => look(),
-        }
+        self.socket.ready(INTEREST).await?.clear_ready();
+        Ok(())
     }
 
     #[cfg(unix)]
-    fn try_io<R>(&self, look: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        self.socket.try_io(INTEREST, |_| look())
-    }
+    fn on_dry(&self) {}
 
     #[cfg(not(unix))]
-    fn try_io<R>(&self, look: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        self.socket.try_io(INTEREST, look)
+    async fn ready(&self) -> io::Result<()> {
+        self.socket.ready(INTEREST).await.map(drop)
+    }
+
+    /// Here the system has to be asked anew once nothing is left, and then reports what has come meanwhile.
+    #[cfg(not(unix))]
+    fn on_dry(&self) {
+        let _ = self.socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }
 
@@ -223,3 +211,25 @@ impl Registered {
 const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 /// How late what comes to a socket is seen that could not be registered.
 const UNWATCHED: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use core::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn what_the_runtime_does_not_watch_is_looked_at_again_and_again_without_a_spin() {
+        let mut now = Timestamp::from_nanos(1_000_000);
+        let mut sockets = Sockets { watched: Vec::new(), look_by: Some(now) };
+        for _ in 0..10 {
+            assert_eq!(sockets.poll(now, &mut Context::from_waker(Waker::noop())), Some(true));
+            sockets.on_dry(now);
+            assert_eq!(sockets.poll(now, &mut Context::from_waker(Waker::noop())), Some(false));
+            assert_eq!(sockets.alarm(now), now.after(UNWATCHED));
+            now = sockets.alarm(now);
+        }
+        sockets.look_by = None;
+        assert_eq!(sockets.alarm(now), Timestamp::MAX);
+    }
+}

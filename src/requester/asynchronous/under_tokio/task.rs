@@ -76,13 +76,14 @@ impl<T: Pollable> Task<T> {
             }
             Sent::Closed => return Round::Ended,
         }
-        self.sockets.follow(&self.transport);
+        self.sockets.follow(turn.now, &self.transport);
         let Some(is_ready) = self.sockets.poll(turn.now, context) else { return Round::Ended };
         if !is_ready && !turn.is_due && self.is_dry && !self.transport.keeps_error() {
             self.driver.wake();
             return self.wait(turn.now, context);
         }
         self.look();
+        // Names that should be resolved again are found here, once a transport says which: by a thread that may block.
         if self.is_dry && turn.is_due {
             self.transport.on_time_up();
             self.driver.on_time_up(turn.now);
@@ -98,7 +99,7 @@ impl<T: Pollable> Task<T> {
         let mut clocks = (driver.now(), transport.now());
         for read in 1..=BATCH {
             let (now, by_transport) = clocks;
-            let Some(incoming) = sockets.look(|| transport.look(buffer, self.dried, by_transport)) else {
+            let Some(incoming) = transport.look(buffer, self.dried, by_transport) else {
                 sockets.on_dry(now);
                 (self.is_dry, self.dried) = (true, by_transport);
                 return;
@@ -148,6 +149,8 @@ impl Alarm {
     /// Whether it rings now; else it does by this time, or before.
     fn rings(&mut self, until: Timestamp, context: &mut Context<'_>) -> bool {
         if until < self.at {
+            #[cfg(test)]
+            tests::MOVES.set(tests::MOVES.get() + 1);
             let at = self.start.checked_add(until.since(self.origin));
             self.sleep.as_mut().reset(at.unwrap_or_else(|| self.start + FAR));
             self.at = until;
@@ -167,3 +170,46 @@ const BATCH: u32 = 64;
 /// Datagrams that are read for one reading of the clocks.
 const CLOCK_EACH: u32 = 16;
 const FAR: Duration = Duration::from_secs(1 << 30);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "an echo over a real socket")]
+
+    use std::cell::Cell;
+    use std::net::UdpSocket;
+    use std::thread;
+
+    use tokio::runtime::Builder;
+
+    use crate::requester::AsyncRequester;
+    use crate::{RetryPolicy, transaction_id};
+
+    thread_local! {
+        pub(super) static MOVES: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Each of them is due later than the timer rings that an earlier one has set.
+    #[test]
+    fn one_request_after_the_other_leaves_the_timer_as_it_is() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 64];
+            while let Ok((len, from)) = server.recv_from(&mut buffer) {
+                server.send_to(&buffer[..len], from).unwrap();
+            }
+        });
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let builder = AsyncRequester::builder(transaction_id(0..8).stamped()).policy(RetryPolicy::LAN);
+            let requester = builder.connect(address).await.unwrap();
+            let began = tokio::time::Instant::now();
+            for _ in 0..500 {
+                requester.request(b"........ping").await.unwrap();
+            }
+            // Waits of 0.1 s without jitter, or what the wheel takes for them: it rings once in each, and is set again then.
+            let most = 2 + began.elapsed().as_millis() as u64 / 50;
+            assert!((1..=most).contains(&MOVES.get()), "{} of {most}", MOVES.get());
+        });
+    }
+}

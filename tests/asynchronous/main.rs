@@ -1,0 +1,15 @@
+//! Requests as futures, under tokio: what they promise on either flavour of its runtime.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and threads are used")]
+
+mod capacity;
+#[path = "../system/echoes.rs"]
+mod echoes;
+mod ends;
+mod hands;
+mod runtimes;
+mod servers;
+mod sockets;
+mod storm;
+mod time;
+#[path = "../common/watchdog.rs"]
+mod watchdog;
