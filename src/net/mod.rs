@@ -66,7 +66,7 @@ pub(crate) use {
     ports::RecentPorts,
 };
 #[cfg(feature = "tokio")]
-pub(crate) use {pollable::Look, trouble::Trouble};
+pub(crate) use {paths::Answer, pollable::Look, trouble::Trouble};
 
 /// Stands for an address that the system does not give.
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

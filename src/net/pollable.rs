@@ -6,8 +6,7 @@ use crate::time::Timestamp;
 use crate::transport::{Incoming, PeerAddress, Transport};
 
 /// A transport for whose sockets a runtime can wait: [`UdpPaths`], of which a [`ConnectedUdp`](super::ConnectedUdp) makes one,
-/// and [`UnconnectedUdp`]. Names are not resolved again under a runtime, also not where
-/// [`resolve_every`](UdpPaths::resolve_every) asks for it, as that blocks.
+/// and [`UnconnectedUdp`].
 pub trait Pollable: Transport<Peer: PeerAddress> + Look + Send + 'static {}
 
 impl Pollable for UdpPaths {}
@@ -16,7 +15,8 @@ impl Pollable for UnconnectedUdp {}
 /// What a runtime needs instead of the waits of a transport. Nothing here waits, and nothing lends a socket.
 #[expect(unnameable_types, reason = "only the transports of this module are pollable")]
 pub trait Look: Transport {
-    /// Before the runtime has it: nothing blocks from then on.
+    /// Before the runtime has it: nothing blocks from then on. Names are to be resolved by others, which
+    /// [`question`](Self::question) asks for.
     fn prepare(&mut self);
 
     /// The sockets that are open: where each stands, and the number that no other ever has.
@@ -34,21 +34,11 @@ pub trait Look: Transport {
     /// Something was due and nothing had come.
     fn on_time_up(&mut self);
 
-    /// Has no send and no renewal resolve a name from now on, as that blocks: [`Question`]s are asked by a thread that may.
-    fn ask_apart(&mut self) {}
-
-    /// A name to resolve by now, whatever is sent.
-    fn next_question(&mut self) -> Option<Question> {
+    /// A name that is to be resolved by now: by a thread that may block.
+    fn question(&mut self) -> Option<Question> {
         None
     }
 
-    /// A name to resolve where the port to a peer is renewed.
-    fn question_for(&mut self, _peer: Self::Peer) -> Option<Question> {
-        None
-    }
-
-    /// What became of a question; whether it has moved any peer.
-    fn on_answer(&mut self, _answer: Answer) -> bool {
-        false
-    }
+    /// What became of a question.
+    fn on_answer(&mut self, _answer: Answer) {}
 }

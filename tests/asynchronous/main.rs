@@ -6,6 +6,7 @@ mod capacity;
 mod echoes;
 mod ends;
 mod hands;
+mod names;
 mod runtimes;
 mod servers;
 mod sockets;

@@ -52,22 +52,23 @@ impl UdpPaths {
     /// Before a renewal: where a request was not answered, the name may lead elsewhere now. This path alone follows it, as the
     /// others do well: a name that has more addresses than one answer holds gives others each time.
     pub(super) fn resolve_for(&mut self, path: PathIndex, need: Renewal) {
-        let Some(name) = self.name_to_ask(path, need) else { return };
-        if self.names.ask(name, || self.clock.now()).is_ok() {
-            self.follow(name, Some(path.number() as usize));
+        let Some(renewed) = self.paths.get(path.number() as usize) else { return };
+        // Without ids, each request needs a fresh port, also after one that was answered.
+        let was_answered = need == Renewal::Required && !renewed.unanswered;
+        let Some(name) = renewed.name.filter(|_| !was_answered) else { return };
+        if !self.names.is_older(name, YOUNG, self.clock.now()) {
+            return;
+        }
+        if let Some(apart) = &mut self.names.apart {
+            apart.push((name, Some(path)));
+        } else if self.names.ask(name, || self.clock.now()).is_ok() {
+            self.follow(name, Some(path));
         }
     }
 
-    pub(super) fn name_to_ask(&self, path: PathIndex, need: Renewal) -> Option<usize> {
-        let renewed = self.paths.get(path.number() as usize)?;
-        // Without ids, each request needs a fresh port, also after one that was answered.
-        let was_answered = need == Renewal::Required && !renewed.unanswered;
-        let name = renewed.name.filter(|_| !was_answered)?;
-        self.names.is_older(name, YOUNG, self.clock.now()).then_some(name)
-    }
-
-    pub(super) fn follow(&mut self, name: usize, only: Option<usize>) -> bool {
+    pub(super) fn follow(&mut self, name: usize, only: Option<PathIndex>) -> bool {
         let present: Vec<_> = self.paths.iter().map(|path| (path.address, path.name)).collect();
+        let only = only.map(|path| path.number() as usize);
         let moves = self.names.moves(name, &present, only);
         for &(number, address) in &moves {
             if let Some(path) = self.paths.get_mut(number) {

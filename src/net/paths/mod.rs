@@ -11,7 +11,7 @@ mod settings;
 mod waiting;
 
 #[cfg(feature = "tokio")]
-pub(super) use asking_apart::{Answer, Question};
+pub(crate) use asking_apart::{Answer, Question};
 use std::io;
 use std::net::SocketAddr;
 
@@ -338,7 +338,7 @@ impl Transport for UdpPaths {
         if self.cancellable.is_cancelled() {
             return Err(PathError::Cancelled);
         }
-        if let Some(age) = self.names.every.filter(|_| !self.names.asked_apart) {
+        if let Some(age) = self.names.every.filter(|_| self.names.apart.is_none()) {
             self.resolve_what_is_old(age);
         }
         let path = self.paths.get_mut(to.number() as usize).ok_or(PathError::Unsupported)?;
@@ -372,9 +372,7 @@ impl Transport for UdpPaths {
     }
 
     fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
-        if !self.names.asked_apart {
-            self.resolve_for(path, need);
-        }
+        self.resolve_for(path, need);
         let renewed = match self.paths.get_mut(path.number() as usize) {
             Some(path) => path.renew(need, &self.settings, &self.cancellable),
             None => Err(PathError::Unsupported),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::time::Timestamp;
-use crate::transport::{PeerAddress, Route};
+use crate::transport::{PathIndex, PeerAddress, Route};
 
 /// Names, and the addresses that they had last.
 pub(super) struct Names {
@@ -15,8 +15,8 @@ pub(super) struct Names {
     pub(super) resolver: SharedResolver,
     /// How old an answer may get.
     pub(super) every: Option<Duration>,
-    /// Others ask, who may wait for the answer.
-    pub(super) asked_apart: bool,
+    /// What is to be asked by someone who may wait for it, if that is how names are asked for: of which path, or of all.
+    pub(super) apart: Option<Vec<(usize, Option<PathIndex>)>>,
 }
 
 pub(super) fn asked(resolver: &SharedResolver, text: &str) -> io::Result<Vec<SocketAddr>> {
@@ -41,12 +41,7 @@ pub(super) struct Name {
 
 impl Names {
     pub(super) fn none() -> Self {
-        Self {
-            names: Vec::new(),
-            resolver: Arc::new(Mutex::new(Box::new(by_the_system))),
-            every: None,
-            asked_apart: false,
-        }
+        Self { names: Vec::new(), resolver: Arc::new(Mutex::new(Box::new(by_the_system))), every: None, apart: None }
     }
 
     /// Resolves all.

@@ -8,9 +8,8 @@ use crate::time::Timestamp;
 use crate::transport::{Incoming, PathIndex};
 
 impl Look for UdpPaths {
-    /// A send must not wait for a resolver.
     fn prepare(&mut self) {
-        self.names.every = None;
+        self.ask_apart();
     }
 
     fn sockets(&self) -> impl Iterator<Item = (usize, u64, &UdpSocket)> {
@@ -42,19 +41,11 @@ impl Look for UdpPaths {
         self.on_unanswered();
     }
 
-    fn ask_apart(&mut self) {
-        Self::ask_apart(self);
+    fn question(&mut self) -> Option<Question> {
+        Self::question(self)
     }
 
-    fn next_question(&mut self) -> Option<Question> {
-        self.question_of_old()
-    }
-
-    fn question_for(&mut self, peer: PathIndex) -> Option<Question> {
-        Self::question_for(self, peer)
-    }
-
-    fn on_answer(&mut self, answer: Answer) -> bool {
-        self.follow_answer(answer)
+    fn on_answer(&mut self, answer: Answer) {
+        self.follow_answer(answer);
     }
 }

@@ -6,7 +6,7 @@ use crate::requester::asynchronous::driver::Sent;
 use crate::requester::asynchronous::shared::Wakes;
 use crate::time::Timestamp;
 use crate::transaction::{Failure, Handle};
-use crate::transport::{PathError, PeerAddress, Transport};
+use crate::transport::{PathError, PeerAddress, Renewal, Transport};
 
 /// What the driver does, and who does it for it.
 impl<A: PeerAddress> State<A> {
@@ -36,8 +36,12 @@ impl<A: PeerAddress> State<A> {
         most: usize,
         wakes: &mut Wakes,
     ) -> Sent {
-        let (mut sent, mut failed) = (0, None);
+        let (mut sent, mut failed, mut stale) = (0, None, None);
         for next in self.engine.transmits().take(most) {
+            if next.renewal_due {
+                stale = Some(next.to);
+                break;
+            }
             match transport.send(next.to.address, next.datagram) {
                 Ok(()) => sent += 1,
                 Err(error) => {
@@ -48,6 +52,11 @@ impl<A: PeerAddress> State<A> {
         }
         if sent > 0 {
             self.engine.on_transmitted(now, sent);
+        }
+        if let Some(stale) = stale {
+            let renewed = transport.renew(stale.address, Renewal::Advised);
+            self.engine.on_renewed(now, stale, renewed);
+            return Sent::Batch;
         }
         match failed {
             // Nothing has become of the datagram.

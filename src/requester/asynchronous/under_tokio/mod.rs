@@ -1,5 +1,6 @@
 //! All that is tokio's: constructors, the task, its sockets and its timer.
 
+mod lookups;
 mod sockets;
 mod task;
 
@@ -58,7 +59,7 @@ impl AsyncRequester {
 impl Builder<Asynchronous> {
     /// Connects to a server by a UDP socket of its own, made anew for each address that is asked. Where the name has several,
     /// of one family or of both, they are [servers](Self::servers) of one service: see [`connect_any`](Self::connect_any).
-    /// A thread that may block resolves the name, once. Many different servers take [`over`](Self::over) an
+    /// A thread that may block resolves the name; it is not resolved again. Many different servers take [`over`](Self::over) an
     /// [`UnconnectedUdp`](crate::net::UnconnectedUdp).
     ///
     /// # Errors
@@ -72,7 +73,7 @@ impl Builder<Asynchronous> {
 
     /// Connects to a service that has several servers, by a socket for each: all addresses of all these names, which are one
     /// [group](AsyncRequester::service), and [`request`](AsyncRequester::request) asks any of them. A thread that may block
-    /// resolves the names, once.
+    /// resolves the names, and again once a server was asked in vain that one led to: see [`UdpPaths`].
     ///
     /// # Errors
     ///

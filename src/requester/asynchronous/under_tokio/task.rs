@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::lookups::Lookups;
 use super::sockets::Sockets;
 use crate::net::Pollable;
 use crate::requester::asynchronous::driver::{Driver, Sent};
@@ -22,6 +23,7 @@ pub(super) struct Task<T: Pollable> {
     driver: Driver<T::Peer>,
     buffer: Vec<u8>,
     alarm: Alarm,
+    lookups: Lookups,
     /// Nothing was left at the last look.
     is_dry: bool,
     /// When that was, by the transport's clock.
@@ -45,7 +47,16 @@ impl<T: Pollable> Task<T> {
         start: (Instant, Timestamp),
     ) -> Self {
         let dried = transport.now();
-        Self { sockets, transport, driver, buffer, alarm: Alarm::new(start), is_dry: false, dried }
+        Self {
+            sockets,
+            transport,
+            driver,
+            buffer,
+            alarm: Alarm::new(start),
+            lookups: Lookups::default(),
+            is_dry: false,
+            dried,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -76,6 +87,7 @@ impl<T: Pollable> Task<T> {
             }
             Sent::Closed => return Round::Ended,
         }
+        self.lookups.poll(&mut self.transport, context);
         self.sockets.follow(turn.now, &self.transport);
         let Some(is_ready) = self.sockets.poll(turn.now, context) else { return Round::Ended };
         if !is_ready && !turn.is_due && self.is_dry && !self.transport.keeps_error() {
@@ -83,7 +95,6 @@ impl<T: Pollable> Task<T> {
             return self.wait(turn.now, context);
         }
         self.look();
-        // Names that should be resolved again are found here, once a transport says which: by a thread that may block.
         if self.is_dry && turn.is_due {
             self.transport.on_time_up();
             self.driver.on_time_up(turn.now);
