@@ -103,7 +103,7 @@
 #![cfg_attr(not(feature = "fault"), doc = "[`fault`]: #features")]
 #![cfg_attr(not(feature = "proxy"), doc = "[`proxy`]: #features")]
 #![cfg_attr(not(feature = "sim"), doc = "[`sim`]: #features")]
-#![cfg_attr(not(feature = "tokio"), doc = "[`AsyncRequester`]: #features")]
+#![cfg_attr(not(any(feature = "tokio", feature = "sim")), doc = "[`AsyncRequester`]: #features")]
 #![cfg_attr(
     not(feature = "std"),
     doc = "[`guide`]: #features\n[`net`]: #features\n[`requester`]: #features\n[`ConcurrentRequester`]: #features\n[`ReliableRequester::connect_any`]: #features"
