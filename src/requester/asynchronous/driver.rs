@@ -67,7 +67,7 @@ impl<A: PeerAddress> Driver<A> {
                 sent = step;
             }
             if step != Sent::Batch || left == 0 {
-                let is_due = state.is_due(now);
+                let is_due = state.is_due(now, &mut self.wakes);
                 return Turn { sent, now, is_due };
             }
             drop(state);
@@ -78,12 +78,14 @@ impl<A: PeerAddress> Driver<A> {
     /// Something has come, which arrived at this moment of the runtime's.
     pub(super) fn on_incoming(&mut self, at: Timestamp, incoming: Incoming<A>, buffer: &[u8]) {
         let mut state = self.shared.lock();
+        let mut has_ended = false;
         match incoming {
             Incoming::Datagram(received) => {
                 let datagram = buffer.get(..received.len).unwrap_or_default();
                 let arrived = state.engine.on_datagram(at, Asked::at(received.from), datagram, received.actual);
                 if let Arrived::Reply(finished) = arrived {
                     state.deliver(finished, datagram, &mut self.wakes);
+                    has_ended = true;
                 }
             }
             Incoming::PathError { path, error, quoted } => {
@@ -92,15 +94,14 @@ impl<A: PeerAddress> Driver<A> {
             }
             Incoming::TimeUp(_) | Incoming::Cancelled => return,
         }
-        state.on_ended(&mut self.wakes);
+        state.settle(has_ended, &mut self.wakes);
     }
 
     /// Nothing was queued at this moment.
     pub(super) fn on_time_up(&mut self, now: Timestamp) {
         let mut state = self.shared.lock();
         state.engine.on_time_up(now);
-        state.waiters.on_time(now, &mut self.wakes.calls);
-        state.on_ended(&mut self.wakes);
+        state.settle(false, &mut self.wakes);
     }
 
     /// Wakes the calls that have ended, and those whose turn has come.

@@ -163,7 +163,7 @@ impl<A: PeerAddress> State<A> {
             Some(Left::InFlight(handle, waker)) => {
                 wakes.unused = Some(waker);
                 self.engine.cancel(now, handle);
-                self.on_ended(wakes);
+                self.settle(true, wakes);
                 self.rouse(wakes);
             }
             Some(Left::Ended(Outcome::Reply(answer))) => {
@@ -214,13 +214,16 @@ impl<A: PeerAddress> State<A> {
 
     // Ends.
 
-    /// Requests have ended, and their failures have not been taken. None of them stays behind: a call that is dropped later takes
-    /// its own from the machine.
-    pub(super) fn on_ended(&mut self, wakes: &mut Wakes) {
+    /// Something has happened, by which a request `has_ended` that was taken out, and others may have that were not. None of
+    /// them stays behind: a call that is dropped later takes its own from the machine.
+    pub(super) fn settle(&mut self, mut has_ended: bool, wakes: &mut Wakes) {
         while let Some(finished) = self.engine.next_finished() {
             self.deliver(finished, &[], wakes);
+            has_ended = true;
         }
-        self.waiters.on_ended();
+        if has_ended {
+            self.waiters.on_ended();
+        }
         self.admit(wakes);
     }
 

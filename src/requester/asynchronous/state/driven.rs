@@ -64,7 +64,7 @@ impl<A: PeerAddress> State<A> {
             Some(error) => {
                 self.engine.on_not_transmitted(now, error);
                 // What was sent last may have ended its request.
-                self.on_ended(wakes);
+                self.settle(false, wakes);
                 Sent::Batch
             }
             None if sent == most => Sent::Batch,
@@ -73,10 +73,12 @@ impl<A: PeerAddress> State<A> {
         }
     }
 
-    /// Whether something is due at this moment.
-    pub(in crate::requester::asynchronous) fn is_due(&mut self, now: Timestamp) -> bool {
+    /// Whether something is due at this moment. A waiter needs no look: nothing that comes could be for it.
+    pub(in crate::requester::asynchronous) fn is_due(&mut self, now: Timestamp, wakes: &mut Wakes) -> bool {
+        self.waiters.on_time(now, &mut wakes.calls);
+        self.admit(wakes);
         self.engine.advance(now);
-        self.next_deadline().is_some_and(|at| at <= now)
+        self.engine.next_deadline().is_some_and(|at| at <= now)
     }
 
     pub(in crate::requester::asynchronous) fn is_running(&self) -> bool {
