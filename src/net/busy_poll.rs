@@ -2,6 +2,7 @@ use std::io;
 use std::time::Duration;
 
 use super::cancel::{Cancel, CancelHandle};
+use super::pauses::Pauses;
 use crate::size::Plpmtu;
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transport::{Incoming, NoEntropy, PathError, Renewal, Renewed, Transport};
@@ -76,7 +77,7 @@ impl<T: Transport> BusyPoll<T> {
     /// Looks for up to 50 µs before a wait blocks.
     #[must_use]
     pub const fn new(transport: T) -> Self {
-        Self { inner: transport, looking_for: LOOKING_FOR, pauses: Pauses::NONE }
+        Self { inner: transport, looking_for: LOOKING_FOR, pauses: Pauses::between(1, LONGEST_PAUSE) }
     }
 
     /// Sets how long to look before a wait blocks; 50 µs by default. It is what a miss costs, and the most that a hit does: a
@@ -183,35 +184,6 @@ impl<T: Transport> Transport for BusyPoll<T> {
 impl<T: Transport + Cancel> Cancel for BusyPoll<T> {
     fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
         self.inner.cancel_handle()
-    }
-}
-
-/// Waits that pass without looking, as it missed before.
-#[derive(Debug)]
-struct Pauses {
-    left: u32,
-    /// After the next miss.
-    next: u32,
-}
-
-impl Pauses {
-    const NONE: Self = Self { left: 0, next: 1 };
-
-    /// Whether this wait is one of them.
-    #[inline]
-    fn passes(&mut self) -> bool {
-        let left = self.left.checked_sub(1);
-        self.left = left.unwrap_or_default();
-        left.is_some()
-    }
-
-    fn on_miss(&mut self) {
-        self.left = self.next;
-        self.next = self.next.saturating_mul(2).min(LONGEST_PAUSE);
-    }
-
-    fn on_hit(&mut self) {
-        self.next = 1;
     }
 }
 
