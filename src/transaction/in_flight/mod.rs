@@ -3,6 +3,7 @@
 mod aliases;
 mod arrivals;
 mod chunks;
+mod clean;
 mod facts;
 mod finished;
 mod group_places;

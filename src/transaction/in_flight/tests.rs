@@ -178,6 +178,7 @@ fn a_first_wait_that_is_known_from_a_range_ends_when_the_schedule_says() {
             let due = engine.first_due(&clean);
             assert_eq!(due, engine.schedule(&clean).wait_end(), "{policy:?}");
             assert!(!engine.is_in_first_wait(due, &clean), "{policy:?}");
+            assert!(due >= ms(100).after_ns(engine.rules.plan(0).surely_waits), "{policy:?}");
         }
     }
 }
