@@ -84,8 +84,18 @@ impl Wheel {
     /// As [`insert`](Self::insert), of an item that is in the store and does not wait.
     #[inline]
     pub(crate) fn insert_new(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
+        let link = self.take_in(links, item, due);
+        if let Some(place) = links.link(item) {
+            *place = link;
+        }
+    }
+
+    /// As [`insert_new`](Self::insert_new), but for the item's own link, which its owner has to put in its place.
+    #[inline]
+    #[must_use]
+    pub(crate) fn take_in(&mut self, links: &mut impl Links, item: u32, due: Timestamp) -> Link {
         let list = self.list(first_tick_from(due));
-        let Some((occupied, last)) = self.bucket(list) else { return };
+        let Some((occupied, last)) = self.bucket(list) else { return Link::FREE };
         // What is no longer occupied names an old last item, which may wait elsewhere by now.
         let behind = if *occupied & bit(list) != 0 { links.link(*last) } else { None };
         let (first, before) = match behind {
@@ -98,9 +108,7 @@ impl Wheel {
         };
         *occupied |= bit(list);
         *last = item;
-        if let Some(link) = links.link(item) {
-            *link = Link { next: first, prev: before, list };
-        }
+        Link { next: first, prev: before, list }
     }
 
     /// Whether what is inserted for this moment would come before it, as from a level above 0.

@@ -74,26 +74,26 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// A request without a record was transmitted.
     #[inline]
-    pub(super) fn begin_clean(&mut self, now: Timestamp, number: u32) {
-        let Some(slot) = self.slots.get_mut(number) else { return };
-        slot.state = State::Sent;
-        slot.set_at(now);
-        let clean = slot.clean(number);
-        let delays_start = self.rules.plan(clean.policy).delays_start;
-        let start = if delays_start { before(now, self.start_delay(clean.handle, clean.policy)) } else { now };
+    pub(super) fn begin_clean(&mut self, clean: &Clean) {
+        let (now, number, plan) = (clean.sent, clean.handle.slot, self.rules.plan(clean.policy));
+        // Most are answered by the least that it can wait, and when it ends then need not be drawn.
+        let least = now.after_ns(plan.surely_waits);
+        let start = if plan.delays_start { before(now, self.start_delay(clean.handle, clean.policy)) } else { now };
         if let Some(peer) = self.peers.get_mut(clean.peer) {
             peer.path.on_start(start);
             peer.path.on_transmitted(now);
             if peer.path.estimator.is_some() {
-                self.keep_first_wait(&clean, start);
+                self.keep_first_wait(clean, start);
             }
         }
-        // Most are answered by the least that it can wait, and when it ends then need not be drawn.
-        let least = now.after_ns(self.rules.plan(clean.policy).surely_waits);
         let is_drawn_later = self.first_waits.is_none() && self.wheel.comes_early(least);
-        let due = if is_drawn_later { least } else { self.first_due(&clean) };
+        let due = if is_drawn_later { least } else { self.first_due(clean) };
         self.soonest = self.soonest.min(due);
-        self.wheel.insert_new(&mut self.slots, number, due);
+        let link = self.wheel.take_in(&mut self.slots, number, due);
+        if let Some(slot) = self.slots.get_mut(number) {
+            (slot.state, slot.link) = (State::Sent, link);
+            slot.set_at(now);
+        }
     }
 
     /// The first wait that the round trips to its peer call for at present.
