@@ -29,8 +29,10 @@ pub(crate) fn main() {
     }
 }
 
+type Measure = fn(bool);
+
 /// Those that are named as arguments are measured, or all.
-const PARTS: [(&str, fn(bool)); 3] = [("engine", engine::main), ("lateness", lateness::main), ("fronts", fronts)];
+const PARTS: [(&str, Measure); 3] = [("engine", engine::main), ("lateness", lateness::main), ("fronts", fronts)];
 
 fn fronts(short: bool) {
     let rounds = if short { 1 } else { ROUNDS };
