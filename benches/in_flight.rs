@@ -7,6 +7,8 @@
 //!
 //! Windows that default socket buffers do not hold get larger ones at both ends. Beyond `net.core.rmem_max` that takes
 //! root; what the buffers cannot hold even so is left out.
+//!
+//! `-- engine`, `-- lateness` or `-- fronts` behind that measures this part alone.
 
 fn main() {
     #[cfg(target_os = "linux")]

@@ -14,7 +14,7 @@ use udp_retry::fault::Profile;
 use udp_retry::sim::{Client, HostId, Outcome, SimNet, echo, explore};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::Transaction;
-use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
+use udp_retry::{ConcurrentRequester, ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 fn main() {
     // `cargo test --benches` wants to know whether it runs, not how fast.
@@ -28,6 +28,7 @@ fn main() {
     measured("one requester, by id", rounds, requests, |net, requests| requester(net, requests, true));
     measured("one requester, without ids", rounds, requests, |net, requests| requester(net, requests, false));
     measured("a fleet of 1,000 clients", rounds, requests, fleet);
+    measured("1,000 in flight to 16 servers", rounds, requests, in_flight);
 }
 
 /// The median of 1,000 runs of README's example, none of which fails.
@@ -112,6 +113,37 @@ fn fleet(net: &SimNet, requests: u64) -> u64 {
     }
     net.run_to_the_end(Timestamp::MAX);
     answered.get()
+}
+
+/// No reply is another request's, and each request ends once.
+fn in_flight(net: &SimNet, requests: u64) -> u64 {
+    let client = net.host("10.1.0.1".parse().unwrap()).unwrap();
+    let servers: Vec<SocketAddr> = (1..=16).map(|n| SocketAddr::from(([10, 0, 0, n], 1060))).collect();
+    for server in &servers {
+        let faults = "loss 30%; duplicate 10%; delay 20ms ~5ms; reorder 5% by 30ms";
+        net.path(client, net.host(server.ip()).unwrap(), Profile::both(faults.parse().unwrap())).unwrap();
+        net.serve(*server, echo()).unwrap();
+    }
+    let client = net.bind(client, "0.0.0.0:0".parse().unwrap()).unwrap();
+    let builder = ConcurrentRequester::builder(transaction_id(0..8).stamped()).policy(RetryPolicy::LAN);
+    let mut requester = builder.over(client).unwrap();
+    let mut ended = vec![false; requests as usize];
+    let (mut next, mut answered) = (0, 0);
+    loop {
+        while next < requests && requester.in_flight() < 1000 {
+            let request = [[0; 8], next.to_be_bytes()].concat();
+            requester.submit_to(servers[next as usize % 16], &request, next).unwrap();
+            next += 1;
+        }
+        let Some(done) = requester.wait() else { break };
+        assert!(!std::mem::replace(&mut ended[done.token() as usize], true), "{} ended twice", done.token());
+        if let Ok(reply) = done.reply() {
+            assert_eq!(reply[8..], done.token().to_be_bytes());
+            answered += 1;
+        }
+    }
+    assert!(ended.iter().all(|ended| *ended), "none is forgotten");
+    answered
 }
 
 /// The client's host.

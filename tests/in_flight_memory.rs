@@ -68,15 +68,59 @@ fn what_was_there_once_is_there_again_and_nothing_is_allocated() {
     }
 }
 
+#[test]
+fn no_request_waits_for_memory_to_be_moved_while_they_grow_to_a_million_fail_and_are_answered() {
+    for matcher in [transaction_id(0..8).stamped(), transaction_id(0..8)] {
+        // Its jitter spreads what is due.
+        let policy = RetryPolicy::default().with_max_transmissions(2).unwrap();
+        let (mut engine, peer) = engine_with(policy, matcher);
+        let (mut most, mut sent) = ([0; 4], 0);
+        for token in 0..MILLION {
+            let mut request = [0x5a; 32];
+            request[..8].copy_from_slice(&token.to_le_bytes());
+            let grown = peak(|| {
+                engine.submit(Timestamp::ZERO, peer, &request, token).unwrap();
+                engine.on_transmitted(Timestamp::ZERO, 1);
+            });
+            most[0] = grown.max(most[0]);
+        }
+        let mut reply = [0; 32];
+        while !engine.is_empty() {
+            let now = engine.next_deadline().unwrap();
+            most[1] = peak(|| engine.on_time_up(now)).max(most[1]);
+            while engine.transmits().next().map(|next| reply.copy_from_slice(next.datagram)).is_some() {
+                most[2] = peak(|| engine.on_transmitted(now, 1)).max(most[2]);
+                sent += 1;
+                if sent % 16 == 0 {
+                    assert!(matches!(engine.on_datagram(now, 1, &reply, 32), Arrived::Reply(_)));
+                }
+            }
+            most[3] = peak(|| while engine.next_finished().is_some() {}).max(most[3]);
+        }
+        assert_eq!(sent, MILLION);
+        println!(
+            "bytes at once, at most: submitted {}, due {}, sent again {}, failed {}",
+            most[0], most[1], most[2], most[3]
+        );
+        // Two chunks of everything.
+        assert!(most.iter().all(|&bytes| bytes <= 256 << 10), "{most:?}");
+        assert!(most[0] >= 48 << 10 && most[1] >= 100 << 10, "{most:?}");
+    }
+}
+
 fn at(ms: u64) -> Timestamp {
     Timestamp::ZERO.after(Duration::from_millis(ms))
 }
 
 fn engine(matcher: TransactionId) -> (Engine, PeerId) {
+    engine_with(RetryPolicy::LAN, matcher)
+}
+
+fn engine_with(policy: RetryPolicy, matcher: TransactionId) -> (Engine, PeerId) {
     let all = NonZeroU32::new(2_000_000).unwrap();
     let limits = Limits::default().requests(all).window(all).bytes(1 << 30).rest(Duration::ZERO, Duration::ZERO);
     let ids = IdSource::from_seed(Seed::new(1));
-    let mut engine = InFlight::new(RetryPolicy::LAN, matcher, limits, Seed::new(1), Some(ids));
+    let mut engine = InFlight::new(policy, matcher, limits, Seed::new(1), Some(ids));
     let peer = engine.add_peer(1, RetryBudget::unlimited(), None);
     (engine, peer)
 }

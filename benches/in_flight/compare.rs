@@ -21,8 +21,21 @@ pub(crate) fn main() {
         }
     }
     let short = arguments.iter().any(|argument| argument == "--test");
-    engine::main(short);
-    lateness::main(short);
+    let named = |part: &str| arguments.iter().any(|argument| argument == part);
+    let all = !PARTS.iter().any(|(part, _)| named(part));
+    for (part, measure) in PARTS {
+        if all || named(part) {
+            measure(short);
+        }
+    }
+}
+
+type Measure = fn(bool);
+
+/// Those that are named as arguments are measured, or all.
+const PARTS: [(&str, Measure); 3] = [("engine", engine::main), ("lateness", lateness::main), ("fronts", fronts)];
+
+fn fronts(short: bool) {
     let rounds = if short { 1 } else { ROUNDS };
     println!("`taskset -c 0 cargo bench --features tokio --bench in_flight`: thousands of requests per second of the");
     println!("client's processor and in all, medians of {rounds} rounds; beside sendmmsg: median (quartiles)");

@@ -9,7 +9,7 @@ use udp_retry::transport::{PathIndex, PeerAddress, Transport};
 use udp_retry::{ConcurrentRequester, RetryPolicy, transaction_id};
 
 use crate::compare::Variant;
-use crate::socket::{connected, granted, socket};
+use crate::socket::{connected, socket};
 
 pub(crate) struct Front<T: Transport<Peer: PeerAddress>> {
     requester: ConcurrentRequester<T>,
@@ -29,10 +29,12 @@ impl Front<ConnectedUdp> {
 }
 
 impl Front<UnconnectedUdp> {
+    /// Likewise.
     pub(crate) fn unconnected(server: SocketAddr, buffer: usize) -> Self {
-        let socket = socket(buffer);
-        assert!(granted(&socket) >= buffer);
-        Self::over(UnconnectedUdp::from_socket(socket).unwrap(), server.into())
+        let own = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+        let held = own.receive_buffer().unwrap();
+        let transport = if held >= buffer { own } else { UnconnectedUdp::from_socket(socket(buffer)).unwrap() };
+        Self::over(transport, server.into())
     }
 }
 

@@ -2,6 +2,7 @@ use std::io;
 use std::time::Duration;
 
 use super::cancel::{Cancel, CancelHandle};
+use super::pauses::Pauses;
 use crate::size::Plpmtu;
 use crate::time::{Ns, Timestamp, saturating_ns};
 use crate::transport::{Incoming, NoEntropy, PathError, Renewal, Renewed, Transport};
@@ -17,27 +18,26 @@ use crate::transport::{Incoming, NoEntropy, PathError, Renewal, Renewed, Transpo
 /// - **It is of no use** where the server takes longer, or shares the core with this thread, which it cannot have
 ///   meanwhile. After each miss in a row 1, 2, 4 … up to 2048 waits pass without looking, until a datagram comes while it
 ///   looks, so that misses cost little. A miss costs the whole time of looking.
-/// - **It does harm** where replies come late in the time of looking: each of them counts as a hit, so every wait looks, and
-///   that takes more processor time than a wake-up where wake-ups are cheap, as on a core that is never idle. The cure is to
-///   [look for less time](Self::looking_for).
+/// - **A late hit counts as a miss**: what comes in the last third of the time of looking has cost more processor time than
+///   the wake-up that it spared. If a shorter round trip is worth that, [look for more time](Self::looking_for): half as
+///   long again as replies take.
 ///
-/// Round trip and processor time of the client, as ratios. The prototype looked and paused likewise; it ran in a real-time
-/// class and is compared with a bare `send` and blocking `recv` (16 rounds of 800 requests). This code ran while other
-/// programs had both cores busy, and is compared with the same requester without it (`cargo bench --bench busy_poll`; one
-/// run of 40 rounds). How it does on idle cores was not measured yet.
+/// Round trip and processor time of the client beside the same requester without it, as ratios: `cargo bench --bench
+/// busy_poll`, medians of runs of 40 rounds in a real-time class, in a virtual machine with two idle cores. The gain is as
+/// large as a wake-up is dear, which differed between runs.
 ///
-/// | server | prototype: round trip, processor | this code, both cores busy |
-/// |---|---|---|
-/// | other core, at once | 0.57, 0.80 | 0.79, 1.01 |
-/// | other core, after 30 µs | 1.01, 1.02 | 1.46, 4.08 |
-/// | the same, looking for 25 µs | not measured | 0.99, 1.01 (12 rounds) |
-/// | other core, after 200 µs | not measured | 1.01, 1.04 |
-/// | same core, at once | 1.06, 1.17 (scatter 12 %) | 1.01, 1.01 |
+/// | server | round trip, processor |
+/// |---|---|
+/// | other core, at once | 0.48 to 0.60, 0.69 to 0.84 |
+/// | other core, after 30 µs | 1.00, 1.01 |
+/// | the same, looking for 25 µs | 1.00, 1.01 |
+/// | other core, after 200 µs | 1.00, 1.01 |
+/// | same core, at once | 1.00, 1.01 |
 ///
 /// Nothing else changes. What is met while looking (a datagram, an error, a cancellation) is returned at once; no look
 /// begins at `until` or later; a wait that passes is the inner transport's own. An error counts as a miss, so that
 /// one that stays is left to the transport inside, which lets time pass between errors; so does a datagram that was found
-/// after the time of looking, as the thread was off its core. What is there at the first look counts as neither hit nor
+/// late, perhaps as the thread was off its core. What is there at the first look counts as neither hit nor
 /// miss, since a wait would have returned it at once too.
 ///
 /// The time for looking is that of [`Transport::now`]. A clock that stands still meanwhile, as in a simulated network, ends it
@@ -76,11 +76,11 @@ impl<T: Transport> BusyPoll<T> {
     /// Looks for up to 50 µs before a wait blocks.
     #[must_use]
     pub const fn new(transport: T) -> Self {
-        Self { inner: transport, looking_for: LOOKING_FOR, pauses: Pauses::NONE }
+        Self { inner: transport, looking_for: LOOKING_FOR, pauses: Pauses::between(1, LONGEST_PAUSE) }
     }
 
-    /// Sets how long to look before a wait blocks; 50 µs by default. It is what a miss costs, and the most that a hit does: a
-    /// little more than most replies take is enough. Zero never looks; a time that is longer than a wait looks for all of it.
+    /// Sets how long to look before a wait blocks; 50 µs by default. It is what a miss costs; a reply within two thirds of it is
+    /// a hit: half as long again as most replies take is enough. Zero never looks; a time that is longer than a wait looks for all of it.
     #[must_use]
     pub const fn looking_for(mut self, time: Duration) -> Self {
         self.looking_for = saturating_ns(time);
@@ -123,8 +123,9 @@ impl<T: Transport> BusyPoll<T> {
                     }
                     match first {
                         true => {}
-                        // Off its core meanwhile, which a thread that looks loses to others: this did not pay.
-                        false if read.since_ns(began) > self.looking_for => self.pauses.on_miss(),
+                        // Later than a wake-up would have cost; or off its core meanwhile, which a thread that looks loses
+                        // to others. This did not pay.
+                        false if read.since_ns(began) > self.looking_for / 3 * 2 => self.pauses.on_miss(),
                         false => self.pauses.on_hit(),
                     }
                     return Ok(Incoming::Datagram(received));
@@ -183,35 +184,6 @@ impl<T: Transport> Transport for BusyPoll<T> {
 impl<T: Transport + Cancel> Cancel for BusyPoll<T> {
     fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
         self.inner.cancel_handle()
-    }
-}
-
-/// Waits that pass without looking, as it missed before.
-#[derive(Debug)]
-struct Pauses {
-    left: u32,
-    /// After the next miss.
-    next: u32,
-}
-
-impl Pauses {
-    const NONE: Self = Self { left: 0, next: 1 };
-
-    /// Whether this wait is one of them.
-    #[inline]
-    fn passes(&mut self) -> bool {
-        let left = self.left.checked_sub(1);
-        self.left = left.unwrap_or_default();
-        left.is_some()
-    }
-
-    fn on_miss(&mut self) {
-        self.left = self.next;
-        self.next = self.next.saturating_mul(2).min(LONGEST_PAUSE);
-    }
-
-    fn on_hit(&mut self) {
-        self.next = 1;
     }
 }
 

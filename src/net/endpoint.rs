@@ -7,6 +7,7 @@ use super::calls::drain;
 use super::cancel::{CancelHandle, Cancellable};
 use super::classify::classify_received;
 use super::clock::Clock;
+use super::pauses::Pauses;
 use super::poll::{Woken, poll, rest};
 use super::swallowed;
 use super::sys::{self, Receiver};
@@ -21,7 +22,8 @@ pub(super) use looking::Looked;
 /// A socket, and what waiting on it takes.
 ///
 /// One that is ours alone waits in `recv` by its own timeout. One that others may use as well waits in `poll`, which no
-/// option and no clone can stretch; so does one whose waits can be cancelled.
+/// option and no clone can stretch; so does one whose waits can be cancelled. While each finds a datagram queued, it polls
+/// for none of them.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     socket: UdpSocket,
@@ -32,6 +34,8 @@ pub(super) struct Endpoint {
     receiver: Receiver,
     cancellable: Cancellable,
     trouble: Trouble,
+    /// Of looking before a poll.
+    pauses: Pauses,
     /// Others may use it as well.
     lent: AtomicBool,
 }
@@ -91,6 +95,7 @@ impl Endpoint {
             receiver: Receiver::new(),
             cancellable: Cancellable::default(),
             trouble: Trouble::default(),
+            pauses: Pauses::between(0, LONGEST_PAUSE),
             lent: AtomicBool::new(false),
         })
     }
@@ -213,6 +218,17 @@ impl Endpoint {
             self.cancellable.take();
             return Waited::Cancelled;
         }
+        // Where many are queued, a poll for each would cost as much as the rest.
+        if now < until && !self.pauses.passes() {
+            match self.receiver.look(&self.socket, buffer, ask) {
+                Ok(None) => self.pauses.on_miss(),
+                Ok(Some(arrival)) => {
+                    self.pauses.on_hit();
+                    return self.arrived(arrival, now);
+                }
+                Err(error) => return self.failed(&error, buffer, until),
+            }
+        }
         let mut time = now;
         loop {
             let remaining = until.since(time);
@@ -300,6 +316,9 @@ impl Endpoint {
         });
     }
 }
+
+/// Waits: what one look in vain costs is then lost in their polls, and many that are queued are soon noticed.
+const LONGEST_PAUSE: u32 = 256;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

@@ -31,6 +31,7 @@ mod connected;
 mod endpoint;
 mod options;
 mod paths;
+mod pauses;
 mod peer;
 mod pmtu;
 mod poll;

@@ -164,8 +164,8 @@ impl UnconnectedUdp {
         })
     }
 
-    /// Lends the socket, for options of the caller's; a datagram then costs a system call more, as no wait may depend on a
-    /// timeout that others can change.
+    /// Lends the socket, for options of the caller's; a datagram that is waited for then costs a system call more, as no wait
+    /// may depend on a timeout that others can change. One of many that are queued does not.
     #[must_use]
     pub fn as_socket(&self) -> &UdpSocket {
         self.endpoint.lend()

@@ -84,8 +84,18 @@ impl Wheel {
     /// As [`insert`](Self::insert), of an item that is in the store and does not wait.
     #[inline]
     pub(crate) fn insert_new(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
+        let link = self.take_in(links, item, due);
+        if let Some(place) = links.link(item) {
+            *place = link;
+        }
+    }
+
+    /// As [`insert_new`](Self::insert_new), but for the item's own link, which its owner has to put in its place.
+    #[inline]
+    #[must_use]
+    pub(crate) fn take_in(&mut self, links: &mut impl Links, item: u32, due: Timestamp) -> Link {
         let list = self.list(first_tick_from(due));
-        let Some((occupied, last)) = self.bucket(list) else { return };
+        let Some((occupied, last)) = self.bucket(list) else { return Link::FREE };
         // What is no longer occupied names an old last item, which may wait elsewhere by now.
         let behind = if *occupied & bit(list) != 0 { links.link(*last) } else { None };
         let (first, before) = match behind {
@@ -98,9 +108,13 @@ impl Wheel {
         };
         *occupied |= bit(list);
         *last = item;
-        if let Some(link) = links.link(item) {
-            *link = Link { next: first, prev: before, list };
-        }
+        Link { next: first, prev: before, list }
+    }
+
+    /// Whether what is inserted for this moment would come before it, as from a level above 0.
+    #[inline]
+    pub(crate) fn comes_early(&self, due: Timestamp) -> bool {
+        self.list(first_tick_from(due)) >= LISTS_OF_LEVEL_0
     }
 
     /// Takes `item` out, if it waits.
@@ -137,7 +151,7 @@ impl Wheel {
     /// so that [`next_deadline`](Self::next_deadline) is when something is due, or lies ahead.
     pub(crate) fn pop_early(&mut self, links: &mut impl Links, now: Timestamp) -> Option<u32> {
         let (_, list) = self.first_bucket()?;
-        if list < 1 << BUCKET_BITS { None } else { self.pop(links, now) }
+        if list < LISTS_OF_LEVEL_0 { None } else { self.pop(links, now) }
     }
 
     /// Moves the wheel on to `now`, never back, and takes out one item whose bucket has come; to be asked until `None`.
@@ -243,6 +257,7 @@ const LEVELS: usize = 6;
 const TOP_LEVEL: u32 = 5;
 const BUCKET_BITS: u32 = 6;
 const BUCKETS: usize = 1 << BUCKET_BITS;
+const LISTS_OF_LEVEL_0: u16 = 1 << BUCKET_BITS;
 /// The farthest bucket of a level that cannot be taken for the present one; also the bits of a bucket's number.
 const MOST_AHEAD: u64 = (1 << BUCKET_BITS) - 1;
 /// The bits of a tick that lie within one bucket, on each level.

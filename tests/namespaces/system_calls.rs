@@ -1,5 +1,6 @@
 //! A request whose reply comes in time costs two system calls, a `sendto` and a `recvfrom`, with any jitter; where a handle
-//! could cancel it, or others have the socket too, a `ppoll` comes between them. Counted by `strace`, as the difference between a long run and a short one.
+//! could cancel it, or others have the socket too, a `ppoll` comes between them, but for a reply that is queued where those
+//! before it were. Counted by `strace`, as the difference between a long run and a short one.
 //!
 //! Over [`UdpPaths`] a request costs the same while one path is in play, and with several a `ppoll` more.
 //!
@@ -17,10 +18,10 @@ use std::time::Duration;
 
 use crate::again::{again, part, this_test};
 use crate::watchdog::{MINUTE, within};
-use udp_retry::net::UdpPaths;
+use udp_retry::net::{UdpPaths, UnconnectedUdp};
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::transport::{Incoming, PathIndex, Transport};
-use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
+use udp_retry::{ConcurrentRequester, ConnectedUdp, ReliableRequester, RetryPolicy, transaction_id};
 
 const FEW: u64 = 300;
 const MORE: u64 = 10_000;
@@ -39,20 +40,46 @@ fn a_request_costs_two_system_calls_and_three_where_others_could_touch_the_socke
     within(3 * MINUTE, move || compare(test));
 }
 
-/// What it is called, whether it polls, and the command for so many requests.
-type Asking<'a> = (&'a str, bool, &'a dyn Fn(u64) -> Command);
+/// What it is called, how it waits, and the command for so many requests.
+type Asking<'a> = (&'a str, Waits, &'a dyn Fn(u64) -> Command);
+
+/// By which calls a reply is received.
+#[derive(Clone, Copy)]
+enum Waits {
+    /// `recvfrom`.
+    InRecv,
+    /// `ppoll` and `recvfrom`; at most one in 256 waits looks before, in vain.
+    ByPoll,
+    /// As by poll, or while replies are queued as in recv.
+    Looking,
+    /// As looking, and most are queued.
+    LookingAtMany,
+}
+
+impl Waits {
+    /// What all calls of one request are at most, and those that each has.
+    fn calls(self) -> (f64, &'static [&'static str]) {
+        match self {
+            Self::InRecv => (2.0, &["sendto", "recvfrom"]),
+            Self::ByPoll => (3.0, &["sendto", "ppoll", "recvfrom"]),
+            Self::Looking => (3.0, &["sendto", "recvfrom"]),
+            Self::LookingAtMany => (2.5, &["sendto", "recvfrom"]),
+        }
+    }
+}
 
 fn compare(test: &str) {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let [server, late_server] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| echo(&server, &over));
-        // Also when the test fails: the scope waits for the server.
+        scope.spawn(|| echo(&server, &over, Duration::ZERO));
+        scope.spawn(|| echo(&late_server, &over, LATE));
+        // Also when the test fails: the scope waits for the servers.
         let _over = Over(&over);
-        let address = server.local_addr().unwrap().to_string();
+        let [address, late] = [&server, &late_server].map(|server| server.local_addr().unwrap().to_string());
         let ways: &[Asking<'_>] = &[
             #[cfg(feature = "cli")]
-            ("request --json", false, &|repeat| {
+            ("request --json", Waits::InRecv, &|repeat| {
                 let [first, rest @ ..] = STRACE_FIRST else { unreachable!("it has a name") };
                 let mut command = Command::new(first);
                 command.args(rest).args([
@@ -66,31 +93,41 @@ fn compare(test: &str) {
                 command.args(["--text", "0001 ping", "--repeat", &repeat.to_string()]);
                 command
             }),
-            ("no jitter", false, &|repeat| again(test, &format!("{address} {repeat} none"), STRACE_FIRST)),
-            ("wide jitter", false, &|repeat| again(test, &format!("{address} {repeat} wide"), STRACE_FIRST)),
-            ("cancel handle", true, &|repeat| again(test, &format!("{address} {repeat} handle"), STRACE_FIRST)),
-            ("given", true, &|repeat| again(test, &format!("{address} {repeat} given"), STRACE_FIRST)),
-            ("lent", true, &|repeat| again(test, &format!("{address} {repeat} lent"), STRACE_FIRST)),
-            ("one path", false, &|repeat| again(test, &format!("{address} {repeat} one-path"), STRACE_FIRST)),
-            ("one of three", false, &|repeat| again(test, &format!("{address} {repeat} of-three"), STRACE_FIRST)),
-            ("after failover", false, &|repeat| again(test, &format!("{address} {repeat} failover"), STRACE_FIRST)),
-            ("two in play", true, &|repeat| again(test, &format!("{address} {repeat} in-play"), STRACE_FIRST)),
+            ("no jitter", Waits::InRecv, &|repeat| again(test, &format!("{address} {repeat} none"), STRACE_FIRST)),
+            ("wide jitter", Waits::InRecv, &|repeat| again(test, &format!("{address} {repeat} wide"), STRACE_FIRST)),
+            ("cancel handle", Waits::Looking, &|repeat| {
+                again(test, &format!("{address} {repeat} handle"), STRACE_FIRST)
+            }),
+            ("given", Waits::Looking, &|repeat| again(test, &format!("{address} {repeat} given"), STRACE_FIRST)),
+            ("lent", Waits::Looking, &|repeat| again(test, &format!("{address} {repeat} lent"), STRACE_FIRST)),
+            ("given, late", Waits::ByPoll, &|repeat| again(test, &format!("{late} {repeat} given"), STRACE_FIRST)),
+            ("many, given", Waits::LookingAtMany, &|repeat| {
+                again(test, &format!("{address} {repeat} many"), STRACE_FIRST)
+            }),
+            ("one path", Waits::InRecv, &|repeat| again(test, &format!("{address} {repeat} one-path"), STRACE_FIRST)),
+            ("one of three", Waits::InRecv, &|repeat| {
+                again(test, &format!("{address} {repeat} of-three"), STRACE_FIRST)
+            }),
+            ("after failover", Waits::InRecv, &|repeat| {
+                again(test, &format!("{address} {repeat} failover"), STRACE_FIRST)
+            }),
+            ("two in play", Waits::ByPoll, &|repeat| again(test, &format!("{address} {repeat} in-play"), STRACE_FIRST)),
         ];
         let counted: Vec<_> = ways
             .iter()
-            .map(|(name, polls, command)| {
+            .map(|(name, waits, command)| {
                 let (few, many) = (counts(command(FEW)), counts(command(FEW + MORE)));
-                (*name, *polls, difference(&many, &few), many)
+                (*name, *waits, difference(&many, &few), many)
             })
             .collect();
         println!("system calls of {MORE} requests more:");
         for (name, _, calls, _) in &counted {
             println!("{name:>15}: {calls:?}");
         }
-        for (name, polls, calls, many) in counted {
+        for (name, waits, calls, many) in counted {
             let total: i64 = calls.values().sum();
-            let each_once = if polls { &["sendto", "ppoll", "recvfrom"][..] } else { &["sendto", "recvfrom"] };
-            assert!(total as f64 <= (each_once.len() as f64 + 0.01) * MORE as f64, "{name}: {total} calls, {calls:?}");
+            let (most, each_once) = waits.calls();
+            assert!(total as f64 <= (most + 0.01) * MORE as f64, "{name}: {total} calls, {calls:?}");
             for each in each_once {
                 // In the longer run by itself: what the shorter one happens to have more is no request's.
                 assert!(many.get(*each).is_some_and(|&count| count >= (FEW + MORE) as i64), "{name}: {many:?}");
@@ -112,6 +149,9 @@ fn ask(part: &str) {
     if matches!(way, "one-path" | "of-three" | "failover" | "in-play") {
         return ask_paths(server.parse().unwrap(), repeat.parse().unwrap(), way);
     }
+    if way == "many" {
+        return ask_many(server.parse().unwrap(), repeat.parse().unwrap());
+    }
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(policy);
     let mut requester = if way == "given" {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -128,6 +168,21 @@ fn ask(part: &str) {
         let request = [&number.to_be_bytes()[..], b" ping"].concat();
         assert_eq!(requester.request(&request).unwrap().payload(), request);
     }
+}
+
+/// Over a socket that others might have, sixteen in flight.
+fn ask_many(server: SocketAddr, repeat: u64) {
+    let socket = UnconnectedUdp::from_socket(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+    let mut requester = ConcurrentRequester::builder(transaction_id(0..8).stamped()).over(socket).unwrap();
+    let mut answered = 0;
+    for number in 0..repeat {
+        requester.submit_to(server, b"........ping", number).unwrap();
+        while requester.in_flight() == 16 || number + 1 == repeat && requester.in_flight() > 0 {
+            assert!(requester.wait().unwrap().reply().is_ok());
+            answered += 1;
+        }
+    }
+    assert_eq!(answered, repeat);
 }
 
 /// By hand, with the waits that a request would have: to the server, after a mute one or beside it.
@@ -201,15 +256,19 @@ impl Drop for Over<'_> {
     }
 }
 
-fn echo(server: &UdpSocket, over: &AtomicBool) {
+fn echo(server: &UdpSocket, over: &AtomicBool, late: Duration) {
     server.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let mut buffer = [0; 64];
     while !over.load(Ordering::Relaxed) {
         if let Ok((len, from)) = server.recv_from(&mut buffer) {
+            thread::sleep(late);
             server.send_to(&buffer[..len], from).unwrap();
         }
     }
 }
+
+/// Longer than a client that is traced takes to look.
+const LATE: Duration = Duration::from_micros(400);
 
 const STRACE: &[&str] = &["-f", "-c", "-U", "time-percent,total-time,avg-time,calls,errors,name"];
 /// Ended with what it traces if that hangs.

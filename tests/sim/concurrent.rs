@@ -1,4 +1,4 @@
-//! Many requests in flight in virtual time: what a bad network does to a hundred thousand of them, and that all of it repeats.
+//! Many requests in flight in virtual time: what a bad network does to a million of them, and that all of it repeats.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use udp_retry::{ConcurrentRequester, RetryBudget, RetryPolicy, Seed, transaction
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
-fn of_a_hundred_thousand_requests_in_a_bad_network_none_is_mixed_up_or_forgotten_and_all_repeats() {
+fn of_a_million_requests_in_a_bad_network_none_is_mixed_up_or_forgotten_and_all_repeats() {
     let runs = [(); 2].map(|()| {
         let (net, host, servers) = bad_network();
         let client = net.bind(host, at("0.0.0.0:0")).unwrap();
-        let ended = many(&net, builder().over(client).unwrap(), 100_000, |n| servers[n as usize % 16]);
+        let ended = many(&net, builder().over(client).unwrap(), 1_000_000, |n| servers[n as usize % 16]);
         (ended, net.trace_hash())
     });
     assert_eq!(runs[0], runs[1], "not a bit differs");

@@ -2,6 +2,7 @@
 
 mod faults;
 mod files;
+mod load;
 mod outage;
 mod outage_servers;
 mod output;

@@ -7,6 +7,7 @@
 mod audit;
 mod faults;
 mod grammar;
+mod histogram;
 mod json;
 mod outage;
 mod output;

@@ -1,5 +1,6 @@
 //! What arguments mean: a host with its port, an id, a published policy, a number, a duration.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ops::Range;
@@ -46,6 +47,13 @@ impl Host {
     }
 }
 
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port } = self;
+        if name.contains(':') { write!(f, "[{name}]:{port}") } else { write!(f, "{name}:{port}") }
+    }
+}
+
 /// HOST:PORT, or several between commas.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts(Vec<Host>);
@@ -78,6 +86,12 @@ impl Hosts {
         let names = self.0.iter().filter(|host| host.literal().is_none());
         let names = names.map(|host| format!("{:?}", host.name)).collect::<Vec<_>>().join(", ");
         io::Error::new(error.kind(), format!("no address for {names}: {error}"))
+    }
+}
+
+impl fmt::Display for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(Host::to_string).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -156,6 +170,12 @@ fn the_presets() -> String {
 
 pub(crate) fn at_least_one(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "a number from 1 is needed".to_owned())
+}
+
+/// How often a second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "a number above 0 is needed, such as 500 or 0.5".to_owned())
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

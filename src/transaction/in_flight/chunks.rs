@@ -33,6 +33,14 @@ impl<T: Default> Chunks<T> {
     }
 }
 
+impl<T: Copy> Chunks<T> {
+    /// Takes the last item off, whose place stays.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        self.len = self.len.checked_sub(1)?;
+        self.get(self.len).copied()
+    }
+}
+
 impl<T> Chunks<T> {
     /// An item; also one of the last chunk that was not put there yet, an empty one.
     #[inline]
@@ -88,6 +96,17 @@ mod tests {
             assert_eq!(list.get(number), None, "{number}");
             assert_eq!(list.get_mut(number), None, "{number}");
         }
+    }
+
+    #[test]
+    fn the_last_put_there_is_the_first_taken_off_and_nothing_is_taken_off_an_empty_list() {
+        let mut list = Chunks::new();
+        assert_eq!(list.pop(), None);
+        (0..2_500_u32).for_each(|item| _ = list.push(item));
+        assert!((1_000..2_500).rev().all(|item| list.pop() == Some(item)));
+        assert_eq!((list.push(7), list.len(), list.chunks.len()), (1_000, 1_001, 3));
+        assert_eq!([list.pop(), list.pop()], [Some(7), Some(999)]);
+        assert!((0..999).rev().all(|item| list.pop() == Some(item)) && list.pop().is_none() && list.len() == 0);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use core::fmt::Debug;
 use super::group_request::Asked;
 use super::progress::{Case, Turn};
 use super::recipient::{Recipient, routed};
-use super::slots::NONE;
 use super::{InFlight, State};
 use crate::time::{Ns, Timestamp};
 use crate::transaction::KeyedMatcher;
@@ -20,13 +19,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             (self.paused_until, self.pauses) = (None, 0);
         }
         for _ in 0..count {
-            let Some(number) = self.ready.pop_front(&mut self.slots) else { return };
-            match self.slots.get(number) {
-                Some(slot) if slot.record == NONE && self.groups.group_of(number).is_none() => {
-                    self.begin_clean(now, number);
-                }
-                Some(slot) if slot.record == NONE => self.begin_in_group(now, number),
-                _ => self.on_troubled_transmitted(now, number),
+            match self.ready.pop_sent(&mut self.slots, now) {
+                Some(Ok(clean)) if self.groups.group_of(clean.handle.slot).is_none() => self.begin_clean(&clean),
+                Some(Ok(clean)) => self.begin_in_group(now, clean.handle.slot),
+                Some(Err(number)) => self.on_troubled_transmitted(now, number),
+                None => return,
             }
         }
         self.settle(now);

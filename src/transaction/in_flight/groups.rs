@@ -95,7 +95,7 @@ pub(super) struct Groups {
     peers: Vec<Vec<(u32, PathIndex)>>,
     requests: Chunks<GroupRequest>,
     /// Of these, those that no slot has.
-    free: Vec<u32>,
+    free: Chunks<u32>,
     /// Something has happened that may move what waits.
     touched: Vec<u32>,
     /// Slots that copies of requests have.
@@ -134,7 +134,7 @@ impl Groups {
             slots: Chunks::new(),
             peers: Vec::new(),
             requests: Chunks::new(),
-            free: Vec::new(),
+            free: Chunks::new(),
             touched: Vec::new(),
             aliases: 0,
             copy: Vec::new(),

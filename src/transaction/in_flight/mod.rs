@@ -3,6 +3,7 @@
 mod aliases;
 mod arrivals;
 mod chunks;
+mod clean;
 mod ending;
 mod facts;
 mod finished;

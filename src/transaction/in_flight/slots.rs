@@ -276,13 +276,30 @@ impl Queue {
     pub(super) fn pop_front(&mut self, slots: &mut Slots) -> Option<u32> {
         let first = self.first()?;
         let (_, after) = slots.get(first)?.neighbours();
+        self.drop_first(slots, after);
+        Some(first)
+    }
+
+    /// The first goes, and this one is next.
+    #[inline]
+    fn drop_first(&mut self, slots: &mut Slots, after: u32) {
         self.first = after;
         self.len -= 1;
         match slots.get_mut(after) {
             Some(slot) => slot.set_neighbours(NONE, slot.neighbours().1),
             None => self.last = NONE,
         }
-        Some(first)
+    }
+
+    /// As [`pop_front`](Self::pop_front), of what is sent at this moment; its number alone, if it has a record.
+    #[inline]
+    pub(super) fn pop_sent(&mut self, slots: &mut Slots, sent: Timestamp) -> Option<Result<Clean, u32>> {
+        let first = self.first()?;
+        let slot = slots.get(first)?;
+        let (_, after) = slot.neighbours();
+        let popped = if slot.record == NONE { Ok(Clean { sent, ..slot.clean(first) }) } else { Err(first) };
+        self.drop_first(slots, after);
+        Some(popped)
     }
 
     /// From the first on.

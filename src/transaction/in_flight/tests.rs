@@ -1,5 +1,7 @@
 use super::slots::Clean;
 use super::*;
+use crate::policy::{Backoff, Jitter, LastWait};
+use crate::time::wheel::TICK;
 use crate::transaction::{Execution, Failure, GiveUp, Request, TransactionId, transaction_id};
 use crate::transport::PathError;
 
@@ -125,6 +127,39 @@ fn a_deadline_that_has_come_is_when_something_is_due_once_the_engine_knows_the_t
     assert_eq!(told.transmits().count(), 1);
 }
 
+/// Whether its end is drawn when the request leaves, because it is so short, or later.
+#[test]
+fn a_first_wait_that_has_come_to_an_end_is_over_however_short_it_is() {
+    for least in [2, 5, 9, 40, 700].map(Duration::from_millis) {
+        let backoff = Backoff::exponential(least, 2 * least).unwrap().with_jitter(Jitter::UPWARD).unwrap();
+        let policy = RetryPolicy::new(backoff);
+        let ids = IdSource::from_seed(Seed::new(7));
+        let limits = Limits::default();
+        let mut engine: Engine = InFlight::new(policy, transaction_id(0..8).stamped(), limits, Seed::new(7), Some(ids));
+        let peer = engine.add_peer(1, RetryBudget::unlimited(), None);
+        let (mut now, mut again, mut looks) = (ms(0), Vec::new(), 0);
+        for token in 0..60 {
+            engine.submit(now, peer, b"........ping", token).unwrap();
+            now = now.after(Duration::from_micros(300));
+            sent(&mut engine, now);
+        }
+        while again.len() < 60 {
+            engine.advance(now);
+            let next = engine.next_deadline().unwrap();
+            if next <= now {
+                looks += 1;
+                engine.on_time_up(now);
+                assert!(engine.transmits().count() > 0, "{least:?}: nothing is due at {now:?}");
+                again.extend(sent(&mut engine, now).iter().map(|_| now));
+            }
+            now = now.after_ns(TICK);
+        }
+        assert!(looks > 5 && again[0] >= ms(0).after(least), "{least:?}: {looks} looks, {again:?}");
+        // All have left within 18 ms, and wait half as long again at most.
+        assert!(again[59] <= ms(19).after(least + least / 2), "{least:?}: {again:?}");
+    }
+}
+
 #[test]
 fn one_id_at_a_thousand_peers_is_a_request_at_each_and_what_is_quoted_says_whose_an_error_is() {
     let mut engine = engine(transaction_id(0..8), Limits::default()).0.with_on_unreachable(OnUnreachable::FailFast);
@@ -149,8 +184,6 @@ fn one_id_at_a_thousand_peers_is_a_request_at_each_and_what_is_quoted_says_whose
 
 #[test]
 fn a_first_wait_that_is_known_from_a_range_ends_when_the_schedule_says() {
-    use crate::policy::{Backoff, Jitter, LastWait};
-
     let [least, short, more, long] = [3, 5, 6, 40].map(Duration::from_millis);
     let policy = |jitter| RetryPolicy::new(Backoff::exponential(short, long).unwrap().with_jitter(jitter).unwrap());
     let plain = policy(Jitter::UPWARD);
@@ -178,6 +211,7 @@ fn a_first_wait_that_is_known_from_a_range_ends_when_the_schedule_says() {
             let due = engine.first_due(&clean);
             assert_eq!(due, engine.schedule(&clean).wait_end(), "{policy:?}");
             assert!(!engine.is_in_first_wait(due, &clean), "{policy:?}");
+            assert!(due >= ms(100).after_ns(engine.rules.plan(0).surely_waits), "{policy:?}");
         }
     }
 }

@@ -102,7 +102,8 @@ impl Record for Log {
 #[derive(Debug)]
 pub(super) struct Records {
     records: Chunks<Troubled>,
-    free: Vec<u32>,
+    /// Of these, those that no request has.
+    free: Chunks<u32>,
     /// Timelines that no record has at present.
     #[expect(clippy::vec_box, reason = "they move in and out as boxes")]
     spare: Vec<Box<Timeline>>,
@@ -112,7 +113,7 @@ pub(super) struct Records {
 
 impl Records {
     pub(super) fn new() -> Self {
-        Self { records: Chunks::new(), free: Vec::new(), spare: Vec::new(), unmade: TIMELINES }
+        Self { records: Chunks::new(), free: Chunks::new(), spare: Vec::new(), unmade: TIMELINES }
     }
 
     pub(super) fn insert(&mut self, troubled: Troubled) -> u32 {

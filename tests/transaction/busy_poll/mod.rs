@@ -71,10 +71,31 @@ fn what_is_there_at_the_first_look_is_neither_a_hit_nor_a_miss() {
     assert_eq!(pauses(&mut transport, 10), [0, 8], "nor has the pause become shorter");
 }
 
+/// To look for that long has cost more than a wake-up, in round trips that this shortens, but in no other.
+#[test]
+fn what_comes_in_the_last_third_of_the_time_for_looking_is_a_miss() {
+    for (arrives, looking_for, hit) in
+        [(33, 50, true), (34, 50, false), (50, 50, false), (50, 75, true), (16, 24, true)]
+    {
+        let mut transport = BusyPoll::new(Stage::new(1000)).looking_for(us(looking_for));
+        let mut unlooked = Vec::new();
+        for n in 0..100 {
+            let arrived = transport.now().after(us(arrives));
+            transport.get_mut().arriving.push_back((arrived, Met::Datagram(n)));
+            let before = transport.get_ref().looks();
+            assert!(matches!(wait(&mut transport, 1_000_000), Incoming::Datagram(_)));
+            unlooked.push(transport.get_ref().looks() == before);
+        }
+        let looked = unlooked.iter().filter(|unlooked| !*unlooked).count();
+        // After 1, 2, 4, 8, 16, 32 that pass.
+        assert_eq!(looked, if hit { 100 } else { 7 }, "after {arrives} us, looking for {looking_for}");
+    }
+}
+
 /// The thread lost its core to another one, as one that blocks would not have; what arrived meanwhile is no reason to look.
 #[test]
-fn what_comes_while_a_look_takes_longer_than_the_looking_may_is_a_miss() {
-    for (stall, hit) in [(20, true), (40, true), (41, false), (3000, false)] {
+fn what_comes_while_a_look_takes_longer_than_a_hit_may_is_a_miss() {
+    for (stall, hit) in [(20, true), (23, true), (24, false), (3000, false)] {
         let mut transport = BusyPoll::new(Stage { stall: Some((at(10_000), us(stall))), ..Stage::new(1000) });
         transport.get_mut().arriving.push_back((at(15_000), Met::Datagram(1)));
         let Incoming::Datagram(received) = wait(&mut transport, 1_000_000_000) else { panic!("it is there") };

@@ -60,12 +60,21 @@ impl<M: KeyedMatcher> World<M> {
         matches!(asked.stage, Stage::Placed { .. }) && asked.delay.is_zero()
     }
 
-    pub(super) fn failures(&mut self, mut ends: Vec<End>) {
-        while let Some(finished) = self.engine.next_finished() {
+    pub(super) fn failures(&mut self, ends: Vec<End>) {
+        let finished = self.finished();
+        self.failures_are(&finished, ends);
+    }
+
+    pub(super) fn finished(&mut self) -> Vec<Finished> {
+        std::iter::from_fn(|| self.engine.next_finished()).collect()
+    }
+
+    pub(super) fn failures_are(&mut self, finished: &[Finished], mut ends: Vec<End>) {
+        for finished in finished {
             let place = ends.iter().position(|end| end.token as u64 == finished.token);
             let Some(place) = place else { panic!("should not have ended at {:?}: {finished:?}", self.now) };
             let end = ends.swap_remove(place);
-            self.ended(&finished, &end);
+            self.ended(finished, &end);
         }
         assert!(ends.is_empty(), "should have ended at {:?}: {ends:?}", self.now);
     }

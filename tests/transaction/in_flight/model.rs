@@ -39,27 +39,41 @@ impl<M: KeyedMatcher> Model<M> {
         }
     }
 
-    /// Nothing was queued at `now`. Whoever is `first` draws from the budget first. Returns the failures.
-    pub(super) fn on_time_up(&mut self, now: Timestamp, first: &[usize]) -> Vec<End> {
-        let mut ends = Vec::new();
-        let others = self.open.iter().copied().filter(|token| !first.contains(token));
-        let order: Vec<usize> = first.iter().copied().chain(others).collect();
-        for token in order {
-            let asked = &mut self.asked[token];
-            match &mut asked.stage {
-                Stage::Begun(begun) => {
-                    begun.transaction.on_time_up(now);
-                    ends.extend(self.settle(now, token));
+    /// Nothing was queued at `now`. Whoever is `first` draws from the budget first, and who has `ended` gives back to it in this
+    /// order: before, where one that is first needs that. Returns the failures.
+    pub(super) fn on_time_up(&mut self, now: Timestamp, first: &[usize], ended: &[usize]) -> Vec<End> {
+        let (mut ends, mut ended) = (Vec::new(), ended.to_vec());
+        for &token in first {
+            let gives = |other: &usize| self.asked[*other].peer == self.asked[token].peer && self.is_ready(*other);
+            if self.budget_of(token) == 0 && !self.is_ready(token) {
+                if let Some(place) = ended.iter().position(gives) {
+                    ends.extend(self.look_at(now, ended.remove(place)));
                 }
-                Stage::Ended => {}
-                _ if asked.end_by <= now => {
-                    ends.push(self.end(now, token, Some(Failure::TimedOut(GiveUp::Deadline))));
-                }
-                Stage::Placed { due, ready } => *ready |= *due <= now,
-                Stage::Waiting => {}
             }
+            ends.extend(self.look_at(now, token));
         }
+        ended.extend(self.open.iter().copied().filter(|token| !first.contains(token)));
+        ends.extend(ended.into_iter().filter_map(|token| self.look_at(now, token)));
         ends
+    }
+
+    fn budget_of(&self, token: usize) -> u32 {
+        self.peers[self.asked[token].peer].budgets[1].balance()
+    }
+
+    fn look_at(&mut self, now: Timestamp, token: usize) -> Option<End> {
+        let asked = &mut self.asked[token];
+        match &mut asked.stage {
+            Stage::Begun(begun) => {
+                begun.transaction.on_time_up(now);
+                return self.settle(now, token);
+            }
+            Stage::Ended => {}
+            _ if asked.end_by <= now => return Some(self.end(now, token, Some(Failure::TimedOut(GiveUp::Deadline)))),
+            Stage::Placed { due, ready } => *ready |= *due <= now,
+            Stage::Waiting => {}
+        }
+        None
     }
 
     /// Asks what is next, and takes note.

@@ -307,9 +307,10 @@ impl<M: KeyedMatcher> World<M> {
         self.tell(|_| "time up".into());
         self.engine.on_time_up(self.now);
         self.paused = self.paused.filter(|&until| self.now < until);
-        let first = self.ready();
-        let ends = self.model.on_time_up(self.now, &first);
-        self.failures(ends);
+        let (first, finished) = (self.ready(), self.finished());
+        let ended: Vec<usize> = finished.iter().map(|finished| finished.token as usize).collect();
+        let ends = self.model.on_time_up(self.now, &first, &ended);
+        self.failures_are(&finished, ends);
     }
 
     /// In silence every request ends, in a bounded number of turns, and the engine alone says when to look.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::histogram::{Bin, Histogram};
+use crate::histogram::{Bin, Histogram};
 use crate::svg::{escaped, head, line, paper, text};
 
 /// A picture, legible 700 pixels wide, by day and by night.

@@ -26,7 +26,6 @@
 //! `observed` is null where nothing came to be observed, and `ok` is null with it where nothing had to come.
 
 mod bars;
-mod histogram;
 mod stages;
 #[cfg(test)]
 mod tests;

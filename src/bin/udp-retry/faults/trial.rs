@@ -7,9 +7,9 @@ use udp_retry::fault::{DelayLaw, DropCause, Fate, GilbertElliott, Link, LossMode
 use udp_retry::time::Timestamp;
 use udp_retry::{Impairments, Seed};
 
-use super::histogram::{Histogram, quantile};
 use super::stages;
 use crate::audit::{self, Rate, SIGMAS};
+use crate::histogram::{Histogram, quantile};
 
 /// What came of it.
 pub(crate) struct Trial {

@@ -12,6 +12,7 @@ use udp_retry::transport::PathIndex;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 use super::Arguments;
+use super::interrupt::Interrupt;
 use super::record::Record;
 use super::resolver::Resolver;
 use crate::values::{Hosts, Id};
@@ -37,6 +38,8 @@ pub(crate) struct Client<'a> {
     resolver: Resolver,
     seed: Option<Seed>,
     connected: Option<Connected>,
+    /// What ends its waits.
+    interrupt: Option<&'a Interrupt>,
 }
 
 struct Connected {
@@ -54,10 +57,15 @@ pub(crate) struct Ready<'c> {
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(arguments: &'a Arguments, servers: Hosts, policy: RetryPolicy) -> Self {
+    pub(crate) fn new(
+        arguments: &'a Arguments,
+        servers: Hosts,
+        policy: RetryPolicy,
+        interrupt: Option<&'a Interrupt>,
+    ) -> Self {
         let names = servers.clone();
         let resolver = Resolver::new(move || names.addresses());
-        Self { arguments, servers, policy, resolver, seed: None, connected: None }
+        Self { arguments, servers, policy, resolver, seed: None, connected: None, interrupt }
     }
 
     /// What the ids are drawn from; the jitter, too.
@@ -91,14 +99,7 @@ impl<'a> Client<'a> {
 
     fn connect(&mut self, record: &Record) -> io::Result<Connected> {
         let seed = self.seed()?;
-        let addresses = match self.servers.literal() {
-            Some(known) => known,
-            None => self.resolver.addresses(self.arguments.deadline).map_err(|error| match error.kind() {
-                io::ErrorKind::TimedOut => self.servers.without_address(&error),
-                _ => error,
-            })?,
-        };
-
+        let addresses = addresses(&self.servers, &mut self.resolver, self.arguments.deadline)?;
         let matcher: Box<dyn ReplyMatcher + Send + Sync> = match self.arguments.id.clone() {
             Some(Id { range, found_at }) => Box::new(transaction_id(range).found_at(found_at)),
             None => Box::new(any_reply()),
@@ -110,9 +111,27 @@ impl<'a> Client<'a> {
         let servers: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
         let whom =
             |error: io::Error| io::Error::new(error.kind(), format!("cannot ask {}: {error}", servers.join(", ")));
-        let requester = builder.connect_any(&servers).map_err(whom)?;
+        let mut requester = builder.connect_any(&servers).map_err(whom)?;
+        if let Some(interrupt) = self.interrupt {
+            interrupt.ends(requester.cancel_handle()?)?;
+        }
         let addresses = (0..).map_while(|path| requester.transport().address(PathIndex::new(path))).collect();
         Ok(Connected { requester, addresses })
+    }
+}
+
+/// Of all of these servers, within the deadline.
+pub(crate) fn addresses(
+    servers: &Hosts,
+    resolver: &mut Resolver,
+    deadline: Option<Duration>,
+) -> io::Result<Vec<SocketAddr>> {
+    match servers.literal() {
+        Some(known) => Ok(known),
+        None => resolver.addresses(deadline).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => servers.without_address(&error),
+            _ => error,
+        }),
     }
 }
 

@@ -6,14 +6,15 @@ use std::fmt;
 ///
 /// # Errors
 ///
-/// The first character that is wrong, counted from 1.
-pub(crate) fn parse(text: &str) -> Result<Vec<u8>, String> {
+/// The first character that is wrong.
+pub(crate) fn parse(text: &str) -> Result<Vec<u8>, Wrong> {
     let chars: Vec<char> = text.chars().collect();
     let digit = |at: usize| match chars.get(at) {
         Some(&char) if !separates(char) => {
-            char.to_digit(16).ok_or_else(|| format!("at {}: {char:?} is no hexadecimal digit", at + 1))
+            let wrong = || Wrong { at: at + 1, what: format!("{char:?} is no hexadecimal digit") };
+            char.to_digit(16).ok_or_else(wrong)
         }
-        _ => Err(format!("at {}: a digit is missing, a byte has two", at + 1)),
+        _ => Err(Wrong { at: at + 1, what: "a digit is missing, a byte has two".to_owned() }),
     };
     let mut bytes = Vec::with_capacity(chars.len() / 2);
     let mut at = 0;
@@ -30,6 +31,19 @@ pub(crate) fn parse(text: &str) -> Result<Vec<u8>, String> {
         (at, prefix_may_stand) = (at + 2, false);
     }
     Ok(bytes)
+}
+
+/// A character that is wrong in hex.
+pub(crate) struct Wrong {
+    /// Counted from 1.
+    pub(crate) at: usize,
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {}: {}", self.at, self.what)
+    }
 }
 
 fn separates(char: char) -> bool {
