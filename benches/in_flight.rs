@@ -18,6 +18,9 @@ fn main() {
 }
 
 #[cfg(target_os = "linux")]
+#[path = "in_flight/callers.rs"]
+mod callers;
+#[cfg(target_os = "linux")]
 #[path = "in_flight/compare.rs"]
 mod compare;
 #[cfg(target_os = "linux")]

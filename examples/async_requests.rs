@@ -7,11 +7,8 @@ mod support {
     pub(crate) mod outcome;
 }
 
-use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::process::ExitCode;
-use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -47,10 +44,13 @@ async fn run(arguments: &Arguments) -> Outcome {
             let requester = requester.clone();
             tokio::spawn(async move {
                 let server = if caller % 2 == 0 { slow } else { lossy };
-                let asks = requester.request_to(server, b"........how are you?");
                 // Every tenth client hangs up before a slow server can have answered.
                 let patience = Duration::from_millis(if caller % 10 == 0 { 20 } else { 10_000 });
-                first(asks, sleep(patience)).await
+                // Whichever ends first; the other one is dropped.
+                tokio::select! {
+                    asked = requester.request_to(server, b"........how are you?") => Some(asked),
+                    () = sleep(patience) => None,
+                }
             })
         })
         .collect();
@@ -73,16 +73,6 @@ async fn run(arguments: &Arguments) -> Outcome {
     ))?;
     requester.shutdown().await;
     Ok(())
-}
-
-/// What `select!` does: whichever ends first; the other one is dropped.
-async fn first<T>(wanted: impl Future<Output = T>, end: impl Future) -> Option<T> {
-    let (mut wanted, mut end) = (pin!(wanted), pin!(end));
-    let either = poll_fn(|context| match wanted.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => end.as_mut().poll(context).map(|_| None),
-    });
-    either.await
 }
 
 /// An echo over a bad network, in a thread of its own.

@@ -11,13 +11,15 @@ use crate::front::Front;
 use crate::futures::{Bare, Channels, Futures};
 use crate::raw::{Batches, Singles, Unconnected};
 use crate::socket::{connected, granted, socket};
-use crate::{engine, lateness};
+use crate::{callers, engine, lateness};
 
 pub(crate) fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, role, buffer] = arguments.as_slice() {
-        if role == echo::ROLE {
-            return echo::serve(buffer.parse().unwrap());
+        match role.as_str() {
+            echo::ROLE => return echo::serve(buffer.parse().unwrap()),
+            echo::LOSSY_ROLE => return echo::serve_lossy(),
+            _ => {}
         }
     }
     let short = arguments.iter().any(|argument| argument == "--test");
@@ -33,7 +35,8 @@ pub(crate) fn main() {
 type Measure = fn(bool);
 
 /// Those that are named as arguments are measured, or all.
-const PARTS: [(&str, Measure); 3] = [("engine", engine::main), ("lateness", lateness::main), ("fronts", fronts)];
+const PARTS: [(&str, Measure); 4] =
+    [("engine", engine::main), ("lateness", lateness::main), ("callers", callers::main), ("fronts", fronts)];
 
 fn fronts(short: bool) {
     let rounds = if short { 1 } else { ROUNDS };

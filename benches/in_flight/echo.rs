@@ -11,6 +11,10 @@ use std::time::Duration;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use udp_retry::net::UnconnectedUdp;
+use udp_retry::transport::{Incoming, Transport};
+use udp_retry::{LossySink, Seed};
+
 use crate::socket::{BATCH, LONGEST, granted, is_readable, socket};
 
 /// The server, a process of its own: a thread would share the table of open files with the client, and make each
@@ -24,8 +28,17 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn start(buffer: usize) -> Self {
+        Self::of(ROLE, buffer)
+    }
+
+    /// One behind a network that loses a tenth in each direction.
+    pub(crate) fn lossy() -> Self {
+        Self::of(LOSSY_ROLE, 0)
+    }
+
+    fn of(role: &str, buffer: usize) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([ROLE, &buffer.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args([role, &buffer.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -57,6 +70,20 @@ pub(crate) fn serve(buffer: usize) {
         let (to, flags) = (&arrived.from, MsgFlags::empty());
         // What does not leave is missed and counted by the client.
         let _ = sendmmsg(socket.as_raw_fd(), &mut sending, &payloads[..arrived.count], to, [], flags).map(drop);
+    }
+}
+
+/// As [`serve`], over a bad network.
+pub(crate) fn serve_lossy() {
+    let socket = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+    println!("{} 0", socket.local_addr());
+    let mut server = LossySink::new(socket, "loss 10%".parse().unwrap(), Seed::new(7));
+    let mut buffer = [0; LONGEST];
+    while !is_readable(stdin(), Duration::ZERO) {
+        let now = server.now();
+        if let Incoming::Datagram(asked) = server.recv(&mut buffer, now, now.after(Duration::from_secs(1))) {
+            let _ = server.send(asked.from, &buffer[..asked.len]);
+        }
     }
 }
 
@@ -94,3 +121,4 @@ fn arrivals(
 
 /// The argument that makes this program the echo; the size of its buffers comes after it.
 pub(crate) const ROLE: &str = "--echo";
+pub(crate) const LOSSY_ROLE: &str = "--lossy-echo";

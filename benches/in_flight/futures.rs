@@ -141,7 +141,7 @@ impl Variant for Bare {
 }
 
 /// Who asks, one request after the other.
-trait Asks: Send + 'static {
+pub(crate) trait Asks: Send + 'static {
     fn ask(&mut self) -> impl Future<Output = bool> + Send;
 }
 

@@ -62,7 +62,7 @@ async fn many_ask_at_once(net: SimNet, tasks: SimTasks) -> Outcome {
     let asking: Vec<_> = (0..30)
         .map(|n| {
             let requester = requester.clone();
-            tasks.spawn(async move { requester.request(&text(n)).await })
+            tasks.spawn(async move { requester.request(text(n)).await })
         })
         .collect();
     let mut answered = 0;
@@ -98,7 +98,7 @@ fn a_run_is_repeated_bit_for_bit_and_differs_from_seed_to_seed() {
 async fn needs_no_retransmission(net: SimNet, tasks: SimTasks) -> Outcome {
     let requester = requester(&net, &tasks, BAD, Limits::default())?;
     for n in 0..3 {
-        assert_eq!(requester.request(&text(n)).await?.transmissions(), 1);
+        assert_eq!(requester.request(text(n)).await?.transmissions(), 1);
     }
     Ok(())
 }
@@ -122,7 +122,7 @@ fn every_fate_of_the_first_datagrams_is_tried() {
     use udp_retry::sim::Choice;
     let asks = |net: SimNet, tasks: SimTasks| async move {
         let requester = requester(&net, &tasks, "delay 5ms", Limits::default())?;
-        let reply = requester.request(&text(7)).await?;
+        let reply = requester.request(text(7)).await?;
         assert_eq!(reply.payload()[8..], text(7)[8..]);
         Ok::<_, Box<dyn Error>>(())
     };
@@ -178,17 +178,17 @@ fn time_is_the_networks_and_what_has_arrived_is_seen_before_a_sleep_ends() {
         let requester = builder.over_simulated(&tasks, transport).unwrap();
         for (name, after) in [("c", 30), ("a", 10), ("b", 20), ("a'", 10)] {
             let (inner, noted) = (tasks.clone(), noted.clone());
-            let _ = tasks.spawn(async move {
+            drop(tasks.spawn(async move {
                 inner.sleep(after * MS).await;
                 noted.borrow_mut().push((name, inner.now().since(Timestamp::ZERO)));
-            });
+            }));
         }
         // It arrives at 20 ms, at which "b" wakes as well.
-        let reply = requester.request(&text(1)).await.unwrap();
+        let reply = requester.request(text(1)).await.unwrap();
         assert_eq!((reply.elapsed(), reply.round_trip()), (20 * MS, Some(20 * MS)));
         noted.borrow_mut().push(("reply", tasks.now().since(Timestamp::ZERO)));
         // A request begins when it is made, also if no sleep has ended since anything was sent.
-        let next = requester.request(&text(2)).await.unwrap();
+        let next = requester.request(text(2)).await.unwrap();
         assert_eq!((next.elapsed(), next.round_trip()), (20 * MS, Some(20 * MS)));
         tasks.sleep_until(Timestamp::ZERO.after(100 * MS)).await;
         // A time that has come.
@@ -211,7 +211,7 @@ fn replies_that_arrive_with_the_deadline_are_all_taken_however_many_they_are() {
         let requester = builder.over_simulated(&tasks, transport.with_receive_buffer(1 << 20)).unwrap();
         let asking = (0..1_000).map(|n| {
             let requester = requester.clone();
-            tasks.spawn(async move { requester.request(&text(n)).await.map(|reply| reply.elapsed()) })
+            tasks.spawn(async move { requester.request(text(n)).await.map(|reply| reply.elapsed()) })
         });
         for asked in asking.collect::<Vec<_>>() {
             assert_eq!(asked.await.unwrap(), 2 * way);
@@ -227,7 +227,7 @@ fn a_server_that_says_nothing_costs_the_whole_schedule_in_no_time_and_a_deadline
     net.block_on(|tasks| async move {
         let builder = AsyncRequester::builder(transaction_id(0..8).stamped()).policy(RetryPolicy::LAN);
         let requester = builder.over_simulated(&tasks, transport).unwrap();
-        let error = requester.request(&text(1)).await.unwrap_err();
+        let error = requester.request(text(1)).await.unwrap_err();
         assert_eq!((error.failure(), error.transmissions()), (Failure::TimedOut(GiveUp::Unanswered), 5));
         let took = tasks.now().since(Timestamp::ZERO);
         assert!((3100 * MS..3101 * MS).contains(&took), "{took:?}");
@@ -263,14 +263,14 @@ fn several_requesters_and_a_group_of_servers_run_beside_each_other() {
                 let group = requester.add_group((0..3).map(PathIndex::new), ServerSettings::new()).unwrap();
                 let mut from = [0; 3];
                 for n in 0..200 {
-                    let reply = requester.request_to(group, &text(n)).await.unwrap();
+                    let reply = requester.request_to(group, text(n)).await.unwrap();
                     assert_eq!(reply.payload()[8..], text(n)[8..]);
                     from[reply.peer().number() as usize] += 1;
                 }
                 let states = requester.server_states(group);
                 assert!(matches!(states[0].health, Health::Dead { .. }), "{:?}", states[0]);
                 requester.shutdown().await;
-                assert_eq!(requester.request_to(group, &text(0)).await.unwrap_err().failure(), Failure::Stopped);
+                assert_eq!(requester.request_to(group, text(0)).await.unwrap_err().failure(), Failure::Stopped);
                 from
             }));
         }
@@ -296,7 +296,7 @@ fn an_unconnected_end_asks_many_peers() {
         let builder = AsyncRequester::builder(transaction_id(0..8).stamped());
         let requester = builder.over_simulated(&tasks, end).unwrap();
         for (n, &server) in (0..).zip(&servers) {
-            let reply = requester.request_to(server, &text(n)).await.unwrap();
+            let reply = requester.request_to(server, text(n)).await.unwrap();
             assert_eq!((reply.peer().remote, &reply.payload()[8..]), (server, &text(n)[8..]));
         }
     })
@@ -341,10 +341,10 @@ fn tasks_end_with_the_code_that_spawned_them() {
             let held = tasks.clone();
             for guard in [(); 2].map(|()| Dropped(dropped.clone())) {
                 let held = held.clone();
-                let _ = tasks.spawn(async move {
+                drop(tasks.spawn(async move {
                     let _guard = guard;
                     held.sleep(Duration::from_secs(3600)).await;
-                });
+                }));
             }
             tasks.sleep(MS).await;
         })
@@ -378,7 +378,7 @@ fn ten_thousand_futures_are_served_in_the_order_in_which_they_came() {
             .map(|n| {
                 let (requester, ended) = (requester.clone(), ended.clone());
                 tasks.spawn(async move {
-                    let reply = requester.request(&text(n)).await.unwrap();
+                    let reply = requester.request(text(n)).await.unwrap();
                     assert_eq!(reply.payload()[8..], text(n)[8..]);
                     ended.borrow_mut().push(n);
                 })
