@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -85,10 +85,16 @@ fn of_several_servers_another_answers_where_one_is_mute() {
             let names = [mute.local_addr().unwrap().to_string(), echo.address.to_string()];
             let requester = builder().connect_any(names).await.unwrap();
             let group = requester.service().unwrap();
+            let mut took = Vec::new();
             for _ in 0..50 {
+                let began = std::time::Instant::now();
                 let reply = requester.request(b"........ping").await.unwrap();
                 assert_eq!(reply.peer(), PathIndex::new(1));
+                took.push(began.elapsed());
             }
+            // Once the mute one is known to be; its socket was the only one at first.
+            took.sort();
+            assert!(took[25] < Duration::from_millis(20), "{took:?}");
             let states = requester.server_states(group);
             assert_eq!(states.len(), 2);
             assert!(states[1].transmissions >= 50, "{states:?}");
@@ -128,5 +134,23 @@ fn a_given_socket_keeps_its_blocking_mode() {
         let began = std::time::Instant::now();
         assert!(clone.recv(&mut [0; 8]).is_err());
         assert!(began.elapsed() >= Duration::from_millis(30), "it did not block");
+    });
+}
+
+#[test]
+fn no_send_waits_for_a_resolver() {
+    on(current_thread(), async {
+        let echo = Echo::start("127.0.0.1", Manner::Prompt);
+        let (asked, address) = (Arc::new(AtomicU32::new(0)), echo.address);
+        let counted = Arc::clone(&asked);
+        let paths = UdpPaths::resolve_with(["server.example:1060"], move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(vec![address])
+        });
+        let requester = builder().over(paths.unwrap().resolve_every(Duration::ZERO)).unwrap();
+        for _ in 0..10 {
+            requester.request(b"........ping").await.unwrap();
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
     });
 }

@@ -78,7 +78,7 @@ impl<T: Pollable> Task<T> {
         }
         self.sockets.follow(turn.now, &self.transport);
         let Some(is_ready) = self.sockets.poll(turn.now, context) else { return Round::Ended };
-        if !is_ready && !turn.is_due && self.is_dry && !self.transport.keeps_error() {
+        if !is_ready && !turn.is_due && self.is_dry {
             self.driver.wake();
             return self.wait(turn.now, context);
         }
