@@ -28,9 +28,6 @@ pub trait Look: Transport {
     /// What has come, if anything has, by turns. It can have come since `began`, when nothing was there last.
     fn look(&mut self, buffer: &mut [u8], began: Timestamp, now: Timestamp) -> Option<Incoming<Self::Peer>>;
 
-    /// Whether there is something that no poll reports.
-    fn keeps_error(&self) -> bool;
-
     /// Something was due and nothing had come.
     fn on_time_up(&mut self);
 

@@ -43,11 +43,6 @@ impl Swallowed {
         }
     }
 
-    #[cfg(feature = "tokio")]
-    pub(super) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
-    }
-
     /// The next one, with its bytes in the buffer.
     #[inline]
     pub(super) fn next(&mut self, buffer: &mut [u8]) -> Option<(PathError, usize)> {

@@ -281,9 +281,5 @@ impl Look for UnconnectedUdp {
         found.map(|found| self.incoming(found, Timestamp::MAX))
     }
 
-    fn keeps_error(&self) -> bool {
-        false
-    }
-
     fn on_time_up(&mut self) {}
 }

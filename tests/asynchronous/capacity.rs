@@ -304,3 +304,21 @@ fn a_place_on_the_wire_that_a_dropped_one_leaves_is_used_at_once() {
         assert_eq!(buffer[8..len], *b"second");
     });
 }
+
+#[test]
+fn who_waits_for_an_id_gets_that_of_one_that_ends() {
+    on(current_thread(), async {
+        let server = mute();
+        let at_once = Limits::default().rest(Duration::ZERO, Duration::ZERO);
+        let builder = AsyncRequester::builder(transaction_id(0..1).stamped()).limits(at_once);
+        let requester = builder.connect(server.local_addr().unwrap()).await.unwrap();
+        let mut calls: Vec<_> = (0..257).map(|_| Held::new(requester.request(b".anyone?"))).collect();
+        assert!(calls.iter_mut().all(|call| call.poll().is_pending()));
+        assert_eq!((requester.in_flight(), requester.waiting()), (256, 1));
+        drop(calls.swap_remove(0));
+        // The last one has its place in the list.
+        assert_eq!(calls[0].woken(), 1);
+        assert!(calls[0].poll().is_pending());
+        assert_eq!((requester.in_flight(), requester.waiting()), (256, 0));
+    });
+}

@@ -105,6 +105,32 @@ fn an_answer_that_is_too_old_is_asked_for_again_and_no_send_waits() {
 }
 
 #[test]
+fn a_name_that_is_always_too_old_is_asked_for_by_sends_one_at_a_time_also_by_a_resolver_that_panics() {
+    for panics in [false, true] {
+        on(current_thread(), async move {
+            let echo = Echo::start("127.0.0.1", Manner::Prompt);
+            let (asked, address) = (Arc::new(AtomicU32::new(0)), echo.address);
+            let counted = asked.clone();
+            let paths = UdpPaths::resolve_with(["server:53"], move |_| {
+                let before = counted.fetch_add(1, Ordering::Relaxed);
+                assert!(before == 0 || !panics, "a resolver that panics");
+                thread::sleep(10 * MS);
+                Ok(vec![address])
+            });
+            let requester = builder().over(paths.unwrap().resolve_every(Duration::ZERO)).unwrap();
+            for n in 1..=10 {
+                requester.request(b"........ping").await.unwrap();
+                // The answer comes meanwhile, and asks nothing by itself.
+                tokio::time::sleep(30 * MS).await;
+                let asked = asked.load(Ordering::Relaxed);
+                assert!((2..=n + 1).contains(&asked), "{asked} after {n} requests");
+            }
+            assert!(asked.load(Ordering::Relaxed) > 5);
+        });
+    }
+}
+
+#[test]
 fn a_port_from_which_nothing_came_back_is_left_and_one_of_the_callers_is_kept() {
     on(current_thread(), async {
         for is_given in [false, true] {

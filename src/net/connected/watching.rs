@@ -35,11 +35,6 @@ impl ConnectedUdp {
         (!self.apart).then(|| (self.endpoint.number(), self.endpoint.socket()))
     }
 
-    #[cfg(feature = "tokio")]
-    pub(in crate::net) fn keeps_error(&self) -> bool {
-        !self.swallowed.is_empty()
-    }
-
     /// As [`Endpoint::look`](crate::net::endpoint::Endpoint::look), in a wait that lasts until `until`.
     pub(in crate::net) fn look(
         &mut self,

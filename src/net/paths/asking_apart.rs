@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::UdpPaths;
 use super::names::{SharedResolver, asked};
@@ -26,10 +27,11 @@ pub struct Answer {
 }
 
 impl Question {
-    /// Takes as long as the resolver does.
+    /// Takes as long as the resolver does. One that panics knows nothing.
     pub(crate) fn ask(self) -> Answer {
         let Self { name, path, text, resolver } = self;
-        Answer { name, path, addresses: asked(&resolver, &text) }
+        let addresses = catch_unwind(AssertUnwindSafe(|| asked(&resolver, &text)));
+        Answer { name, path, addresses: addresses.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())) }
     }
 }
 
@@ -46,7 +48,7 @@ impl UdpPaths {
         self.names.apart = Some(Vec::new());
     }
 
-    /// A name that is to be resolved by now. No one asks for it again before an answer is old again, whether one comes or not.
+    /// A name that is to be resolved by now. It is not asked for again before there is an answer, and that is old.
     pub(super) fn question(&mut self) -> Option<Question> {
         let now = self.clock.now();
         let names = &mut self.names;
@@ -59,12 +61,15 @@ impl UdpPaths {
         };
         let resolver = self.names.resolver.clone();
         let asking = self.names.names.get_mut(name)?;
-        asking.asked = now;
+        (asking.asked, asking.is_asked) = (now, true);
         Some(Question { name, path, text: asking.text.clone(), resolver })
     }
 
     /// Whether any path has moved.
     pub(super) fn follow_answer(&mut self, Answer { name, path, addresses }: Answer) -> bool {
+        if let Some(asked) = self.names.names.get_mut(name) {
+            asked.is_asked = false;
+        }
         addresses.and_then(|addresses| self.names.on_answer(name, addresses)).is_ok() && self.follow(name, path)
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Name {
     addresses: Vec<SocketAddr>,
     /// When it was last asked for, in vain or not.
     pub(super) asked: Timestamp,
+    /// It is asked for apart, and there is no answer yet.
+    pub(super) is_asked: bool,
 }
 
 impl Names {
@@ -57,7 +59,7 @@ impl Names {
         let mut all = Self { resolver: Arc::new(Mutex::new(resolver)), ..Self::none() };
         for text in names {
             let is_address = text.parse::<SocketAddr>().is_ok();
-            all.names.push(Name { text, is_address, addresses: Vec::new(), asked: Timestamp::ZERO });
+            all.names.push(Name { text, is_address, addresses: Vec::new(), asked: Timestamp::ZERO, is_asked: false });
             all.ask(all.names.len() - 1, &clock)?;
         }
         Ok(all)
@@ -91,7 +93,8 @@ impl Names {
 
     /// Whether a name was last asked for longer ago than this. An address never is: it has no other.
     pub(super) fn is_older(&self, name: usize, age: Duration, now: Timestamp) -> bool {
-        self.names.get(name).is_some_and(|name| !name.is_address && now.since(name.asked) > age)
+        let name = self.names.get(name).filter(|name| !(name.is_address || name.is_asked));
+        name.is_some_and(|name| now.since(name.asked) > age)
     }
 
     /// All addresses, each once, with the names that led to them: the first name's before the second's.

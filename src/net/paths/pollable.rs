@@ -2,7 +2,6 @@ use std::net::UdpSocket;
 
 use super::UdpPaths;
 use super::asking_apart::{Answer, Question};
-use crate::net::ConnectedUdp;
 use crate::net::pollable::Look;
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PathIndex};
@@ -31,10 +30,6 @@ impl Look for UdpPaths {
             return Some(kept);
         }
         self.look_at(self.open, buffer, began, Timestamp::MAX, now, false)
-    }
-
-    fn keeps_error(&self) -> bool {
-        self.paths.iter().filter_map(|path| path.socket.as_ref()).any(ConnectedUdp::keeps_error)
     }
 
     fn on_time_up(&mut self) {

@@ -133,7 +133,6 @@ impl<A: PeerAddress> State<A> {
             _ if self.phase != Phase::Running => Entered::Failed(Failure::Stopped),
             Turn::Waiting => return Entered::Waits(ticket),
             Turn::Expired => Entered::Failed(TOO_LATE),
-            Turn::Come if end_by <= now => Entered::Failed(TOO_LATE),
             Turn::Come => match self.submit_by(now, end_by, to, request, waker) {
                 Ok(key) => Entered::InFlight(key),
                 Err(refused) => match Refusal::from(refused) {

@@ -16,16 +16,21 @@ pub(super) struct Lookups {
 }
 
 impl Lookups {
-    /// Asks what the transport wants to know, and tells it what is known by now; this task is woken by the rest.
+    /// Something was sent: asks what the transport wants to know by now.
     #[inline]
-    pub(super) fn poll(&mut self, transport: &mut impl Look, context: &mut Context<'_>) {
+    pub(super) fn on_sent(&mut self, transport: &mut impl Look) {
         while let Some(question) = transport.question() {
             self.asked.push(spawn_blocking(move || question.ask()));
         }
+    }
+
+    /// Tells the transport what is known by now; this task is woken by the rest.
+    #[inline]
+    pub(super) fn poll(&mut self, transport: &mut impl Look, context: &mut Context<'_>) {
         self.asked.retain_mut(|asked| match Pin::new(asked).poll(context) {
             Poll::Pending => true,
             Poll::Ready(answer) => {
-                // One whose resolver has panicked changes nothing.
+                // An error is the end of the runtime.
                 let _ = answer.map(|answer| transport.on_answer(answer));
                 false
             }

@@ -80,17 +80,17 @@ impl<T: Pollable> Task<T> {
         let turn = self.driver.transmit(&mut self.transport);
         match turn.sent {
             Sent::Nothing => {}
-            Sent::All => self.sockets.on_sent(),
-            Sent::Batch | Sent::Held => {
+            Sent::All | Sent::Batch | Sent::Held => {
                 self.sockets.on_sent();
-                self.is_dry = false;
+                self.lookups.on_sent(&mut self.transport);
+                self.is_dry &= turn.sent == Sent::All;
             }
             Sent::Closed => return Round::Ended,
         }
         self.lookups.poll(&mut self.transport, context);
         self.sockets.follow(turn.now, &self.transport);
         let Some(is_ready) = self.sockets.poll(turn.now, context) else { return Round::Ended };
-        if !is_ready && !turn.is_due && self.is_dry && !self.transport.keeps_error() {
+        if !is_ready && !turn.is_due && self.is_dry {
             self.driver.wake();
             return self.wait(turn.now, context);
         }
