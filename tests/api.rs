@@ -8,8 +8,8 @@ use std::time::Duration;
 use udp_retry::fault::NotAProbability;
 use udp_retry::net::{BusyPoll, UdpPaths, UnconnectedUdp};
 use udp_retry::pmtu::{
-    Cause, Change, Granularity, MaxProbes, Odds, PlpmtuSearch, Probe, ProbeId, PtbVerdict, SearchError, SearchNext,
-    SearchSettings, SearchState,
+    BlackHole, Cause, Change, Granularity, MaxProbes, Odds, PlpmtuSearch, Probe, ProbeId, PtbVerdict, SearchError,
+    SearchNext, SearchSettings, SearchState,
 };
 use udp_retry::policy::{
     Backoff, Deviation, Jitter, LastWait, PolicyError, PolicyTextError, Preset, RetryBudget, RttEstimator, Schedule,
@@ -103,6 +103,7 @@ fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
     shared::<RttEstimator>();
     shared::<Impairments>();
     shared::<PlpmtuSearch>();
+    shared::<BlackHole>();
 }
 
 #[test]

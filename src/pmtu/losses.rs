@@ -95,6 +95,14 @@ impl PathLoss {
         self.trials = self.trials.saturating_sub(1);
     }
 
+    /// Halves what was seen once that is this much, so that what happens now outweighs it.
+    pub(super) fn forget_beyond(&mut self, trials: u32) {
+        if self.trials >= trials {
+            self.losses /= 2;
+            self.trials /= 2;
+        }
+    }
+
     /// Whether it makes sense to measure it: a path that has lost nothing yet may lose a tenth.
     pub(super) fn is_unknown(self) -> bool {
         self.losses == 0 && self.trials < ENOUGH_TRIALS

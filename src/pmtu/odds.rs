@@ -44,6 +44,12 @@ impl fmt::Display for Odds {
 pub(super) struct LossProbability(u32);
 
 impl LossProbability {
+    /// So many of a hundred, which is the most.
+    pub(super) const fn percent(percent: u8) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 2³¹")]
+        Self((percent as u64 * CERTAIN / 100) as u32)
+    }
+
     /// Of `losses` among `trials`, as if one more of either kind had been seen, so that nothing is certain before it was tried
     /// (Laplace's rule of succession).
     pub(super) fn estimate(losses: u32, trials: u32) -> Self {

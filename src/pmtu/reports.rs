@@ -13,7 +13,7 @@ pub enum PtbVerdict {
     NotSmaller,
     /// Below what every path of the family carries (RFC 8899 §4.6.2, RFC 8201 §4): old routers report 0 (RFC 1191 §5).
     BelowMin,
-    /// Below what the path has carried.
+    /// Below what the path has carried. If it no longer does, ordinary traffic shows that ([`BlackHole`](super::BlackHole)).
     BelowConfirmed,
     /// More reports in one search than a path has narrow hops.
     TooMany,

@@ -233,7 +233,7 @@ impl PlpmtuSearch {
         verdict
     }
 
-    /// Datagrams of a size that is confirmed no longer get through: nothing is
+    /// Datagrams of a size that is confirmed no longer get through, as [`BlackHole`](super::BlackHole) finds: nothing is
     /// confirmed any more, and the search starts at `base` (RFC 8899 §4.3, RFC 4821 §7.7).
     pub fn on_black_hole(&mut self) {
         self.changing(Cause::BlackHole, Self::start_over);
