@@ -308,7 +308,9 @@ impl PlpmtuSearch {
         self.reports += 1;
         // RFC 8899 §4.6.2: a PL_PTB_SIZE above the PLPMTU is the next search point; nothing larger passes that hop.
         self.lower_ceiling(limit.saturating_add(1));
-        self.hint = Some(Hint { len: limit, reported: true });
+        if limit < self.ceiling {
+            self.hint = Some(Hint { len: limit, reported: true });
+        }
     }
 
     fn lower_ceiling(&mut self, ceiling: u16) {

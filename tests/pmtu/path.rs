@@ -77,7 +77,7 @@ impl Path {
         Found { pmtu, probes, lost, took: now.since(Timestamp::ZERO) }
     }
 
-    fn is_lost(&self, dice: &mut Dice) -> bool {
+    pub(crate) fn is_lost(&self, dice: &mut Dice) -> bool {
         dice.within(1..=100) <= self.loss
     }
 }

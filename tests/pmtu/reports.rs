@@ -113,6 +113,28 @@ fn a_loss_of_what_a_report_has_ruled_out_is_no_boundary() {
 }
 
 #[test]
+fn of_two_reports_the_narrower_one_counts() {
+    for limits in [[1299, 1399], [1399, 1299]] {
+        let mut search = PlpmtuSearch::new(up_to(V4, 8972));
+        acked(&mut search, 1200);
+        let top = lost(&mut search, 8972);
+        lost(&mut search, 1252);
+        let again = sent(&mut search, 1252);
+        search.on_probe_acked(again);
+        let next = sent(&mut search, 1332);
+        search.on_probe_lost(next);
+        let quoted = sent(&mut search, 1332);
+        search.on_probe_lost(quoted);
+        for limit in limits {
+            let id = if limit == 1399 { top } else { quoted };
+            assert_eq!(search.on_reported(id, Plpmtu::new(limit)), PtbVerdict::Taken);
+        }
+        acked(&mut search, 1299);
+        assert_eq!(search.state(), SearchState::Complete);
+    }
+}
+
+#[test]
 fn eight_reports_in_one_search_are_enough() {
     let mut search = PlpmtuSearch::new(up_to(V4, 8972));
     acked(&mut search, 1200);
