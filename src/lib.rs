@@ -67,6 +67,7 @@
 //! | [`policy`] | when to send again, when to stop |
 //! | [`transport`] | the seam between logic and the world |
 //! | [`servers`] | which of several servers to ask |
+//! | [`pmtu`] | which size of datagram a path carries |
 //! | [`transaction`] | what to do next in one transaction |
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
@@ -77,8 +78,8 @@
 //!
 //! # Features
 //!
-//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, servers and
-//! transaction, for an event loop or a network stack of one's own.
+//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, servers, pmtu
+//! and transaction, for an event loop or a network stack of one's own.
 //!
 //! | feature | default | adds |
 //! |---|---|---|
@@ -125,6 +126,7 @@ pub mod fault;
 pub mod guide;
 #[cfg(feature = "std")]
 pub mod net;
+pub mod pmtu;
 pub mod policy;
 #[cfg(all(test, target_os = "linux", feature = "std"))]
 #[path = "../tests/common/processor.rs"]

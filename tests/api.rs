@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use udp_retry::fault::NotAProbability;
 use udp_retry::net::{BusyPoll, UdpPaths, UnconnectedUdp};
+use udp_retry::pmtu::{
+    BlackHole, Cause, Change, Granularity, MaxProbes, Odds, PlpmtuSearch, Probe, ProbeId, PtbVerdict, SearchError,
+    SearchNext, SearchSettings, SearchState,
+};
 use udp_retry::policy::{
     Backoff, Deviation, Jitter, LastWait, PolicyError, PolicyTextError, Preset, RetryBudget, RttEstimator, Schedule,
     Window,
@@ -67,6 +71,17 @@ fn policies_and_decisions_are_values() {
     value::<Timestamp>();
     value::<Pmtu>();
     value::<Plpmtu>();
+    value::<SearchSettings>();
+    value::<Granularity>();
+    value::<MaxProbes>();
+    value::<Odds>();
+    value::<SearchNext>();
+    value::<SearchState>();
+    value::<Change>();
+    value::<Cause>();
+    value::<Probe>();
+    value::<ProbeId>();
+    value::<PtbVerdict>();
 }
 
 #[test]
@@ -87,6 +102,8 @@ fn whatever_holds_a_socket_or_a_buffer_moves_between_threads() {
     shared::<RetryBudget>();
     shared::<RttEstimator>();
     shared::<Impairments>();
+    shared::<PlpmtuSearch>();
+    shared::<BlackHole>();
 }
 
 #[cfg(feature = "tokio")]
@@ -114,6 +131,7 @@ fn every_error_can_be_boxed_shared_and_asked() {
     an_error::<PolicyError>();
     an_error::<PolicyTextError>();
     an_error::<NotAProbability>();
+    an_error::<SearchError>();
 }
 
 #[test]
