@@ -14,7 +14,9 @@ use tokio::net::UdpSocket;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use udp_retry::net::UdpPaths;
 use udp_retry::policy::Backoff;
+use udp_retry::transaction::Limits;
 use udp_retry::{AsyncRequester, RetryPolicy, transaction_id};
 
 use crate::echo::Echo;
@@ -50,8 +52,10 @@ pub(crate) fn main(short: bool) {
 
 fn by_requester(server: SocketAddr, each: u64) -> (u64, usize) {
     let policy = RetryPolicy::new(Backoff::constant(WAIT).unwrap()).with_max_transmissions(MOST).unwrap();
-    let builder = AsyncRequester::builder(transaction_id(0..8).stamped()).policy(policy);
-    runs(each, async move { Requester(builder.connect(server).await.unwrap()) })
+    // None waits for space in the window, as none does by hand.
+    let limits = Limits::default().window((CALLERS as u32).try_into().unwrap());
+    let builder = AsyncRequester::builder(transaction_id(0..8).stamped()).policy(policy).limits(limits);
+    runs(each, async move { Requester(builder.over(UdpPaths::connect(&[server]).unwrap()).unwrap()) })
 }
 
 #[derive(Clone)]

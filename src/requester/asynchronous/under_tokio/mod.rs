@@ -59,7 +59,8 @@ impl AsyncRequester {
 impl Builder<Asynchronous> {
     /// Connects to a server by a UDP socket of its own, made anew for each address that is asked. Where the name has several,
     /// of one family or of both, they are [servers](Self::servers) of one service: see [`connect_any`](Self::connect_any).
-    /// A thread that may block resolves the name; it is not resolved again. Many different servers take [`over`](Self::over) an
+    /// A thread that may block resolves the name, which is not resolved again; addresses that are known need none if they go
+    /// [`over`](Self::over) [`UdpPaths::connect`]. Many different servers take [`over`](Self::over) an
     /// [`UnconnectedUdp`](crate::net::UnconnectedUdp).
     ///
     /// # Errors
