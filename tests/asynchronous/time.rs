@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use tokio::time::{Duration, timeout};
 use udp_retry::RetryPolicy;
-use udp_retry::policy::RttEstimator;
 use udp_retry::transaction::{Execution, Failure, GiveUp, Request};
 
 use crate::echoes::{Echo, Manner};
-use crate::hands::{Held, until};
+use crate::hands::Held;
 use crate::runtimes::{builder, current_thread, mute, on, paused, two_threads};
 
 #[test]
@@ -88,7 +87,7 @@ fn a_reply_takes_the_runtimes_time() {
 fn a_reply_that_lay_in_the_queue_came_when_it_arrived() {
     on(current_thread(), async {
         let echo = Echo::start("127.0.0.1", Manner::Prompt);
-        let measured = RttEstimator::default();
+        let measured = udp_retry::policy::RttEstimator::default();
         let requester = builder().estimator(measured).connect(echo.address).await.unwrap();
         let mut measured = Vec::new();
         for _ in 0..20 {
@@ -97,7 +96,7 @@ fn a_reply_that_lay_in_the_queue_came_when_it_arrived() {
             // Sent.
             tokio::task::yield_now().await;
             std::thread::sleep(Duration::from_millis(30));
-            until(|| call.woken() == 1).await;
+            crate::hands::until(|| call.woken() == 1).await;
             let Poll::Ready(Ok(reply)) = call.poll() else { panic!("it was woken") };
             measured.push(reply.round_trip().unwrap());
         }
