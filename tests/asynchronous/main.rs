@@ -10,6 +10,7 @@ mod names;
 mod runtimes;
 mod servers;
 mod sockets;
+mod spans;
 mod storm;
 mod time;
 #[path = "../common/watchdog.rs"]
