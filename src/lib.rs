@@ -73,7 +73,7 @@
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight, blocking or as futures |
-//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, and which of several servers to ask |
+//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, which of several servers to ask, and which front to take |
 //! | [`proxy`] | a bad network in front of any service |
 //!
 //! # Features

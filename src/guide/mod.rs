@@ -1,4 +1,5 @@
 //! Pages to read: what the field learnt, measured with the parts of this crate.
 
+pub mod fronts;
 pub mod servers;
 pub mod storms;
