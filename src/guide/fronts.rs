@@ -4,7 +4,7 @@
 //! All of them run the same machine: the same schedules, budgets, servers, errors, the same rule of which datagram is a reply. They
 //! differ in who waits.
 //!
-//! | | [`ReliableRequester`](crate::ReliableRequester) | [`ConcurrentRequester`](crate::ConcurrentRequester) | [`AsyncRequester`](crate::AsyncRequester) |
+//! | | [`ReliableRequester`](crate::ReliableRequester) | [`ConcurrentRequester`](crate::ConcurrentRequester) | [`AsyncRequester`] |
 //! |---|---|---|---|
 //! | take it for | a client that asks, and goes on when it has its answer | a crawler, a poller, a resolver: a loop that waits for whatever ends next | a program on tokio, with callers by the hundred |
 //! | a request is | a call that blocks | `submit`, and later a completion with its token | a future; dropping it cancels it |
@@ -47,3 +47,6 @@
 //! chrt -f 10 taskset -c 0 cargo bench --features tokio --bench in_flight      engine, lateness, callers, fronts, or one of them by name
 //! cargo test --test in_flight_memory; cargo test --features tokio --test asynchronous_memory
 //! ```
+//!
+#![cfg_attr(any(feature = "tokio", feature = "sim"), doc = "[`AsyncRequester`]: crate::AsyncRequester")]
+#![cfg_attr(not(any(feature = "tokio", feature = "sim")), doc = "[`AsyncRequester`]: crate#features")]
