@@ -17,6 +17,7 @@ mod reply;
 mod sequential;
 #[cfg_attr(not(feature = "tracing"), path = "no_span.rs")]
 mod span;
+mod transmission;
 mod turn;
 
 use alloc::string::String;

@@ -3,9 +3,10 @@
 
 use super::ConcurrentRequester;
 use super::peers::Asked;
+use super::transmission::{Transmission, transmit};
 use crate::time::Timestamp;
 use crate::transaction::{Arrived, Finished};
-use crate::transport::{Incoming, PathError, PeerAddress, Renewal, Transport};
+use crate::transport::{Incoming, PeerAddress, Transport};
 
 /// What a turn came to.
 pub(super) enum Turn {
@@ -75,35 +76,9 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
         let Self { transport, engine, .. } = self;
         let mut left = if self.to_read == 0 { BATCH } else { 0 };
         while left > 0 {
-            let (mut sent, mut failed, mut stale) = (0, None, None);
-            for next in engine.transmits().take(CLOCK_EACH) {
-                if next.renewal_due {
-                    stale = Some(next.to);
-                    break;
-                }
-                match transport.send(next.to.address, next.datagram) {
-                    Ok(()) => sent += 1,
-                    Err(error) => {
-                        failed = Some(error);
-                        break;
-                    }
-                }
-            }
-            if sent > 0 {
-                engine.on_transmitted(*now, sent);
-            }
-            if let Some(stale) = stale {
-                let renewed = transport.renew(stale.address, Renewal::Advised);
-                *now = transport.now();
-                engine.on_renewed(*now, stale, renewed);
-                continue;
-            }
-            match failed {
-                // Nothing has become of the datagram; `recv` takes the cancellation.
-                Some(PathError::Cancelled) => return false,
-                Some(error) => engine.on_not_transmitted(*now, error),
-                None if sent < CLOCK_EACH => return false,
-                None => {}
+            match transmit(engine, transport, *now, CLOCK_EACH) {
+                Transmission::Nothing | Transmission::All | Transmission::Cancelled => return false,
+                Transmission::Some | Transmission::Failed => {}
             }
             left = left.saturating_sub(CLOCK_EACH);
             *now = transport.now();

@@ -3,6 +3,7 @@ use core::task::Waker;
 
 use super::shared::{Shared, Wakes};
 use crate::requester::peers::Asked;
+use crate::requester::transmission::Transmission;
 use crate::time::Timestamp;
 use crate::transaction::Arrived;
 use crate::transport::{Incoming, PeerAddress, Transport};
@@ -61,7 +62,12 @@ impl<A: PeerAddress> Driver<A> {
                 return Turn { sent: Sent::Closed, now, is_due: false };
             }
             state.awake();
-            let step = state.transmit(now, transport, CLOCK_EACH, &mut self.wakes);
+            let step = match state.transmit(now, transport, CLOCK_EACH, &mut self.wakes) {
+                Transmission::Nothing => Sent::Nothing,
+                Transmission::All => Sent::All,
+                Transmission::Some | Transmission::Failed => Sent::Batch,
+                Transmission::Cancelled => Sent::Held,
+            };
             left = left.saturating_sub(CLOCK_EACH);
             if step != Sent::Nothing {
                 sent = step;

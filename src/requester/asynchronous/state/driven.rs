@@ -2,11 +2,11 @@ use alloc::vec::Vec;
 use core::task::Waker;
 
 use super::{Driven, Phase, State};
-use crate::requester::asynchronous::driver::Sent;
 use crate::requester::asynchronous::shared::Wakes;
+use crate::requester::transmission::{Transmission, transmit};
 use crate::time::Timestamp;
 use crate::transaction::{Failure, Handle};
-use crate::transport::{PathError, PeerAddress, Renewal, Transport};
+use crate::transport::{PeerAddress, Transport};
 
 /// What the driver does, and who does it for it.
 impl<A: PeerAddress> State<A> {
@@ -35,42 +35,13 @@ impl<A: PeerAddress> State<A> {
         transport: &mut T,
         most: usize,
         wakes: &mut Wakes,
-    ) -> Sent {
-        let (mut sent, mut failed, mut stale) = (0, None, None);
-        for next in self.engine.transmits().take(most) {
-            if next.renewal_due {
-                stale = Some(next.to);
-                break;
-            }
-            match transport.send(next.to.address, next.datagram) {
-                Ok(()) => sent += 1,
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
+    ) -> Transmission {
+        let sent = transmit(&mut self.engine, transport, now, most);
+        if sent == Transmission::Failed {
+            // What was sent last may have ended its request.
+            self.settle(false, wakes);
         }
-        if sent > 0 {
-            self.engine.on_transmitted(now, sent);
-        }
-        if let Some(stale) = stale {
-            let renewed = transport.renew(stale.address, Renewal::Advised);
-            self.engine.on_renewed(now, stale, renewed);
-            return Sent::Batch;
-        }
-        match failed {
-            // Nothing has become of the datagram.
-            Some(PathError::Cancelled) => Sent::Held,
-            Some(error) => {
-                self.engine.on_not_transmitted(now, error);
-                // What was sent last may have ended its request.
-                self.settle(false, wakes);
-                Sent::Batch
-            }
-            None if sent == most => Sent::Batch,
-            None if sent > 0 => Sent::All,
-            None => Sent::Nothing,
-        }
+        sent
     }
 
     /// Whether something is due at this moment. A waiter needs no look: nothing that comes could be for it.
