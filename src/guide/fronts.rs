@@ -48,5 +48,5 @@
 //! cargo test --test in_flight_memory; cargo test --features tokio --test asynchronous_memory
 //! ```
 //!
-#![cfg_attr(any(feature = "tokio", feature = "sim"), doc = "[`AsyncRequester`]: crate::AsyncRequester")]
+#![cfg_attr(any(feature = "tokio", feature = "sim"), doc = "[`AsyncRequester`]: crate::requester::AsyncRequester")]
 #![cfg_attr(not(any(feature = "tokio", feature = "sim")), doc = "[`AsyncRequester`]: crate#features")]
