@@ -1,0 +1,6 @@
+//! Which size of datagram a path carries, measured with a far end, over a simulated network.
+
+mod lossy;
+mod network;
+mod refused;
+mod silent;

@@ -1,0 +1,109 @@
+//! Paths that are not probed, far ends that are not there, and what is forged.
+
+use std::time::Duration;
+
+use udp_retry::path_mtu::{EchoFormat, Evidence, ProbeError, answer_probe, probe_path_with};
+use udp_retry::pmtu::SearchSettings;
+use udp_retry::size::{IpFamily, Plpmtu, Pmtu};
+use udp_retry::transport::{Fragmentation, PathIndex, Transport};
+
+use crate::network::{FAMILIES, Network, address};
+
+const ANY: usize = usize::MAX;
+
+#[test]
+fn where_datagrams_may_be_fragmented_no_answer_proves_a_size() {
+    for family in FAMILIES {
+        for mode in [Fragmentation::ByEstimate, Fragmentation::Allowed, Fragmentation::Forbidden] {
+            let mut network = Network::new(family, "delay 20ms; mtu 1400 report", "delay 20ms", 1).respond(ANY, None);
+            network.transport.set_fragmentation(mode);
+            match network.probe(&EchoFormat::new()) {
+                Ok(found) => {
+                    assert_eq!(mode, Fragmentation::Forbidden);
+                    assert_eq!(network.packet(found.forward), Some(1400), "{found:?}");
+                }
+                Err(ProbeError::Fragmenting { mode: refused, .. }) => assert_eq!(refused, mode),
+                Err(error) => panic!("{mode:?}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn settings_are_for_the_family_of_the_path_and_have_room_for_a_header() {
+    let mut network = Network::new(IpFamily::V4, "none", "none", 1).respond(ANY, None);
+    let mut probe = |settings| probe_path_with(&mut network.transport, PathIndex::FIRST, &EchoFormat::new(), settings);
+    let other = probe(SearchSettings::new(IpFamily::V6));
+    assert!(matches!(other, Err(ProbeError::OtherFamily { family: IpFamily::V4, .. })), "{other:?}");
+    for (least, fits) in [(21, false), (22, true)] {
+        let size = Plpmtu::new(least);
+        let found = probe(SearchSettings::new(IpFamily::V4).with_sizes(size, size, size).unwrap());
+        assert_eq!(found.is_ok_and(|it| it.forward == Some(size)), fits, "{least}");
+    }
+    let nowhere = PathIndex::new(1);
+    let found = probe_path_with(&mut network.transport, nowhere, &EchoFormat::new(), SearchSettings::new(IpFamily::V4));
+    assert_eq!(found, Err(ProbeError::NoSuchPath));
+}
+
+#[test]
+fn a_far_end_that_is_not_there_is_said_to_be_unanswered() {
+    for family in FAMILIES {
+        // No one listens: the host says so after a round trip.
+        let mut network = Network::new(family, "delay 20ms", "delay 20ms", 1);
+        let found = network.probe(&EchoFormat::new()).unwrap();
+        assert_eq!((found.forward, found.evidence, found.probes, found.lost), (None, Evidence::Unanswered, 1, 0));
+        assert_eq!(found.took, Duration::from_millis(40));
+        // Someone listens and does not answer.
+        let mut network = Network::new(family, "delay 20ms", "delay 20ms", 1).serve(|_| None);
+        let found = network.probe(&EchoFormat::new()).unwrap();
+        assert_eq!((found.forward, found.evidence), (None, Evidence::Unanswered), "{found:?}");
+        assert!((3..=16).contains(&found.lost) && found.took <= Duration::from_secs(16), "{found:?}");
+    }
+}
+
+#[test]
+fn the_refusal_of_an_earlier_request_says_nothing_of_the_responder() {
+    let mut network = Network::new(IpFamily::V4, "delay 20ms", "delay 20ms", 1);
+    network.transport.send(PathIndex::FIRST, b"anyone?").unwrap();
+    network.net.run_until(network.net.now().after(Duration::from_millis(50)));
+    let mut network = network.respond(ANY, Some(1500));
+    let found = network.probe(&EchoFormat::new()).unwrap();
+    assert_eq!(network.packet(found.forward), Some(1500), "{found:?}");
+}
+
+#[test]
+fn an_answer_without_the_token_or_to_a_datagram_that_was_cut_is_none() {
+    let forgeries: [fn(&mut Vec<u8>); 3] = [
+        |answer| answer[7] ^= 1,
+        |answer| answer[4] = 1,
+        // What arrived was a byte shorter, or longer.
+        |answer| answer[19] ^= 1,
+    ];
+    for forge in forgeries {
+        let mut network = Network::new(IpFamily::V4, "delay 20ms", "delay 20ms", 1).serve(move |request| {
+            let mut answer = Vec::new();
+            assert!(answer_probe(request, request.len(), None, &mut answer));
+            forge(&mut answer);
+            Some(answer)
+        });
+        let found = network.probe(&EchoFormat::new()).unwrap();
+        assert_eq!((found.forward, found.evidence), (None, Evidence::Unanswered), "{found:?}");
+    }
+}
+
+#[test]
+fn reports_that_someone_forges_who_knows_no_token_change_nothing() {
+    for family in FAMILIES {
+        let mut network = Network::new(family, "delay 20ms", "delay 20ms", 1).respond(ANY, Some(1500));
+        let local = network.transport.local_addr().unwrap();
+        for ms in 0..200 {
+            let forge = move |net: &udp_retry::sim::SimNet| {
+                net.report(address(family, 2), local, Pmtu::new(1300), b"uPMT\x01\0guessed!\0\0\0\x01");
+            };
+            network.net.at(Duration::from_millis(ms), forge);
+        }
+        let found = network.probe(&EchoFormat::new()).unwrap();
+        assert_eq!(network.packet(found.forward), Some(1500), "{found:?}");
+        assert_eq!(found.reports, 0, "{found:?}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Paths without loss, with routers that report and such that do not.
+
+use std::time::Duration;
+
+use udp_retry::path_mtu::{Answer, Asked, EchoFormat, Evidence, ProbeFormat, Token};
+use udp_retry::pmtu::ProbeId;
+
+use crate::network::{FAMILIES, Network};
+
+const ANY: usize = usize::MAX;
+
+#[test]
+fn what_a_path_carries_is_found_whether_routers_report_or_not() {
+    for family in FAMILIES {
+        for carries in [1280, 1400, 1420, 1492, 1500] {
+            for report in ["", " report"] {
+                let to_server = format!("delay 20ms; mtu {carries}{report}");
+                let mut network = Network::new(family, &to_server, "delay 20ms", 1).respond(ANY, Some(1500));
+                let found = network.probe(&EchoFormat::new()).unwrap();
+                let what = format!("{family:?} {carries}{report}: {found:?}");
+                assert_eq!(network.packet(found.forward), Some(carries), "{what}");
+                assert_eq!(found.evidence, Evidence::Confirmed, "{what}");
+                assert_eq!(found.reports, u32::from(!report.is_empty() && carries < 1500), "{what}");
+                assert_eq!(found.round_trip, Some(Duration::from_millis(40)), "{what}");
+                if report.is_empty() {
+                    assert!(found.lost <= 4 && found.probes <= 18, "{what}");
+                    assert!(found.took <= Duration::from_millis(1500), "{what}");
+                } else {
+                    assert_eq!(found.lost, 0, "{what}");
+                    assert!(found.took <= Duration::from_millis(400), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_limit_of_a_service_is_not_taken_for_that_of_the_path() {
+    for family in FAMILIES {
+        for (path, evidence, carries) in [
+            // The service stops at 1232 bytes of payload.
+            ("mtu 1500", Evidence::ServiceOrPath, None),
+            ("mtu 1400", Evidence::ServiceOrPath, None),
+            // A router says that it is the path.
+            ("mtu 1280 report", Evidence::Confirmed, Some(1280)),
+        ] {
+            let most = if carries.is_some() { ANY } else { 1232 };
+            let to_server = format!("delay 20ms; {path}");
+            let mut network = Network::new(family, &to_server, "delay 20ms", 1).respond(most, Some(1500));
+            let found = network.probe(&Service).unwrap();
+            assert_eq!(found.evidence, evidence, "{family:?} {path}: {found:?}");
+            let forward = found.forward.unwrap().bytes();
+            match carries {
+                Some(carries) => assert_eq!(network.packet(found.forward), Some(carries), "{path}: {found:?}"),
+                None => assert!((1200..=1232).contains(&forward), "{path}: {found:?}"),
+            }
+            assert_eq!(found.reverse, None, "{found:?}");
+        }
+        // All that this host sends arrives, so that nothing is left open.
+        let mut network = Network::new(family, "delay 20ms", "delay 20ms", 1).respond(ANY, Some(1500));
+        let found = network.probe(&Service).unwrap();
+        assert_eq!((found.evidence, found.lost), (Evidence::Confirmed, 0), "{found:?}");
+        assert_eq!(network.packet(found.forward), Some(1500));
+    }
+}
+
+#[test]
+fn a_second_search_finds_the_same_whatever_the_host_has_learnt() {
+    for family in FAMILIES {
+        let mut network = Network::new(family, "delay 20ms; mtu 1400 report", "delay 20ms", 1).respond(ANY, Some(1500));
+        for _ in 0..3 {
+            let found = network.probe(&EchoFormat::new()).unwrap();
+            assert_eq!((network.packet(found.forward), found.evidence), (Some(1400), Evidence::Confirmed), "{found:?}");
+            assert_eq!(network.transport.kernel_pmtu().map(|it| it.bytes()), Some(1400));
+        }
+    }
+}
+
+/// A service that does not say what it received.
+struct Service;
+
+impl ProbeFormat for Service {
+    fn write(&self, asked: &Asked, datagram: &mut Vec<u8>) -> bool {
+        EchoFormat::new().write(asked, datagram)
+    }
+
+    fn judge(&self, token: &Token, datagram: &[u8]) -> Option<Answer> {
+        match EchoFormat::new().judge(token, datagram)? {
+            Answer::Arrived { id, .. } => Some(Answer::Arrived { id, received: None }),
+            refused @ Answer::Refused { .. } => Some(refused),
+        }
+    }
+
+    fn quoted(&self, token: &Token, beginning: &[u8]) -> Option<ProbeId> {
+        EchoFormat::new().quoted(token, beginning)
+    }
+}
