@@ -54,7 +54,7 @@ pub fn answer_probe(request: &[u8], actual: usize, way_back: Option<Plpmtu>, ans
     Message { kind, received, size: limit, ..asked }.write(answer)
 }
 
-const MOST_TIMES: usize = 3;
+pub(super) const MOST_TIMES: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //!
 //! | the far end | format | measures |
 //! |---|---|---|
-//! | a responder that calls [`answer_probe`] | [`EchoFormat`] | the way there |
+//! | a responder that calls [`answer_probe`] | [`EchoFormat`] | both directions |
 
 mod answer;
 mod formats;

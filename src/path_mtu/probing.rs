@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::report::{Evidence, PathReport, ProbeError};
-use super::search::{Search, Settled};
+use super::search::{Search, Settled, Way, way_back};
 use super::{ProbeFormat, ProbeTransport, Token};
 use crate::entropy::IdSource;
 use crate::pmtu::{Probe, SearchNext, SearchSettings};
@@ -22,6 +22,9 @@ use crate::transport::{Fragmentation, Incoming, PathError, PathIndex};
 ///
 /// A probe is lost after the wait that the measured round trips call for, 1 s before the first and 200 ms at least (RFC 8899
 /// §5.1.1, PROBE_TIMER). Where nothing answers, that takes up to 16 s, unless the far end says that no one listens there.
+///
+/// Where the far end is a [responder](ProbeFormat::has_responder), the way back is searched next, by answers of the size in
+/// question to requests of a third of it.
 ///
 /// What is queued when it begins is dropped. Do not probe on an end whose replies are still needed, and expect that late answers
 /// to probes arrive there afterwards; nothing else is changed about the end.
@@ -93,10 +96,13 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
     fn run(mut self, settings: SearchSettings) -> Result<PathReport, ProbeError> {
         let start = self.transport.now();
         self.drop_what_is_queued(start)?;
-        let forward = self.search(settings, false)?;
-        let report = &mut self.report;
-        report.forward = forward.confirmed();
-        report.evidence = forward.evidence(self.format.has_responder());
+        let forward = self.search(settings, Way::There)?;
+        self.report.forward = forward.confirmed();
+        self.report.evidence = forward.evidence(self.format.has_responder());
+        if let Some(carries) = forward.confirmed().filter(|_| self.format.has_responder()) {
+            let way = Way::Back { carries };
+            self.report.reverse = self.search(way_back(settings, carries), way)?.confirmed();
+        }
         Ok(PathReport { took: self.transport.now().since(start), ..self.report })
     }
 
@@ -113,17 +119,17 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
     }
 
     /// Until the machine rests.
-    fn search(&mut self, settings: SearchSettings, is_way_back: bool) -> Result<Search, ProbeError> {
+    fn search(&mut self, settings: SearchSettings, way: Way) -> Result<Search, ProbeError> {
         // Late answers to one direction are none to the other.
         let mut token = Token::default();
         self.ids.fill(&mut token);
-        let mut search = Search::new(settings, token, is_way_back);
+        let mut search = Search::new(settings, token, way);
         while let SearchNext::Send(probe) = search.machine.next(self.transport.now()) {
             self.write(&mut search, probe)?;
             match self.send()? {
                 Sent::Whole => {}
                 Sent::TooBig(limit) => {
-                    search.on_refused(probe, limit);
+                    search.on_not_sent(probe, limit);
                     continue;
                 }
                 Sent::NoOneListens if search.confirmed().is_none() => break,

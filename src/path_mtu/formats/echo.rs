@@ -5,7 +5,7 @@ use crate::path_mtu::wire::{Kind, Message};
 use crate::pmtu::ProbeId;
 use crate::size::Plpmtu;
 
-/// Probes for a responder that calls [`answer_probe`](crate::path_mtu::answer_probe).
+/// Probes for a responder that calls [`answer_probe`](crate::path_mtu::answer_probe), for both directions.
 ///
 /// | bytes | request | answer |
 /// |---|---|---|
