@@ -5,6 +5,9 @@
 //! | the far end | format | measures |
 //! |---|---|---|
 //! | a responder that calls [`answer_probe`] | [`EchoFormat`] | both directions |
+//! | a STUN server | [`StunPadding`] | the way there |
+//! | a DNS server | [`DnsPadding`] | the way there, as far as the server itself takes that much |
+//! | another service | a [`ProbeFormat`] of the caller's | what that says |
 
 mod answer;
 mod formats;
@@ -15,7 +18,7 @@ mod transport;
 mod wire;
 
 pub use self::answer::answer_probe;
-pub use self::formats::{Answer, Asked, EchoFormat, ProbeFormat, Token};
+pub use self::formats::{Answer, Asked, BadDnsName, DnsPadding, EchoFormat, ProbeFormat, StunPadding, Token};
 pub use self::probing::{probe_path, probe_path_with};
 pub use self::report::{Evidence, PathReport, ProbeError};
 pub use self::transport::ProbeTransport;

@@ -3,4 +3,5 @@
 mod lossy;
 mod network;
 mod refused;
+mod services;
 mod silent;

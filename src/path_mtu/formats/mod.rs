@@ -1,8 +1,12 @@
+mod dns;
 mod echo;
+mod stun;
 
 use alloc::vec::Vec;
 
+pub use self::dns::{BadDnsName, DnsPadding};
 pub use self::echo::EchoFormat;
+pub use self::stun::StunPadding;
 use crate::pmtu::ProbeId;
 use crate::size::Plpmtu;
 
@@ -65,4 +69,9 @@ pub trait ProbeFormat {
 
     /// The probe of this search that begins like this, as a router quotes it.
     fn quoted(&self, token: &Token, beginning: &[u8]) -> Option<ProbeId>;
+}
+
+/// Writes these bytes to the beginning of a datagram that has as many.
+fn put(datagram: &mut [u8], bytes: impl Iterator<Item = u8>) {
+    datagram.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
 }
