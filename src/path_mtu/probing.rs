@@ -126,6 +126,8 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
         let mut search = Search::new(settings, token, way);
         while let SearchNext::Send(probe) = search.machine.next(self.transport.now()) {
             self.write(&mut search, probe)?;
+            // An answer may be there before a send returns.
+            let now = self.transport.now();
             match self.send()? {
                 Sent::Whole => {}
                 Sent::TooBig(limit) => {
@@ -138,7 +140,7 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
             }
             search.machine.on_probe_sent(probe.id);
             self.report.probes += 1;
-            if !self.wait(&mut search, probe)? {
+            if !self.wait(&mut search, probe, now)? {
                 break;
             }
         }
@@ -173,8 +175,7 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
     }
 
     /// Until it is known what became of the probe. False if no one listens there.
-    fn wait(&mut self, search: &mut Search, probe: Probe) -> Result<bool, ProbeError> {
-        let sent = self.transport.now();
+    fn wait(&mut self, search: &mut Search, probe: Probe, sent: Timestamp) -> Result<bool, ProbeError> {
         let until = sent.after(self.rtt.rto(sent));
         let (mut now, mut late) = (sent, 0);
         while search.machine.next(now) == SearchNext::Await(probe.id) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use udp_retry::Seed;
 use udp_retry::fault::Profile;
 use udp_retry::path_mtu::{PathReport, ProbeError, ProbeFormat, answer_probe, probe_path};
-use udp_retry::sim::{SimNet, SimTransport};
+use udp_retry::sim::{HostId, SimNet, SimTransport};
 use udp_retry::size::{IpFamily, Plpmtu, Pmtu};
 use udp_retry::transport::{Fragmentation, PathIndex};
 
@@ -14,6 +14,8 @@ pub(crate) const FAMILIES: [IpFamily; 2] = [IpFamily::V4, IpFamily::V6];
 pub(crate) struct Network {
     pub(crate) net: SimNet,
     pub(crate) transport: SimTransport,
+    /// The client and the far end.
+    pub(crate) hosts: [HostId; 2],
     family: IpFamily,
 }
 
@@ -27,7 +29,7 @@ impl Network {
         net.interface_mtu(client, Pmtu::new(1500)).unwrap();
         let mut transport = net.connect(client, address(family, 2)).unwrap();
         transport.set_fragmentation(Fragmentation::Probing);
-        Self { net, transport, family }
+        Self { net, transport, hosts: [client, server], family }
     }
 
     /// A responder that ignores what is longer than `most`, and knows what fits into a packet to the client.

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use udp_retry::path_mtu::{EchoFormat, Evidence, ProbeError, answer_probe, probe_path_with};
+use udp_retry::path_mtu::{
+    EchoFormat, Evidence, ProbeError, ProbeTransport, answer_probe, probe_path, probe_path_with,
+};
 use udp_retry::pmtu::SearchSettings;
+use udp_retry::sim::SimTransport;
 use udp_retry::size::{IpFamily, Plpmtu, Pmtu};
-use udp_retry::transport::{Fragmentation, PathIndex, Transport};
+use udp_retry::time::Timestamp;
+use udp_retry::transport::{Fragmentation, Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 
 use crate::network::{FAMILIES, Network, address};
 
@@ -107,3 +111,124 @@ fn reports_that_someone_forges_who_knows_no_token_change_nothing() {
         assert_eq!(found.reports, 0, "{found:?}");
     }
 }
+
+#[test]
+fn an_error_of_an_earlier_datagram_is_no_refusal() {
+    for family in FAMILIES {
+        let network = Network::new(family, "delay 20ms", "delay 20ms", 1).respond(ANY, Some(1500));
+        let mut transport = Pending { inner: network.transport, reported: false };
+        let found = probe_path(&mut transport, PathIndex::FIRST, &EchoFormat::new()).unwrap();
+        let whole = Pmtu::new(1500).plpmtu(family);
+        assert_eq!((found.forward, found.reverse, found.lost), (Some(whole), Some(whole), 0), "{found:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_as_long_as_asked_proves_no_way_back() {
+    for len in [100, 1199, 1201, 1500] {
+        let mut network = Network::new(IpFamily::V4, "delay 20ms", "delay 20ms", 1).serve(move |request| {
+            let mut answer = Vec::new();
+            assert!(answer_probe(request, request.len(), None, &mut answer));
+            if answer.len() > 22 {
+                answer.resize(len, 0);
+            }
+            Some(answer)
+        });
+        let found = network.probe(&EchoFormat::new()).unwrap();
+        assert_eq!((network.packet(found.forward), found.reverse), (Some(1500), None), "{len}: {found:?}");
+    }
+}
+
+#[test]
+fn a_cancellation_ends_it() {
+    let network = Network::new(IpFamily::V4, "delay 20ms", "delay 20ms", 1).respond(ANY, Some(1500));
+    let mut transport = Cancelled { inner: network.transport, after: 0 };
+    for after in 0..8 {
+        transport.after = after;
+        let found = probe_path(&mut transport, PathIndex::FIRST, &EchoFormat::new());
+        assert_eq!(found, Err(ProbeError::Cancelled), "after {after}");
+    }
+}
+
+/// Whatever is sent, an error of something earlier comes first.
+struct Pending {
+    inner: SimTransport,
+    reported: bool,
+}
+
+/// A cancellation comes before a send or a receive, whichever is due then.
+struct Cancelled {
+    inner: SimTransport,
+    after: u32,
+}
+
+impl Pending {
+    fn before_send(&mut self) -> Result<(), PathError> {
+        self.reported = !self.reported;
+        if self.reported { Err(PathError::too_big(Some(Plpmtu::new(1252)))) } else { Ok(()) }
+    }
+
+    fn instead_of_recv(&mut self) -> Option<Incoming<PathIndex>> {
+        None
+    }
+}
+
+impl Cancelled {
+    fn before_send(&mut self) -> Result<(), PathError> {
+        // A receive takes it.
+        if self.after == 0 {
+            return Err(PathError::Cancelled);
+        }
+        self.after -= 1;
+        Ok(())
+    }
+
+    fn instead_of_recv(&mut self) -> Option<Incoming<PathIndex>> {
+        if self.after == 0 {
+            return Some(Incoming::Cancelled);
+        }
+        self.after -= 1;
+        None
+    }
+}
+
+macro_rules! transport {
+    ($end:ty) => {
+        impl Transport for $end {
+            type Peer = PathIndex;
+
+            fn now(&self) -> Timestamp {
+                self.inner.now()
+            }
+
+            fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
+                self.before_send()?;
+                self.inner.send(to, datagram)
+            }
+
+            fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<PathIndex> {
+                self.instead_of_recv().unwrap_or_else(|| self.inner.recv(buffer, now, until))
+            }
+
+            fn renew(&mut self, path: PathIndex, need: Renewal) -> Result<Renewed, PathError> {
+                self.inner.renew(path, need)
+            }
+
+            fn entropy(&mut self, key: &mut [u8; 32]) -> Result<(), NoEntropy> {
+                self.inner.entropy(key)
+            }
+        }
+
+        impl ProbeTransport for $end {
+            fn fragmentation(&self, path: PathIndex) -> Option<Fragmentation> {
+                self.inner.fragmentation_of(path)
+            }
+
+            fn family(&self, path: PathIndex) -> Option<IpFamily> {
+                self.inner.family(path)
+            }
+        }
+    };
+}
+transport!(Pending);
+transport!(Cancelled);

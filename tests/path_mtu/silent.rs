@@ -98,6 +98,21 @@ fn the_limit_of_a_service_is_not_taken_for_that_of_the_path() {
 }
 
 #[test]
+fn a_size_that_was_lost_above_what_a_router_reports_leaves_nothing_open() {
+    for family in FAMILIES {
+        let mut network = Network::new(family, "delay 20ms; mtu 1400 report", "delay 20ms", 1).respond(ANY, Some(1500));
+        // The first report is lost.
+        let [client, server] = network.hosts;
+        let at = |ms| Duration::from_millis(ms);
+        network.net.at(at(41), move |net| net.partition_one_way(server, client).unwrap());
+        network.net.at(at(200), move |net| net.heal(client, server).unwrap());
+        let found = network.probe(&Service).unwrap();
+        assert_eq!(network.packet(found.forward), Some(1400), "{found:?}");
+        assert_eq!((found.lost, found.reports, found.evidence), (1, 1, Evidence::Confirmed), "{found:?}");
+    }
+}
+
+#[test]
 fn a_second_search_finds_the_same_whatever_the_host_has_learnt() {
     for family in FAMILIES {
         let mut network = Network::new(family, "delay 20ms; mtu 1400 report", "delay 20ms", 1).respond(ANY, Some(1500));
