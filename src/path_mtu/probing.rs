@@ -29,6 +29,25 @@ use crate::transport::{Fragmentation, Incoming, PathError, PathIndex};
 /// What is queued when it begins is dropped. Do not probe on an end whose replies are still needed, and expect that late answers
 /// to probes arrive there afterwards; nothing else is changed about the end.
 ///
+/// ```no_run
+/// use udp_retry::ConnectedUdp;
+/// use udp_retry::net::Fragmentation;
+/// use udp_retry::path_mtu::{Evidence, StunPadding, probe_path};
+/// use udp_retry::transport::PathIndex;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut transport = ConnectedUdp::connect("stun.example.org:3478")?;
+/// transport.set_fragmentation(Fragmentation::Probing)?;
+/// let found = probe_path(&mut transport, PathIndex::FIRST, &StunPadding::new())?;
+/// match (found.forward, found.evidence) {
+///     (Some(size), Evidence::Confirmed) => println!("{size} get there, and no more"),
+///     (Some(size), _) => println!("{size} get there, and maybe more"),
+///     (None, _) => println!("no answer"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`ProbeError::Fragmenting`] in another mode, [`ProbeError::Unsupported`] where the system has none (all but Linux and

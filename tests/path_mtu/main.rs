@@ -5,3 +5,5 @@ mod network;
 mod refused;
 mod services;
 mod silent;
+#[path = "../common/watchdog.rs"]
+mod watchdog;

@@ -37,6 +37,8 @@ impl Network {
         let way_back = way_back.map(|it| Pmtu::new(it).plpmtu(self.family));
         let responder = move |request: &[u8]| {
             let mut answer = Vec::new();
+            let wanted = usize::from(u16::from_be_bytes([request[20], request[21]]));
+            assert!(wanted <= 3 * request.len(), "{wanted} for {}", request.len());
             let is_answered = request.len() <= most && answer_probe(request, request.len(), way_back, &mut answer);
             is_answered.then_some(answer)
         };

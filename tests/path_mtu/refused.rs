@@ -1,5 +1,8 @@
 //! Paths that are not probed, far ends that are not there, and what is forged.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use udp_retry::path_mtu::{
@@ -9,9 +12,12 @@ use udp_retry::pmtu::SearchSettings;
 use udp_retry::sim::SimTransport;
 use udp_retry::size::{IpFamily, Plpmtu, Pmtu};
 use udp_retry::time::Timestamp;
-use udp_retry::transport::{Fragmentation, Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
+use udp_retry::transport::{
+    Fragmentation, Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport,
+};
 
 use crate::network::{FAMILIES, Network, address};
+use crate::watchdog::{MINUTE, within};
 
 const ANY: usize = usize::MAX;
 
@@ -102,7 +108,7 @@ fn reports_that_someone_forges_who_knows_no_token_change_nothing() {
         let local = network.transport.local_addr().unwrap();
         for ms in 0..200 {
             let forge = move |net: &udp_retry::sim::SimNet| {
-                net.report(address(family, 2), local, Pmtu::new(1300), b"uPMT\x01\0guessed!\0\0\0\x01");
+                net.report(address(family, 2), local, Pmtu::new(1300), b"uPMT\x01\0guessed!\0\0\0\x01\0\0\0\0");
             };
             network.net.at(Duration::from_millis(ms), forge);
         }
@@ -116,7 +122,7 @@ fn reports_that_someone_forges_who_knows_no_token_change_nothing() {
 fn an_error_of_an_earlier_datagram_is_no_refusal() {
     for family in FAMILIES {
         let network = Network::new(family, "delay 20ms", "delay 20ms", 1).respond(ANY, Some(1500));
-        let mut transport = Pending { inner: network.transport, reported: false };
+        let mut transport = Pending { inner: network.transport, reported: false, refusals: 3 };
         let found = probe_path(&mut transport, PathIndex::FIRST, &EchoFormat::new()).unwrap();
         let whole = Pmtu::new(1500).plpmtu(family);
         assert_eq!((found.forward, found.reverse, found.lost), (Some(whole), Some(whole), 0), "{found:?}");
@@ -142,11 +148,59 @@ fn an_answer_that_is_not_as_long_as_asked_proves_no_way_back() {
 #[test]
 fn a_cancellation_ends_it() {
     let network = Network::new(IpFamily::V4, "delay 20ms", "delay 20ms", 1).respond(ANY, Some(1500));
-    let mut transport = Cancelled { inner: network.transport, after: 0 };
+    let mut transport = Cancelled { inner: network.transport, after: 0, taken: 0 };
     for after in 0..8 {
         transport.after = after;
+        transport.taken = 0;
         let found = probe_path(&mut transport, PathIndex::FIRST, &EchoFormat::new());
-        assert_eq!(found, Err(ProbeError::Cancelled), "after {after}");
+        assert_eq!((found, transport.taken), (Err(ProbeError::Cancelled), 1), "after {after}");
+    }
+}
+
+#[test]
+fn each_search_has_a_token_of_its_own() {
+    let tokens = Rc::new(RefCell::new(BTreeSet::new()));
+    let seen = Rc::clone(&tokens);
+    let mut network = Network::new(IpFamily::V4, "delay 20ms", "delay 20ms", 1).serve(move |request| {
+        let is_way_back = request[20..22] != [0, 0];
+        seen.borrow_mut().insert((request[6..14].to_vec(), is_way_back));
+        let mut answer = Vec::new();
+        answer_probe(request, request.len(), None, &mut answer).then_some(answer)
+    });
+    for searches in [2, 4, 6] {
+        network.probe(&EchoFormat::new()).unwrap();
+        let each: BTreeSet<_> = tokens.borrow().iter().map(|(token, _)| token.clone()).collect();
+        assert_eq!((tokens.borrow().len(), each.len()), (searches, searches));
+    }
+}
+
+#[test]
+fn whoever_floods_the_client_does_not_hold_up_the_search() {
+    within(MINUTE, || {
+        let network = Network::new(IpFamily::V4, "delay 20ms", "delay 20ms", 1).serve(|_| None);
+        let mut transport = Flooded { inner: network.transport };
+        let found = probe_path(&mut transport, PathIndex::FIRST, &EchoFormat::new()).unwrap();
+        assert_eq!(found.evidence, Evidence::Unanswered);
+        // Each waits a second, and as long again as it takes to read 64.
+        assert!((3..=16).contains(&found.lost), "{found:?}");
+        assert!(found.took < Duration::from_millis(1_100) * (found.lost + 1), "{found:?}");
+    });
+}
+
+/// A datagram a millisecond, from the far end's address.
+struct Flooded {
+    inner: SimTransport,
+}
+
+impl Flooded {
+    fn before_send(&mut self) -> Result<(), PathError> {
+        Ok(())
+    }
+
+    fn instead_of_recv(&mut self) -> Option<Incoming<PathIndex>> {
+        let net = self.inner.net();
+        net.run_until(net.now().after(Duration::from_millis(1)));
+        Some(Incoming::Datagram(Received::new(PathIndex::FIRST, 5, 5, net.now())))
     }
 }
 
@@ -154,12 +208,15 @@ fn a_cancellation_ends_it() {
 struct Pending {
     inner: SimTransport,
     reported: bool,
+    /// Of earlier datagrams, which are to be received.
+    refusals: u32,
 }
 
 /// A cancellation comes before a send or a receive, whichever is due then.
 struct Cancelled {
     inner: SimTransport,
     after: u32,
+    taken: u32,
 }
 
 impl Pending {
@@ -169,7 +226,8 @@ impl Pending {
     }
 
     fn instead_of_recv(&mut self) -> Option<Incoming<PathIndex>> {
-        None
+        self.refusals = self.refusals.checked_sub(1)?;
+        Some(Incoming::PathError { path: Some(PathIndex::FIRST), error: PathError::Refused, quoted: 0 })
     }
 }
 
@@ -185,6 +243,7 @@ impl Cancelled {
 
     fn instead_of_recv(&mut self) -> Option<Incoming<PathIndex>> {
         if self.after == 0 {
+            self.taken += 1;
             return Some(Incoming::Cancelled);
         }
         self.after -= 1;
@@ -232,3 +291,4 @@ macro_rules! transport {
 }
 transport!(Pending);
 transport!(Cancelled);
+transport!(Flooded);

@@ -104,7 +104,7 @@ fn a_size_that_was_lost_above_what_a_router_reports_leaves_nothing_open() {
         // The first report is lost.
         let [client, server] = network.hosts;
         let at = |ms| Duration::from_millis(ms);
-        network.net.at(at(41), move |net| net.partition_one_way(server, client).unwrap());
+        network.net.at(at(30), move |net| net.partition_one_way(server, client).unwrap());
         network.net.at(at(200), move |net| net.heal(client, server).unwrap());
         let found = network.probe(&Service).unwrap();
         assert_eq!(network.packet(found.forward), Some(1400), "{found:?}");
