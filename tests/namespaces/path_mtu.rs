@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use udp_retry::ConnectedUdp;
-use udp_retry::net::{Applied, Fragmentation, kernel_pmtu, set_fragmentation};
+use udp_retry::net::{Applied, Fragmentation, UdpPaths, kernel_pmtu, set_fragmentation};
 use udp_retry::path_mtu::{EchoFormat, Evidence, PathReport, ProbeError, answer_probe, probe_path};
 use udp_retry::size::IpFamily;
 use udp_retry::transport::PathIndex;
@@ -123,7 +123,10 @@ fn check(test: &'static str, topology: &str, there: usize, back: usize) {
 fn probe(server: SocketAddr, mode: Fragmentation) -> PathReport {
     let mut transport = ConnectedUdp::connect(server).unwrap();
     assert_eq!(transport.set_fragmentation(mode).unwrap(), Applied::Enforced);
-    probe_path(&mut transport, PathIndex::FIRST, &EchoFormat::new()).unwrap()
+    match mode {
+        Fragmentation::Probing => probe_path(&mut transport, PathIndex::FIRST, &EchoFormat::new()).unwrap(),
+        _ => probe_path(&mut UdpPaths::from(transport), PathIndex::FIRST, &EchoFormat::new()).unwrap(),
+    }
 }
 
 /// What both ends have learnt.

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use udp_retry::path_mtu::{Answer, Asked, EchoFormat, Evidence, ProbeFormat, Token};
+use udp_retry::fault::Profile;
+use udp_retry::path_mtu::{Answer, Asked, EchoFormat, Evidence, ProbeFormat, Token, probe_path};
 use udp_retry::pmtu::ProbeId;
+use udp_retry::size::Pmtu;
+use udp_retry::transport::{Fragmentation, PathIndex};
+use udp_retry::{LossySink, Seed};
 
 use crate::network::{FAMILIES, Network};
 
@@ -109,6 +113,20 @@ fn a_size_that_was_lost_above_what_a_router_reports_leaves_nothing_open() {
         let found = network.probe(&Service).unwrap();
         assert_eq!(network.packet(found.forward), Some(1400), "{found:?}");
         assert_eq!((found.lost, found.reports, found.evidence), (1, 1, Evidence::Confirmed), "{found:?}");
+    }
+}
+
+#[test]
+fn a_sink_is_a_path_as_well() {
+    for family in FAMILIES {
+        let network = Network::new(family, "delay 20ms", "delay 20ms", 1).respond(ANY, Some(1500));
+        let profile = Profile { to_server: "mtu 1400".parse().unwrap(), to_client: "mtu 1280".parse().unwrap() };
+        let mut sink = LossySink::at_client(network.transport, profile, Seed::new(1)).over(family);
+        let found = probe_path(&mut sink, PathIndex::FIRST, &EchoFormat::new()).unwrap();
+        let payload = |packet| Some(Pmtu::new(packet).plpmtu(family));
+        assert_eq!((found.forward, found.reverse), (payload(1400), payload(1280)), "{found:?}");
+        sink.get_mut().set_fragmentation(Fragmentation::ByEstimate);
+        assert!(probe_path(&mut sink, PathIndex::FIRST, &EchoFormat::new()).is_err());
     }
 }
 
