@@ -115,6 +115,12 @@ impl SearchSettings {
         if raise_after.is_zero() { Err(SearchError::ZeroWait) } else { Ok(Self { raise_after, ..self }) }
     }
 
+    /// The family that the sizes are for.
+    #[must_use]
+    pub const fn family(&self) -> IpFamily {
+        self.family
+    }
+
     /// The size that is used where nothing larger gets through.
     #[must_use]
     pub const fn min(&self) -> Plpmtu {

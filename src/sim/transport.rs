@@ -102,6 +102,12 @@ impl SimTransport {
         self.sockets().for_each(|socket| self.net.world.borrow_mut().set_fragmentation(socket, mode));
     }
 
+    /// Whether datagrams may be fragmented on a path; `None` if there is no such path, or once it was stopped.
+    #[must_use]
+    pub fn fragmentation_of(&self, path: PathIndex) -> Option<Fragmentation> {
+        self.net.world.borrow().fragmentation(self.path(path).ok()?.socket)
+    }
+
     /// What the own host knows of the first path, in IP packet bytes; `None` if nothing limits it as far as is
     /// known.
     #[must_use]

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::again::{Ending, again, part};
+use crate::path_mtu::respond;
 
 /// The namespaces that this process runs in.
 pub(crate) struct Inside {
@@ -26,8 +27,11 @@ impl Inside {
     /// `None` outside: the test has then been run again inside, or was skipped. `None` as well where this process was
     /// the server and has ended.
     pub(crate) fn of(test: &'static str, topology: &str) -> Option<Self> {
-        if let Some(address) = part() {
-            echo(&address);
+        if let Some(part) = part() {
+            match part.strip_prefix(PROBES) {
+                Some(address) => respond(address),
+                None => echo(&part),
+            }
             return None;
         }
         if env::var("PM_TOPO").is_ok_and(|present| present == topology) {
@@ -55,8 +59,17 @@ impl Inside {
 
     /// A server that repeats what it hears, in the server's namespace.
     pub(crate) fn echo(&self, address: &str) -> Ending {
+        self.server("", address)
+    }
+
+    /// A responder of probes, in the server's namespace.
+    pub(crate) fn respond(&self, address: &str) -> Ending {
+        self.server(PROBES, address)
+    }
+
+    fn server(&self, kind: &str, address: &str) -> Ending {
         let host = env::var("PM_SERVER").unwrap();
-        let mut command = again(self.test, &format!("{address} {PORT}"), &["ip", "netns", "exec", &host]);
+        let mut command = again(self.test, &format!("{kind}{address} {PORT}"), &["ip", "netns", "exec", &host]);
         let mut server = Ending(command.stdout(Stdio::piped()).spawn().unwrap());
         let lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
         assert!(lines.map_while(Result::ok).any(|line| line.contains("listening")), "no server at {address}");
@@ -92,5 +105,7 @@ fn echo(address: &str) {
     }
 }
 
+/// What is before the address of a responder of probes.
+const PROBES: &str = "probes ";
 /// Where the servers are.
 pub(crate) const PORT: u16 = 1060;

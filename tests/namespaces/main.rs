@@ -19,6 +19,7 @@ mod no_entropy;
 mod offers;
 mod offline;
 mod own_address;
+mod path_mtu;
 mod paths;
 #[cfg(target_os = "linux")]
 #[path = "../common/processor.rs"]

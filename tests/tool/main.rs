@@ -6,6 +6,7 @@ mod load;
 mod outage;
 mod outage_servers;
 mod output;
+mod path_mtu;
 mod program;
 mod proxy;
 mod real_programs;

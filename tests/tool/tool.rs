@@ -69,6 +69,6 @@ fn a_refusal_names_the_usage_of_its_command() {
     }
 }
 
-const COMMANDS: [&str; 5] = ["request", "schedule", "proxy", "faults", "outage"];
+const COMMANDS: [&str; 6] = ["request", "schedule", "proxy", "faults", "outage", "path-mtu"];
 
 const PATIENCE: Duration = Duration::from_secs(20);

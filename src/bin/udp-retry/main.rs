@@ -11,6 +11,7 @@ mod histogram;
 mod json;
 mod outage;
 mod output;
+mod path_mtu;
 mod proxy;
 mod request;
 mod schedule;
@@ -40,6 +41,7 @@ enum Command {
     Proxy(Box<proxy::Arguments>),
     Faults(faults::Arguments),
     Outage(outage::Arguments),
+    PathMtu(path_mtu::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Some(Command::Proxy(arguments)) => ("proxy", proxy::run(&arguments)),
         Some(Command::Faults(arguments)) => ("faults", faults::run(arguments)),
         Some(Command::Outage(arguments)) => ("outage", outage::run(&arguments)),
+        Some(Command::PathMtu(arguments)) => ("path-mtu", path_mtu::run(&arguments)),
         None => ("", help()),
     };
     match outcome {

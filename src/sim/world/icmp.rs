@@ -108,6 +108,10 @@ impl<A> World<A> {
         }
     }
 
+    pub(in crate::sim) fn fragmentation(&self, socket: Key) -> Option<Fragmentation> {
+        self.sockets.get(socket).map(|it| it.fragmentation)
+    }
+
     /// What the host of the socket knows of the path to an address.
     pub(in crate::sim) fn kernel_pmtu(&self, socket: Key, to: IpAddr) -> Option<Pmtu> {
         let host = self.sockets.get(socket)?.host;

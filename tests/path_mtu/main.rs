@@ -1,0 +1,9 @@
+//! Which size of datagram a path carries, measured with a far end, over a simulated network.
+
+mod lossy;
+mod network;
+mod refused;
+mod services;
+mod silent;
+#[path = "../common/watchdog.rs"]
+mod watchdog;
