@@ -45,10 +45,9 @@ fn a_name_is_resolved_again_after_a_request_in_vain_and_no_one_waits_for_the_res
         on(runtime, async {
             let (gone, server) = (mute(), Echo::start("127.0.0.1", Manner::Prompt));
             let name = Name::leads(gone.local_addr().unwrap());
-            // 1.5 s, so that the answer is old by then.
-            let policy = RetryPolicy::LAN.with_max_transmissions(4).unwrap();
-            let requester = builder().policy(policy).over(name.paths()).unwrap();
-            *name.led.lock().unwrap() = (server.address, 700 * MS);
+            // For 3.1 s, so that the answer is old by then.
+            let requester = builder().over(name.paths()).unwrap();
+            *name.led.lock().unwrap() = (server.address, 450 * MS);
             assert!(requester.request(b"........ping").await.is_err());
             let began = Instant::now();
             let asking = tokio::spawn({
@@ -57,15 +56,15 @@ fn a_name_is_resolved_again_after_a_request_in_vain_and_no_one_waits_for_the_res
             });
             // The runtime goes on meanwhile: on one thread that is to be seen.
             let mut turns = 0;
-            while began.elapsed() < 500 * MS {
+            while began.elapsed() < 300 * MS {
                 tokio::time::sleep(5 * MS).await;
                 turns += 1;
             }
             assert!(turns > 10, "{turns}");
             assert_eq!(name.asked.load(Ordering::Relaxed), 2);
-            // Sent to where it led before, and then to where it leads.
+            // Three times to where it led before, and at 0.7 s, or on a machine that stalls at 1.5 s, to where it leads.
             let transmissions = asking.await.unwrap().unwrap();
-            assert!((3..=4).contains(&transmissions), "{transmissions}");
+            assert!((4..=5).contains(&transmissions), "{transmissions}");
             for _ in 0..10 {
                 assert_eq!(requester.request(b"........ping").await.unwrap().transmissions(), 1);
             }
