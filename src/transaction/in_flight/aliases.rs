@@ -64,7 +64,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(&Slot { peer, generation, .. }) = self.slots.get(alias) else { return };
         let handle = Handle { slot: alias, generation };
         if let Some(Freed { place, .. }) = self.slots.remove(alias) {
-            self.ids.release(now, handle, (peer, place), false, &self.payloads, &self.matcher);
+            self.ids.release(now, handle, peer, false, self.matcher.id(self.payloads.get(place)));
             self.payloads.release(place);
             self.groups.forget_copy(alias);
             self.groups.aliases -= 1;

@@ -47,7 +47,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
             Match::Reply if slot.record == NONE => {
                 let (clean, token) = (slot.clean(number), slot.token);
-                self.on_clean_reply(at, clean, token)
+                self.on_clean_reply(at, clean, token, id)
             }
             Match::Reply => self.on_troubled_reply(at, number),
             Match::Provisional(hold) => self.on_provisional(at, number, hold),
@@ -72,10 +72,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
-    /// Of a request that took one transmission. What is returned is made where it is returned: moving it would take as long
-    /// as all the rest.
+    /// Of a request with this id that took one transmission. What is returned is made where it is returned: moving it would
+    /// take as long as all the rest.
     #[inline]
-    fn on_clean_reply(&mut self, at: Timestamp, clean: Clean, token: u64) -> Arrived {
+    fn on_clean_reply(&mut self, at: Timestamp, clean: Clean, token: u64, id: Option<&[u8]>) -> Arrived {
         let number = clean.handle.slot;
         let waited = at.since_ns(clean.sent);
         let is_measured = self.is_in_first_wait(at, &clean);
@@ -89,7 +89,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
         if let Some(Freed { link, place }) = self.slots.remove(number) {
             self.wheel.take_out(&mut self.slots, number, link);
-            self.ids.release(at, clean.handle, (clean.peer, place), true, &self.payloads, &self.matcher);
+            self.ids.release(at, clean.handle, clean.peer, true, id);
             self.payloads.release(place);
         }
         self.leave_place(at, number, clean.peer);

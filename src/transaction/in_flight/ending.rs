@@ -16,7 +16,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(slot) = self.slots.get(number) else { return };
         let handle = Handle { slot: number, generation: slot.generation };
         let (peer, place, has_place) = (slot.peer, slot.place, slot.has_place());
-        self.ids.release(now, handle, (peer, place), false, &self.payloads, &self.matcher);
+        self.ids.release(now, handle, peer, false, self.matcher.id(self.payloads.get(place)));
         if has_place {
             self.leave_place(now, number, peer);
         }

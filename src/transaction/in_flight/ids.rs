@@ -123,9 +123,10 @@ impl Ids {
                 let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
                 let place = payloads.get_mut(place).get_mut(at.clone()).ok_or(SubmitError::Unmatchable)?;
                 let id = ids.draw(now, source).map_err(|until| SubmitError::IdsUsedUp { until })?;
-                match place {
-                    [low] => *low = id.to_be_bytes()[1],
-                    _ => place.copy_from_slice(&id.to_be_bytes()),
+                match (place, id.to_be_bytes()) {
+                    ([high, low], id) => [*high, *low] = id,
+                    ([low], [_, id]) => *low = id,
+                    _ => {}
                 }
                 ids.set(id, name.slot);
                 Ok(name.generation)
@@ -178,7 +179,7 @@ impl Ids {
                 kept.has(number, peer, id, matcher).then_some((number, kept.slots.get(number)?))
             }
             Kind::Short(at, ids) => {
-                let number = ids.find(number(id).filter(|_| id.len() == at.len())?)?;
+                let number = ids.find(number(id, at.len())?)?;
                 let slot = kept.slots.get(number).filter(|slot| slot.is_open())?;
                 (slot.peer == peer).then_some((number, slot))
             }
@@ -207,48 +208,41 @@ impl Ids {
         }
     }
 
-    /// A request has ended: its id finds nothing any more. After one transmission and one reply it is clean.
+    /// A request with this id has ended: that finds nothing any more. After one transmission and one reply it is clean. It is
+    /// then the reply that says the id: the bytes of the request need not come from memory again.
     #[inline]
-    pub(super) fn release(
-        &mut self,
-        now: Timestamp,
-        handle: Handle,
-        (peer, place): (u32, Place),
-        clean: bool,
-        payloads: &Payloads,
-        matcher: &impl KeyedMatcher,
-    ) {
-        match &self.kind {
-            // The bytes of the request need not be looked at.
+    pub(super) fn release(&mut self, now: Timestamp, handle: Handle, peer: u32, clean: bool, id: Option<&[u8]>) {
+        match &mut self.kind {
             Kind::Eight(_) => {
                 let id = u64::from(handle.generation) << 32 | u64::from(handle.slot);
                 self.recent.add(self.hashes.draw(id));
             }
-            _ => self.release_any(now, handle.slot, peer, clean, matcher.id(payloads.get(place))),
+            Kind::Short(at, ids) => {
+                if let Some(number) = id.and_then(|id| number(id, at.len())) {
+                    ids.release(now, number, clean);
+                    self.recent.add(self.hashes.draw(number.into()));
+                }
+            }
+            _ => self.release_any(handle.slot, peer, id),
         }
     }
 
-    fn release_any(&mut self, now: Timestamp, slot: u32, peer: u32, clean: bool, id: Option<&[u8]>) {
+    fn release_any(&mut self, slot: u32, peer: u32, id: Option<&[u8]>) {
         let Some(id) = id else { return };
         let hash = hash(&self.hashes, id);
         self.recent.add(hash);
-        match &mut self.kind {
-            Kind::Eight(_) | Kind::Wide(_) => {}
-            Kind::Short(_, ids) => {
-                if let Some(id) = number(id) {
-                    ids.release(now, id, clean);
-                }
-            }
-            Kind::Table { slots, .. } => slots.remove(at_peer(hash, peer), slot),
+        if let Kind::Table { slots, .. } = &mut self.kind {
+            slots.remove(at_peer(hash, peer), slot);
         }
     }
 
     /// What a datagram is that repeats this id and answers nothing.
     #[cold]
     pub(super) fn stray(&self, id: Option<&[u8]>, len: usize, actual: usize) -> Stray {
-        let is_stale = id.is_some_and(|id| {
-            let rests = matches!(&self.kind, Kind::Short(_, ids) if number(id).is_some_and(|id| ids.is_resting(id)));
-            rests || self.recent.holds(hash(&self.hashes, id))
+        let is_stale = id.is_some_and(|id| match &self.kind {
+            Kind::Short(at, ids) => number(id, at.len())
+                .is_some_and(|id| ids.is_resting(id) || self.recent.holds(self.hashes.draw(id.into()))),
+            _ => self.recent.holds(hash(&self.hashes, id)),
         });
         match is_stale {
             true => Stray::Stale,
@@ -289,15 +283,15 @@ fn at_peer(hash: u64, peer: u32) -> u64 {
 /// The lower one first.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "its halves")]
-fn halves(number: u64) -> (u32, u32) {
+pub(super) fn halves(number: u64) -> (u32, u32) {
     (number as u32, (number >> 32) as u32)
 }
 
 #[inline]
-fn number(id: &[u8]) -> Option<u16> {
+fn number(id: &[u8], width: usize) -> Option<u16> {
     match *id {
-        [id] => Some(id.into()),
-        [high, low] => Some(u16::from_be_bytes([high, low])),
+        [id] if width == 1 => Some(id.into()),
+        [high, low] if width == 2 => Some(u16::from_be_bytes([high, low])),
         _ => None,
     }
 }
