@@ -1,7 +1,6 @@
 //! The fronts that programs hold: a requester that blocks until the reply is there, and one for many requests at once.
 
 #[cfg(any(feature = "tokio", feature = "sim"))]
-#[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "nothing else drives it yet"))]
 mod asynchronous;
 mod buffer_warning;
 mod builder;
