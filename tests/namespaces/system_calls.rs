@@ -48,7 +48,7 @@ type Asking<'a> = (&'a str, Waits, &'a dyn Fn(u64) -> Command);
 enum Waits {
     /// `recvfrom`.
     InRecv,
-    /// `ppoll` and `recvfrom`; at most one in 256 waits looks before, in vain.
+    /// `ppoll` and `recvfrom`; at most one in 256 waits looks before, in vain unless this thread was kept from it meanwhile.
     ByPoll,
     /// As by poll, or while replies are queued as in recv.
     Looking,
@@ -130,7 +130,9 @@ fn compare(test: &str) {
             assert!(total as f64 <= (most + 0.01) * MORE as f64, "{name}: {total} calls, {calls:?}");
             for each in each_once {
                 // In the longer run by itself: what the shorter one happens to have more is no request's.
-                assert!(many.get(*each).is_some_and(|&count| count >= (FEW + MORE) as i64), "{name}: {many:?}");
+                let requests = (FEW + MORE) as i64;
+                let least = if *each == "ppoll" { requests - requests / 256 } else { requests };
+                assert!(many.get(*each).is_some_and(|&count| count >= least), "{name}: {many:?}");
             }
         }
     });
