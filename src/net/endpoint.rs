@@ -1,6 +1,5 @@
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::num::NonZeroU32;
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::calls::drain;
@@ -12,12 +11,13 @@ use super::poll::{Woken, poll, rest};
 use super::swallowed;
 use super::sys::{self, Receiver};
 use super::trouble::Trouble;
-use crate::time::{Ns, Timestamp};
-use crate::transport::PathError;
+use crate::time::Timestamp;
 
 mod looking;
+mod waited;
 
 pub(super) use looking::Looked;
+pub(super) use waited::{Arrival, Ask, Origin, Waited};
 
 /// A socket, and what waiting on it takes.
 ///
@@ -38,49 +38,6 @@ pub(super) struct Endpoint {
     pauses: Pauses,
     /// Others may use it as well.
     lent: AtomicBool,
-}
-
-/// What a wait came to.
-#[derive(Debug)]
-pub(super) enum Waited {
-    /// And when it came, or was read where the system does not report that.
-    Arrival(Arrival, Timestamp),
-    TimeUp(Timestamp),
-    Cancelled,
-    /// An error, and how many bytes in the buffer quote the datagram that met it.
-    Failed(PathError, usize),
-}
-
-/// A datagram in the caller's buffer.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) len: usize,
-    /// Bytes on the wire.
-    pub(super) actual: usize,
-    /// `None` where it was not [asked for](Ask).
-    pub(super) from: Option<Origin>,
-    /// How long it lay in the queue; 0 where that was not asked for.
-    pub(super) waited: Ns,
-}
-
-/// Where a datagram came from, and to.
-#[derive(Debug)]
-pub(super) struct Origin {
-    pub(super) remote: SocketAddr,
-    /// The own address that an answer has to leave from, if the system reports it.
-    pub(super) local: Option<IpAddr>,
-    pub(super) interface: Option<NonZeroU32>,
-}
-
-/// What the system is asked for beside a datagram.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Ask {
-    /// Nothing: the socket is connected.
-    Nothing,
-    /// The sender.
-    Sender,
-    /// Also what options of the socket have the system report: the own address that it came to, and when.
-    Everything,
 }
 
 impl Endpoint {
@@ -328,7 +285,7 @@ mod tests {
     use super::*;
     use crate::processor::{spends, spent};
     use crate::transaction::Failure;
-    use crate::transport::{Incoming, NoEntropy, PathIndex, Renewal, Renewed, Transport};
+    use crate::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
     use crate::{ReliableRequester, RetryPolicy, transaction_id};
 
     /// A receive that fails for good, as under a security module or a filter of system calls.

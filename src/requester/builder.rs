@@ -15,6 +15,7 @@ use crate::transport::{NoEntropy, Transport};
 /// |---|---|---|
 /// | [`ReliableRequester::builder`](super::ReliableRequester::builder) | one request at a time | [`Sequential`] |
 /// | [`ConcurrentRequester::builder`](super::ConcurrentRequester::builder) | many in flight | [`Concurrent`](super::Concurrent) |
+/// | `AsyncRequester::builder`, with the feature `tokio` or `sim` | many in flight, as futures | `Asynchronous` |
 ///
 /// | setting | default |
 /// |---|---|

@@ -1,4 +1,5 @@
-//! The fronts that programs hold: a requester that blocks until the reply is there, and one for many requests at once.
+//! The fronts that programs hold: a requester that blocks until the reply is there, and two for many requests at once, of which
+//! one waits for whatever ends next and one has futures.
 
 #[cfg(any(feature = "tokio", feature = "sim"))]
 mod asynchronous;

@@ -50,7 +50,7 @@ struct Task<T: Transport<Peer: PeerAddress>> {
     tasks: SimTasks,
 }
 
-/// It is moved before it is polled only.
+/// Nothing in it is pinned.
 impl<T: Transport<Peer: PeerAddress>> Unpin for Task<T> {}
 
 impl<T: Transport<Peer: PeerAddress>> Task<T> {

@@ -35,7 +35,7 @@ pub struct SimTasks {
 }
 
 impl SimTasks {
-    /// Runs a future beside the others, until it ends or [`SimNet::block_on`] does. What it is returns is for whoever awaits the
+    /// Runs a future beside the others, until it ends or [`SimNet::block_on`] does. What it returns is for whoever awaits the
     /// [`SimTask`]; dropping that changes nothing.
     pub fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> SimTask<T> {
         let outcome = Rc::new(RefCell::new(Outcome { value: None, waker: None }));
