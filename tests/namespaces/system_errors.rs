@@ -156,7 +156,7 @@ fn a_router_that_prohibits_the_way_is_heard_on_the_receive_or_by_the_next_send()
             assert!(kept.elapsed() >= 500 * MS);
 
             // Five in a row, and then one a second, is what a router says at most.
-            thread::sleep(3300 * MS);
+            thread::sleep(6600 * MS);
             let mut lent = ConnectedUdp::connect((server.as_str(), PORT)).unwrap();
             let _ = lent.as_socket();
             lent.send(PathIndex::FIRST, b"0002").unwrap();
