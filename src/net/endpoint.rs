@@ -79,13 +79,10 @@ impl Endpoint {
         &self.socket
     }
 
-    /// Sends several datagrams in one call, if that can be: one that others have may have options that count calls, such as
-    /// the time stamps of transmissions.
+    /// Sends several datagrams in one call, if that can be.
     pub(super) fn transmit_segments(&mut self, to: Option<SocketAddr>, datagrams: &[&[u8]]) -> Divided {
-        if self.is_lent() {
-            return Divided::Alone;
-        }
-        let divided = self.segments.transmit(&self.socket, to, datagrams);
+        let is_lent = self.is_lent();
+        let divided = self.segments.transmit(&self.socket, is_lent, to, datagrams);
         if matches!(divided, Divided::Sent(_)) {
             self.on_sent();
         }

@@ -29,10 +29,18 @@ pub(super) enum Divided {
 }
 
 impl Segments {
-    /// Sends the first of these that can leave in one call.
-    pub(super) fn transmit(&mut self, socket: &UdpSocket, to: Option<SocketAddr>, datagrams: &[&[u8]]) -> Divided {
+    /// Sends the first of these that can leave in one call. Of several in one call the system stamps only the last, so
+    /// where others have asked it for the times of transmissions, each leaves alone.
+    pub(super) fn transmit(
+        &mut self,
+        socket: &UdpSocket,
+        is_lent: bool,
+        to: Option<SocketAddr>,
+        datagrams: &[&[u8]],
+    ) -> Divided {
         let (run, len) = first_run(datagrams);
-        if self.refused || run.len() < 2 || !sys::divides(socket) {
+        let gains = run.len() >= if is_lent { WORTH_ASKING } else { 2 };
+        if self.refused || !gains || !sys::divides(socket) || is_lent && sys::stamps_transmissions(socket) {
             return Divided::Alone;
         }
         match uninterrupted(|| sys::transmit_segments(socket, to, run, len)) {
@@ -73,6 +81,8 @@ fn first_run<'d>(datagrams: &'d [&'d [u8]]) -> (&'d [&'d [u8]], u16) {
     (run, u16::try_from(len).unwrap_or_default())
 }
 
+/// Fewer gain less than the question about time stamps costs.
+const WORTH_ASKING: usize = 3;
 /// Every path carries them whole, by IPv6 too (RFC 8200 §5: 1,280 bytes of packet).
 const LONGEST: usize = 1232;
 

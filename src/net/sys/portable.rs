@@ -152,6 +152,10 @@ pub(super) fn transmit_segments(
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn stamps_transmissions(_socket: &UdpSocket) -> bool {
+    false
+}
+
 pub(super) fn does_not_divide(_error: &io::Error) -> bool {
     true
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
 use nix::cmsg_space;
-use nix::sys::socket::sockopt::UdpGsoSegment;
+use nix::sys::socket::sockopt::{Timestamping, UdpGsoSegment};
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, getsockopt, sendmmsg};
 use rustix::io::Errno;
 
@@ -17,6 +17,11 @@ use super::own_address::named;
 pub(in crate::net) fn divides(socket: &UdpSocket) -> bool {
     static DIVIDES: OnceLock<bool> = OnceLock::new();
     *DIVIDES.get_or_init(|| getsockopt(socket, UdpGsoSegment).is_ok())
+}
+
+/// Whether the system may report when datagrams leave (`SO_TIMESTAMPING`).
+pub(in crate::net) fn stamps_transmissions(socket: &UdpSocket) -> bool {
+    getsockopt(socket, Timestamping).is_ok_and(|flags| !flags.is_empty())
 }
 
 /// Sends up to [`MOST_SEGMENTS`] datagrams of `len` bytes each without waiting, all or none; without an address to the peer.
