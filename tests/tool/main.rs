@@ -2,6 +2,9 @@
 
 mod faults;
 mod files;
+#[cfg(unix)]
+#[path = "../common/installed.rs"]
+mod installed;
 mod load;
 mod outage;
 mod outage_servers;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::installed::installed;
 use crate::program::{Running, tool};
 
 /// A good number of clients, all at once.
@@ -122,20 +123,6 @@ impl Proxy {
         assert_eq!(ended.code, Some(0));
         serde_json::from_str(&report).unwrap()
     }
-}
-
-pub(crate) fn installed(test: &str, programs: &[&str]) -> bool {
-    let missing = |program: &&&str| {
-        let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
-        !found.unwrap().success()
-    };
-    let Some(missing) = programs.iter().find(missing) else { return true };
-    assert!(
-        std::env::var_os("UDP_RETRY_REQUIRE_ALL").is_none(),
-        "{missing} is not installed: tests/install-programs.sh"
-    );
-    println!("SKIPPED {test}: {missing} is not installed: tests/install-programs.sh");
-    false
 }
 
 #[track_caller]

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::files::Scratch;
+use crate::installed::installed;
 use crate::program::{Ended, Running, tool};
-use crate::real_programs::{dnsmasq, free_port, installed, until_it_serves};
+use crate::real_programs::{dnsmasq, free_port, until_it_serves};
 use crate::request::{Server, reports};
 use crate::several::again;
 
