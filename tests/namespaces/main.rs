@@ -2,6 +2,7 @@
 //! buffers and path MTU, and system calls counted by strace. Left out of the package.
 
 mod again;
+mod any_user;
 #[path = "../common/built.rs"]
 mod built;
 mod device_kept;
