@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# install-programs.sh - the DNS and CoAP programs that tests/tool/real_programs.rs sends through `udp-retry proxy`, and
-# the strace by which tests/namespaces/system_calls.rs counts.
+# install-programs.sh - the DNS and CoAP programs that tests/tool/real_programs.rs sends through `udp-retry proxy`, the
+# strace by which tests/namespaces/system_calls.rs counts, the STUN server whose path tests/namespaces/services.rs
+# measures, and the tracepath and scamper that tests/namespaces/others.rs measures beside this crate.
 #
-# Debian 12 packages, some five seconds; as root or with password-less sudo. Does nothing where they are installed.
+# Debian 12 packages, some ten seconds; as root or with password-less sudo. Does nothing where they are installed.
 set -euo pipefail
 
 missing=()
-for package in dnsmasq-base bind9-dnsutils libcoap3-bin strace; do
+for package in dnsmasq-base bind9-dnsutils libcoap3-bin strace coturn iputils-tracepath scamper; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} != 0 ] || exit 0
@@ -16,4 +17,6 @@ sudo=()
 # Lists of several hours ago name packages that the archive no longer has.
 [ -n "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mmin -180 2>/dev/null | head -n 1)" ] ||
     ${sudo[@]+"${sudo[@]}"} apt-get update -qq
+# The package of coturn starts a relay, which no one has asked for.
+[ ! -d /run/systemd/system ] || ${sudo[@]+"${sudo[@]}"} systemctl mask --quiet coturn.service
 ${sudo[@]+"${sudo[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"

@@ -12,6 +12,9 @@ mod full_buffer;
 mod host_moves;
 mod hosts;
 mod inside;
+#[cfg(target_os = "linux")]
+#[path = "../common/installed.rs"]
+mod installed;
 mod local_ports;
 mod lost_way;
 mod netns;
@@ -27,6 +30,7 @@ mod paths;
 mod processor;
 mod renewal_rules;
 mod reserved;
+mod services;
 mod settings;
 mod settings_survive;
 mod small_link;
