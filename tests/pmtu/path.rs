@@ -18,6 +18,8 @@ pub(crate) struct Path {
     pub(crate) loss: u64,
     /// Whether a router reports what is too big; its reports are lost as anything else is.
     pub(crate) reports: bool,
+    /// What the hop carries that comes before the narrowest one.
+    pub(crate) first_hop: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +35,7 @@ pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(40);
 
 impl Path {
     pub(crate) fn silent(family: IpFamily, carries: u32, interface: u32) -> Self {
-        Self { family, carries, interface, loss: 0, reports: false }
+        Self { family, carries, interface, loss: 0, reports: false, first_hop: interface }
     }
 
     /// Until the search waits.
@@ -42,43 +44,80 @@ impl Path {
     }
 
     pub(crate) fn drive(&self, search: &mut PlpmtuSearch, seed: u64) -> Found {
-        let ms = Duration::from_millis;
-        let rtt = RttEstimator::new(ms(1_000), ms(200), ms(60_000)).unwrap();
-        let (mut dice, mut now, mut probes, mut lost) = (Dice::new(seed), Timestamp::ZERO, 0, 0);
+        let payload = |packet: u32| Pmtu::new(packet).plpmtu(self.family);
+        let mut traffic = Traffic::new(self, seed);
         let mut arrived = None;
-        while let SearchNext::Send(probe) = search.next(now) {
-            let fits = |packet: u32| probe.len <= Pmtu::new(packet).plpmtu(self.family);
-            if !fits(self.interface) {
-                search.on_probe_refused(probe.id, Some(Pmtu::new(self.interface).plpmtu(self.family)));
+        while let SearchNext::Send(probe) = search.next(traffic.now) {
+            if probe.len > payload(self.interface) {
+                search.on_probe_refused(probe.id, Some(payload(self.interface)));
                 continue;
             }
-            probes += 1;
-            let forward = !self.is_lost(&mut dice);
-            let back = !self.is_lost(&mut dice);
-            if forward && back && fits(self.carries) {
-                now = now.after(ROUND_TRIP);
-                rtt.on_reply(now, Some(ROUND_TRIP));
-                search.on_probe_acked(probe.id);
-                arrived = arrived.max(Some(probe.len));
-            } else {
-                lost += 1;
-                if forward && back && self.reports {
-                    now = now.after(ROUND_TRIP);
-                    let limit = Pmtu::new(self.carries).plpmtu(self.family);
-                    assert_eq!(search.on_reported(probe.id, limit), PtbVerdict::Taken);
-                } else {
-                    now = now.after(rtt.rto(now));
-                    search.on_probe_lost(probe.id);
+            match traffic.probe(packet(probe.len, self.family)) {
+                Fate::Arrived => {
+                    search.on_probe_acked(probe.id);
+                    arrived = arrived.max(Some(probe.len));
+                }
+                Fate::Lost => search.on_probe_lost(probe.id),
+                Fate::Reported(limit) => {
+                    assert_eq!(search.on_reported(probe.id, payload(limit)), PtbVerdict::Taken);
                 }
             }
             assert!(!search.is_confirmed() || Some(search.plpmtu()) <= arrived, "more than has arrived");
         }
-        let pmtu = packet(search.plpmtu(), self.family);
-        Found { pmtu, probes, lost, took: now.since(Timestamp::ZERO) }
+        traffic.found(packet(search.plpmtu(), self.family))
     }
 
     pub(crate) fn is_lost(&self, dice: &mut Dice) -> bool {
         dice.within(1..=100) <= self.loss
+    }
+}
+
+/// Probes one after the other, each as soon as it is known what became of the one before.
+pub(crate) struct Traffic<'p> {
+    path: &'p Path,
+    dice: Dice,
+    rtt: RttEstimator,
+    pub(crate) now: Timestamp,
+    probes: u32,
+    lost: u32,
+}
+
+pub(crate) enum Fate {
+    Arrived,
+    Lost,
+    /// This is what the hop carries.
+    Reported(u32),
+}
+
+impl<'p> Traffic<'p> {
+    pub(crate) fn new(path: &'p Path, seed: u64) -> Self {
+        let ms = Duration::from_millis;
+        let rtt = RttEstimator::new(ms(1_000), ms(200), ms(60_000)).unwrap();
+        Self { path, dice: Dice::new(seed), rtt, now: Timestamp::ZERO, probes: 0, lost: 0 }
+    }
+
+    /// An IP packet of this size.
+    pub(crate) fn probe(&mut self, size: u32) -> Fate {
+        let Path { carries, reports, first_hop, .. } = *self.path;
+        let forward = !self.path.is_lost(&mut self.dice);
+        let back = !self.path.is_lost(&mut self.dice);
+        let fate = match size <= carries {
+            true if forward && back => Fate::Arrived,
+            false if forward && back && reports => Fate::Reported(if size > first_hop { first_hop } else { carries }),
+            _ => Fate::Lost,
+        };
+        self.probes += 1;
+        self.lost += u32::from(!matches!(fate, Fate::Arrived));
+        let wait = if matches!(fate, Fate::Lost) { self.rtt.rto(self.now) } else { ROUND_TRIP };
+        self.now = self.now.after(wait);
+        if matches!(fate, Fate::Arrived) {
+            self.rtt.on_reply(self.now, Some(ROUND_TRIP));
+        }
+        fate
+    }
+
+    pub(crate) fn found(&self, pmtu: u32) -> Found {
+        Found { pmtu, probes: self.probes, lost: self.lost, took: self.now.since(Timestamp::ZERO) }
     }
 }
 
