@@ -74,7 +74,7 @@
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight, blocking or as futures |
 //! | [`path_mtu`] | nothing, but measures which size of datagram a path carries |
-//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, which of several servers to ask, and which front to take |
+//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, which of several servers to ask, how large a datagram may be, and which front to take |
 //! | [`proxy`] | a bad network in front of any service |
 //!
 //! # Features

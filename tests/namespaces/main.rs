@@ -22,6 +22,7 @@ mod no_entropy;
 #[path = "../common/offers.rs"]
 mod offers;
 mod offline;
+mod others;
 mod own_address;
 mod path_mtu;
 mod paths;
@@ -35,6 +36,9 @@ mod settings;
 mod settings_survive;
 mod small_link;
 mod storms;
+#[cfg(target_os = "linux")]
+#[path = "../pmtu/strategies.rs"]
+mod strategies;
 mod system_calls;
 mod system_errors;
 #[path = "../common/waits.rs"]

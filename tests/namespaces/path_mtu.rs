@@ -130,7 +130,7 @@ fn probe(server: SocketAddr, mode: Fragmentation) -> PathReport {
 }
 
 /// What both ends have learnt.
-fn forget_paths() {
+pub(crate) fn forget_paths() {
     for host in ["PM_CLIENT", "PM_SERVER"] {
         run_at(host, "ip route flush cache");
         run_at(host, "ip -6 route flush cache");

@@ -6,8 +6,10 @@ mod black_holes;
 mod dice;
 mod loss_free;
 mod lossy;
+mod others;
 mod path;
 mod reports;
 mod rules;
 #[cfg(feature = "sim")]
 mod simulated;
+mod strategies;
