@@ -41,6 +41,7 @@ mod storms;
 mod strategies;
 mod system_calls;
 mod system_errors;
+mod tool;
 #[path = "../common/waits.rs"]
 mod waits;
 #[path = "../common/watchdog.rs"]

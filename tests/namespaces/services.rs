@@ -50,34 +50,6 @@ fn the_limit_of_a_dns_server_is_not_that_of_a_black_hole() {
     within(MINUTE, || dns(this_test!(), "blackhole", (1400, Evidence::ServiceOrPath)));
 }
 
-#[cfg(feature = "cli")]
-#[test]
-fn the_tool_prints_what_a_stun_server_shows() {
-    use std::process::Command;
-
-    within(MINUTE, || {
-        let test = this_test!();
-        if cfg!(udp_retry_portable) || !installed(test, &["turnserver"]) {
-            return;
-        }
-        let Some(network) = Inside::of(test, "blackhole") else { return };
-        let _server = coturn(&network);
-        for (family, server) in [(V4, network.server4.clone()), (V6, format!("[{}]", network.server6))] {
-            // Until it serves.
-            let _ = probe(server.trim_matches(['[', ']']), &StunPadding::new(), SearchSettings::new(family));
-            let mut tool = Command::new(env!("CARGO_BIN_EXE_udp-retry"));
-            let output = tool.args(["path-mtu", &format!("{server}:{PORT}"), "--stun", "--json"]).output().unwrap();
-            let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-            assert_eq!(found[FORWARD].as_u64(), Some(1400 - u64::from(family.overhead())), "{found}");
-            assert_eq!(found["evidence"], "service_or_path", "{found}");
-        }
-    });
-}
-
-/// The tool's name for the payload.
-#[cfg(feature = "cli")]
-const FORWARD: &str = "forward";
-
 /// A packet of this size is the largest that coturn is found to receive.
 fn stun(test: &'static str, topology: &str, carries: u32, evidence: Evidence) {
     if cfg!(udp_retry_portable) || !installed(test, &["turnserver"]) {
@@ -156,7 +128,7 @@ fn dnsmasq(network: &Inside, takes: u16) -> Ending {
 }
 
 /// Again while no one listens there yet.
-fn probe(server: &str, format: &impl ProbeFormat, settings: SearchSettings) -> PathReport {
+pub(crate) fn probe(server: &str, format: &impl ProbeFormat, settings: SearchSettings) -> PathReport {
     let started = Instant::now();
     loop {
         let mut transport = ConnectedUdp::connect((server, PORT)).unwrap();
