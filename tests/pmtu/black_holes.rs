@@ -64,6 +64,20 @@ fn chance_is_not_taken_for_a_black_hole() {
 }
 
 #[test]
+fn no_loss_to_51_per_cent_is_taken_for_a_black_hole() {
+    for (loss, alternating) in (0..=51).flat_map(|loss| [(loss, true), (loss, false)]) {
+        let mut traffic = Traffic::new(1_000 + loss, loss, alternating);
+        let imagined: u32 = (0..100_000)
+            .map(|_| {
+                traffic.request(false, false);
+                u32::from(traffic.found.is_some())
+            })
+            .sum();
+        assert!(imagined <= 5, "{loss} %: {imagined} in 100,000: above 0.5 in 10,000");
+    }
+}
+
+#[test]
 fn an_outage_is_no_black_hole() {
     for loss in [0, 1, 10, 36, 51] {
         let mut imagined = 0;

@@ -87,16 +87,18 @@ fn an_acknowledgement_refutes_a_report() {
 
 #[test]
 fn a_search_goes_on_from_what_refutes_a_report() {
-    let mut search = PlpmtuSearch::new(up_to(V4, 8972));
-    acked(&mut search, 1200);
-    lost(&mut search, 8972);
-    let low = sent(&mut search, 1252);
-    assert_eq!(search.on_reported(low, Plpmtu::new(1201)), PtbVerdict::Taken);
-    acked(&mut search, 1201);
-    assert_eq!(search.state(), SearchState::Complete);
-    search.on_probe_acked(low);
-    assert_eq!((search.plpmtu(), search.state()), (Plpmtu::new(1252), SearchState::Searching));
-    sent(&mut search, 8972);
+    for limit in [1201, 1251] {
+        let mut search = PlpmtuSearch::new(up_to(V4, 8972));
+        acked(&mut search, 1200);
+        lost(&mut search, 8972);
+        let low = sent(&mut search, 1252);
+        assert_eq!(search.on_reported(low, Plpmtu::new(limit)), PtbVerdict::Taken);
+        acked(&mut search, limit);
+        assert_eq!(search.state(), SearchState::Complete);
+        search.on_probe_acked(low);
+        assert_eq!((search.plpmtu(), search.state()), (Plpmtu::new(1252), SearchState::Searching), "{limit}");
+        sent(&mut search, 8972);
+    }
 }
 
 #[test]
