@@ -46,7 +46,7 @@
 //!
 //! *quinn-like* and *neqo-like* are models of how QUIC libraries search, written from their descriptions; neither is the program. One
 //! halves what lies between 1200 bytes of payload and Ethernet until a step is below 20 bytes, the other goes up a table (1280,
-//! 1380, 1420, 1472, 1500); both take three losses for a verdict (RFC 8899 §5.1.2, MAX_PROBES) and use no reports (RFC 9000 §14.2.1
+//! 1380, 1420, 1472, 1500); both take three losses for a verdict (RFC 8899 §5.1.2, MAX_PROBES) and use no reports (RFC 8899 §4.6.1
 //! allows that). The last column is [`probe_path`](crate::path_mtu::probe_path) with a responder, which measures the way back as well.
 //!
 //! # What a search costs

@@ -20,8 +20,8 @@ use crate::transport::{Fragmentation, Incoming, PathError, PathIndex};
 /// report, which anyone can forge, and finds no more than that for ten minutes. The largest size that is tried is what a datagram
 /// can be; what this host knows of the path is no limit, as it may be old.
 ///
-/// A probe is lost after the wait that the measured round trips call for, 1 s before the first and 200 ms at least (RFC 8899
-/// §5.1.1, PROBE_TIMER). Where nothing answers, that takes up to 16 s, unless the far end says that no one listens there.
+/// A probe is lost after the wait that the measured round trips call for, 1 s before the first and 200 ms at least. The PROBE_TIMER
+/// of RFC 8899 §5.1.1 is never below 1 s, for protocols that do not measure; this does, as RFC 8085 §3.1.1 would have it. Where nothing answers, that takes up to 16 s, unless the far end says that no one listens there.
 ///
 /// Where the far end is a [responder](ProbeFormat::has_responder), the way back is searched next, by answers of the size in
 /// question to requests of a third of it.

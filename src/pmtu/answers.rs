@@ -10,9 +10,9 @@ pub enum SearchNext {
     Send(Probe),
     /// Wait for what becomes of this probe, and report that.
     Await(ProbeId),
-    /// The search has ended, successful or not; the next one starts then.
+    /// The search has ended, successful or not; the next one starts then (RFC 8899 §5.1.1, PMTU_RAISE_TIMER).
     WaitUntil(Timestamp),
-    /// The system refuses even the smallest size: nothing can be done on this path.
+    /// The system refuses even the smallest size: nothing can be done on this path (RFC 8899 §5.2, MIN_PLPMTU).
     Done,
 }
 
@@ -26,7 +26,7 @@ pub enum SearchState {
     Searching,
     /// The estimate stands until the next search.
     Complete,
-    /// The path has not been seen to carry `base`; `min` is used.
+    /// The path has not been seen to carry `base`; `min` is used. RFC 8899 §5.2 goes on to DISABLED where that is lost, too.
     Error,
 }
 

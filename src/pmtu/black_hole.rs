@@ -7,13 +7,14 @@ use super::settings::payload;
 use crate::size::Plpmtu;
 use crate::time::Timestamp;
 
-/// Whether a path that carried a size still does, from what becomes of ordinary requests (RFC 8899 §4.3): none is sent for it.
+/// Whether a path that carried a size still does, from what becomes of ordinary requests (RFC 8899 §4.3, the third indicator): no
+/// probe is sent for it, as RFC 8899 §5.1.1 has it where a protocol acknowledges.
 ///
 /// Report each request's payload, when it was sent, and whether it was answered. Losses of large ones, without a success in
 /// between, count in pairs with small ones: up to four with the first small one that was sent after them and arrived. When
 /// so many are lost that chance does that once in 10⁵ times at the measured loss of the path, and at 20 % at least, no
-/// datagram of their size gets through. An outage loses the small ones, too, and is no black hole; of one that arrives when
-/// it has ended, four losses are believed.
+/// datagram of their size gets through. An outage loses the small ones, too, and is no black hole (RFC 4821 §7.6.4); of one
+/// that arrives when it has ended, four losses are believed.
 ///
 /// Where large and small requests alternate, and a large one is lost with every other one by this probability:
 ///
@@ -128,7 +129,7 @@ impl BlackHole {
         self.open.push(loss);
     }
 
-    /// A small datagram arrived: the path was not down when the large ones just before it were lost.
+    /// A small datagram arrived: the path was not down when the large ones just before it were lost (RFC 4821 §7.6.2).
     fn vouch(&mut self, sent: Timestamp) {
         let open = self.open;
         let before = open.iter().filter(|it| it.sent <= sent);
@@ -138,7 +139,7 @@ impl BlackHole {
         self.vouchers.add(sent, credit);
     }
 
-    /// A large datagram arrived: of its size and below, losses before that were chance.
+    /// A large datagram arrived: of its size and below, losses before that were chance (RFC 4821 §7.6.1).
     fn clear(&mut self, len: u16, sent: Timestamp) {
         let mut by_chance = self.open.retain(|it| it.sent > sent || it.len > len);
         if self.since <= sent {

@@ -2,8 +2,8 @@ use super::odds::LossProbability;
 
 /// Sizes that were lost, each smaller than the one before.
 ///
-/// Since a path that drops a size drops every larger one, only the smallest is of interest until that one arrives after
-/// all; then the next larger one is.
+/// Since a path that drops a size drops every larger one (RFC 4821 §7.3, search_high), only the smallest is of interest until
+/// that one arrives after all; then the next larger one is.
 #[derive(Clone, Debug)]
 pub(super) struct SetAside {
     sizes: [LostSize; MOST],
@@ -68,7 +68,7 @@ impl SetAside {
     }
 }
 
-/// What the path loses of sizes that it carries.
+/// What the path loses of sizes that it carries (RFC 8899 §3, probe loss recovery; RFC 4821 §7.6.4).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PathLoss {
     losses: u32,

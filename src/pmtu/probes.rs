@@ -33,7 +33,7 @@ impl ProbeId {
     }
 }
 
-/// The latest probes, so that a late acknowledgement or report finds the size that it is about.
+/// The latest probes, so that a late acknowledgement (RFC 8899 §3) or report (§4.6.1) finds the size that it is about.
 #[derive(Clone, Debug)]
 pub(super) struct RecentProbes {
     slots: [Sent; REMEMBERED as usize],
@@ -83,7 +83,7 @@ impl RecentProbes {
         if age == 0 || age > self.valid { None } else { self.slots.get_mut(index(id)) }
     }
 
-    /// Another path: what was sent says nothing about it.
+    /// Another path: what was sent says nothing about it (RFC 8201 §5.2).
     pub(super) fn forget(&mut self) {
         self.valid = 0;
     }

@@ -1,7 +1,7 @@
 /// What became of a router's report, "packet too big" (ICMP type 3 code 4, ICMPv6 type 2), about a probe.
 ///
-/// **Anyone can forge one**, so whatever it says, it lowers no size that was confirmed, raises nothing, and is forgotten
-/// when the search starts again; what it says at best is where to look next.
+/// **Anyone can forge one**, so whatever it says, it lowers no size that was confirmed, raises nothing (RFC 8899 §3), and is
+/// forgotten when the search starts again; what it says at best is where to look next (RFC 8899 §4.6.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum PtbVerdict {
@@ -13,9 +13,10 @@ pub enum PtbVerdict {
     NotSmaller,
     /// Below what every path of the family carries (RFC 8899 §4.6.2, RFC 8201 §4): old routers report 0 (RFC 1191 §5).
     BelowMin,
-    /// Below what the path has carried. If it no longer does, ordinary traffic shows that ([`BlackHole`](super::BlackHole)).
+    /// Below what the path has carried. RFC 8899 §4.6.2 would start over at `base`; here ordinary traffic shows whether the path
+    /// no longer carries that ([`BlackHole`](super::BlackHole), RFC 8899 §4.3), as §8 suggests where probes have shown more.
     BelowConfirmed,
-    /// More reports in one search than a path has narrow hops.
+    /// More reports in one search than a path has narrow hops (RFC 8899 §8: the work that they cause has a limit).
     TooMany,
 }
 

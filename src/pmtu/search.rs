@@ -16,16 +16,17 @@ use crate::time::Timestamp;
 /// Ask [`next`](Self::next) what to do, do it, and report what happened through `on_…`. It knows no datagram, no socket and
 /// no clock, and allocates nothing. One probe is on the way at a time, and the caller decides when it is lost: after the
 /// timeout that its round trips call for ([`RttEstimator`](crate::policy::RttEstimator)), which makes a probe follow another
-/// one after a round trip at the earliest (RFC 8899 §3). A lost probe is no sign of congestion (RFC 8899 §3, RFC 9000 §14.4),
+/// one after a round trip at the earliest (RFC 8899 §3 and §8). A lost probe is no sign of congestion (RFC 8899 §3, RFC 9000 §14.4),
 /// so it does not double that timeout.
 ///
 /// # How it searches
 ///
-/// - A first size is confirmed, `base`. If that is lost, `min` is tried.
-/// - Then the largest size is probed. A size that is lost once is *set aside*, as is every larger one by that, and the search
-///   goes up from below through a table of [usual sizes](super::Granularity::UsualSizes).
+/// - A first size is confirmed, `base`. If that is lost, `min` is tried (RFC 8899 §5.2).
+/// - Then the largest size is probed. A size that is lost once is *set aside*, as is every larger one by that (RFC 4821 §7.3),
+///   and the search goes up from below through a table of [usual sizes](super::Granularity::UsualSizes) (RFC 8899 §5.3.2).
 /// - Where only sizes that were set aside are left, the smallest of them is probed until it arrives, or is lost
-///   [often enough](super::MaxProbes). A path that drops it drops every larger one, so one verdict ends the search.
+///   [often enough](super::MaxProbes) (RFC 8899 §5.3.1). A path that drops it drops every larger one, so one verdict ends the
+///   search.
 ///
 /// Where nothing is lost by chance and no router reports, that takes at most 4 losses and 18 probes, whatever the path. A
 /// [report](Self::on_reported) says where to look next, and a [refusal](Self::on_probe_refused) of the own system costs
@@ -38,7 +39,7 @@ use crate::time::Timestamp;
 /// | 30 % | 97 % | 24.3 | 4.2 s | 42 % |
 ///
 /// **It never claims a size above what was acknowledged since the path last changed**, and a search ends, whatever happens.
-/// It starts again after ten minutes, as paths become wider, too.
+/// It starts again after ten minutes, as paths become wider, too (RFC 8899 §5.1.1).
 ///
 /// ```
 /// use core::time::Duration;
@@ -122,7 +123,7 @@ impl PlpmtuSearch {
 
     /// What to do at `now`. Asking again gives the same answer until something is reported, or it is time for the next search.
     pub fn next(&mut self, now: Timestamp) -> SearchNext {
-        // RFC 8899 §5.1.3: PROBED_SIZE is the size of the one probe that is outstanding.
+        // RFC 8899 §5.1.3: PROBED_SIZE is the size of the one probe that is outstanding; asked again, it is the same.
         if let Some(probe) = self.current {
             return if self.is_sent { SearchNext::Await(probe.id) } else { SearchNext::Send(probe) };
         }
@@ -140,8 +141,8 @@ impl PlpmtuSearch {
         }
     }
 
-    /// What to send at most: the largest size that is confirmed, or before that `base`, or `min` where `base` is lost. Never
-    /// above what was acknowledged since the path last changed, once anything was.
+    /// What to send at most (RFC 8899 §3): the largest size that is confirmed, or before that `base`, or `min` where `base` is
+    /// lost (RFC 8899 §5.2). Never above what was acknowledged since the path last changed, once anything was.
     #[must_use]
     pub fn plpmtu(&self) -> Plpmtu {
         let (min, base) = (self.settings.min, self.settings.base);
@@ -181,12 +182,13 @@ impl PlpmtuSearch {
         self.change.take()
     }
 
-    /// The probe was sent. Nothing else is until it is known what became of it.
+    /// The probe was sent. Nothing else is until it is known what became of it (RFC 8899 §5.1.3).
     pub fn on_probe_sent(&mut self, id: ProbeId) {
         self.is_sent |= self.current.is_some_and(|it| it.id == id);
     }
 
-    /// The probe was acknowledged. A late acknowledgement counts, too: a size that arrived, arrived (RFC 8899 §5.3.3).
+    /// The probe was acknowledged (RFC 8899 §4.2). A late acknowledgement counts, too, a repeated one does not: a size that
+    /// arrived, arrived (RFC 8899 §3, datagram delay and duplication).
     pub fn on_probe_acked(&mut self, id: ProbeId) {
         let Some(sent) = self.recent.get_mut(id).filter(|it| it.fate != Fate::Acknowledged) else { return };
         let (len, before) = (sent.len, sent.fate);
@@ -195,7 +197,7 @@ impl PlpmtuSearch {
         self.changing(Cause::Acknowledged, |search| search.arrived(len, before));
     }
 
-    /// The probe was not acknowledged in time (RFC 8899 §5.1.1, PROBE_TIMER).
+    /// The probe was not acknowledged in time: the driver's PROBE_TIMER has expired (RFC 8899 §5.1.1 and §5.3.1).
     pub fn on_probe_lost(&mut self, id: ProbeId) {
         if self.settle(id) {
             self.changing(Cause::Lost, |search| search.missed(id));
@@ -218,8 +220,8 @@ impl PlpmtuSearch {
         }
     }
 
-    /// A router reported that a probe was too big for what comes after it, which carries `limit` (RFC 8899 §4.6). `id` is of
-    /// the probe that the report quotes.
+    /// A router reported that a probe was too big for what comes after it, which carries `limit` (RFC 8899 §4.6.2). `id` is of
+    /// the probe that the report quotes (RFC 8899 §4.6.1).
     pub fn on_reported(&mut self, id: ProbeId, limit: Plpmtu) -> PtbVerdict {
         let limit = payload(limit);
         let known = Known { min: self.settings.min, confirmed: self.confirmed, taken: self.reports };
@@ -234,13 +236,13 @@ impl PlpmtuSearch {
     }
 
     /// Datagrams of a size that is confirmed no longer get through, as [`BlackHole`](super::BlackHole) finds: nothing is
-    /// confirmed any more, and the search starts at `base` (RFC 8899 §4.3, RFC 4821 §7.7).
+    /// confirmed any more, and the search starts at `base` (RFC 8899 §4.3 and §5.2, RFC 4821 §7.7).
     pub fn on_black_hole(&mut self) {
         self.changing(Cause::BlackHole, Self::start_over);
     }
 
     /// The path is another one: another address of the peer or of the own host, or another interface. Nothing that was sent
-    /// before counts (RFC 8201 §5.2: an estimate belongs to a path).
+    /// before counts (RFC 8201 §5.2: an estimate belongs to a path; RFC 8899 §3, path validation).
     pub fn on_path_changed(&mut self) {
         self.changing(Cause::PathChanged, Self::start_over);
     }
@@ -266,6 +268,7 @@ impl PlpmtuSearch {
     fn arrived(&mut self, len: u16, before: Fate) {
         self.path_loss.on_acked();
         if self.confirmed.is_some_and(|confirmed| len <= confirmed) {
+            // RFC 8899 §3: datagrams are delayed, too.
             if matches!(before, Fate::Lost | Fate::ControlLost) {
                 self.path_loss.forgive();
             }
@@ -273,16 +276,18 @@ impl PlpmtuSearch {
         }
         // RFC 8899 §5.3.1: a size that is acknowledged is the PLPMTU.
         self.confirmed = Some(len);
+        // RFC 4821 §7.6.1: what a path carries is at least that, so smaller sizes were lost for another reason.
         let by_chance = self.lost.confirm(len);
         self.path_loss.on_lost(by_chance.saturating_sub(u32::from(before == Fate::Lost)));
         if len >= self.ceiling {
-            // What was reported or refused was wrong, or is no longer true.
+            // RFC 8899 §5.2, contradictory information: what was reported or refused was wrong, or is no longer true.
             self.ceiling = self.settings.max + 1;
         }
     }
 
     fn missed(&mut self, id: ProbeId) {
         let Some(sent) = self.recent.get_mut(id) else { return };
+        // RFC 8899 §3: probes are lost for other reasons than their size, too.
         if self.confirmed.is_some_and(|confirmed| sent.len <= confirmed) {
             sent.fate = Fate::ControlLost;
             self.path_loss.on_lost(1);
@@ -296,7 +301,8 @@ impl PlpmtuSearch {
         let limit = limit.filter(|&it| self.settings.min <= it && it < len);
         self.lower_ceiling(len);
         if self.confirmed.is_some_and(|confirmed| len <= confirmed) {
-            // The interface has become narrower. What fits into a size that arrived arrives.
+            // RFC 8899 §5.1.2: the interface, and MAX_PLPMTU by that, has become narrower. What is smaller than a size that
+            // arrived arrives (RFC 4821 §7.6.1).
             self.confirmed = limit.or_else(|| self.next_below(len));
         } else if self.hint.is_none_or(|it| it.len != len) {
             // A limit that is refused itself names no other one.
@@ -323,12 +329,13 @@ impl PlpmtuSearch {
         largest_usual(family, max, min, len).or([base, min].into_iter().find(|&it| it < len))
     }
 
-    /// All but what is confirmed is open again.
+    /// RFC 8899 §5.2: what is confirmed stays while larger sizes are probed again.
     fn start_again(&mut self) {
         let (confirmed, change, recent) = (self.confirmed, self.change, self.recent.clone());
         *self = Self { confirmed, change, recent, ..Self::new(self.settings) };
     }
 
+    /// RFC 8899 §5.2: BASE.
     fn start_over(&mut self) {
         self.confirmed = None;
         self.recent.forget();
@@ -347,5 +354,5 @@ impl PlpmtuSearch {
     }
 }
 
-/// No history of losses needs a fourth of that; what needs more is ended by it.
+/// No history of losses needs a fourth of that; what needs more is ended by it (RFC 8899 §8: the load of probes has a limit).
 const MOST_PROBES: u16 = 1_000;

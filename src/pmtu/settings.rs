@@ -8,7 +8,7 @@ use crate::size::{IpFamily, Plpmtu};
 ///
 /// | setting | default | source |
 /// |---|---|---|
-/// | [`with_sizes`](Self::with_sizes) `min` | 548 bytes of payload, 1232 over IPv6 | RFC 8085 §3.2, RFC 8899 §5.1.2 |
+/// | [`with_sizes`](Self::with_sizes) `min` | 548 bytes of payload, 1232 over IPv6 | RFC 8085 §3.2, RFC 8899 §5.1.2, RFC 8200 §5 |
 /// | `base` | 1200, 1232 over IPv6 | RFC 8899 §5.1.2; IPv6 guarantees more than 1200 |
 /// | `max` | what a datagram can be; the system refuses what its interface cannot send | RFC 8899 §5.1.2 |
 /// | [`with_granularity`](Self::with_granularity) | [`Granularity::UsualSizes`] | RFC 8899 §5.3.2 |
@@ -35,15 +35,15 @@ pub struct SearchSettings {
     pub(super) raise_after: Duration,
 }
 
-/// How near to what the path carries a search ends.
+/// How near to what the path carries a search ends (RFC 8899 §5.3.2, the minimum useful gain).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Granularity {
     /// At the largest of some sizes that paths usually have: exact on those, and at most 79 bytes short of others from 1280 to
     /// 1500.
     UsualSizes,
-    /// This many bytes short, less one, at most: the gap between two usual sizes is halved until it is no wider. Each halving
-    /// costs up to one loss.
+    /// This many bytes short, less one, at most: the gap between two usual sizes is halved until it is no wider (RFC 4821 §7.3).
+    /// Each halving costs up to one loss.
     Bytes(NonZeroU16),
 }
 
@@ -53,7 +53,8 @@ pub enum Granularity {
 pub enum MaxProbes {
     /// This many. Three, as the RFC has it, are wrong for one size in 8 where a third is lost in each direction.
     Fixed(NonZeroU8),
-    /// As many as the measured loss of the path makes this rare for a size that it carries, 3 at least and 24 at most. The
+    /// As many as the measured loss of the path makes this rare for a size that it carries, 3 at least and 24 at most (RFC 8899
+    /// §3: a search has to bear that probes are lost for other reasons). The
     /// loss is measured by probes of a size that is already confirmed, which are sent where it is not known well enough.
     Odds(Odds),
 }
@@ -78,8 +79,8 @@ impl SearchSettings {
         }
     }
 
-    /// Sizes of payload: `min` is used where nothing larger gets through, `base` is confirmed first, `max` is the largest
-    /// that the peer takes or the program sends. What the kernel knows of the path is no `max`: it may be forged or old.
+    /// Sizes of payload (RFC 8899 §5.1.2): `min` is used where nothing larger gets through, `base` is confirmed first, `max` is
+    /// the largest that the peer takes or the program sends. What the kernel knows of the path is no `max`: it may be forged or old.
     ///
     /// # Errors
     ///
@@ -106,7 +107,7 @@ impl SearchSettings {
     }
 
     /// How long after a search has ended the next one starts, for a path that has become wider (RFC 8899 §5.1.1,
-    /// PMTU_RAISE_TIMER). [`Duration::MAX`] is never.
+    /// PMTU_RAISE_TIMER). [`Duration::MAX`] is never; where routers report, less than five minutes is too often (RFC 8201 §4).
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ pub(super) fn largest_usual(family: IpFamily, max: u16, above: u16, below: u16) 
     usual(family, max).rfind(|&it| above < it && it < below)
 }
 
-/// What halves the sizes between both, unless they are at most `step` apart.
+/// What halves the sizes between both (RFC 4821 §7.3), unless they are at most `step` apart.
 pub(super) fn middle(above: u16, below: u16, step: u16) -> Option<u16> {
     let apart = below.saturating_sub(above);
     (apart > step.max(1)).then_some(above + apart / 2)
