@@ -12,7 +12,7 @@
 //!
 //! - **before anything was sent**: it is the MTU of the own interface then, 1500 on Ethernet, whatever comes after it;
 //! - **in a black hole**: many routers report nothing, firewalls drop reports, and a switch has none to send. The kernel says 1500
-//!   indefinitely, all that is larger than the path vanishes, and every retransmission of it (RFC 2923 §2.1, RFC 4821 §1);
+//!   indefinitely; all that is larger than the path vanishes, and so does every retransmission of it (RFC 2923 §2.1, RFC 4821 §1);
 //! - **after a forged report**: anyone can send one. The kernel then keeps a number that is too low, for ten minutes on Linux (RFC
 //!   8201 §6);
 //! - **after a change of route**: what was learnt of the old path stays for as long (RFC 8201 §5.3);
@@ -39,10 +39,12 @@
 //!
 //! ```text
 //! cargo test --all-features --test namespaces -- others:: --nocapture
+//! tests/namespaces/netns-pmtu.sh run -t 200 blackhole -- sh -c 'tracepath -n $PM_SERVER4; scamper -c "trace -P udp -M" -i $PM_SERVER4'
 //! ```
 //!
-//! tracepath and scamper (`trace -M`) believe routers. Where those are silent both end at 1500, which is wrong, and that after 7 s
-//! only as they were told of two hops and waits of 1 s: with their defaults it takes 91 and 60 s.
+//! tracepath (iputils 20221126) and scamper (20211212, `trace -M`) believe routers. Where those are silent both end at 1500, which is
+//! wrong, after 7 s. They were limited to two hops and waits of 1 s: with their defaults, as in the second command, it takes 91 and
+//! 60 s.
 //!
 //! *quinn-like* and *neqo-like* are models of how QUIC libraries search, written from their descriptions; neither is the program. One
 //! halves what lies between 1200 bytes of payload and Ethernet until a step is below 20 bytes, the other goes up a table (1280,
