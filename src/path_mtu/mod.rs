@@ -12,6 +12,7 @@
 mod answer;
 mod formats;
 mod probing;
+mod record;
 mod report;
 mod search;
 mod transport;
@@ -20,5 +21,6 @@ mod wire;
 pub use self::answer::answer_probe;
 pub use self::formats::{Answer, Asked, BadDnsName, DnsPadding, EchoFormat, ProbeFormat, StunPadding, Token};
 pub use self::probing::{probe_path, probe_path_with};
+pub use self::record::{ProbeDirection, ProbeFate, ProbeRecord};
 pub use self::report::{Evidence, PathReport, ProbeError};
 pub use self::transport::ProbeTransport;

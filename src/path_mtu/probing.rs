@@ -3,10 +3,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::report::{Evidence, PathReport, ProbeError};
-use super::search::{Search, Settled, Way, way_back};
-use super::{ProbeFormat, ProbeTransport, Token};
+use super::search::{Search, Way, way_back};
+use super::{ProbeFate, ProbeFormat, ProbeRecord, ProbeTransport, Token};
 use crate::entropy::IdSource;
-use crate::pmtu::{Probe, SearchNext, SearchSettings};
+use crate::pmtu::{Probe, ProbeId, SearchNext, SearchSettings};
 use crate::policy::RttEstimator;
 use crate::size::{LARGEST_DATAGRAM, Plpmtu};
 use crate::time::Timestamp;
@@ -58,10 +58,32 @@ pub fn probe_path<T: ProbeTransport>(
     format: &impl ProbeFormat,
 ) -> Result<PathReport, ProbeError> {
     let family = transport.family(path).ok_or(ProbeError::NoSuchPath)?;
-    probe_path_with(transport, path, format, SearchSettings::new(family))
+    probe_path_with(transport, path, format, SearchSettings::new(family), |_| {})
 }
 
-/// As [`probe_path`], with sizes and a precision of the caller's.
+/// As [`probe_path`], with sizes and a precision of the caller's, and `observe` is called with each probe once it is known what
+/// became of it: for progress, a log or a picture.
+///
+/// ```no_run
+/// use udp_retry::ConnectedUdp;
+/// use udp_retry::net::Fragmentation;
+/// use udp_retry::path_mtu::{EchoFormat, probe_path_with};
+/// use udp_retry::pmtu::SearchSettings;
+/// use udp_retry::size::{IpFamily, Plpmtu};
+/// use udp_retry::transport::PathIndex;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut transport = ConnectedUdp::connect("192.0.2.7:1060")?;
+/// transport.set_fragmentation(Fragmentation::Probing)?;
+/// // The program sends no more than 4096 bytes.
+/// let settings = SearchSettings::new(IpFamily::V4);
+/// let settings = settings.with_sizes(settings.min(), settings.base(), Plpmtu::new(4096))?;
+/// let found = probe_path_with(&mut transport, PathIndex::FIRST, &EchoFormat::new(), settings, |it| {
+///     println!("{:?} {:?}, {}: {:?}", it.ended, it.direction, it.probe.len, it.fate);
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///
@@ -72,6 +94,7 @@ pub fn probe_path_with<T: ProbeTransport>(
     path: PathIndex,
     format: &impl ProbeFormat,
     settings: SearchSettings,
+    observe: impl FnMut(ProbeRecord),
 ) -> Result<PathReport, ProbeError> {
     let family = transport.family(path).ok_or(ProbeError::NoSuchPath)?;
     match transport.fragmentation(path) {
@@ -82,13 +105,15 @@ pub fn probe_path_with<T: ProbeTransport>(
     if settings.family() != family {
         return Err(ProbeError::OtherFamily { family });
     }
-    Prober::new(transport, path, format)?.run(settings)
+    Prober::new(transport, path, format, observe)?.run(settings)
 }
 
-struct Prober<'a, T, F> {
+struct Prober<'a, T, F, O> {
     transport: &'a mut T,
     path: PathIndex,
     format: &'a F,
+    observe: O,
+    start: Timestamp,
     ids: IdSource,
     rtt: RttEstimator,
     datagram: Vec<u8>,
@@ -103,18 +128,18 @@ enum Sent {
     NoOneListens,
 }
 
-impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
-    fn new(transport: &'a mut T, path: PathIndex, format: &'a F) -> Result<Self, ProbeError> {
+impl<'a, T: ProbeTransport, F: ProbeFormat, O: FnMut(ProbeRecord)> Prober<'a, T, F, O> {
+    fn new(transport: &'a mut T, path: PathIndex, format: &'a F, observe: O) -> Result<Self, ProbeError> {
         let mut key = [0; 32];
         transport.entropy(&mut key)?;
+        let (start, ids) = (transport.now(), IdSource::from_key(&key));
         let rtt = RttEstimator::new(FIRST_WAIT, LEAST_WAIT, MOST_WAIT).unwrap_or_default();
         let (datagram, buffer) = (Vec::new(), vec![0; LARGEST_DATAGRAM]);
-        Ok(Self { transport, path, format, ids: IdSource::from_key(&key), rtt, datagram, buffer, report: NOTHING })
+        Ok(Self { transport, path, format, observe, start, ids, rtt, datagram, buffer, report: NOTHING })
     }
 
     fn run(mut self, settings: SearchSettings) -> Result<PathReport, ProbeError> {
-        let start = self.transport.now();
-        self.drop_what_is_queued(start)?;
+        self.drop_what_is_queued(self.start)?;
         let forward = self.search(settings, Way::There)?;
         self.report.forward = forward.confirmed();
         self.report.evidence = forward.evidence(self.format.has_responder());
@@ -122,7 +147,7 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
             let way = Way::Back { carries };
             self.report.reverse = self.search(way_back(settings, carries), way)?.confirmed();
         }
-        Ok(PathReport { took: self.transport.now().since(start), ..self.report })
+        Ok(PathReport { took: self.transport.now().since(self.start), ..self.report })
     }
 
     /// An error of something sent before, such as a refusal, says nothing of the probes.
@@ -144,16 +169,21 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
         self.ids.fill(&mut token);
         let mut search = Search::new(settings, token, way);
         while let SearchNext::Send(probe) = search.machine.next(self.transport.now()) {
-            self.write(&mut search, probe)?;
+            self.write(&search, probe)?;
             // An answer may be there before a send returns.
             let now = self.transport.now();
+            search.begin(probe, now, self.datagram.len());
             match self.send()? {
                 Sent::Whole => {}
                 Sent::TooBig(limit) => {
                     search.on_not_sent(probe, limit);
+                    self.note(&search, probe.id, ProbeFate::Refused, now);
                     continue;
                 }
-                Sent::NoOneListens if search.confirmed().is_none() => break,
+                Sent::NoOneListens if search.confirmed().is_none() => {
+                    self.note(&search, probe.id, ProbeFate::NoListener, now);
+                    break;
+                }
                 // An error of an earlier probe, and one more: as if it were lost.
                 Sent::NoOneListens => {}
             }
@@ -166,13 +196,12 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
         Ok(search)
     }
 
-    fn write(&mut self, search: &mut Search, probe: Probe) -> Result<(), ProbeError> {
+    fn write(&mut self, search: &Search, probe: Probe) -> Result<(), ProbeError> {
         self.datagram.resize(search.request_len(probe), 0);
         self.ids.fill(&mut self.datagram);
         if !self.format.write(&search.asked(probe), &mut self.datagram) {
             return Err(ProbeError::TooShort { len: probe.len });
         }
-        search.begin(probe, self.datagram.len());
         Ok(())
     }
 
@@ -202,30 +231,39 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
                 Incoming::Datagram(received) if received.from == self.path => {
                     let datagram = self.buffer.get(..received.len).unwrap_or_default();
                     let answer = self.format.judge(search.token(), datagram);
-                    let settled = answer.map(|answer| search.on_answer(answer, received.actual, probe));
-                    if settled == Some(Settled::Arrived(probe.id)) {
+                    let settled = answer.and_then(|answer| search.on_answer(answer, received.actual, probe));
+                    if settled == Some((probe.id, ProbeFate::Acknowledged)) {
                         self.measured(received.at, received.at.since(sent));
+                    }
+                    if let Some((id, fate)) = settled {
+                        self.note(search, id, fate, received.at);
                     }
                 }
                 Incoming::PathError { error: PathError::TooBig { limit: Some(limit) }, quoted, .. } => {
                     let beginning = self.buffer.get(..quoted).unwrap_or_default();
                     let id = self.format.quoted(search.token(), beginning);
-                    self.report.reports += u32::from(id.is_some_and(|id| search.on_reported(id, limit)));
+                    if let Some(id) = id.filter(|&id| search.on_reported(id, limit)) {
+                        self.report.reports += 1;
+                        let now = self.transport.now();
+                        self.note(search, id, ProbeFate::Reported, now);
+                    }
                 }
                 Incoming::PathError { path, error: PathError::Refused, .. }
                     if path.is_none_or(|it| it == self.path) && search.confirmed().is_none() =>
                 {
+                    let now = self.transport.now();
+                    self.note(search, probe.id, ProbeFate::NoListener, now);
                     return Ok(false);
                 }
                 Incoming::Datagram(_) | Incoming::PathError { .. } => {}
-                Incoming::TimeUp(_) => self.lost(search, probe),
+                Incoming::TimeUp(at) => self.lost(search, probe, at),
                 Incoming::Cancelled => return Err(ProbeError::Cancelled),
             }
             now = self.transport.now();
             late += u32::from(now >= until);
             // Whoever floods this end does not hold up the search.
             if late > MOST_QUEUED && search.machine.next(now) == SearchNext::Await(probe.id) {
-                self.lost(search, probe);
+                self.lost(search, probe, now);
             }
         }
         Ok(true)
@@ -238,9 +276,16 @@ impl<'a, T: ProbeTransport, F: ProbeFormat> Prober<'a, T, F> {
     }
 
     /// No sign of congestion, so that no wait is doubled (RFC 8899 §3).
-    fn lost(&mut self, search: &mut Search, probe: Probe) {
+    fn lost(&mut self, search: &mut Search, probe: Probe, now: Timestamp) {
         search.on_lost(probe);
         self.report.lost += 1;
+        self.note(search, probe.id, ProbeFate::Lost, now);
+    }
+
+    fn note(&mut self, search: &Search, id: ProbeId, fate: ProbeFate, ended: Timestamp) {
+        let Some(begun) = search.begun(id) else { return };
+        let (sent, ended) = (begun.sent.since(self.start), ended.since(self.start));
+        (self.observe)(ProbeRecord { direction: search.direction(), probe: begun.probe, sent, ended, fate });
     }
 }
 

@@ -2,20 +2,30 @@ use alloc::vec::Vec;
 
 use super::answer::MOST_TIMES;
 use super::report::Evidence;
-use super::{Answer, Asked, Token};
+use super::{Answer, Asked, ProbeDirection, ProbeFate, Token};
 use crate::pmtu::{PlpmtuSearch, Probe, ProbeId, PtbVerdict, SearchSettings};
 use crate::size::Plpmtu;
+use crate::time::Timestamp;
 
 /// A search in one direction, and what was asked in it.
 pub(super) struct Search {
     pub(super) machine: PlpmtuSearch,
     token: Token,
     way: Way,
-    /// Of each probe, its number and how many bytes have to arrive: at the far end, or here.
-    probes: Vec<(ProbeId, usize)>,
+    probes: Vec<Begun>,
     lost: Vec<Plpmtu>,
     /// What is larger was refused or reported.
     most: Plpmtu,
+}
+
+/// A probe that was offered to the system.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    pub(super) probe: Probe,
+    pub(super) sent: Timestamp,
+    /// How many bytes have to arrive: at the far end, or here.
+    len: usize,
+    is_acked: bool,
 }
 
 /// The direction that is searched.
@@ -26,13 +36,6 @@ pub(super) enum Way {
     Back {
         carries: Plpmtu,
     },
-}
-
-/// What an answer means for the search.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settled {
-    Arrived(ProbeId),
-    Otherwise,
 }
 
 impl Search {
@@ -57,9 +60,18 @@ impl Search {
         }
     }
 
-    /// The probe is written, and its datagram has this length.
-    pub(super) fn begin(&mut self, probe: Probe, len: usize) {
-        self.probes.push((probe.id, if self.way == Way::There { len } else { probe.len.bytes() }));
+    /// The probe is written and about to be sent, and its datagram has this length.
+    pub(super) fn begin(&mut self, probe: Probe, sent: Timestamp, len: usize) {
+        let len = if self.way == Way::There { len } else { probe.len.bytes() };
+        self.probes.push(Begun { probe, sent, len, is_acked: false });
+    }
+
+    pub(super) fn begun(&self, id: ProbeId) -> Option<Begun> {
+        self.probes.iter().rev().find(|it| it.probe.id == id).copied()
+    }
+
+    pub(super) fn direction(&self) -> ProbeDirection {
+        if self.way == Way::There { ProbeDirection::Forward } else { ProbeDirection::Reverse }
     }
 
     /// This host refused to send the datagram of a probe.
@@ -91,28 +103,23 @@ impl Search {
         is_taken
     }
 
-    /// A datagram of `actual` bytes gave this answer.
-    pub(super) fn on_answer(&mut self, answer: Answer, actual: usize, current: Probe) -> Settled {
+    /// A datagram of `actual` bytes gave this answer. Returns the probe that it says something new of.
+    pub(super) fn on_answer(&mut self, answer: Answer, actual: usize, current: Probe) -> Option<(ProbeId, ProbeFate)> {
         let (Answer::Arrived { id, .. } | Answer::Refused { id, .. }) = answer;
-        let Some(&(_, len)) = self.probes.iter().rev().find(|it| it.0 == id) else { return Settled::Otherwise };
+        let way = self.way;
+        let begun = self.probes.iter_mut().rev().find(|it| it.probe.id == id)?;
         match answer {
-            Answer::Refused { limit, .. } if self.way != Way::There && id == current.id => {
+            Answer::Refused { limit, .. } if way != Way::There && id == current.id => {
                 self.on_refused(current, limit);
+                Some((id, ProbeFate::Refused))
             }
-            Answer::Arrived { received, .. } if self.is_whole(len, received, actual) => {
+            Answer::Arrived { received, .. } if begun.is_whole(way, received, actual) && !begun.is_acked => {
+                begun.is_acked = true;
                 self.machine.on_probe_acked(id);
-                return Settled::Arrived(id);
+                Some((id, ProbeFate::Acknowledged))
             }
-            // Late, or cut on its way.
-            Answer::Arrived { .. } | Answer::Refused { .. } => {}
-        }
-        Settled::Otherwise
-    }
-
-    fn is_whole(&self, len: usize, received: Option<usize>, actual: usize) -> bool {
-        match self.way {
-            Way::There => received.is_none_or(|it| it == len),
-            Way::Back { .. } => actual == len,
+            // Late, again, or cut on its way.
+            Answer::Arrived { .. } | Answer::Refused { .. } => None,
         }
     }
 
@@ -124,6 +131,15 @@ impl Search {
         let Some(confirmed) = self.confirmed() else { return Evidence::Unanswered };
         let is_open = self.lost.iter().any(|&it| confirmed < it && it <= self.most);
         if is_open && !has_responder { Evidence::ServiceOrPath } else { Evidence::Confirmed }
+    }
+}
+
+impl Begun {
+    fn is_whole(&self, way: Way, received: Option<usize>, actual: usize) -> bool {
+        match way {
+            Way::There => received.is_none_or(|it| it == self.len),
+            Way::Back { .. } => actual == self.len,
+        }
     }
 }
 

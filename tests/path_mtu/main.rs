@@ -1,5 +1,6 @@
-//! Which size of datagram a path carries, measured with a far end, over a simulated network.
+//! Which size of datagram a path carries, measured with a far end, over a simulated network and over loopback.
 
+mod history;
 mod lossy;
 mod network;
 mod refused;

@@ -42,7 +42,8 @@ fn where_datagrams_may_be_fragmented_no_answer_proves_a_size() {
 #[test]
 fn settings_are_for_the_family_of_the_path_and_have_room_for_a_header() {
     let mut network = Network::new(IpFamily::V4, "none", "none", 1).respond(ANY, None);
-    let mut probe = |settings| probe_path_with(&mut network.transport, PathIndex::FIRST, &EchoFormat::new(), settings);
+    let mut probe =
+        |settings| probe_path_with(&mut network.transport, PathIndex::FIRST, &EchoFormat::new(), settings, |_| {});
     let other = probe(SearchSettings::new(IpFamily::V6));
     assert!(matches!(other, Err(ProbeError::OtherFamily { family: IpFamily::V4, .. })), "{other:?}");
     for (least, fits) in [(21, false), (22, true)] {
@@ -51,7 +52,8 @@ fn settings_are_for_the_family_of_the_path_and_have_room_for_a_header() {
         assert_eq!(found.is_ok_and(|it| it.forward == Some(size)), fits, "{least}");
     }
     let nowhere = PathIndex::new(1);
-    let found = probe_path_with(&mut network.transport, nowhere, &EchoFormat::new(), SearchSettings::new(IpFamily::V4));
+    let settings = SearchSettings::new(IpFamily::V4);
+    let found = probe_path_with(&mut network.transport, nowhere, &EchoFormat::new(), settings, |_| {});
     assert_eq!(found, Err(ProbeError::NoSuchPath));
 }
 
