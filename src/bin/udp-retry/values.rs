@@ -1,4 +1,4 @@
-//! What arguments mean: a host with its port, an id, a published policy, a number, a duration.
+//! What arguments mean: a host with or without its port, an id, a published policy, a number, a duration.
 
 use std::fmt;
 use std::io;
@@ -51,6 +51,19 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, port } = self;
         if name.contains(':') { write!(f, "[{name}]:{port}") } else { write!(f, "{name}:{port}") }
+    }
+}
+
+/// HOST:PORT, or HOST where the port follows from what is asked there.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    name: String,
+    port: Option<u16>,
+}
+
+impl Destination {
+    pub(crate) fn or_port(&self, port: u16) -> Host {
+        Host { name: self.name.clone(), port: self.port.unwrap_or(port) }
     }
 }
 
@@ -126,6 +139,21 @@ pub(crate) fn host(text: &str) -> Result<Host, String> {
         }
         name => Ok(Host { name: name.to_owned(), port }),
     }
+}
+
+pub(crate) fn destination(text: &str) -> Result<Destination, String> {
+    let Host { name, port } = host(&with_port(text, 1))?;
+    Ok(Destination { name, port: has_port(text).then_some(port) })
+}
+
+/// The same, with this port unless it has one.
+pub(crate) fn with_port(text: &str, port: u16) -> String {
+    if has_port(text) { text.to_owned() } else { format!("{text}:{port}") }
+}
+
+/// An IPv6 address has none after its bracket, or is none that we take.
+fn has_port(text: &str) -> bool {
+    text.rsplit(']').next().is_some_and(|end| end.contains(':'))
 }
 
 /// Where to listen; port 0 is one that the system picks.
@@ -209,6 +237,25 @@ const UNITS: [(&str, f64); 5] = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min",
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_destination_may_have_a_port_of_its_own() {
+        for (text, host) in [
+            ("example.org", "example.org:53"),
+            ("example.org:5353", "example.org:5353"),
+            ("192.0.2.7", "192.0.2.7:53"),
+            ("[2001:db8::7]", "[2001:db8::7]:53"),
+            ("[2001:db8::7]:5353", "[2001:db8::7]:5353"),
+            ("[fe80::7%eth0]", "[fe80::7%eth0]:53"),
+        ] {
+            assert_eq!(destination(text).unwrap().or_port(53).to_string(), host);
+        }
+        for text in
+            ["", ":53", "[]", "::1", "2001:db8::7", "[192.0.2.7]", "a b", "example.org:", "example.org:0", "[::1]5"]
+        {
+            assert!(destination(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn the_addresses_of_a_name_come_from_the_families_in_turn_and_those_of_the_first_name_first() {
