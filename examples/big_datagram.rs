@@ -1,10 +1,13 @@
 //! How large a datagram may be: forbids fragmentation, sends one, and if the system says "message too long" asks for
-//! the path MTU and sends what fits.
+//! the path MTU and sends what fits. Then it compares what the kernel takes for the path MTU with what probes find.
 //!
 //! ```text
 //! big_datagram [--size 65000]                    to this process
 //! big_datagram HOST [-p PORT] [--size 65000]     to anybody; nobody needs to listen there
 //! ```
+//!
+//! Probes are answered where `udp-retry path-mtu --serve` runs; elsewhere it takes 3 s to know that they are not.
+#![expect(clippy::disallowed_methods, reason = "a thread for the other end")]
 
 mod support {
     pub(crate) mod endpoint;
@@ -12,7 +15,10 @@ mod support {
 }
 
 use std::net::ToSocketAddrs;
+use std::num::NonZeroU8;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
@@ -20,7 +26,10 @@ use support::endpoint::Endpoint;
 use support::outcome::{Outcome, exit_code, say};
 use udp_retry::ConnectedUdp;
 use udp_retry::net::{Applied, Fragmentation, UnconnectedUdp, kernel_pmtu, set_fragmentation};
+use udp_retry::path_mtu::{EchoFormat, answer_probe, probe_path_with};
+use udp_retry::pmtu::{MaxProbes, SearchSettings};
 use udp_retry::size::IpFamily;
+use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, PathError, PathIndex, Transport};
 
 /// Sends one large datagram whole or finds out what would fit; without a host, to this process
@@ -47,18 +56,32 @@ fn main() -> ExitCode {
 }
 
 fn to_this_process(size: usize) -> Outcome {
-    let mut receiver = UnconnectedUdp::bind("127.0.0.1:0")?;
-    let sent = send(receiver.local_addr(), size)?;
+    let receiver = UnconnectedUdp::bind("127.0.0.1:0")?;
+    let address = receiver.local_addr();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || receive(receiver, &tell));
+    let sent = send(address, size)?;
 
-    let soon = receiver.now().after(Duration::from_secs(2));
-    let Incoming::Datagram(heard) = receiver.recv(&mut vec![0; 65_535], receiver.now(), soon) else {
-        return Err("it never arrived".into());
-    };
-    if heard.len != sent {
-        return Err(format!("{} bytes arrived", heard.len).into());
+    let Ok(received) = told.recv_timeout(Duration::from_secs(2)) else { return Err("it never arrived".into()) };
+    if received != sent {
+        return Err(format!("{received} bytes arrived").into());
     }
     say("It arrived whole: the packets of the loopback interface may have 65,536 bytes.")?;
     Ok(())
+}
+
+/// Answers probes, and tells the length of what is none.
+fn receive(mut receiver: UnconnectedUdp, tell: &Sender<usize>) {
+    let (mut buffer, mut answer) = (vec![0; 65_535], Vec::new());
+    loop {
+        let now = receiver.now();
+        let Incoming::Datagram(it) = receiver.recv(&mut buffer, now, Timestamp::MAX) else { continue };
+        if answer_probe(&buffer[..it.len], it.actual, None, &mut answer) {
+            let _ = receiver.send(it.from, &answer);
+        } else {
+            let _ = tell.send(it.len);
+        }
+    }
 }
 
 /// Returns how many bytes were sent in the end.
@@ -92,5 +115,27 @@ fn send(server: impl ToSocketAddrs, mut size: usize) -> Outcome<usize> {
         }
     }
     say(format_args!("{size} bytes: sent in one packet"))?;
+    compare(&mut transport)?;
     Ok(size)
+}
+
+/// What the kernel believes may be old, forged, or the first hop's alone; probes that were answered have been there.
+fn compare(transport: &mut ConnectedUdp) -> Outcome {
+    let family = IpFamily::of(transport.peer_addr().ip());
+    let known = kernel_pmtu(transport.as_socket())?.bytes();
+    // What the kernel believes is no limit then.
+    transport.set_fragmentation(Fragmentation::Probing)?;
+    let settings = SearchSettings::new(family);
+    let settings = settings
+        .with_sizes(settings.base(), settings.base(), settings.max())?
+        .with_max_probes(MaxProbes::Fixed(NonZeroU8::MIN.saturating_add(2)));
+    let found = probe_path_with(transport, PathIndex::FIRST, &EchoFormat::new(), settings, |_| {})?;
+    say(match found.forward {
+        Some(size) => {
+            let packet = size.bytes() + family.overhead() as usize;
+            format!("The kernel's path MTU is {known} bytes, and probes of {packet} bytes were answered")
+        }
+        None => format!("The kernel's path MTU is {known} bytes, and no one there answers probes"),
+    })?;
+    Ok(())
 }

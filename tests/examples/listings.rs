@@ -23,7 +23,15 @@ fn every_example_shows_both_ends_when_it_is_run_without_arguments() {
     for (example, facts) in [
         ("loopback_echo", &["Listening at 127.0.0.1:", "assigned me the address 127.0.0.1:", "was 38 bytes long"][..]),
         ("lossy_backoff", &["╳ lost", "▼ heard", "▲ reply", "The server says \"Your data was 23 bytes long\""]),
-        ("big_datagram", &["fragmentation forbidden", "65000 bytes: sent in one packet", "It arrived whole"]),
+        (
+            "big_datagram",
+            &[
+                "fragmentation forbidden",
+                "65000 bytes: sent in one packet",
+                "path MTU is 65535 bytes, and probes of 65535 bytes were answered",
+                "It arrived whole",
+            ],
+        ),
         ("broadcast", &["Listening for datagrams at 0.0.0.0:", "says: Broadcast datagram!"]),
     ] {
         let ended = run(example, &[]);
@@ -375,7 +383,13 @@ fn a_datagram_too_big_for_the_path_is_answered_with_the_size_that_fits() {
     let port = receiver.local_addr().unwrap().port().to_string();
     let ended = run("big_datagram", &["::1", "-p", &port, "--size", "65527"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for fact in ["message too long", "path MTU is 65536 bytes", "a payload of 65488 fits", "first hop"] {
+    for fact in [
+        "message too long",
+        "path MTU is 65536 bytes",
+        "a payload of 65488 fits",
+        "first hop",
+        "path MTU is 65536 bytes, and no one there answers probes",
+    ] {
         assert!(ended.stdout.contains(fact), "{ended:?}");
     }
     assert_eq!(receiver.recv(&mut [0; 65_535]).unwrap(), 65_488);
