@@ -133,7 +133,7 @@ pub(crate) fn probe(server: &str, format: &impl ProbeFormat, settings: SearchSet
     loop {
         let mut transport = ConnectedUdp::connect((server, PORT)).unwrap();
         assert_eq!(transport.set_fragmentation(Fragmentation::Probing).unwrap(), Applied::Enforced);
-        let found = probe_path_with(&mut transport, PathIndex::FIRST, format, settings).unwrap();
+        let found = probe_path_with(&mut transport, PathIndex::FIRST, format, settings, |_| {}).unwrap();
         if found.evidence != Evidence::Unanswered || started.elapsed() > Duration::from_secs(10) {
             println!("{server}: {found:?}");
             return found;

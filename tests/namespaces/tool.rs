@@ -88,7 +88,6 @@ fn printed(server: &str, options: &[&str]) -> Value {
     said.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| panic!("{output:?}"))
 }
 
-/// Of a direction, by its name or by that and the word for a payload.
 fn payload(found: &Value, direction: &str) -> Option<u64> {
-    [&format!("{direction}_plpmtu"), direction].into_iter().find_map(|name| found[name].as_u64())
+    found[format!("{direction}_plpmtu")].as_u64()
 }
