@@ -1,9 +1,8 @@
 use crate::size::Plpmtu;
 use crate::transport::PathIndex;
 
-/// What the bytes are for that a builder is asked for, by
-/// [`ReliableRequester::request_with`](crate::ReliableRequester::request_with) or
-/// [`Transaction::build`](crate::transaction::Transaction::build).
+/// What the bytes are for that a builder is asked for, by [`Transaction::build`](crate::transaction::Transaction::build) or a
+/// front's `request_with`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub struct BuildFor {

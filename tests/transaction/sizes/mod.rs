@@ -2,6 +2,7 @@
 
 mod by_chance;
 mod holes;
+mod no_losses;
 mod refused;
 mod servers;
 mod suspected;
