@@ -19,8 +19,8 @@ pub struct BuildFor {
     /// | the largest that was answered below, or the former | earlier requests on the path: those of a size were lost while small ones were not, which chance does [once in 10⁵ times](crate::pmtu::BlackHole) | all, for 10 min (RFC 8899 §5.1.1), or until a larger one is answered |
     /// | what the system says would fit; at first, no less than the other two | it refused the bytes before as [too big](crate::transport::PathError::TooBig) | the rest of the request; the slot is not used up |
     ///
-    /// The least of those that apply. An ICMP message about something sent earlier, which anyone can forge, is none of them; nor
-    /// is a fresh port taken for another path. Where two sizes have one id, a second reply takes back that the first showed a
-    /// loss: give each transmission an id of its own where replies come twice.
+    /// The least of those that apply. An ICMP message about something sent earlier, which anyone can forge, is no reason, and a
+    /// fresh port is no other path. Where a reply may answer transmissions of two sizes, it is taken for the smaller one's, until
+    /// a second reply shows that the larger was only late.
     pub at_most: Option<Plpmtu>,
 }

@@ -2,8 +2,11 @@ use core::fmt;
 
 use crate::size::Plpmtu;
 
-/// Large requests are not answered on a path that answers smaller ones: as it looks, a link drops what it cannot carry without a
-/// word (a black hole, RFC 8899 §1.1). A server that ignores large requests looks the same.
+/// A path on which large requests get no answer, and smaller ones do, from
+/// [`RequestError::suspected_path_mtu`](crate::transaction::RequestError::suspected_path_mtu).
+///
+/// A link that drops what it cannot carry and reports nothing (a black hole, RFC 8899 §4.3) looks like that, and so does a server
+/// that ignores large requests.
 ///
 /// ```
 /// # #[cfg(not(feature = "sim"))]
