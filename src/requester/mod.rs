@@ -43,7 +43,7 @@ use crate::net::{Cancel, CancelHandle, UdpPaths};
 use crate::policy::RttEstimator;
 use crate::servers::ServerState;
 use crate::time::Timestamp;
-use crate::transaction::{Failure, Next, ReplyMatcher, Request, RequestError, Transaction};
+use crate::transaction::{BuildFor, Failure, Next, ReplyMatcher, Request, RequestError, Transaction};
 use crate::transport::{PathIndex, Transport};
 
 /// Sends a request, waits for its reply, and sends again while none comes: exponential-backoff request/reply over
@@ -144,14 +144,50 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
         self.transact(now, |_, _| {})
     }
 
-    /// As [`request`](Self::request), but builds the request anew for each transmission: `build` is given the number
-    /// of the transmission, from 1, and an empty buffer. For time stamps and attempt counters; a reply to any of
-    /// the latest 16 counts. The time that it takes shortens no wait.
+    /// As [`request`](Self::request), but builds the request anew for each transmission: `build` is given what the
+    /// bytes are for, such as the number of the transmission, and an empty buffer. For time stamps and attempt counters; a
+    /// reply to any of the latest 16 counts. The time that it takes shortens no wait.
+    ///
+    /// Where large datagrams vanish, as in the tunnel of a firewall that eats ICMP, a builder can do with smaller ones:
+    /// [`BuildFor::at_most`] says when to. Such as a DNS query, which states how large a reply may be (EDNS):
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// use udp_retry::sim::SimNet;
+    /// use udp_retry::size::Plpmtu;
+    /// use udp_retry::{ReliableRequester, Seed, transaction_id};
+    ///
+    /// # #[cfg(not(feature = "sim"))]
+    /// # fn main() {}
+    /// # #[cfg(feature = "sim")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = SimNet::new(Seed::new(1));
+    /// let [client, server] = [net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?];
+    /// let back = udp_retry::fault::Profile { to_client: "mtu 1400".parse()?, ..Default::default() };
+    /// net.path(client, server, back)?;
+    /// net.serve("10.0.0.2:53".parse()?, |_, from, query, out| {
+    ///     let size = u16::from_be_bytes([query[2], query[3]]);
+    ///     out.send(from, &[&query[..2], &vec![0; usize::from(size) - 2]].concat());
+    /// })?;
+    /// let transport = net.connect(client, "10.0.0.2:53".parse()?)?;
+    /// let mut requester = ReliableRequester::builder(transaction_id(0..2)).buffer(4096).over(transport)?;
+    ///
+    /// let reply = requester.request_with(|purpose, query| {
+    ///     let size = purpose.at_most.map_or(4096, Plpmtu::bytes) as u16;
+    ///     query.extend_from_slice(&[0, 7]); // the id
+    ///     query.extend_from_slice(&size.to_be_bytes());
+    /// })?;
+    /// assert_eq!((reply.payload().len(), reply.transmissions()), (1200, 3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A large *request* need not find that out each time: the requester remembers which sizes are answered.
     ///
     /// # Errors
     ///
     /// As [`request`](Self::request).
-    pub fn request_with(&mut self, build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
+    pub fn request_with(&mut self, build: impl FnMut(BuildFor, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
         let (now, seed) = self.begin();
         self.transaction.start_building(now, seed);
         self.transact(now, build)
@@ -192,7 +228,11 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
         (self.transport.now(), seed)
     }
 
-    fn transact(&mut self, now: Timestamp, build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
+    fn transact(
+        &mut self,
+        now: Timestamp,
+        build: impl FnMut(BuildFor, &mut Vec<u8>),
+    ) -> Result<Reply<'_>, RequestError> {
         let span = span::open();
         let ended = self.drive(now, build);
         span.close(&self.transaction, ended.err());
@@ -207,7 +247,11 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
 
     /// Does what the transaction asks for until it has ended, and returns when the reply came. What to do, and when, is
     /// the transaction's to know.
-    fn drive(&mut self, mut now: Timestamp, mut build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Timestamp, Failure> {
+    fn drive(
+        &mut self,
+        mut now: Timestamp,
+        mut build: impl FnMut(BuildFor, &mut Vec<u8>),
+    ) -> Result<Timestamp, Failure> {
         let Self { transport, transaction, buffer, .. } = self;
         loop {
             match transaction.next(now) {

@@ -13,6 +13,7 @@
 
 mod active_request;
 mod answers;
+mod build_for;
 mod conclusion;
 mod course;
 mod destination;
@@ -38,7 +39,10 @@ mod resting;
 mod routing;
 mod settings;
 mod several;
+mod sized;
+mod sizes;
 mod stamping;
+mod suspected_path_mtu;
 mod timeline;
 mod timeline_display;
 mod timer;
@@ -46,6 +50,7 @@ mod timer;
 mod transaction;
 mod transaction_id;
 
+pub use build_for::BuildFor;
 pub use error::RequestError;
 #[cfg(any(feature = "tokio", feature = "sim"))]
 pub(crate) use in_flight::Chunks;
@@ -58,6 +63,7 @@ pub(crate) use observer::Observer;
 pub use outcome::{Execution, Failure, OnUnreachable, Stray, Strays};
 pub use path_report::PathReport;
 pub use request::Request;
+pub use suspected_path_mtu::SuspectedPathMtu;
 pub use timeline::{Event, Timeline};
 pub use timer::{Action, GiveUp, Hold, NotTransmitted, RetryTimer};
 pub use transaction::Transaction;

@@ -12,7 +12,8 @@ pub enum Next {
     Idle,
     /// Move the path to a fresh port, and report [`Transaction::on_renewed`].
     Renew(PathIndex, Renewal),
-    /// Build the bytes of the transmission of this number, from 1: [`Transaction::build`]; then read the clock.
+    /// Build the bytes of the transmission of this number, from 1: [`Transaction::build`]; then read the clock. Asked again for
+    /// the same number if the system refuses the bytes as too big and smaller ones may do.
     Build(PathIndex, u32),
     /// Send [`Transaction::datagram`] on this path now, and report [`Transaction::on_sent`].
     Transmit(PathIndex),
