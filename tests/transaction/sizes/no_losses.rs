@@ -128,17 +128,20 @@ fn a_second_reply_to_a_request_takes_back_that_a_large_transmission_of_it_was_lo
 }
 
 #[test]
-fn what_the_budget_withholds_is_no_transmission() {
-    let mut asking = Asking::new(1);
-    asking.path("mtu 1400", "none");
-    let budget = RetryBudget::new(0.0, 1, 0).unwrap();
-    let transport = asking.net.connect(asking.hosts[0], "10.0.0.2:7".parse().unwrap()).unwrap();
-    let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN);
-    asking.requester = builder.budget(&budget).over(transport).unwrap();
-    let known = (1..20).find(|_| {
-        assert_eq!(asking.request(LARGE).unwrap_err().transmissions(), 1);
-        asking.request(SMALL).unwrap();
-        asking.build(SMALL).asked[0].is_some()
-    });
-    assert_eq!(known, Some(8), "one loss in each, and eight are needed");
+fn what_the_budget_withholds_is_no_transmission_and_the_last_one_is() {
+    let once = RetryPolicy::LAN.with_max_transmissions(1).unwrap();
+    for (policy, budget) in [(RetryPolicy::LAN, RetryBudget::new(0.0, 1, 0).unwrap()), (once, RetryBudget::unlimited())]
+    {
+        let mut asking = Asking::new(1);
+        asking.path("mtu 1400", "none");
+        let transport = asking.net.connect(asking.hosts[0], "10.0.0.2:7".parse().unwrap()).unwrap();
+        let builder = ReliableRequester::builder(transaction_id(0..4)).policy(policy);
+        asking.requester = builder.budget(&budget).over(transport).unwrap();
+        let known = (1..20).find(|_| {
+            assert_eq!(asking.request(LARGE).unwrap_err().transmissions(), 1);
+            asking.request(SMALL).unwrap();
+            asking.build(SMALL).asked[0].is_some()
+        });
+        assert_eq!(known, Some(8), "one loss in each, and eight are needed");
+    }
 }
