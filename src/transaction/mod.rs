@@ -13,6 +13,7 @@
 
 mod active_request;
 mod answers;
+mod build_for;
 mod conclusion;
 mod course;
 mod destination;
@@ -46,6 +47,7 @@ mod timer;
 mod transaction;
 mod transaction_id;
 
+pub use build_for::BuildFor;
 pub use error::RequestError;
 #[cfg(any(feature = "tokio", feature = "sim"))]
 pub(crate) use in_flight::Chunks;

@@ -6,7 +6,7 @@ use super::destination::{Destination, PolicyIndex};
 use super::outbox::Outbox;
 use super::reach::{Reach, routed};
 use super::record::{Book, Record};
-use super::{Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
+use super::{BuildFor, Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
 use crate::entropy::Seed;
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
@@ -93,7 +93,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             return self.start_for_one_of(&Request::from(&request), now, seed);
         }
         self.begin(&request, now, seed, Bytes::Given);
-        self.build_at(PathIndex::FIRST, |_, bytes| bytes.extend_from_slice(request.bytes()));
+        self.build_at(PathIndex::FIRST, |bytes| bytes.extend_from_slice(request.bytes()));
     }
 
     /// Begins a request that is built anew for each transmission, when [`next`](Self::next) asks for it.
@@ -150,20 +150,22 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.active.next(&self.destination, &mut self.reach.only, now, &mut self.book)
     }
 
-    /// Builds the request of the transmission that is due: `build` is given its number, from 1, and an empty
-    /// buffer. The latest 16 requests on each path are remembered, and a reply to any of them counts.
+    /// Builds the request of the transmission that is due: `build` is given what it is for, and an empty buffer. The latest 16
+    /// requests on each path are remembered, and a reply to any of them counts.
     #[inline]
-    pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
+    pub fn build(&mut self, build: impl FnOnce(BuildFor, &mut Vec<u8>)) {
         if self.active.is_open() {
-            self.build_at(self.reach.named(), build);
+            let path = self.reach.named();
+            let transmission = self.active.transmissions().saturating_add(1);
+            let purpose = BuildFor { transmission, path, at_most: None };
+            self.build_at(path, |bytes| build(purpose, bytes));
         }
     }
 
     #[inline]
-    fn build_at(&mut self, path: PathIndex, build: impl FnOnce(u32, &mut Vec<u8>)) {
-        let number = self.active.transmissions().saturating_add(1);
+    fn build_at(&mut self, path: PathIndex, build: impl FnOnce(&mut Vec<u8>)) {
         let began = self.book.timeline.start();
-        let identity = self.outbox.build(&self.destination.matcher, path, began, |bytes| build(number, bytes));
+        let identity = self.outbox.build(&self.destination.matcher, path, began, build);
         self.on_built(path, identity);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use udp_retry::fault::{Profile, Rule, Script};
 use udp_retry::sim::{SimNet, echo};
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Failure, Next, ReplyMatcher, Transaction};
+use udp_retry::transaction::{BuildFor, Failure, Next, ReplyMatcher, Transaction};
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, RetryPolicy, Seed, any_reply, transaction_id};
 
@@ -14,7 +14,7 @@ use udp_retry::{Impairments, RetryPolicy, Seed, any_reply, transaction_id};
 pub(crate) fn drive<T: Transport<Peer = PathIndex>>(
     transport: &mut T,
     transaction: &mut Transaction<impl ReplyMatcher>,
-    mut build: impl FnMut(u32, &mut Vec<u8>),
+    mut build: impl FnMut(BuildFor, &mut Vec<u8>),
     buffer: &mut [u8],
 ) -> Result<usize, Failure> {
     loop {
