@@ -20,6 +20,7 @@ mod destination;
 mod error;
 mod grant;
 mod group;
+mod hedging;
 mod in_flight;
 mod keyed;
 mod matching;
