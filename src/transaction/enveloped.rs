@@ -68,11 +68,12 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// A server does not know whether a request was executed before, of which it received these bytes of `actual` ones.
     fn on_unknown(&mut self, at: Timestamp, path: PathIndex, header: &ReplyHeader, quoted: &[u8], actual: usize) {
-        let Self { active, outbox, envelope: Some(envelope), .. } = self else { return };
+        let Self { active, reach, outbox, envelope: Some(envelope), .. } = self else { return };
+        let is_bound = active.is_overdue(at) || active.is_suspect() || reach.is_overdue(at);
         let requests = outbox.lane(path).map(|lane| &lane.requests);
         let meaning = match requests {
             Some(requests) if active.accepts(at) && requests.has_sent_whole(quoted, actual) => {
-                envelope.on_unknown(at, path, header)
+                envelope.on_unknown(at, is_bound, path, header)
             }
             Some(requests) if requests.has_known_whole(quoted, actual) => Meaning::Late,
             _ => return self.add_stray(at, path, Stray::Foreign, actual),
@@ -82,9 +83,9 @@ impl<M: ReplyMatcher> Transaction<M> {
             Meaning::Late => self.add_stray(at, path, Stray::Stale, actual),
             Meaning::Taken | Meaning::Lost => {
                 let is_lost = meaning == Meaning::Lost && envelope.is_lost();
-                let sent_at = envelope.sent_at(path, header).filter(|_| !active.is_overdue(at));
+                let sent_at = envelope.sent_at(path, header).filter(|_| !is_bound);
                 let answer = Answer { at, path, round_trip: sent_at.map(|sent_at| at.since_ns(sent_at)) };
-                let Self { active, destination, book, .. } = self;
+                let Self { active, book, .. } = self;
                 routed!(self, routing => {
                     match meaning {
                         Meaning::Taken => active.on_taken(routing, answer, book),

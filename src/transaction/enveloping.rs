@@ -93,8 +93,15 @@ impl Enveloping {
         }
     }
 
-    /// A server answered a copy of the request, at `at`, that it does not know whether it was executed before.
-    pub(super) fn on_unknown(&mut self, at: Timestamp, path: PathIndex, header: &ReplyHeader) -> Meaning {
+    /// A server answered a copy of the request that it does not know whether it was executed before. That arrived at `at`, or
+    /// later if that `is_bound` is all that is known.
+    pub(super) fn on_unknown(
+        &mut self,
+        at: Timestamp,
+        is_bound: bool,
+        path: PathIndex,
+        header: &ReplyHeader,
+    ) -> Meaning {
         let Some(said) = self.said_mut(path) else { return Meaning::Wrong };
         let number = said.find(header.transmission()).map(|(number, _)| number);
         match (said.first_at, said.taken) {
@@ -104,7 +111,11 @@ impl Enveloping {
             (_, Some(taken)) if number.is_none_or(|number| number < taken) => return Meaning::Late,
             // It would have executed it.
             _ if said.named == Some(header.incarnation()) => return Meaning::Wrong,
-            (Some(first_at), None) if header.was_up_for(at.since(first_at)) => {
+            (Some(first_at), None) if !said.is_lost && header.was_up_for(at.since(first_at)) => {
+                // It may have restarted after `at` and before it answered. The next copy is answered, too.
+                if is_bound {
+                    return Meaning::Late;
+                }
                 (said.named, said.taken) = (Some(header.incarnation()), Some(said.newest().saturating_add(1)));
             }
             _ => said.is_lost = true,

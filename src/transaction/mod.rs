@@ -17,6 +17,8 @@ mod build_for;
 mod conclusion;
 mod course;
 mod destination;
+mod enveloped;
+mod enveloping;
 mod error;
 mod grant;
 mod group;

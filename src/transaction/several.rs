@@ -334,6 +334,14 @@ impl<S: States> Routing for Asking<'_, S> {
         hastens
     }
 
+    fn ask_again(&mut self, at: Timestamp, path: PathIndex) {
+        self.group.on_sign_of_life(at, path);
+        if Place::from(path) == self.course.last {
+            self.course.set(Flag::WAITING, false);
+        }
+        self.aim_at(path);
+    }
+
     fn is_refused_by_all(&mut self) -> bool {
         self.group.set.live().except(self.course.refused).is_empty()
     }
