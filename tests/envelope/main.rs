@@ -4,6 +4,7 @@ mod codec;
 mod restarts;
 mod round_trips;
 mod server;
+mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
