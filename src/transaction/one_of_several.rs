@@ -2,6 +2,7 @@
 
 use super::active_request::{ActiveRequest, Answer, Bytes};
 use super::reach::Several;
+use super::routing::Routing;
 use super::{Failure, Match, Next, ReplyMatcher, Request, Stray, Transaction};
 use crate::entropy::Seed;
 use crate::time::Timestamp;
@@ -20,6 +21,9 @@ impl<M: ReplyMatcher> Transaction<M> {
         let (policy, deadline) = self.plan(request, now);
         if let Some(several) = &mut self.reach.several {
             self.active.abandon(&self.destination, &mut several.asking());
+        }
+        self.on_sizes_left(now);
+        if let Some(several) = &mut self.reach.several {
             several.begin(request.is_repeatable());
             let asking = &mut several.asking();
             self.active = ActiveRequest::start(&self.destination, asking, policy, now, deadline, seed, bytes);
@@ -53,12 +57,15 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[cold]
     pub(super) fn on_transmitted_to_one(&mut self, now: Timestamp) {
         let path = self.reach.named();
+        let mut is_slot = true;
         if let Some(several) = &mut self.reach.several {
+            is_slot = several.asking().extra().is_none();
             self.active.on_transmitted(&self.destination, &mut several.asking(), now, &mut self.book);
         }
         if let Some(lane) = self.outbox.lane_mut(path) {
             lane.requests.on_transmitted(now);
         }
+        self.on_size_sent(now, path, is_slot);
         self.reach.report(path, |report| report.transmissions = report.transmissions.saturating_add(1));
     }
 
@@ -80,6 +87,11 @@ impl<M: ReplyMatcher> Transaction<M> {
         if verdict == Match::Foreign {
             self.on_stray_of_one(at, path, datagram, actual);
             return verdict;
+        }
+        if let Some(answered) =
+            outbox.lane(path).and_then(|it| it.requests.answered(&destination.matcher, path, datagram))
+        {
+            self.sizes.on_answered(answered, at);
         }
         let is_overdue = active.is_overdue(at) || several.is_overdue(at);
         let round_trip = sent_at.filter(|_| !is_overdue).map(|sent_at| at.since_ns(sent_at));

@@ -1,8 +1,12 @@
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::active_request::Whose;
+use super::sized::plpmtu;
+use super::sizes::{Answered, Sent};
 use super::{Match, ReplyMatcher, Stray};
 use crate::time::Timestamp;
+use crate::transport::PathIndex;
 
 /// The requests that a reply may answer; buffers are used again.
 #[derive(Clone, Debug, Default)]
@@ -193,6 +197,15 @@ impl Requests {
         (verdict, sent_at)
     }
 
+    /// Which transmissions a reply may answer, of those on this path: the smallest and the largest of them.
+    pub(super) fn answered(&self, matcher: &impl ReplyMatcher, path: PathIndex, datagram: &[u8]) -> Option<Answered> {
+        let is_answered = |sent: &&Kept| matcher.judge(&sent.bytes, datagram) != Match::Foreign;
+        let sent = self.sent().filter(is_answered).map(|it| Sent { path, len: plpmtu(it.bytes.len()), at: it.at });
+        // Of those of a length, the latest.
+        let smallest = sent.clone().min_by_key(|it| (it.len, Reverse(it.at)))?;
+        sent.max_by_key(|it| (it.len, it.at)).map(|largest| Answered { smallest, largest })
+    }
+
     /// Whose transmission an error is of that quotes these bytes, or what begins with them, and whether it counts, as a
     /// refusal does: once for each transmission.
     #[cold]
@@ -236,7 +249,7 @@ impl Requests {
     }
 
     /// Only what was sent can have been answered.
-    fn sent(&self) -> impl Iterator<Item = &Kept> {
+    fn sent(&self) -> impl Iterator<Item = &Kept> + Clone {
         let earlier = self.earlier.iter().enumerate().filter(|&(place, _)| is_before(self.next, place, self.len));
         earlier.map(|(_, kept)| kept).chain([&self.newest]).filter(|kept| kept.transmissions > 0)
     }
