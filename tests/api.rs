@@ -19,8 +19,8 @@ use udp_retry::requester::Builder;
 use udp_retry::size::{Plpmtu, Pmtu};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{
-    Action, AnyReply, Event, Execution, Failure, GiveUp, Identity, Match, Next, NotTransmitted, ReplyMatcher,
-    RetryTimer, Timeline, Transaction, TransactionId, matching,
+    Action, AnyReply, BuildFor, Event, Execution, Failure, GiveUp, Identity, Match, Next, NotTransmitted, ReplyMatcher,
+    RetryTimer, SuspectedPathMtu, Timeline, Transaction, TransactionId, matching,
 };
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 use udp_retry::{
@@ -55,6 +55,8 @@ fn policies_and_decisions_are_values() {
     value::<Failure>();
     value::<Execution>();
     value::<Match>();
+    value::<BuildFor>();
+    value::<SuspectedPathMtu>();
     value::<Identity>();
     value::<Event>();
     value::<Timeline>();

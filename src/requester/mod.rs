@@ -148,6 +148,42 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
     /// bytes are for, such as the number of the transmission, and an empty buffer. For time stamps and attempt counters; a
     /// reply to any of the latest 16 counts. The time that it takes shortens no wait.
     ///
+    /// Where large datagrams vanish, as in the tunnel of a firewall that eats ICMP, a builder can do with smaller ones:
+    /// [`BuildFor::at_most`] says when to. Such as a DNS query, which states how large a reply may be (EDNS):
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// use udp_retry::sim::SimNet;
+    /// use udp_retry::size::Plpmtu;
+    /// use udp_retry::{ReliableRequester, Seed, transaction_id};
+    ///
+    /// # #[cfg(not(feature = "sim"))]
+    /// # fn main() {}
+    /// # #[cfg(feature = "sim")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let net = SimNet::new(Seed::new(1));
+    /// let [client, server] = [net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?];
+    /// let back = udp_retry::fault::Profile { to_client: "mtu 1400".parse()?, ..Default::default() };
+    /// net.path(client, server, back)?;
+    /// net.serve("10.0.0.2:53".parse()?, |_, from, query, out| {
+    ///     let size = u16::from_be_bytes([query[2], query[3]]);
+    ///     out.send(from, &[&query[..2], &vec![0; usize::from(size) - 2]].concat());
+    /// })?;
+    /// let transport = net.connect(client, "10.0.0.2:53".parse()?)?;
+    /// let mut requester = ReliableRequester::builder(transaction_id(0..2)).buffer(4096).over(transport)?;
+    ///
+    /// let reply = requester.request_with(|purpose, query| {
+    ///     let size = purpose.at_most.map_or(4096, Plpmtu::bytes) as u16;
+    ///     query.extend_from_slice(&[0, 7]); // the id
+    ///     query.extend_from_slice(&size.to_be_bytes());
+    /// })?;
+    /// assert_eq!((reply.payload().len(), reply.transmissions()), (1200, 3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A large *request* need not find that out each time: the requester remembers which sizes are answered.
+    ///
     /// # Errors
     ///
     /// As [`request`](Self::request).

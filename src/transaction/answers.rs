@@ -6,7 +6,6 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::{Execution, Failure, PathReport, ReplyMatcher, RequestError, Strays, Timeline, Transaction};
-use crate::envelope::HEADER_LEN;
 use crate::policy::RttEstimator;
 use crate::servers::ServerSet;
 use crate::time::{Ns, Timestamp};
@@ -18,7 +17,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     #[inline]
     pub fn reply(&self) -> Range<usize> {
-        let start = if self.envelope.is_some() { HEADER_LEN } else { 0 };
+        let start = self.header_len();
         start..start + self.reply_len
     }
 

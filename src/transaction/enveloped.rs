@@ -14,7 +14,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[cold]
     pub(super) fn seal(&mut self, path: PathIndex, now: Timestamp) {
         let Self { active, outbox, envelope: Some(envelope), .. } = self else { return };
-        if let Some(lane) = outbox.lane(path).filter(|_| !active.is_reissue()) {
+        if let Some(lane) = outbox.lane(path).filter(|_| !active.is_reissue() || !envelope.is_sealed()) {
             let number = active.transmissions().saturating_add(1);
             envelope.seal(path, number, now, active.deadline(), lane.requests.newest());
         }
@@ -41,6 +41,12 @@ impl<M: ReplyMatcher> Transaction<M> {
             envelope.on_answered(path, &header);
         }
         verdict
+    }
+
+    /// Bytes of a datagram before its payload.
+    #[inline]
+    pub(super) fn header_len(&self) -> usize {
+        if self.envelope.is_some() { HEADER_LEN } else { 0 }
     }
 
     fn fits(&self, path: PathIndex, header: &ReplyHeader) -> bool {

@@ -10,6 +10,8 @@ use crate::transport::PathIndex;
 pub(super) struct Enveloping {
     /// The transmission that is due: header and request.
     datagram: Vec<u8>,
+    /// It is made of what was built last.
+    is_sealed: bool,
     paths: Vec<Said>,
 }
 
@@ -60,6 +62,16 @@ impl Enveloping {
         self.datagram.clear();
         self.datagram.extend_from_slice(&header);
         self.datagram.extend_from_slice(request);
+        self.is_sealed = true;
+    }
+
+    /// The request has other bytes than before.
+    pub(super) fn on_built(&mut self) {
+        self.is_sealed = false;
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     pub(super) fn datagram(&self) -> &[u8] {

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-use super::{Execution, Failure, Finished, PathReport, ReplyMatcher, Strays, Timeline, Transaction};
+use super::{Execution, Failure, Finished, PathReport, ReplyMatcher, Strays, SuspectedPathMtu, Timeline, Transaction};
 use crate::time::Timestamp;
 use crate::transport::PathError;
 
@@ -49,6 +49,7 @@ struct Report {
     sees_strays: bool,
     timeline: Timeline,
     paths: Vec<PathReport>,
+    suspected_path_mtu: Option<SuspectedPathMtu>,
 }
 
 impl RequestError {
@@ -66,6 +67,7 @@ impl RequestError {
             sees_strays: true,
             timeline: *transaction.timeline(),
             paths: transaction.path_reports(),
+            suspected_path_mtu: transaction.sizes.suspected().filter(|_| matches!(failure, Failure::TimedOut(_))),
         };
         Self { report: Box::new(report) }
     }
@@ -85,6 +87,7 @@ impl RequestError {
             sees_strays: false,
             timeline: finished.timeline.as_deref().copied().unwrap_or_else(unrecorded),
             paths: finished.paths().to_vec(),
+            suspected_path_mtu: None,
         };
         Self { report: Box::new(report) }
     }
@@ -105,6 +108,7 @@ impl RequestError {
             sees_strays: false,
             timeline: Timeline::omitting(0),
             paths: Vec::new(),
+            suspected_path_mtu: None,
         };
         Self { report: Box::new(report) }
     }
@@ -177,8 +181,19 @@ impl RequestError {
         let Report { peer, transmissions, last_path_error, strays, answered, sees_strays, .. } = &*self.report;
         let silence = self.is_timeout() && *transmissions > 0 && *sees_strays;
         let signs_of_life = *answered || last_path_error.is_some() || strays.total() > 0;
-        let peer = peer.filter(|_| silence && !signs_of_life)?;
+        let peer = peer.filter(|_| silence && !signs_of_life && self.report.suspected_path_mtu.is_none())?;
         Some(if is_group(peer.ip().to_canonical()) { GROUP } else { ELSEWHERE })
+    }
+
+    /// Whether the request ended by time as it was too large for the path, as it looks: all its transmissions were larger than
+    /// any that was answered lately, and smaller ones are answered. Of several servers, of the first that shows it. The text of
+    /// the error ends with it.
+    ///
+    /// It takes a small request that was answered after a large one was not, so the first failure has none. Only requests that
+    /// are sent one at a time remember it: of one of many in flight there is none.
+    #[must_use]
+    pub fn suspected_path_mtu(&self) -> Option<SuspectedPathMtu> {
+        self.report.suspected_path_mtu
     }
 
     /// What each path has shown that was asked, or could not be: of several servers one after the other. Of one of many in
@@ -216,6 +231,9 @@ impl fmt::Display for RequestError {
         match last_path_error {
             Some(error) if self.is_timeout() => write!(f, ", last heard: {error})")?,
             _ => write!(f, ")")?,
+        }
+        if let Some(suspected) = self.suspected_path_mtu() {
+            return write!(f, ": {suspected}");
         }
         self.hint().map_or(Ok(()), |hint| write!(f, ": {hint}"))
     }

@@ -2,6 +2,7 @@
 
 use super::active_request::{ActiveRequest, Answer, Bytes};
 use super::reach::Several;
+use super::routing::Routing;
 use super::{Failure, Match, Next, ReplyMatcher, Request, Stray, Transaction};
 use crate::entropy::Seed;
 use crate::envelope::ReplyHeader;
@@ -21,6 +22,9 @@ impl<M: ReplyMatcher> Transaction<M> {
         let (policy, deadline) = self.plan(request, now);
         if let Some(several) = &mut self.reach.several {
             self.active.abandon(&self.destination, &mut several.asking());
+        }
+        self.on_sizes_left(now);
+        if let Some(several) = &mut self.reach.several {
             several.begin(request.is_repeatable());
             let asking = &mut several.asking();
             self.active = ActiveRequest::start(&self.destination, asking, policy, now, deadline, seed, bytes);
@@ -54,12 +58,15 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[cold]
     pub(super) fn on_transmitted_to_one(&mut self, now: Timestamp) {
         let path = self.reach.named();
+        let mut is_slot = true;
         if let Some(several) = &mut self.reach.several {
+            is_slot = several.asking().extra().is_none();
             self.active.on_transmitted(&self.destination, &mut several.asking(), now, &mut self.book);
         }
         if let Some(lane) = self.outbox.lane_mut(path) {
             lane.requests.on_transmitted(now);
         }
+        self.on_size_sent(now, path, is_slot);
         self.reach.report(path, |report| report.transmissions = report.transmissions.saturating_add(1));
     }
 
@@ -81,6 +88,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             self.on_stray_of_one(at, path, payload, actual);
             return verdict;
         }
+        self.on_size_answered(at, path, payload);
         let sent_at = self.sent_at(path, header, by_bytes);
         let Self { active, destination, reach, book, .. } = self;
         let Some(several) = &mut reach.several else { return Match::Foreign };

@@ -50,6 +50,9 @@ impl<M: ReplyMatcher> Transaction<M> {
             Some(lane) => lane.requests.quoted(quoted, is_refusal(error)),
             None => Whose::Unknown,
         };
+        if let Some(path) = path.filter(|_| is_refusal(error) && whose != Whose::Earlier) {
+            self.sizes.on_refusal(path);
+        }
         if let Some(path) = path {
             self.reach.report(path, |report| report.last_error = Some(error));
         }

@@ -96,6 +96,12 @@ impl Reach {
         asked.next().filter(|_| asked.next().is_none()).map(|report| report.path)
     }
 
+    /// How often the present request was sent on a path; `None` where there is only one.
+    pub(super) fn transmissions_on(&self, path: PathIndex) -> Option<u32> {
+        let several = self.several.as_ref()?;
+        several.reports.iter().find(|report| report.path == path).map(|report| report.transmissions)
+    }
+
     /// Remembers something of a path, for the one who asks what happened.
     #[inline]
     pub(super) fn report(&mut self, path: PathIndex, note: impl FnOnce(&mut PathReport)) {

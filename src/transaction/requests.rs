@@ -1,8 +1,12 @@
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::active_request::Whose;
+use super::sized::plpmtu;
+use super::sizes::{Answered, Sent};
 use super::{Match, ReplyMatcher, Stray};
 use crate::time::Timestamp;
+use crate::transport::PathIndex;
 
 /// The requests that a reply may answer; buffers are used again.
 #[derive(Clone, Debug, Default)]
@@ -203,6 +207,23 @@ impl Requests {
         (verdict, sent_at)
     }
 
+    /// Which transmissions a reply may answer, of those on this path: the smallest and the largest of them, which had a header
+    /// of so many bytes before them.
+    pub(super) fn answered(
+        &self,
+        matcher: &impl ReplyMatcher,
+        path: PathIndex,
+        datagram: &[u8],
+        header: usize,
+    ) -> Option<Answered> {
+        let is_answered = |sent: &&Kept| matcher.judge(&sent.bytes, datagram) != Match::Foreign;
+        let sent =
+            self.sent().filter(is_answered).map(|it| Sent { path, len: plpmtu(it.bytes.len() + header), at: it.at });
+        // Of those of a length, the latest.
+        let smallest = sent.clone().min_by_key(|it| (it.len, Reverse(it.at)))?;
+        sent.max_by_key(|it| (it.len, it.at)).map(|largest| Answered { smallest, largest })
+    }
+
     /// Whose transmission an error is of that quotes these bytes, or what begins with them, and whether it counts, as a
     /// refusal does: once for each transmission.
     #[cold]
@@ -246,7 +267,7 @@ impl Requests {
     }
 
     /// Only what was sent can have been answered.
-    fn sent(&self) -> impl Iterator<Item = &Kept> {
+    fn sent(&self) -> impl Iterator<Item = &Kept> + Clone {
         let earlier = self.earlier.iter().enumerate().filter(|&(place, _)| is_before(self.next, place, self.len));
         earlier.map(|(_, kept)| kept).chain([&self.newest]).filter(|kept| kept.transmissions > 0)
     }

@@ -10,6 +10,7 @@ use super::{Event, OnUnreachable, ReplyMatcher, Transaction};
 use crate::entropy::IdSource;
 use crate::policy::{RetryBudget, RttEstimator};
 use crate::servers::ServerSet;
+use crate::size::IpFamily;
 
 impl<M: ReplyMatcher> Transaction<M> {
     /// Asks these servers: [`next`](Self::next) says on which path, of the server's number, and a reply on any path that was
@@ -89,7 +90,8 @@ impl<M: ReplyMatcher> Transaction<M> {
 
     /// Names the peer in errors.
     #[must_use]
-    pub fn with_peer(self, peer: SocketAddr) -> Self {
+    pub fn with_peer(mut self, peer: SocketAddr) -> Self {
+        self.sizes.in_family(IpFamily::of(peer.ip()));
         Self { peer: Some(peer), ..self }
     }
 

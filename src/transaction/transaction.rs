@@ -8,6 +8,7 @@ use super::enveloping::Enveloping;
 use super::outbox::Outbox;
 use super::reach::{Reach, routed};
 use super::record::{Book, Record};
+use super::sizes::Sizes;
 use super::{BuildFor, Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
 use crate::entropy::Seed;
 use crate::envelope::ReplyHeader;
@@ -58,6 +59,7 @@ pub struct Transaction<M> {
     pub(super) reach: Reach,
     pub(super) active: ActiveRequest,
     pub(super) outbox: Outbox,
+    pub(super) sizes: Sizes,
     pub(super) book: Book,
     pub(super) strays: Strays,
     pub(super) round_trip: Option<Ns>,
@@ -80,6 +82,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             reach: Reach::one(),
             active: ActiveRequest::idle(),
             outbox,
+            sizes: Sizes::new(),
             book: Book { timeline: Timeline::new(Timestamp::ZERO), observer: None },
             strays: Strays::default(),
             round_trip: None,
@@ -115,6 +118,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     fn begin(&mut self, request: &Request<'_>, now: Timestamp, seed: Seed, bytes: Bytes) {
         self.active.abandon(&self.destination, &mut self.reach.only);
+        if self.sizes.is_watching() {
+            self.on_sizes_left(now);
+        }
         let (policy, deadline) = self.plan(request, now);
         self.active = ActiveRequest::start(&self.destination, &mut self.reach.only, policy, now, deadline, seed, bytes);
         self.outbox.first().begin(&self.destination.matcher, now);
@@ -169,8 +175,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn build(&mut self, build: impl FnOnce(BuildFor, &mut Vec<u8>)) {
         if self.active.is_open() {
             let path = self.reach.named();
-            let transmission = self.active.transmissions().saturating_add(1);
-            let purpose = BuildFor { transmission, path, at_most: None };
+            let purpose = self.purpose(path);
             self.build_at(path, |bytes| build(purpose, bytes));
         }
     }
@@ -185,6 +190,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub(super) fn on_built(&mut self, path: PathIndex, identity: Identity) {
         self.active.on_built(identity);
+        if let Some(envelope) = &mut self.envelope {
+            envelope.on_built();
+        }
         if self.reach.is_renewal_due(path) && self.outbox.lane(path).is_some_and(|lane| lane.requests.repeats_last()) {
             // Servers tell the duplicates of a request by the port that they come from.
             self.active.keep_port();
@@ -269,11 +277,14 @@ impl<M: ReplyMatcher> Transaction<M> {
         }
         self.active.on_transmitted(&self.destination, &mut self.reach.only, now, &mut self.book);
         self.outbox.first().requests.on_transmitted(now);
+        if self.sizes.concern(self.outbox.only().requests.newest().len() + self.header_len()) {
+            self.on_size_sent(now, PathIndex::FIRST, true);
+        }
     }
 
     /// The system refused to send the request at `now`, on the path that [`next`](Self::next) has named. The first such error
     /// of a slot may be an earlier datagram's: `next` asks for the same bytes once more. "Too big" ends the request, unless
-    /// the same bytes have left before.
+    /// the same bytes have left before, or a builder makes smaller ones when it is asked again.
     #[cold]
     pub fn on_not_transmitted(&mut self, now: Timestamp, error: PathError) {
         if !self.active.is_open() {
@@ -283,10 +294,14 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.reach.report(path, |report| report.last_error = Some(error));
         let len = u32::try_from(self.datagram().len()).unwrap_or(u32::MAX);
         let left_once = self.outbox.lane(path).is_some_and(|lane| lane.requests.newest_has_left());
-        let unsent = Unsent { len, left_once };
+        let smaller = self.smaller(path, len, error);
+        let unsent = Unsent { len, left_once, may_shrink: smaller.is_some() };
         let Self { active, destination, book, .. } = self;
         let earlier =
             routed!(self, routing => active.on_not_transmitted(destination, routing, now, error, unsent, book));
+        if let Some(at_most) = smaller.filter(|_| self.active.is_unbuilt()) {
+            self.sizes.on_refused(path, at_most);
+        }
         if let Some(earlier) = earlier {
             self.on_earlier_error(now, earlier);
         }
@@ -319,6 +334,9 @@ impl<M: ReplyMatcher> Transaction<M> {
             false => (Match::Foreign, None),
         };
         let sent_at = self.sent_at(path, header, by_bytes);
+        if self.sizes.is_watching() && verdict != Match::Foreign {
+            self.on_size_answered(at, PathIndex::FIRST, payload);
+        }
         // A time of arrival that is only a bound is no measurement.
         let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since_ns(sent_at));
         let answer = Answer { at, path: PathIndex::FIRST, round_trip };
@@ -363,6 +381,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[cold]
     pub(super) fn add_stray(&mut self, at: Timestamp, path: PathIndex, kind: Stray, actual: usize) {
         self.strays.add(kind);
+        if kind == Stray::Stale {
+            self.sizes.on_late_reply(path, at);
+        }
         if self.active.is_open() {
             let len = u32::try_from(actual).unwrap_or(u32::MAX);
             self.book.record(at, Event::Stray { path, kind, len });

@@ -30,6 +30,7 @@ mod seen;
 mod servers;
 mod sharing;
 mod sink;
+mod sizes;
 #[cfg(feature = "tracing")]
 mod spans;
 mod timer_properties;

@@ -137,6 +137,11 @@ impl ActiveRequest {
         if taken_off && self.failed_sends <= MOST_REISSUES {
             return self.swallowed.replace(error);
         }
+        if unsent.may_shrink && self.failed_sends <= MOST_REISSUES {
+            record.record(now, Event::NotTransmitted { path: routing.target(), error });
+            (self.swallowed, self.stage) = (None, Stage::Unbuilt);
+            return None;
+        }
         if let (PathError::TooBig { limit }, false) = (error, unsent.left_once) {
             self.conclusion.decide(Failure::TooLarge { len: unsent.len, limit });
         }
@@ -357,6 +362,8 @@ fn rule(terms: &impl Terms, routing: &mut impl Routing) -> OnUnreachable {
 pub(in crate::transaction) struct Unsent {
     pub(in crate::transaction) len: u32,
     pub(in crate::transaction) left_once: bool,
+    /// A builder is to make it smaller, instead of an end of the request.
+    pub(in crate::transaction) may_shrink: bool,
 }
 
 /// The policy with this request's own first wait.

@@ -240,6 +240,21 @@ impl ActiveRequest {
         self.bytes == Bytes::Copied
     }
 
+    /// Whether a builder makes its bytes.
+    pub(super) fn is_rebuilt(&self) -> bool {
+        self.bytes == Bytes::Rebuilt
+    }
+
+    /// Whether what is due has no bytes yet.
+    pub(super) fn is_unbuilt(&self) -> bool {
+        self.stage == Stage::Unbuilt
+    }
+
+    /// Whether it ended by its deadline no sooner than a reply to something sent then was to be expected.
+    pub(super) fn had_a_wait_since(&self, sent: Timestamp) -> bool {
+        self.timer.deadline().since_ns(sent) >= self.first_wait
+    }
+
     #[inline]
     pub(super) fn identity(&self) -> Identity {
         self.identity

@@ -84,7 +84,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         });
         let earlier = self.case(now, number).and_then(|Case { troubled, terms, mut recipient }| {
             let active = troubled.active.as_mut()?;
-            let unsent = Unsent { len, left_once: left_once.unwrap_or(active.transmissions() > 0) };
+            let left_once = left_once.unwrap_or(active.transmissions() > 0);
+            let unsent = Unsent { len, left_once, may_shrink: false };
             routed!(&mut recipient, routing =>
                 active.on_not_transmitted(&terms, routing, now, error, unsent, &mut troubled.log))
         });
