@@ -13,6 +13,7 @@
 
 mod active_request;
 mod answers;
+mod arrivals;
 mod build_for;
 mod conclusion;
 mod course;
