@@ -238,7 +238,7 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
         span.close(&self.transaction, ended.err());
         match ended {
             Ok(at) => {
-                let payload = self.buffer.get(..self.transaction.reply_len()).unwrap_or_default();
+                let payload = self.buffer.get(self.transaction.reply()).unwrap_or_default();
                 Ok(Reply::new(payload, &self.transaction, at))
             }
             Err(failure) => Err(self.transaction.error(failure, self.transport.now())),

@@ -64,7 +64,7 @@ impl<'r> Reply<'r> {
     }
 
     /// The time from transmission to reply, unless the reply may belong to more than one of them (Karn's rule,
-    /// RFC 6298 §3).
+    /// RFC 6298 §3): an [envelope](super::Builder::envelope) says to which it belongs.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip.map(Duration::from_nanos)

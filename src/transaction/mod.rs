@@ -13,13 +13,17 @@
 
 mod active_request;
 mod answers;
+mod arrivals;
 mod build_for;
 mod conclusion;
 mod course;
 mod destination;
+mod enveloped;
+mod enveloping;
 mod error;
 mod grant;
 mod group;
+mod hedging;
 mod in_flight;
 mod keyed;
 mod matching;

@@ -149,6 +149,16 @@ impl Requests {
         self.sent().any(|sent| sent.bytes.starts_with(quoted))
     }
 
+    /// Whether a transmission of the present request has left that had these bytes, or, of `actual` ones, began with them.
+    pub(super) fn has_sent_whole(&self, quoted: &[u8], actual: usize) -> bool {
+        self.sent().any(|sent| is_whole(&sent.bytes, quoted, actual))
+    }
+
+    /// The same of this and the latest requests before.
+    pub(super) fn has_known_whole(&self, quoted: &[u8], actual: usize) -> bool {
+        self.has_sent_whole(quoted, actual) || self.past().any(|past| is_whole(past, quoted, actual))
+    }
+
     /// Whether the newest bytes are those of the request before.
     pub(super) fn repeats_last(&self) -> bool {
         let last = self.past.get((self.next_past + PAST - 1) % PAST);
@@ -197,10 +207,18 @@ impl Requests {
         (verdict, sent_at)
     }
 
-    /// Which transmissions a reply may answer, of those on this path: the smallest and the largest of them.
-    pub(super) fn answered(&self, matcher: &impl ReplyMatcher, path: PathIndex, datagram: &[u8]) -> Option<Answered> {
+    /// Which transmissions a reply may answer, of those on this path: the smallest and the largest of them, which had a header
+    /// of so many bytes before them.
+    pub(super) fn answered(
+        &self,
+        matcher: &impl ReplyMatcher,
+        path: PathIndex,
+        datagram: &[u8],
+        header: usize,
+    ) -> Option<Answered> {
         let is_answered = |sent: &&Kept| matcher.judge(&sent.bytes, datagram) != Match::Foreign;
-        let sent = self.sent().filter(is_answered).map(|it| Sent { path, len: plpmtu(it.bytes.len()), at: it.at });
+        let sent =
+            self.sent().filter(is_answered).map(|it| Sent { path, len: plpmtu(it.bytes.len() + header), at: it.at });
         // Of those of a length, the latest.
         let smallest = sent.clone().min_by_key(|it| (it.len, Reverse(it.at)))?;
         sent.max_by_key(|it| (it.len, it.at)).map(|largest| Answered { smallest, largest })
@@ -265,6 +283,10 @@ impl Kept {
 /// Whether a place is one of so many before the next one.
 fn is_before(next: usize, place: usize, len: usize) -> bool {
     (next + KEPT - 1 - place) % KEPT < len
+}
+
+fn is_whole(bytes: &[u8], quoted: &[u8], actual: usize) -> bool {
+    bytes.len() == actual && bytes.starts_with(quoted)
 }
 
 fn shown(past: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> + Clone {

@@ -13,14 +13,16 @@ impl<M: ReplyMatcher> Transaction<M> {
         let transmissions = self.active.transmissions();
         let on_path = self.reach.transmissions_on(path).unwrap_or(transmissions);
         let progress = Progress { transmissions, on_path, is_answered: self.active.is_answered() };
-        BuildFor { transmission: transmissions.saturating_add(1), path, at_most: self.sizes.at_most(path, progress) }
+        let at_most =
+            self.sizes.at_most(path, progress).map(|most| plpmtu(most.bytes().saturating_sub(self.header_len())));
+        BuildFor { transmission: transmissions.saturating_add(1), path, at_most }
     }
 
     /// The bytes for a path have left, as a slot or beside it.
     #[cold]
     pub(super) fn on_size_sent(&mut self, at: Timestamp, path: PathIndex, is_slot: bool) {
         let Some(lane) = self.outbox.lane(path) else { return };
-        let len = plpmtu(lane.requests.newest().len());
+        let len = plpmtu(lane.requests.newest().len() + self.header_len());
         match is_slot {
             true => self.sizes.on_transmitted(Sent { path, len, at }, self.active.is_answered()),
             false => self.sizes.on_copied(path, len),
@@ -31,7 +33,7 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[cold]
     pub(super) fn on_size_answered(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8]) {
         let Some(lane) = self.outbox.lane(path) else { return };
-        if let Some(answered) = lane.requests.answered(&self.destination.matcher, path, datagram) {
+        if let Some(answered) = lane.requests.answered(&self.destination.matcher, path, datagram, self.header_len()) {
             self.sizes.on_answered(answered, at);
         }
     }

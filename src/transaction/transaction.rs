@@ -1,14 +1,17 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::active_request::{ActiveRequest, Answer, Bytes, Unsent};
 use super::destination::{Destination, PolicyIndex};
+use super::enveloping::Enveloping;
 use super::outbox::Outbox;
 use super::reach::{Reach, routed};
-use super::record::{Book, Record};
+use super::record::Book;
 use super::sizes::Sizes;
-use super::{BuildFor, Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
+use super::{BuildFor, Failure, Identity, Match, Next, ReplyMatcher, Request, Strays, Timeline};
 use crate::entropy::Seed;
+use crate::envelope::ReplyHeader;
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
 use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
@@ -60,6 +63,8 @@ pub struct Transaction<M> {
     pub(super) book: Book,
     pub(super) strays: Strays,
     pub(super) round_trip: Option<Ns>,
+    /// What is said beside requests and replies, if anything is.
+    pub(super) envelope: Option<Box<Enveloping>>,
     /// Bytes of the reply in the buffer that it was reported from.
     pub(super) reply_len: usize,
     pub(super) reply_path: PathIndex,
@@ -81,6 +86,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             book: Book { timeline: Timeline::new(Timestamp::ZERO), observer: None },
             strays: Strays::default(),
             round_trip: None,
+            envelope: None,
             reply_len: 0,
             reply_path: PathIndex::FIRST,
             peer: None,
@@ -139,6 +145,9 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.book.timeline.restart(now);
         self.strays = Strays::default();
         self.round_trip = None;
+        if let Some(envelope) = &mut self.envelope {
+            envelope.begin();
+        }
     }
 
     /// Ends the request at `deadline` at the latest, whatever the policy says.
@@ -150,10 +159,14 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// that has nothing left, its slot passes and the listening goes on.
     #[inline]
     pub fn next(&mut self, now: Timestamp) -> Next {
-        if self.reach.is_several() {
-            return self.next_of_several(now);
+        let next = match self.reach.is_several() {
+            false => self.active.next(&self.destination, &mut self.reach.only, now, &mut self.book),
+            true => self.next_of_several(now),
+        };
+        if let (Some(_), Next::Transmit(path)) = (&self.envelope, next) {
+            self.seal(path, now);
         }
-        self.active.next(&self.destination, &mut self.reach.only, now, &mut self.book)
+        next
     }
 
     /// Builds the request of the transmission that is due: `build` is given what it is for, and an empty buffer. The latest 16
@@ -177,6 +190,9 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[inline]
     pub(super) fn on_built(&mut self, path: PathIndex, identity: Identity) {
         self.active.on_built(identity);
+        if let Some(envelope) = &mut self.envelope {
+            envelope.on_built();
+        }
         if self.reach.is_renewal_due(path) && self.outbox.lane(path).is_some_and(|lane| lane.requests.repeats_last()) {
             // Servers tell the duplicates of a request by the port that they come from.
             self.active.keep_port();
@@ -193,9 +209,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     #[inline]
     pub fn datagram(&self) -> &[u8] {
-        match self.reach.is_several() {
-            false => self.outbox.only().requests.newest(),
-            true => self.datagram_to_one(),
+        match (&self.envelope, self.reach.is_several()) {
+            (Some(envelope), _) => envelope.datagram(),
+            (None, false) => self.outbox.only().requests.newest(),
+            (None, true) => self.datagram_to_one(),
         }
     }
 
@@ -252,12 +269,15 @@ impl<M: ReplyMatcher> Transaction<M> {
         if let Some(swallowed) = self.active.take_swallowed() {
             self.on_earlier_error(now, swallowed);
         }
+        if let Some(envelope) = &mut self.envelope {
+            envelope.on_transmitted(self.reach.named(), self.active.transmissions().saturating_add(1), now);
+        }
         if self.reach.is_several() {
             return self.on_transmitted_to_one(now);
         }
         self.active.on_transmitted(&self.destination, &mut self.reach.only, now, &mut self.book);
         self.outbox.first().requests.on_transmitted(now);
-        if self.sizes.concern(self.outbox.only().requests.newest().len()) {
+        if self.sizes.concern(self.outbox.only().requests.newest().len() + self.header_len()) {
             self.on_size_sent(now, PathIndex::FIRST, true);
         }
     }
@@ -290,21 +310,38 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// A datagram arrived at `at` on a path; of its `actual` bytes these were received. Returns what it was taken for.
     #[inline]
     pub fn on_datagram(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) -> Match {
-        if self.reach.is_several() {
-            return self.on_datagram_of_one(at, path, datagram, actual);
+        match self.envelope {
+            None => self.on_payload(at, path, datagram, actual, None),
+            Some(_) => self.on_enveloped(at, path, datagram, actual),
         }
-        let (verdict, sent_at) = match self.active.accepts(at) {
-            true => self.outbox.first().requests.judge(&self.destination.matcher, datagram),
+    }
+
+    /// A payload arrived, after this header where there are envelopes.
+    #[inline]
+    pub(super) fn on_payload(
+        &mut self,
+        at: Timestamp,
+        path: PathIndex,
+        payload: &[u8],
+        actual: usize,
+        header: Option<&ReplyHeader>,
+    ) -> Match {
+        if self.reach.is_several() {
+            return self.on_payload_of_one(at, path, payload, actual, header);
+        }
+        let (verdict, by_bytes) = match self.active.accepts(at) {
+            true => self.outbox.first().requests.judge(&self.destination.matcher, payload),
             false => (Match::Foreign, None),
         };
+        let sent_at = self.sent_at(path, header, by_bytes);
         if self.sizes.is_watching() && verdict != Match::Foreign {
-            self.on_size_answered(at, PathIndex::FIRST, datagram);
+            self.on_size_answered(at, PathIndex::FIRST, payload);
         }
         // A time of arrival that is only a bound is no measurement.
         let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since_ns(sent_at));
         let answer = Answer { at, path: PathIndex::FIRST, round_trip };
         match verdict {
-            Match::Reply => self.on_reply(answer, datagram.len(), actual),
+            Match::Reply => self.on_reply(answer, payload.len(), actual),
             Match::Provisional(hold) => {
                 if !self.active.is_answered() {
                     self.round_trip = round_trip;
@@ -312,41 +349,9 @@ impl<M: ReplyMatcher> Transaction<M> {
                 let Self { active, destination, reach, book, .. } = self;
                 active.on_provisional(destination, &mut reach.only, answer, hold, book);
             }
-            Match::Foreign => _ = self.on_stray(at, PathIndex::FIRST, datagram, actual),
+            Match::Foreign => _ = self.on_stray(at, PathIndex::FIRST, payload, actual),
         }
         verdict
-    }
-
-    #[inline]
-    fn on_reply(&mut self, answer: Answer, len: usize, actual: usize) {
-        if !self.active.is_answered() {
-            self.round_trip = answer.round_trip;
-        }
-        self.reply_len = len;
-        let Self { active, destination, reach, book, .. } = self;
-        if actual > len {
-            active.on_truncated(destination, &mut reach.only, answer, Failure::truncated(len, actual));
-        } else {
-            active.on_reply(destination, &mut reach.only, answer, book);
-        }
-    }
-
-    #[cold]
-    pub(super) fn on_stray(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) -> Stray {
-        let kind = match self.outbox.lane(path) {
-            Some(lane) => lane.requests.stray(&self.destination.matcher, datagram, actual),
-            None => Stray::Foreign,
-        };
-        self.strays.add(kind);
-        if kind == Stray::Stale {
-            self.sizes.on_late_reply(path, at);
-        }
-        if self.active.is_open() {
-            let len = u32::try_from(actual).unwrap_or(u32::MAX);
-            self.book.record(at, Event::Stray { path, kind, len });
-            self.active.on_stray(at);
-        }
-        kind
     }
 
     /// Nothing was queued at `now`: a wait that has ended by then has brought nothing.

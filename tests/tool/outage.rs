@@ -38,7 +38,11 @@ fn the_small_study_tells_who_recovers_and_at_what_price() {
     for quick in ["no-retry", "rtt-estimator", "recommended"] {
         assert!(of(quick, "recovery_s") <= 5.0 && of(quick, "amplification_after") <= 1.1, "{quick}");
     }
-    assert_eq!(of("server-drops-expired", "recovery_s"), 0.0);
+    for at_once in ["server-drops-expired", "recommended-envelope"] {
+        assert_eq!(of(at_once, "recovery_s"), 0.0, "{at_once}");
+    }
+    assert!(of("recommended-envelope", "success_30s_after") >= 0.99);
+    assert!(of("recommended-envelope", "amplification_after") <= 1.1);
     // By arithmetic: 0.81 of the first attempts arrive, and of three attempts 1 − 0.19³.
     for (policy, success) in [("no-retry", 0.81), ("exponential", 1.0 - 0.19_f64.powi(3))] {
         let observed = of(policy, "success_at_19_percent_loss");
@@ -257,7 +261,7 @@ fn coordinates(svg: &str) -> impl Iterator<Item = f64> {
 /// What `tests/vectors/outage.json` holds the figures of: in a fleet of many, what a budget begins with counts.
 const SMALL: [&str; 5] = ["--quick", "--clients", "20", "--stall", "4s"];
 const MANY: [&str; 7] = ["--quick", "--clients", "10000", "--stall", "4s", "--rows", "grpc,recommended"];
-const POLICIES: [&str; 13] = [
+const POLICIES: [&str; 14] = [
     "no-retry",
     "fixed",
     "exponential",
@@ -270,6 +274,7 @@ const POLICIES: [&str; 13] = [
     "rtt-estimator",
     "server-drops-expired",
     "recommended",
+    "recommended-envelope",
     "default",
 ];
 const RATES: [&str; 7] = [

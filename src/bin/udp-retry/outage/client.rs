@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use udp_retry::envelope::ReplyHeader;
 use udp_retry::policy::{LastWait, RttEstimator};
 use udp_retry::sim::{Endpoint, Outbox};
 use udp_retry::time::Timestamp;
@@ -24,6 +25,7 @@ pub(crate) struct Client {
     policy: RetryPolicy,
     guard: Guard,
     estimator: Option<RttEstimator>,
+    has_envelope: bool,
     seed: Seed,
     /// Requests a second.
     rate: f64,
@@ -64,6 +66,7 @@ impl Client {
             policy: row.policy,
             guard: row.guard.fresh(),
             estimator: row.estimator.as_ref().map(RttEstimator::unmeasured),
+            has_envelope: row.has_envelope,
             seed,
             rate,
             end,
@@ -96,6 +99,9 @@ impl Client {
         let policy = measured.unwrap_or(self.policy);
         let budget = self.guard.budget();
         let mut transaction = Transaction::new(policy, transaction_id(Message::ID)).with_budget(budget.clone());
+        if self.has_envelope {
+            transaction = transaction.with_envelope();
+        }
         transaction.start_building(now, Seed::new(self.seed.derive(REQUESTS).draw(number)));
         let flight =
             Flight { began: now, transaction, policy, wait: now, budget, granted: Granted::default(), expired: 0 };
@@ -172,9 +178,12 @@ impl Client {
 
 impl Endpoint for Client {
     fn on_datagram(&mut self, now: Timestamp, _from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
-        let Some(Message { number, .. }) = Message::read(datagram) else { return };
+        let enveloped = ReplyHeader::decode(datagram).ok().filter(|_| self.has_envelope);
+        let payload = enveloped.map_or(datagram, |(_, payload)| payload);
+        let Some(Message { number, .. }) = Message::read(payload) else { return };
         let Some(flight) = self.flights.get_mut(&number) else { return };
-        if flight.transaction.on_datagram(now, PathIndex::FIRST, datagram, datagram.len()) == Match::Reply {
+        let verdict = flight.transaction.on_datagram(now, PathIndex::FIRST, datagram, datagram.len());
+        if verdict == Match::Reply || enveloped.is_some() {
             self.drive(number, now, out);
         }
     }

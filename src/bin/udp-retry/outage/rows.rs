@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) estimator: Option<RttEstimator>,
     /// The server drops requests whose deadline, told in the request, has passed.
     pub(crate) server_drops_expired: bool,
+    /// Both ends have the envelope, which says how much time is left: the server drops what no one waits for.
+    pub(crate) has_envelope: bool,
 }
 
 /// Every request has to be answered within it, but those of `default`.
@@ -33,6 +35,8 @@ fn compared() -> Result<Vec<Row>, PolicyError> {
     let plain = Row::new("exponential", doubling)?;
     let upward = doubling.with_jitter(Jitter::UPWARD)?;
     let estimator = RttEstimator::new(FIRST_WAIT, FIRST_WAIT, Duration::from_secs(60))?;
+    let recommended =
+        Row { guard: Guard::ours(), estimator: Some(estimator.clone()), ..Row::new("recommended", upward)? };
     Ok(vec![
         Row { policy: plain.policy.with_max_transmissions(1)?, ..plain.called("no-retry") },
         Row::new("fixed", Backoff::constant(FIRST_WAIT)?)?,
@@ -43,9 +47,10 @@ fn compared() -> Result<Vec<Row>, PolicyError> {
         Row { guard: Guard::finagle(), ..plain.called("finagle") },
         Row { guard: Guard::envoy(), ..plain.called("envoy") },
         Row { guard: Guard::grpc(), ..plain.called("grpc") },
-        Row { estimator: Some(estimator.clone()), ..plain.called("rtt-estimator") },
+        Row { estimator: Some(estimator), ..plain.called("rtt-estimator") },
         Row { server_drops_expired: true, ..plain.called("server-drops-expired") },
-        Row { guard: Guard::ours(), estimator: Some(estimator), ..Row::new("recommended", upward)? },
+        recommended.clone(),
+        Row { has_envelope: true, ..recommended.called("recommended-envelope") },
     ])
 }
 
@@ -64,6 +69,7 @@ fn default() -> Row {
         guard: Guard::None,
         estimator: None,
         server_drops_expired: false,
+        has_envelope: false,
     }
 }
 
@@ -74,7 +80,8 @@ impl Row {
             .with_max_transmissions(TRANSMISSIONS)?
             .with_last_wait(LastWait::Initial(5))?
             .with_deadline(DEADLINE)?;
-        Ok(Self { name, policy, guard: Guard::None, estimator: None, server_drops_expired: false })
+        let (guard, estimator) = (Guard::None, None);
+        Ok(Self { name, policy, guard, estimator, server_drops_expired: false, has_envelope: false })
     }
 
     fn called(&self, name: &'static str) -> Self {

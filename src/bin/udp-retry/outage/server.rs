@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use udp_retry::envelope::{Incarnation, ReplyHeader, ReplyKind, RequestHeader};
 use udp_retry::sim::{Endpoint, Outbox};
 use udp_retry::time::Timestamp;
 
@@ -105,6 +106,15 @@ impl Server {
         }
     }
 
+    /// Which incarnation works at this moment, and since when: a crash ends the first.
+    fn life(&self, at: Timestamp) -> Option<(Incarnation, Timestamp)> {
+        let (number, start) = match self.trouble {
+            Some(Trouble { cause: Cause::Crash, end, .. }) if at >= end => (2, end),
+            _ => (1, Timestamp::ZERO),
+        };
+        Some((Incarnation::new(number)?, start))
+    }
+
     fn is_lost_in_crash(&self, now: Timestamp, done: Timestamp) -> bool {
         self.trouble.is_some_and(|Trouble { cause, begin, end }| cause == Cause::Crash && now < end && done > begin)
     }
@@ -112,7 +122,9 @@ impl Server {
 
 impl Endpoint for Server {
     fn on_datagram(&mut self, now: Timestamp, from: SocketAddr, datagram: &[u8], out: &mut Outbox) {
-        let Some(message) = Message::read(datagram) else { return };
+        let enveloped = RequestHeader::decode(datagram).ok();
+        let (header, request) = enveloped.map_or((None, datagram), |(header, request)| (Some(header), request));
+        let Some(message) = Message::read(request) else { return };
         self.ledger.borrow_mut().on_heard(now);
         while self.queue.front().is_some_and(|&left| left <= now) {
             self.queue.pop_front();
@@ -121,10 +133,23 @@ impl Endpoint for Server {
             return;
         }
         let turn = self.turn(self.queue.back().copied().unwrap_or(now).max(now));
-        if self.drops_expired && message.deadline < turn {
+        let is_expired = header.is_some_and(|header| header.is_expired(turn.since(now)));
+        if is_expired || self.drops_expired && message.deadline < turn {
             // No work, but until then it has its place in the queue.
             self.queue.push_back(turn);
             return;
+        }
+        let Some((incarnation, start)) = self.life(turn) else { return };
+        let answer = |kind, at: Timestamp, header: RequestHeader| {
+            ReplyHeader::new(kind, header.transmission(), at.since(start), incarnation).encode()
+        };
+        if let Some(header) = header.filter(|header| header.incarnation().is_some_and(|meant| meant != incarnation)) {
+            self.queue.push_back(turn);
+            return out.send_after(
+                turn.since(now),
+                from,
+                &[&answer(ReplyKind::Unknown, turn, header), request].concat(),
+            );
         }
         let done = self.end_of(turn);
         if self.is_lost_in_crash(now, done) {
@@ -132,6 +157,11 @@ impl Endpoint for Server {
         }
         self.queue.push_back(done);
         self.ledger.borrow_mut().on_served(done);
-        out.send_after(done.since(now), from, datagram);
+        match header {
+            Some(header) => {
+                out.send_after(done.since(now), from, &[&answer(ReplyKind::Reply, done, header), request].concat());
+            }
+            None => out.send_after(done.since(now), from, request),
+        }
     }
 }
