@@ -110,17 +110,16 @@ impl<K: DuplicateKey> Responder<K> {
     /// waits for it any more, or if it exceeds the request too much.
     pub fn finish<'r>(&'r mut self, now: Timestamp, job: Job, reply: &'r [u8]) -> Option<Answer<'r>> {
         let Job { ticket, to, len } = job;
-        let kept = self.cache.on_reply(now, ticket, reply);
-        if amplifies(self.at_most_times, len, reply) {
-            self.stats.amplifying += 1;
-            return None;
+        match self.cache.on_reply(now, ticket, reply) {
+            Kept::Late => None,
+            Kept::Kept | Kept::TooLarge | Kept::Forgotten => self.allowed(to, len, reply),
         }
-        (kept != Kept::Late).then_some(Answer { to, datagram: reply })
     }
 
-    /// What to send to say that the request is being executed, before it is finished. It is not kept.
-    pub fn provisional<'r>(&'r mut self, job: &Job, answer: &'r [u8]) -> Answer<'r> {
-        Answer { to: job.to, datagram: answer }
+    /// What to send to say that the request is being executed, before it is finished. It is not kept. `None` if it exceeds the
+    /// request too much.
+    pub fn provisional<'r>(&'r mut self, job: &Job, answer: &'r [u8]) -> Option<Answer<'r>> {
+        self.allowed(job.to, job.len, answer)
     }
 
     /// The request was **not** executed: the next copy of it may be.
@@ -138,6 +137,12 @@ impl<K: DuplicateKey> Responder<K> {
     #[must_use]
     pub fn memory(&self) -> usize {
         self.cache.memory()
+    }
+
+    fn allowed<'r>(&mut self, to: Route, request: usize, datagram: &'r [u8]) -> Option<Answer<'r>> {
+        let amplifies = amplifies(self.at_most_times, request, datagram);
+        self.stats.amplifying += u64::from(amplifies);
+        (!amplifies).then_some(Answer { to, datagram })
     }
 }
 
