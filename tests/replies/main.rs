@@ -3,6 +3,7 @@
 #[path = "../transaction/in_flight/dice.rs"]
 mod dice;
 mod distinct;
+mod enveloped;
 mod floods;
 mod oracle;
 mod responder;
