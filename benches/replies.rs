@@ -90,7 +90,7 @@ mod measured {
     }
 
     fn ask(cache: &mut ReplyCache, n: u32) -> Verdict<'_> {
-        let peer = SocketAddr::new(Ipv4Addr::from(0x0a00_0000 | n % 1000).into(), 700);
+        let peer = SocketAddr::new(Ipv4Addr::from(0x0a00_0000 + n % 1000).into(), 700);
         cache.on_request(Timestamp::ZERO, &RequestKey::new(black_box(peer), &u64::from(n).to_le_bytes()))
     }
 

@@ -4,7 +4,9 @@
 //! forges datagrams; servers stall, restart and move. This crate turns that into *the right answer, as soon as the
 //! path allows, or an error that says exactly what happened*.
 //!
-//! **At least once: a server may run a request twice.** A reply that is lost looks like a request that is lost.
+//! **At least once: a server may run a request twice.** A reply that is lost looks like a request that is lost. With a
+//! [`Responder`](replies::Responder) at the server it is exactly once, or an error that says so: the conditions are
+//! [`replies`]'s.
 //!
 //! ```no_run
 //! use udp_retry::{ReliableRequester, transaction_id};
@@ -53,7 +55,7 @@
 //!
 //! # Out of scope
 //!
-//! Byte streams, order between requests, exactly-once execution, encryption and authentication. Whoever can read
+//! Byte streams, order between requests, exactly-once execution by any server, encryption and authentication. Whoever can read
 //! the path can forge a reply.
 //!
 //! # Layers

@@ -137,7 +137,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        let weeks = Duration::from_secs(dice_weeks(&mut self.dice));
+        let weeks = Duration::from_millis(self.dice.pick(&LONG));
         let pause = match self.dice.within(0..=99) {
             0 => weeks,
             1..=9 => Duration::from_nanos(self.dice.within(0..=self.lifetime * 300_000)),
@@ -311,11 +311,6 @@ impl World {
     }
 }
 
-/// The shortest of them is no more than any lifetime; the longest would begin a clock of 32 bits again.
-fn dice_weeks(dice: &mut Dice) -> u64 {
-    dice.pick(&[1, 3600, 4_294_967, 4_294_968, 8_589_934])
-}
-
 fn share(peer: SocketAddr) -> IpAddr {
     match peer.ip().to_canonical() {
         IpAddr::V6(ip) => IpAddr::from((u128::from(ip) >> 64 << 64).to_be_bytes()),
@@ -331,3 +326,6 @@ const PEERS: [&str; 6] = [
     "[2001:db8::2]:700",
     "[2001:db8:0:1::1]:700",
 ];
+
+/// In milliseconds: longer than any lifetime, and as long as a clock of 32 bits takes to begin again.
+const LONG: [u64; 4] = [1_000, 1 << 32, (1 << 32) + 1, 2 << 32];
