@@ -4,7 +4,9 @@
 //! forges datagrams; servers stall, restart and move. This crate turns that into *the right answer, as soon as the
 //! path allows, or an error that says exactly what happened*.
 //!
-//! **At least once: a server may run a request twice.** A reply that is lost looks like a request that is lost.
+//! **At least once: a server may run a request twice.** A reply that is lost looks like a request that is lost. With a
+//! [`Responder`](replies::Responder) at the server it is exactly once, or an error that says so: the conditions are
+//! [`replies`]'s.
 //!
 //! ```no_run
 //! use udp_retry::{ReliableRequester, transaction_id};
@@ -53,7 +55,7 @@
 //!
 //! # Out of scope
 //!
-//! Byte streams, order between requests, exactly-once execution, encryption and authentication. Whoever can read
+//! Byte streams, order between requests, exactly-once execution by any server, encryption and authentication. Whoever can read
 //! the path can forge a reply.
 //!
 //! # Layers
@@ -69,6 +71,7 @@
 //! | [`envelope`] | what both ends may say beside request and reply |
 //! | [`servers`] | which of several servers to ask |
 //! | [`pmtu`] | which size of datagram a path carries |
+//! | [`replies`] | whether a server executes a request, or answers it as before |
 //! | [`transaction`] | what to do next in one transaction |
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
@@ -81,7 +84,7 @@
 //! # Features
 //!
 //! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, envelope, servers,
-//! pmtu and transaction, for an event loop or a network stack of one's own.
+//! pmtu, replies and transaction, for an event loop or a network stack of one's own.
 //!
 //! | feature | default | adds |
 //! |---|---|---|
@@ -138,6 +141,7 @@ pub mod policy;
 mod processor;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+pub mod replies;
 #[cfg(feature = "std")]
 pub mod requester;
 pub mod servers;
