@@ -8,6 +8,7 @@ mod audit;
 mod faults;
 mod grammar;
 mod histogram;
+mod interrupt;
 mod json;
 mod outage;
 mod output;

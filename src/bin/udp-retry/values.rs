@@ -128,8 +128,19 @@ pub(crate) fn host(text: &str) -> Result<Host, String> {
     }
 }
 
+/// An address to listen on or to ask, also by a name.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    if text.rsplit_once(':').is_some_and(|(_, number)| port_number(number).is_none()) {
+        return Err("no address such as 127.0.0.1:53 or [::1]:53: a port is 0 to 65535, without sign or leading zero"
+            .to_owned());
+    }
+    let resolved =
+        text.to_socket_addrs().map_err(|error| format!("no address such as 127.0.0.1:53 or [::1]:53: {error}"))?;
+    resolved.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
+}
+
 /// From 0. Only as it is written everywhere: other programs take a leading zero for octal, and a sign for a slip.
-pub(crate) fn port_number(text: &str) -> Option<u16> {
+fn port_number(text: &str) -> Option<u16> {
     plain_number(text)
 }
 

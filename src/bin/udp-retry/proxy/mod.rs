@@ -17,7 +17,7 @@
 
 use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +37,7 @@ use crate::audit;
 use crate::grammar::GRAMMAR;
 use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome, say};
-use crate::values::port_number;
+use crate::values::address;
 
 /// Forwards UDP datagrams, and does to them what a bad network would; without --listen, shows itself on loopback
 #[derive(Args)]
@@ -359,16 +359,6 @@ impl Recorder {
 
 fn lock(recorder: &Mutex<Recorder>) -> std::sync::MutexGuard<'_, Recorder> {
     recorder.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    if text.rsplit_once(':').is_some_and(|(_, number)| port_number(number).is_none()) {
-        return Err("no address such as 127.0.0.1:53 or [::1]:53: a port is 0 to 65535, without sign or leading zero"
-            .to_owned());
-    }
-    let resolved =
-        text.to_socket_addrs().map_err(|error| format!("no address such as 127.0.0.1:53 or [::1]:53: {error}"))?;
-    resolved.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
