@@ -68,6 +68,7 @@
 //! | [`transport`] | the seam between logic and the world |
 //! | [`servers`] | which of several servers to ask |
 //! | [`pmtu`] | which size of datagram a path carries |
+//! | [`replies`] | whether a server executes a request, or answers it as before |
 //! | [`transaction`] | what to do next in one transaction |
 //! | [`fault`] | what happens to a datagram on a bad network |
 //! | [`sim`] | a whole network in virtual time |
@@ -80,8 +81,8 @@
 //!
 //! # Features
 //!
-//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, servers, pmtu
-//! and transaction, for an event loop or a network stack of one's own.
+//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, servers, pmtu,
+//! replies and transaction, for an event loop or a network stack of one's own.
 //!
 //! | feature | default | adds |
 //! |---|---|---|
@@ -137,6 +138,7 @@ pub mod policy;
 mod processor;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+pub mod replies;
 #[cfg(feature = "std")]
 pub mod requester;
 pub mod servers;

@@ -2,4 +2,5 @@
 
 pub mod fronts;
 pub mod servers;
+pub mod serving;
 pub mod storms;

@@ -288,6 +288,12 @@ impl RetryPolicy {
         fits
     }
 
+    /// From the first transmission to when the last one leaves at the latest, if no deadline comes before.
+    pub(crate) const fn span_ns(&self) -> Ns {
+        let last = self.max_transmissions - 1;
+        if last > FORESEEN { Ns::MAX } else { self.backoff.latest_ns(self.backoff.initial_ns(), last) }
+    }
+
     pub(crate) const fn deadline_ns(&self) -> Option<Ns> {
         self.deadline
     }
@@ -307,3 +313,5 @@ impl Default for RetryPolicy {
 
 /// Transmissions that a deadline leaves time for, whatever is carried over: one more than a single loss takes.
 const REPAIRING: u32 = 3;
+/// Transmissions that are summed up; more have no end, for all practical purposes.
+const FORESEEN: u32 = 65_536;

@@ -127,7 +127,12 @@ pub(super) enum Step<'d> {
 /// Whatever is to be sent is copied, so that it is sent without the lock.
 impl<K: DuplicateKey> Shared<K> {
     #[inline]
-    pub(super) fn on_datagram<'d>(&mut self, received: &Received<Route>, datagram: &'d [u8], to_send: &mut Vec<u8>) -> Step<'d> {
+    pub(super) fn on_datagram<'d>(
+        &mut self,
+        received: &Received<Route>,
+        datagram: &'d [u8],
+        to_send: &mut Vec<u8>,
+    ) -> Step<'d> {
         let now = self.not_before(received.at);
         match self.responder.on_datagram(now, received.from, datagram, received.actual) {
             Todo::Execute { job, request } => Step::Execute(job, request),
