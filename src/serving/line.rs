@@ -43,7 +43,8 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
             self.take_cancellation();
             sent = self.transport.send(to, &self.datagram);
         }
-        let sent = sent.is_ok() || offer(self.transport, to, &self.datagram);
+        // An error can be an earlier datagram's: then this one has not been tried.
+        let sent = sent.or_else(|_| self.transport.send(to, &self.datagram)).is_ok();
         self.responder.sent(sent);
     }
 
@@ -55,7 +56,7 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
     }
 }
 
-/// Whether it has left. An error can be an earlier datagram's: then this one has not been tried, and is offered again.
+/// Whether it has left, for one whose cancellations are taken by another.
 pub(super) fn offer(transport: &mut impl Transport<Peer = Route>, to: Route, datagram: &[u8]) -> bool {
     transport.send(to, datagram).or_else(|_| transport.send(to, datagram)).is_ok()
 }
