@@ -1,14 +1,13 @@
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::fmt;
-use core::hash::Hasher;
-use core::mem;
 
-use siphasher::sip128::{Hasher128, SipHasher13};
-
+use super::entries::{Entries, Entry, LONGEST, Ms, State};
+use super::index::Index;
 use super::key::RequestKey;
 use super::limits::{ReplyLimits, WhenFull};
+use super::reply_ring::ReplyRing;
+use super::shares::Shares;
 use super::stats::ReplyStats;
+use super::tag::{Tag, Tags};
 use super::verdict::{Busy, Kept, Ticket, Verdict};
 use crate::time::Timestamp;
 
@@ -33,67 +32,69 @@ use crate::time::Timestamp;
 /// ```
 pub struct ReplyCache {
     limits: ReplyLimits,
-    hash: SipHasher13,
-    entries: Vec<Entry>,
-    number: u64,
+    lifetime: Ms,
+    /// The latest time that was seen, as none goes back.
+    now: Ms,
+    tags: Tags,
+    index: Index,
+    entries: Entries,
+    replies: ReplyRing,
+    shares: Shares,
     stats: ReplyStats,
 }
 
-struct Entry {
-    tag: u128,
-    number: u64,
-    arrived: Timestamp,
-    replays: u16,
-    state: State,
-}
-
-enum State {
-    InProgress,
-    Abandoned,
-    Done(Box<[u8]>),
-    Forgotten,
-}
-
 impl ReplyCache {
-    /// An empty cache with these limits. The secret is for the keys of its hashes: one who knows it can have a request
-    /// mistaken for another.
+    /// An empty cache with these limits, which takes all its memory at once. The secret is for the keys of its hashes: one
+    /// who knows it can have a request mistaken for another.
     #[must_use]
     pub fn new(limits: ReplyLimits, secret: &[u8; 32]) -> Self {
-        let mut key = [0; 16];
-        key.iter_mut().zip(secret).for_each(|(to, from)| *to = *from);
-        let hash = SipHasher13::new_with_key(&key);
-        Self { limits, hash, entries: Vec::new(), number: 0, stats: ReplyStats::default() }
+        Self {
+            limits,
+            lifetime: limits.lifetime.div_ceil(NS_PER_MS),
+            now: 0,
+            tags: Tags::new(secret),
+            index: Index::new(limits.entries.get()),
+            entries: Entries::new(limits.entries.get()),
+            replies: ReplyRing::new(limits.bytes),
+            shares: Shares::new(limits.per_peer),
+            stats: ReplyStats::default(),
+        }
     }
 
     /// Says whether a request that arrived now is new, and remembers it if it is to be executed.
     pub fn on_request(&mut self, now: Timestamp, key: &RequestKey<'_>) -> Verdict<'_> {
-        self.expire(now);
-        let tag = self.tag(key);
-        let Some(at) = self.entries.iter().position(|entry| entry.tag == tag) else { return self.admit(now, tag) };
-        let (stats, replays) = (&mut self.stats, self.limits.replays);
-        let Some(entry) = self.entries.get_mut(at) else { return Verdict::InProgress };
-        if matches!(entry.state, State::Abandoned) {
-            entry.state = State::InProgress;
-            stats.fresh += 1;
-            return Verdict::Fresh(entry.ticket());
-        }
-        match &entry.state {
+        self.pass(now);
+        self.drop_ended(AT_ONCE);
+        let tag = self.tags.of_request(key);
+        let known = self.find(tag);
+        let Some(slot) = known.filter(|&slot| self.lives(slot)) else {
+            if let Some(ended) = known {
+                self.index.remove(tag.fragment(), ended);
+            }
+            return self.admit(now, tag, key);
+        };
+        let Self { entries, replies, stats, limits, .. } = self;
+        let Some(entry) = entries.get_mut(slot) else { return Verdict::InProgress };
+        match entry.state() {
             State::InProgress | State::Abandoned => {
                 stats.in_progress += 1;
                 Verdict::InProgress
             }
-            State::Forgotten => {
-                stats.replies_forgotten += 1;
-                Verdict::ReplyForgotten
-            }
-            State::Done(_) if entry.replays >= replays => {
+            State::Done { .. } if entry.replays >= limits.replays => {
                 stats.replayed_often += 1;
                 Verdict::ReplayedOften
             }
-            State::Done(reply) => {
-                entry.replays += 1;
-                stats.replayed += 1;
-                Verdict::Replay(reply)
+            State::Done { place, len } => match replies.get(place, len) {
+                Some(reply) => {
+                    entry.replays += 1;
+                    stats.replayed += 1;
+                    Verdict::Replay(reply)
+                }
+                None => Verdict::ReplyForgotten,
+            },
+            State::Forgotten => {
+                stats.replies_forgotten += 1;
+                Verdict::ReplyForgotten
             }
         }
     }
@@ -101,98 +102,127 @@ impl ReplyCache {
     /// The request was executed, and this is the reply. Report it before it is sent.
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is used once")]
     pub fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: &[u8]) -> Kept {
-        self.expire(now);
-        let bytes = self.limits.bytes;
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.ticket() == ticket) else {
-            let late = now.since_ns(ticket.arrived) > self.limits.lifetime;
+        self.pass(now);
+        let Some(slot) = self.entries.in_progress(&ticket).filter(|&slot| self.lives(slot)) else {
+            let late = self.now.saturating_sub(ms(ticket.arrived)) > self.lifetime;
             *(if late { &mut self.stats.late } else { &mut self.stats.forgotten }) += 1;
             return if late { Kept::Late } else { Kept::Forgotten };
         };
-        if reply.len() > bytes {
-            entry.state = State::Forgotten;
-            self.stats.too_large += 1;
-            return Kept::TooLarge;
+        let Self { entries, replies, stats, .. } = self;
+        let len = u16::try_from(reply.len()).ok().filter(|&len| len <= LONGEST);
+        let place = len.and_then(|_| {
+            replies.put(slot, reply, |owner, place| {
+                // It may have ended meanwhile, and its slot may be another's.
+                let entry = entries.get_mut(owner);
+                if let Some(entry) =
+                    entry.filter(|it| matches!(it.state(), State::Done { place: its, .. } if its == place))
+                {
+                    entry.set_state(State::Forgotten);
+                }
+            })
+        });
+        let (state, kept) = match (place, len) {
+            (Some(place), Some(len)) => (State::Done { place, len }, Kept::Kept),
+            _ => (State::Forgotten, Kept::TooLarge),
+        };
+        *(if kept == Kept::Kept { &mut stats.kept } else { &mut stats.too_large }) += 1;
+        if let Some(entry) = entries.get_mut(slot) {
+            entry.set_state(state);
         }
-        entry.state = State::Done(reply.into());
-        self.stats.kept += 1;
-        let mut held: usize = self.entries.iter().map(Entry::bytes).sum();
-        for entry in &mut self.entries {
-            if held > bytes && entry.bytes() > 0 {
-                held -= entry.bytes();
-                entry.state = State::Forgotten;
-            }
-        }
-        Kept::Kept
+        kept
     }
 
     /// The request was **not** executed: the next copy of it may be.
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is used once")]
     pub fn on_abandoned(&mut self, ticket: Ticket) {
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.ticket() == ticket) {
-            entry.state = State::Abandoned;
-            self.stats.abandoned += 1;
+        let Some(slot) = self.entries.in_progress(&ticket) else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
+        entry.set_state(State::Abandoned);
+        self.index.remove(entry.tag.fragment(), slot);
+        self.shares.remove(entry.share);
+        self.stats.abandoned += 1;
+        // What stands between others is free when it is the oldest, this at once.
+        while self.entries.newest().is_some_and(|(_, newest)| newest.state() == State::Abandoned) {
+            self.entries.drop_newest();
         }
     }
 
-    /// Forgets the requests whose lifetime has ended by now.
+    /// Forgets all requests whose lifetime has ended by now. No need to: each request that arrives has a few forgotten.
     pub fn expire(&mut self, now: Timestamp) {
-        let lifetime = self.limits.lifetime;
-        self.entries.retain(|entry| now.since_ns(entry.arrived) <= lifetime);
+        self.pass(now);
+        self.drop_ended(u32::MAX);
     }
 
     /// What it has done.
     #[must_use]
     pub fn stats(&self) -> ReplyStats {
-        ReplyStats { entries: u32::try_from(self.entries.len()).unwrap_or(u32::MAX), ..self.stats }
+        ReplyStats { entries: self.entries.len(), ..self.stats }
     }
 
-    /// Bytes of memory that it takes.
+    /// Bytes of memory that it takes, from the start.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.entries.capacity() * mem::size_of::<Entry>() + self.entries.iter().map(Entry::bytes).sum::<usize>()
+        let parts = [self.index.memory(), self.entries.memory(), self.replies.memory(), self.shares.memory()];
+        size_of::<Self>() + parts.iter().sum::<usize>()
     }
 
-    fn admit(&mut self, now: Timestamp, tag: u128) -> Verdict<'_> {
-        if self.entries.len() >= self.limits.entries.get() as usize {
+    fn pass(&mut self, now: Timestamp) {
+        self.now = self.now.max(ms(now));
+    }
+
+    #[inline]
+    fn find(&self, tag: Tag) -> Option<u32> {
+        self.index.find(tag.fragment(), |slot| self.entries.get(slot).is_some_and(|entry| entry.tag == tag))
+    }
+
+    #[inline]
+    fn lives(&self, slot: u32) -> bool {
+        self.entries.get(slot).is_some_and(|entry| !self.has_ended(entry))
+    }
+
+    #[inline]
+    fn has_ended(&self, entry: &Entry) -> bool {
+        self.now.saturating_sub(entry.arrived()) > self.lifetime
+    }
+
+    #[inline]
+    fn drop_ended(&mut self, most: u32) {
+        for _ in 0..most {
+            match self.entries.oldest() {
+                Some((_, oldest)) if self.has_ended(oldest) || oldest.state() == State::Abandoned => self.drop_oldest(),
+                _ => break,
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((slot, oldest)) = self.entries.oldest().filter(|(_, oldest)| oldest.state() != State::Abandoned) {
+            self.index.remove(oldest.tag.fragment(), slot);
+            self.shares.remove(oldest.share);
+        }
+        self.entries.drop_oldest();
+    }
+
+    fn admit(&mut self, now: Timestamp, tag: Tag, key: &RequestKey<'_>) -> Verdict<'_> {
+        let share = self.shares.of(&key.peer, &self.tags);
+        if self.shares.is_used_up(share) && self.entries.len() > self.entries.capacity() / 2 {
+            self.stats.refused_of_peer += 1;
+            return Verdict::Busy(Busy::Peer);
+        }
+        // What has ended is gone by now, or there is space for one.
+        if self.entries.len() >= self.entries.capacity() {
             if self.limits.when_full == WhenFull::Refuse {
                 self.stats.refused += 1;
                 return Verdict::Busy(Busy::Full);
             }
-            self.entries.remove(0);
+            self.drop_oldest();
             self.stats.evicted_early += 1;
         }
-        let entry = Entry { tag, number: self.number, arrived: now, replays: 0, state: State::InProgress };
-        let ticket = entry.ticket();
-        self.entries.push(entry);
-        self.number += 1;
+        let (slot, number) = self.entries.push(Entry::new(tag, self.now, share));
+        self.index.insert(tag.fragment(), slot);
+        self.shares.add(share);
         self.stats.fresh += 1;
-        Verdict::Fresh(ticket)
-    }
-
-    fn tag(&self, key: &RequestKey<'_>) -> u128 {
-        let mut hash = self.hash;
-        if !key.any_peer {
-            match key.peer {
-                core::net::SocketAddr::V4(peer) => hash.write(&peer.ip().octets()),
-                core::net::SocketAddr::V6(peer) => hash.write(&peer.ip().octets()),
-            }
-            hash.write(&key.peer.port().to_le_bytes());
-        }
-        hash.write(&key.id.len().to_le_bytes());
-        hash.write(key.id);
-        hash.write(key.besides);
-        hash.finish128().as_u128()
-    }
-}
-
-impl Entry {
-    fn ticket(&self) -> Ticket {
-        #[expect(clippy::cast_possible_truncation, reason = "a part of it")]
-        Ticket { number: self.number, arrived: self.arrived, check: self.tag as u64 }
-    }
-
-    fn bytes(&self) -> usize {
-        if let State::Done(reply) = &self.state { reply.len() } else { 0 }
+        Verdict::Fresh(Ticket { number, arrived: now, check: tag.check() })
     }
 }
 
@@ -201,3 +231,13 @@ impl fmt::Debug for ReplyCache {
         f.debug_struct("ReplyCache").field("limits", &self.limits).field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
+
+/// Rounded down, so that the age of an entry is wrong by less than one.
+#[inline]
+fn ms(at: Timestamp) -> Ms {
+    at.as_nanos() / NS_PER_MS
+}
+
+const NS_PER_MS: u64 = 1_000_000;
+/// Two for the place of a new one and two to catch up, after a pause.
+const AT_ONCE: u32 = 4;

@@ -8,10 +8,15 @@
 //! | [`DuplicateKey`] | what copies of one request have in common: [`same_id`], [`same_bytes`], [`keyed_by`] |
 
 mod cache;
+mod entries;
+mod index;
 mod key;
 mod limits;
+mod reply_ring;
 mod responder;
+mod shares;
 mod stats;
+mod tag;
 mod todo;
 mod verdict;
 

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`SimTransport`] | a client's connected socket, or one for each of several servers: [`ReliableRequester`](crate::ReliableRequester) runs on it as on a real one | [`SimNet::connect`], [`SimNet::connect_all`] |
 //! | [`SimUnconnected`] | the unconnected socket of a server or of an event loop | [`SimNet::bind`]; beside others with [`SimNet::run_in_turns`] |
-//! | [`Endpoint`] | a server, or clients by the thousand, called when something happens | [`SimNet::serve`], [`SimNet::serve_connected`] |
+//! | [`Endpoint`] | a server, or clients by the thousand, called when something happens; [`ResponderEndpoint`] is one that executes once | [`SimNet::serve`], [`SimNet::serve_connected`] |
 //!
 //! [`explore`] runs a scenario for many seeds and reduces a failure to the few faults that
 //! matter; [`exhaust`] tries every fate of the first datagrams instead of any; [`replay`] keeps a failure as a test.
@@ -58,6 +58,7 @@ mod limits;
 mod network;
 mod observer;
 mod plan;
+mod responding;
 mod segment;
 mod stats;
 mod tasks;
@@ -77,6 +78,7 @@ pub use explore::{Counterexample, Divergence, check_determinism, exhaust, explor
 pub use limits::{Limits, Stopped};
 pub use network::SimNet;
 pub use plan::{Choice, Fault};
+pub use responding::ResponderEndpoint;
 pub use stats::NetStats;
 pub use tasks::{SimSleep, SimTask, SimTasks};
 pub use transport::SimTransport;

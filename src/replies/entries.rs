@@ -1,0 +1,216 @@
+use alloc::boxed::Box;
+use alloc::vec;
+
+use super::tag::Tag;
+use super::verdict::Ticket;
+
+/// The requests that are remembered, in the order in which their first copies arrived: a ring. The lifetime of all is the
+/// same, so the oldest is the first to end.
+pub(super) struct Entries {
+    ring: Box<[Entry]>,
+    /// The slot of the oldest.
+    first: u32,
+    len: u32,
+    /// The number of the oldest: counted from the first request of all, in 64 bits, so that a ticket is never another's.
+    number: u64,
+}
+
+/// A request that is remembered: half of what a processor reads from memory at once.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+pub(super) struct Entry {
+    pub(super) tag: Tag,
+    arrived: [u16; 3],
+    /// The share of its peer.
+    pub(super) share: u16,
+    /// Where its reply begins; [`Entry::state`].
+    place: u32,
+    /// How long that is, or one of the values that are no length.
+    len: u16,
+    pub(super) replays: u16,
+}
+
+/// What has become of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    InProgress,
+    /// It was not executed, and is not known any more; only its entry is not free yet.
+    Abandoned,
+    /// It was executed. Its reply is not there.
+    Forgotten,
+    Done {
+        place: u32,
+        len: u16,
+    },
+}
+
+/// Milliseconds since the origin of time, which 48 bits hold for 8,900 years.
+pub(super) type Ms = u64;
+
+impl Entries {
+    pub(super) fn new(capacity: u32) -> Self {
+        let unused = Entry::new(Tag::default(), 0, 0);
+        Self { ring: vec![unused; capacity as usize].into(), first: 0, len: 0, number: 0 }
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "made of this many")]
+    pub(super) fn capacity(&self) -> u32 {
+        self.ring.len() as u32
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        size_of_val(&*self.ring)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> Option<&Entry> {
+        self.ring.get(slot as usize)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        self.ring.get_mut(slot as usize)
+    }
+
+    /// The oldest, and its slot.
+    #[inline]
+    pub(super) fn oldest(&self) -> Option<(u32, &Entry)> {
+        self.at(0)
+    }
+
+    /// The newest, and its slot.
+    pub(super) fn newest(&self) -> Option<(u32, &Entry)> {
+        self.at(self.len.checked_sub(1)?)
+    }
+
+    /// Adds a request and returns its slot and its number. There must be space for one.
+    #[inline]
+    pub(super) fn push(&mut self, entry: Entry) -> (u32, u64) {
+        let slot = self.slot(self.len);
+        if let Some(place) = self.get_mut(slot) {
+            *place = entry;
+        }
+        let number = self.number.wrapping_add(self.len.into());
+        self.len += 1;
+        (slot, number)
+    }
+
+    #[inline]
+    pub(super) fn drop_oldest(&mut self) {
+        self.first = self.slot(1);
+        self.number = self.number.wrapping_add(1);
+        self.len = self.len.saturating_sub(1);
+    }
+
+    /// Its number is given out again. So no ticket for it may be out.
+    pub(super) fn drop_newest(&mut self) {
+        self.len = self.len.saturating_sub(1);
+    }
+
+    /// The slot of the request that a ticket is for, if that is remembered and in progress.
+    #[inline]
+    pub(super) fn in_progress(&self, ticket: &Ticket) -> Option<u32> {
+        let (slot, entry) = self.at(u32::try_from(ticket.number.wrapping_sub(self.number)).ok()?)?;
+        (entry.tag.check() == ticket.check && entry.state() == State::InProgress).then_some(slot)
+    }
+
+    /// The one that is this far from the oldest.
+    #[inline]
+    fn at(&self, offset: u32) -> Option<(u32, &Entry)> {
+        let slot = self.slot(offset);
+        self.get(slot).filter(|_| offset < self.len).map(|entry| (slot, entry))
+    }
+
+    #[inline]
+    fn slot(&self, offset: u32) -> u32 {
+        // Both are below the capacity, and half of all numbers are.
+        let slot = u64::from(self.first) + u64::from(offset);
+        let capacity = u64::from(self.capacity());
+        u32::try_from(if slot >= capacity { slot - capacity } else { slot }).unwrap_or(u32::MAX)
+    }
+}
+
+impl Entry {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "its three parts")]
+    pub(super) fn new(tag: Tag, arrived: Ms, share: u16) -> Self {
+        let arrived = [arrived as u16, (arrived >> 16) as u16, (arrived >> 32) as u16];
+        Self { tag, arrived, share, place: 0, len: IN_PROGRESS, replays: 0 }
+    }
+
+    #[inline]
+    pub(super) fn arrived(&self) -> Ms {
+        let [low, middle, high] = self.arrived.map(u64::from);
+        high << 32 | middle << 16 | low
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> State {
+        match self.len {
+            IN_PROGRESS => State::InProgress,
+            ABANDONED => State::Abandoned,
+            FORGOTTEN => State::Forgotten,
+            len => State::Done { place: self.place, len },
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_state(&mut self, state: State) {
+        (self.place, self.len) = match state {
+            State::InProgress => (0, IN_PROGRESS),
+            State::Abandoned => (0, ABANDONED),
+            State::Forgotten => (0, FORGOTTEN),
+            State::Done { place, len } => (place, len),
+        }
+    }
+}
+
+/// The longest reply that is kept: no datagram is longer.
+pub(super) const LONGEST: u16 = 65_527;
+const IN_PROGRESS: u16 = 65_535;
+const ABANDONED: u16 = 65_534;
+const FORGOTTEN: u16 = 65_533;
+
+const _: () = assert!(size_of::<Entry>() == 32, "two of them are read at once");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_gives_back_what_it_holds() {
+        for arrived in [0, 1, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, 0xffff_ffff_ffff] {
+            let mut entry = Entry::new(Tag::default(), arrived, 7);
+            assert_eq!((entry.arrived(), entry.state(), entry.share), (arrived, State::InProgress, 7));
+            let done = |place, len| State::Done { place, len };
+            for state in [State::Abandoned, State::Forgotten, done(3, 0), done(u32::MAX, LONGEST), State::InProgress] {
+                entry.set_state(state);
+                assert_eq!(entry.state(), state);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_go_on_where_the_ring_begins_again_and_past_the_last_of_them() {
+        let mut entries = Entries::new(3);
+        entries.number = u64::MAX - 1;
+        let ticket = |number| Ticket { number, check: 0, arrived: crate::time::Timestamp::ZERO };
+        for n in 0..20 {
+            let number = (u64::MAX - 1).wrapping_add(n);
+            assert_eq!(entries.push(Entry::new(Tag::default(), n, 0)), ((n % 3) as u32, number));
+            assert_eq!(entries.oldest().unwrap().1.arrived(), n.saturating_sub(2));
+            assert_eq!(entries.newest().unwrap().1.arrived(), n);
+            for (past, known) in [(0, true), (1, n >= 1), (2, n >= 2), (3, false), (u64::MAX, false)] {
+                let slot = entries.in_progress(&ticket(number.wrapping_sub(past)));
+                assert_eq!(slot, known.then(|| (n.wrapping_sub(past) % 3) as u32), "{n}, {past} before");
+            }
+            if n >= 2 {
+                entries.drop_oldest();
+            }
+        }
+    }
+}
