@@ -87,13 +87,13 @@ mod measured {
         println!(
             "medians of {rounds} rounds of {REQUESTS} requests of {BYTES} bytes, in us of the server's processor:"
         );
-        println!("{:<34} {:>22}  {:>22}", "", "window 1", "window 32");
+        println!("{:<34} {:>24}  {:>24}", "", "window 1", "window 32");
         for (server, costs) in servers.iter().zip(&costs) {
             let figures = costs.each_ref().map(|costs| {
                 let of = |figure: fn(&(f64, f64)) -> f64| median(&mut costs.iter().map(figure).collect::<Vec<_>>());
                 format!("{:.3} us, {:.3} of bare", of(|(cost, _)| *cost), of(|(_, ratio)| *ratio))
             });
-            println!("{:<34} {:>22}  {:>22}", server.name, figures[0], figures[1]);
+            println!("{:<34} {:>24}  {:>24}", server.name, figures[0], figures[1]);
         }
     }
 

@@ -76,7 +76,7 @@
 //! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight, blocking or as futures |
 //! | [`serving`] | nothing, but is the loop of a server that executes each request once |
 //! | [`path_mtu`] | nothing, but measures which size of datagram a path carries |
-//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, which of several servers to ask, and which front to take |
+//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, which of several servers to ask, which front to take, and what a server can promise |
 //! | [`proxy`] | a bad network in front of any service |
 //!
 //! # Features

@@ -4,6 +4,7 @@ mod loopback;
 mod many_threads;
 mod scripted;
 mod simulated;
+mod tasks;
 #[path = "../common/watchdog.rs"]
 mod watchdog;
 
