@@ -62,8 +62,6 @@ pub struct SharedResponder<K> {
 
 pub(super) struct Shared<K> {
     responder: Responder<K>,
-    /// Threads come here in another order than they read the clock: for a cache it must not run backwards.
-    latest: Timestamp,
     unsent: u64,
 }
 
@@ -133,8 +131,8 @@ impl<K: DuplicateKey> Shared<K> {
         datagram: &'d [u8],
         to_send: &mut Vec<u8>,
     ) -> Step<'d> {
-        let now = self.not_before(received.at);
-        match self.responder.on_datagram(now, received.from, datagram, received.actual) {
+        // Threads come here in another order than they read the clock, which the cache bears.
+        match self.responder.on_datagram(received.at, received.from, datagram, received.actual) {
             Todo::Execute { job, request } => Step::Execute(job, request),
             Todo::Send(answer) => Step::Send(copied(answer, to_send)),
             Todo::Nothing(_) => Step::Nothing,
@@ -143,17 +141,11 @@ impl<K: DuplicateKey> Shared<K> {
 
     #[inline]
     pub(super) fn finish(&mut self, now: Timestamp, job: Job, reply: &[u8], to_send: &mut Vec<u8>) -> Option<Route> {
-        let now = self.not_before(now);
         self.responder.finish(now, job, reply).map(|answer| copied(answer, to_send))
     }
 
     pub(super) fn provisional(&mut self, job: &Job, answer: &[u8], to_send: &mut Vec<u8>) -> Route {
         copied(self.responder.provisional(job, answer), to_send)
-    }
-
-    fn not_before(&mut self, now: Timestamp) -> Timestamp {
-        self.latest = self.latest.max(now);
-        self.latest
     }
 }
 
@@ -183,7 +175,7 @@ impl<K: DuplicateKey> Responder<K> {
 
 impl<K> From<Responder<K>> for SharedResponder<K> {
     fn from(responder: Responder<K>) -> Self {
-        let shared = Shared { responder, latest: Timestamp::ZERO, unsent: 0 };
+        let shared = Shared { responder, unsent: 0 };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 }

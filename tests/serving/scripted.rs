@@ -263,8 +263,8 @@ fn a_request_whose_handler_panicked_is_never_executed_again_and_the_others_are()
 #[test]
 fn arrivals_that_come_in_another_order_than_they_were_read_make_no_copy_new() {
     let at = |millis| Timestamp::ZERO.after(Duration::from_millis(millis));
-    let mut transport = Scripted::default();
-    transport.arrivals = [5000, 4000, 6000, 5500].map(|millis| arrival(b"0001", at(millis))).into();
+    let arrivals = [5000, 4000, 6000, 5500].map(|millis| arrival(b"0001", at(millis))).into();
+    let mut transport = Scripted { arrivals, ..Scripted::default() };
     let responder = over(&mut transport);
     let mut executed = 0;
     responder.serve(&mut transport, |request, reply| count(&mut executed, request, reply));
