@@ -153,7 +153,7 @@ impl Asking {
         let Self { name, transaction, buffer, .. } = self;
         let said = match ended {
             // Without the id.
-            Ok(()) => format!("{:?}", String::from_utf8_lossy(&buffer[8..transaction.reply_len()])),
+            Ok(()) => format!("{:?}", String::from_utf8_lossy(&buffer[transaction.reply()][8..])),
             Err(failure) => failure.to_string(),
         };
         let transmissions = transaction.transmissions();

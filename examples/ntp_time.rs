@@ -77,8 +77,8 @@ fn ask(servers: &[SocketAddr], manner: &Manner) -> Outcome<Asked> {
     // Each transmission has a timestamp of its own, so that the reply tells which of them it measures. It is random:
     // a forger would have to guess it, and it gives nothing away. When it was sent is remembered here instead.
     let (seed, mut sent) = (system_seed()?, Vec::new());
-    let reply = requester.request_with(|transmission, request| {
-        let origin = seed.draw(transmission.into()).max(1).to_be_bytes();
+    let reply = requester.request_with(|purpose, request| {
+        let origin = seed.draw(purpose.transmission.into()).max(1).to_be_bytes();
         request.push(4 << 3 | 3); // version 4, from a client
         request.resize(40, 0);
         request.extend(origin);

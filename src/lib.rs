@@ -66,6 +66,7 @@
 //! | [`time`], [`entropy`], [`size`] | what a moment, a draw, a size are |
 //! | [`policy`] | when to send again, when to stop |
 //! | [`transport`] | the seam between logic and the world |
+//! | [`envelope`] | what both ends may say beside request and reply |
 //! | [`servers`] | which of several servers to ask |
 //! | [`pmtu`] | which size of datagram a path carries |
 //! | [`replies`] | whether a server executes a request, or answers it as before |
@@ -81,8 +82,8 @@
 //!
 //! # Features
 //!
-//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, servers, pmtu,
-//! replies and transaction, for an event loop or a network stack of one's own.
+//! All of them only add. Without any, the crate is `#![no_std]` with `alloc`: time, entropy, size, policy, transport, envelope, servers,
+//! pmtu, replies and transaction, for an event loop or a network stack of one's own.
 //!
 //! | feature | default | adds |
 //! |---|---|---|
@@ -123,6 +124,7 @@ extern crate alloc;
 
 mod atomic;
 pub mod entropy;
+pub mod envelope;
 #[cfg(feature = "fault")]
 pub mod fault;
 #[cfg(feature = "std")]

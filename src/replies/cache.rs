@@ -1,4 +1,5 @@
 use core::fmt;
+use core::time::Duration;
 
 use super::entries::{Entries, Entry, LONGEST, Ms, State};
 use super::index::Index;
@@ -164,6 +165,11 @@ impl ReplyCache {
     pub fn memory(&self) -> usize {
         let parts = [self.index.memory(), self.entries.memory(), self.replies.memory(), self.shares.memory()];
         size_of::<Self>() + parts.iter().sum::<usize>()
+    }
+
+    /// How long a request is remembered.
+    pub(super) fn lifetime(&self) -> Duration {
+        self.limits.lifetime()
     }
 
     fn pass(&mut self, now: Timestamp) {

@@ -1,3 +1,4 @@
+use alloc::vec::Vec;
 use core::num::NonZeroU16;
 use core::time::Duration;
 
@@ -5,8 +6,9 @@ use super::cache::ReplyCache;
 use super::key::DuplicateKey;
 use super::limits::ReplyLimits;
 use super::stats::ResponderStats;
-use super::todo::{Answer, Job, Todo, Why};
+use super::todo::{Answer, Asked, Job, Todo, Why};
 use super::verdict::{Kept, Verdict};
+use crate::envelope::{Admission, HEADER_LEN, Incarnation, ReplyHeader, ReplyKind, RequestHeader};
 use crate::time::Timestamp;
 use crate::transport::{PeerAddress, Route};
 
@@ -45,6 +47,9 @@ pub struct Responder<K> {
     started: Timestamp,
     silence: Duration,
     at_most_times: Option<NonZeroU16>,
+    incarnation: Option<Incarnation>,
+    /// An answer with its header, where there are headers.
+    out: Vec<u8>,
     stats: ResponderStats,
 }
 
@@ -59,6 +64,8 @@ impl<K: DuplicateKey> Responder<K> {
             started,
             silence: Duration::ZERO,
             at_most_times: None,
+            incarnation: None,
+            out: Vec::new(),
             stats: ResponderStats::default(),
         }
     }
@@ -77,50 +84,45 @@ impl<K: DuplicateKey> Responder<K> {
         Self { at_most_times: Some(times), ..self }
     }
 
+    /// Takes requests with a header of [`envelope`](crate::envelope) only, and sends answers with one: ids and keys count in
+    /// what follows it, and so does what a handler sees.
+    ///
+    /// A request that no one waits for any more is not executed. One that an earlier incarnation of this server may have
+    /// executed is answered "unknown" instead, so that a restart needs no [silence](Self::silent_after_start); the
+    /// incarnation is drawn at each start, from the system's entropy.
+    #[must_use]
+    pub fn envelope(self, incarnation: Incarnation) -> Self {
+        // All at once, as the cache has its memory.
+        let out = Vec::with_capacity(HEADER_LEN + usize::from(u16::MAX));
+        Self { incarnation: Some(incarnation), out, ..self }
+    }
+
     /// Says what to do about a datagram that came from there now, with `actual` bytes on the wire.
     pub fn on_datagram<'d>(&mut self, now: Timestamp, from: Route, datagram: &'d [u8], actual: usize) -> Todo<'_, 'd> {
-        if actual > datagram.len() {
-            self.stats.truncated += 1;
-            return Todo::Nothing(Why::Truncated);
-        }
-        if now.since(self.started) < self.silence {
-            self.stats.silent += 1;
-            return Todo::Nothing(Why::Silent);
-        }
-        let Some(key) = self.duplicates.key(from.identity(), datagram) else {
-            self.stats.foreign += 1;
-            return Todo::Nothing(Why::Foreign);
-        };
-        let len = datagram.len();
-        match self.cache.on_request(now, &key) {
-            Verdict::Fresh(ticket) => Todo::Execute { job: Job { ticket, to: from, len }, request: datagram },
-            Verdict::Replay(reply) if amplifies(self.at_most_times, len, reply) => {
-                self.stats.amplifying += 1;
-                Todo::Nothing(Why::Amplifying)
+        match self.ignores(now, datagram, actual) {
+            Some(why) => Todo::Nothing(why),
+            None if self.incarnation.is_some() => self.on_enveloped(now, from, datagram),
+            None => {
+                let asked = Asked { to: from, at: now, len: datagram.len(), transmission: None, deadline: None };
+                self.on_request(now, asked, datagram)
             }
-            Verdict::Replay(reply) => Todo::Send(Answer { to: from, datagram: reply }),
-            Verdict::InProgress => Todo::Nothing(Why::InProgress),
-            Verdict::ReplyForgotten => Todo::Nothing(Why::ReplyForgotten),
-            Verdict::ReplayedOften => Todo::Nothing(Why::ReplayedOften),
-            Verdict::Busy(busy) => Todo::Nothing(Why::Busy(busy)),
         }
     }
 
     /// The request was executed, and this is the reply: it is kept, and what is to be sent is returned. `None` if no one
     /// waits for it any more, or if it exceeds the request too much.
     pub fn finish<'r>(&'r mut self, now: Timestamp, job: Job, reply: &'r [u8]) -> Option<Answer<'r>> {
-        let Job { ticket, to, len } = job;
-        let kept = self.cache.on_reply(now, ticket, reply);
-        if amplifies(self.at_most_times, len, reply) {
-            self.stats.amplifying += 1;
-            return None;
+        let Job { ticket, asked } = job;
+        match self.cache.on_reply(now, ticket, reply) {
+            Kept::Late => None,
+            Kept::Kept | Kept::TooLarge | Kept::Forgotten => self.answer(now, &asked, reply),
         }
-        (kept != Kept::Late).then_some(Answer { to, datagram: reply })
     }
 
-    /// What to send to say that the request is being executed, before it is finished. It is not kept.
-    pub fn provisional<'r>(&'r mut self, job: &Job, answer: &'r [u8]) -> Answer<'r> {
-        Answer { to: job.to, datagram: answer }
+    /// What to send to say that the request is being executed, before it is finished. It is not kept. `None` if it exceeds
+    /// the request too much.
+    pub fn provisional<'r>(&'r mut self, job: &Job, answer: &'r [u8]) -> Option<Answer<'r>> {
+        self.answer(job.asked.at, &job.asked, answer)
     }
 
     /// The request was **not** executed: the next copy of it may be.
@@ -139,8 +141,104 @@ impl<K: DuplicateKey> Responder<K> {
     pub fn memory(&self) -> usize {
         self.cache.memory()
     }
+
+    fn ignores(&mut self, now: Timestamp, datagram: &[u8], actual: usize) -> Option<Why> {
+        if actual > datagram.len() {
+            self.stats.truncated += 1;
+            Some(Why::Truncated)
+        } else if now.since(self.started) < self.silence {
+            self.stats.silent += 1;
+            Some(Why::Silent)
+        } else {
+            None
+        }
+    }
+
+    fn on_enveloped<'d>(&mut self, now: Timestamp, from: Route, datagram: &'d [u8]) -> Todo<'_, 'd> {
+        let (header, request) = match RequestHeader::decode(datagram) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                self.stats.without_envelope += 1;
+                return Todo::Nothing(Why::Envelope(error));
+            }
+        };
+        if header.is_expired(Duration::ZERO) {
+            self.stats.expired += 1;
+            return Todo::Nothing(Why::Expired);
+        }
+        let deadline = header.remaining().map(|remaining| now.after(remaining));
+        let transmission = Some(header.transmission());
+        let asked = Asked { to: from, at: now, len: datagram.len(), transmission, deadline };
+        let (uptime, lifetime) = (now.since(self.started), self.cache.lifetime());
+        let admission = self.incarnation.map(|own| header.admission(own, uptime, lifetime));
+        if admission != Some(Admission::Unknown) {
+            return self.on_request(now, asked, request);
+        }
+        // Whatever is no request of ours would be sent back else.
+        if self.duplicates.key(from.identity(), request).is_none() {
+            self.stats.foreign += 1;
+            return Todo::Nothing(Why::Foreign);
+        }
+        self.stats.unknown += 1;
+        if let Some(header) = self.frame(now, &asked, ReplyKind::Unknown) {
+            put(&mut self.out, header, request);
+        }
+        Todo::Send(Answer { to: from, datagram: &self.out })
+    }
+
+    fn on_request<'d>(&mut self, now: Timestamp, asked: Asked, request: &'d [u8]) -> Todo<'_, 'd> {
+        let Some(key) = self.duplicates.key(asked.to.identity(), request) else {
+            self.stats.foreign += 1;
+            return Todo::Nothing(Why::Foreign);
+        };
+        let frame = self.frame(now, &asked, ReplyKind::Reply);
+        match self.cache.on_request(now, &key) {
+            Verdict::Fresh(ticket) => Todo::Execute { job: Job { ticket, asked }, request },
+            Verdict::Replay(reply) if amplifies(self.at_most_times, &asked, reply) => {
+                self.stats.amplifying += 1;
+                Todo::Nothing(Why::Amplifying)
+            }
+            Verdict::Replay(reply) => {
+                Todo::Send(Answer { to: asked.to, datagram: framed(&mut self.out, frame, reply) })
+            }
+            Verdict::InProgress => Todo::Nothing(Why::InProgress),
+            Verdict::ReplyForgotten => Todo::Nothing(Why::ReplyForgotten),
+            Verdict::ReplayedOften => Todo::Nothing(Why::ReplayedOften),
+            Verdict::Busy(busy) => Todo::Nothing(Why::Busy(busy)),
+        }
+    }
+
+    fn answer<'r>(&'r mut self, now: Timestamp, asked: &Asked, payload: &'r [u8]) -> Option<Answer<'r>> {
+        if amplifies(self.at_most_times, asked, payload) {
+            self.stats.amplifying += 1;
+            return None;
+        }
+        let frame = self.frame(now, asked, ReplyKind::Reply);
+        Some(Answer { to: asked.to, datagram: framed(&mut self.out, frame, payload) })
+    }
+
+    /// The header of an answer, if answers have one.
+    fn frame(&self, now: Timestamp, asked: &Asked, kind: ReplyKind) -> Option<ReplyHeader> {
+        let uptime = now.since(self.started);
+        Some(ReplyHeader::new(kind, asked.transmission?, uptime, self.incarnation?))
+    }
 }
 
-fn amplifies(at_most_times: Option<NonZeroU16>, request: usize, answer: &[u8]) -> bool {
-    at_most_times.is_some_and(|times| answer.len() > request.saturating_mul(times.get().into()))
+/// An answer with its header; without one, as it is.
+fn framed<'r>(out: &'r mut Vec<u8>, header: Option<ReplyHeader>, payload: &'r [u8]) -> &'r [u8] {
+    let Some(header) = header else { return payload };
+    put(out, header, payload);
+    out
+}
+
+fn put(out: &mut Vec<u8>, header: ReplyHeader, payload: &[u8]) {
+    out.clear();
+    out.extend_from_slice(&header.encode());
+    out.extend_from_slice(payload);
+}
+
+/// Headers count in both.
+fn amplifies(at_most_times: Option<NonZeroU16>, asked: &Asked, payload: &[u8]) -> bool {
+    let header = asked.transmission.map_or(0, |_| HEADER_LEN);
+    at_most_times.is_some_and(|times| payload.len() + header > asked.len.saturating_mul(times.get().into()))
 }

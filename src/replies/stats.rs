@@ -48,4 +48,10 @@ pub struct ResponderStats {
     pub silent: u64,
     /// Answers that were not sent, as they exceeded their request too much.
     pub amplifying: u64,
+    /// Datagrams without the envelope that requests must have.
+    pub without_envelope: u64,
+    /// Requests that no one waited for any more when they came, as their envelopes said.
+    pub expired: u64,
+    /// Requests that an earlier incarnation may have executed, which were answered "unknown".
+    pub unknown: u64,
 }

@@ -1,4 +1,8 @@
+use core::num::NonZeroU16;
+
 use super::verdict::{Busy, Ticket};
+use crate::envelope::EnvelopeError;
+use crate::time::Timestamp;
 use crate::transport::Route;
 
 /// What a [`Responder`](super::Responder) wants done about a datagram.
@@ -37,16 +41,33 @@ pub struct Answer<'r> {
 #[must_use = "a request stays in progress until its job is finished or abandoned"]
 pub struct Job {
     pub(super) ticket: Ticket,
+    pub(super) asked: Asked,
+}
+
+/// What an answer needs to know of the copy that it answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asked {
     pub(super) to: Route,
-    /// Bytes of the request.
+    pub(super) at: Timestamp,
+    /// Bytes of the datagram.
     pub(super) len: usize,
+    /// Which transmission it was, with an envelope.
+    pub(super) transmission: Option<NonZeroU16>,
+    pub(super) deadline: Option<Timestamp>,
 }
 
 impl Job {
     /// Who asked, and which of the own addresses.
     #[must_use]
     pub const fn route(&self) -> Route {
-        self.to
+        self.asked.to
+    }
+
+    /// Until when the client waits, as its envelope says; `None` without one, or if it waits for longer than that can say. A
+    /// request that has waited inside the server until then is better [abandoned](super::Responder::abandon) than executed.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Timestamp> {
+        self.asked.deadline
     }
 }
 
@@ -70,4 +91,8 @@ pub enum Why {
     Silent,
     /// The answer exceeds the request too much to be sent to an address that may be forged.
     Amplifying,
+    /// It lacks the envelope that requests must have here.
+    Envelope(EnvelopeError),
+    /// No one waits for its reply any more, as its envelope says.
+    Expired,
 }

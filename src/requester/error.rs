@@ -30,6 +30,7 @@ impl From<RequestError> for io::Error {
             Failure::Local(_) => io::ErrorKind::Other,
             // Not `Interrupted`: callers of the standard library take that as "try again".
             Failure::IdsResting { .. } | Failure::IdInUse | Failure::TooManyPolicies => io::ErrorKind::ResourceBusy,
+            Failure::ServerRestarted => io::ErrorKind::ConnectionReset,
             Failure::Cancelled | Failure::Stopped => io::ErrorKind::ConnectionAborted,
         };
         Self::new(kind, error)

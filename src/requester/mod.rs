@@ -43,7 +43,7 @@ use crate::net::{Cancel, CancelHandle, UdpPaths};
 use crate::policy::RttEstimator;
 use crate::servers::ServerState;
 use crate::time::Timestamp;
-use crate::transaction::{Failure, Next, ReplyMatcher, Request, RequestError, Transaction};
+use crate::transaction::{BuildFor, Failure, Next, ReplyMatcher, Request, RequestError, Transaction};
 use crate::transport::{PathIndex, Transport};
 
 /// Sends a request, waits for its reply, and sends again while none comes: exponential-backoff request/reply over
@@ -144,14 +144,14 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
         self.transact(now, |_, _| {})
     }
 
-    /// As [`request`](Self::request), but builds the request anew for each transmission: `build` is given the number
-    /// of the transmission, from 1, and an empty buffer. For time stamps and attempt counters; a reply to any of
-    /// the latest 16 counts. The time that it takes shortens no wait.
+    /// As [`request`](Self::request), but builds the request anew for each transmission: `build` is given what the
+    /// bytes are for, such as the number of the transmission, and an empty buffer. For time stamps and attempt counters; a
+    /// reply to any of the latest 16 counts. The time that it takes shortens no wait.
     ///
     /// # Errors
     ///
     /// As [`request`](Self::request).
-    pub fn request_with(&mut self, build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
+    pub fn request_with(&mut self, build: impl FnMut(BuildFor, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
         let (now, seed) = self.begin();
         self.transaction.start_building(now, seed);
         self.transact(now, build)
@@ -192,13 +192,17 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
         (self.transport.now(), seed)
     }
 
-    fn transact(&mut self, now: Timestamp, build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Reply<'_>, RequestError> {
+    fn transact(
+        &mut self,
+        now: Timestamp,
+        build: impl FnMut(BuildFor, &mut Vec<u8>),
+    ) -> Result<Reply<'_>, RequestError> {
         let span = span::open();
         let ended = self.drive(now, build);
         span.close(&self.transaction, ended.err());
         match ended {
             Ok(at) => {
-                let payload = self.buffer.get(..self.transaction.reply_len()).unwrap_or_default();
+                let payload = self.buffer.get(self.transaction.reply()).unwrap_or_default();
                 Ok(Reply::new(payload, &self.transaction, at))
             }
             Err(failure) => Err(self.transaction.error(failure, self.transport.now())),
@@ -207,7 +211,11 @@ impl<T: Transport<Peer = PathIndex>> ReliableRequester<T> {
 
     /// Does what the transaction asks for until it has ended, and returns when the reply came. What to do, and when, is
     /// the transaction's to know.
-    fn drive(&mut self, mut now: Timestamp, mut build: impl FnMut(u32, &mut Vec<u8>)) -> Result<Timestamp, Failure> {
+    fn drive(
+        &mut self,
+        mut now: Timestamp,
+        mut build: impl FnMut(BuildFor, &mut Vec<u8>),
+    ) -> Result<Timestamp, Failure> {
         let Self { transport, transaction, buffer, .. } = self;
         loop {
             match transaction.next(now) {

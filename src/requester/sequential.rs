@@ -10,9 +10,11 @@ use std::net::ToSocketAddrs;
 
 use super::{Builder, OverServersError, ReliableRequester, span};
 use crate::entropy::{Seed, labels};
+use crate::envelope::HEADER_LEN;
 use crate::net::UdpPaths;
 use crate::policy::RetryBudget;
 use crate::servers::{ServerSet, ServerSettings};
+use crate::size::LARGEST_DATAGRAM;
 use crate::transaction::{Event, Observer, ReplyMatcher, Transaction};
 use crate::transport::{NoEntropy, PathIndex, Transport};
 
@@ -20,6 +22,7 @@ use crate::transport::{NoEntropy, PathIndex, Transport};
 ///
 /// | setting | default |
 /// |---|---|
+/// | [`envelope`](Builder::envelope) | off: nothing beside the request |
 /// | [`keep_port`](Builder::keep_port) | off: a fresh port after a request that was not answered |
 /// | [`observer`](Builder::observer) | none |
 /// | [`peer`](Builder::peer) | the server that it connects to |
@@ -29,6 +32,7 @@ pub struct Sequential {
     matcher: SharedMatcher,
     observer: Option<Observer>,
     keeps_port: bool,
+    has_envelope: bool,
     peer: Option<SocketAddr>,
     servers: ServerSettings,
 }
@@ -36,7 +40,8 @@ pub struct Sequential {
 impl Sequential {
     pub(super) fn new(matcher: impl ReplyMatcher + Send + Sync + 'static) -> Self {
         let servers = ServerSettings::new();
-        Self { matcher: Arc::new(Box::new(matcher)), observer: None, keeps_port: false, peer: None, servers }
+        let matcher: SharedMatcher = Arc::new(Box::new(matcher));
+        Self { matcher, observer: None, keeps_port: false, has_envelope: false, peer: None, servers }
     }
 }
 
@@ -47,6 +52,20 @@ impl Builder<Sequential> {
     /// lost the address that it leaves from.
     pub fn keep_port(self) -> Self {
         Self { front: Sequential { keeps_port: true, ..self.front }, ..self }
+    }
+
+    /// Puts an [envelope](crate::envelope) of 16 bytes around every request, and expects one around every reply: for a server that
+    /// does the same, such as our responder. Without it nothing changes on the wire.
+    ///
+    /// - Every reply is a measurement of the round trip, also after retransmissions, as it says which one it answers.
+    /// - The server drops requests that wait in its queue until no one waits for them any more. That takes a
+    ///   [deadline](Self::deadline), the policy's or the request's own.
+    /// - A request that may have been executed before its server restarted is not executed again: it ends with
+    ///   [`Failure::ServerRestarted`](crate::transaction::Failure::ServerRestarted).
+    ///
+    /// Ids, builders and matchers see nothing of it; a request has 16 bytes less to fit.
+    pub fn envelope(self) -> Self {
+        Self { front: Sequential { has_envelope: true, ..self.front }, ..self }
     }
 
     /// Names the peer in errors, where the transport is the caller's own. [`connect`](Self::connect) knows it.
@@ -197,7 +216,8 @@ impl Builder<Sequential> {
         aim: impl FnOnce(Transaction<SharedMatcher>, Seed) -> Transaction<SharedMatcher>,
     ) -> Result<ReliableRequester<T>, NoEntropy> {
         let (seed, ids) = self.chance(&mut transport, self.front.matcher.stamps())?;
-        let buffer = vec![0; self.buffer];
+        let header = if self.front.has_envelope { HEADER_LEN } else { 0 };
+        let buffer = vec![0; self.buffer.saturating_add(header).min(LARGEST_DATAGRAM)];
         let mut transaction = aim(self.transaction(), seed);
         if let Some(ids) = ids {
             transaction = transaction.with_ids(ids);
@@ -207,7 +227,7 @@ impl Builder<Sequential> {
     }
 
     fn transaction(self) -> Transaction<SharedMatcher> {
-        let Sequential { matcher, observer, keeps_port, peer, servers: _ } = self.front;
+        let Sequential { matcher, observer, keeps_port, has_envelope, peer, servers: _ } = self.front;
         let budget = self.budget.unwrap_or_else(RetryBudget::unlimited);
         let mut transaction =
             Transaction::new(self.policy, matcher).with_budget(budget).with_on_unreachable(self.on_unreachable);
@@ -216,6 +236,9 @@ impl Builder<Sequential> {
         }
         if keeps_port {
             transaction = transaction.keeping_port();
+        }
+        if has_envelope {
+            transaction = transaction.with_envelope();
         }
         if let Some(deadline) = self.deadline {
             transaction = transaction.with_deadline(deadline);

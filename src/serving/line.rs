@@ -34,7 +34,9 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
 
     pub(super) fn provisional(&mut self, job: &Job, answer: &[u8]) {
         let to = self.responder.lock().provisional(job, answer, &mut self.datagram);
-        self.send(to);
+        if let Some(to) = to {
+            self.send(to);
+        }
     }
 
     pub(super) fn send(&mut self, to: Route) {

@@ -4,6 +4,8 @@ use core::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::line::offer;
+use crate::entropy::IdSource;
+use crate::envelope::Incarnation;
 use crate::replies::{Answer, DuplicateKey, Job, ReplyLimits, Responder, ResponderStats, Todo};
 use crate::time::Timestamp;
 use crate::transport::{NoEntropy, Received, Route, Transport};
@@ -72,7 +74,8 @@ impl<K: DuplicateKey> SharedResponder<K> {
     /// If it does not leave, which [`unsent`](Self::unsent) counts, the next copy of the request is answered by it.
     pub fn finish(&self, transport: &mut impl Transport<Peer = Route>, job: Job, reply: &[u8]) {
         let (now, mut datagram) = (transport.now(), Vec::new());
-        if let Some(to) = self.lock().finish(now, job, reply, &mut datagram) {
+        let to = self.lock().finish(now, job, reply, &mut datagram);
+        if let Some(to) = to {
             self.sent(offer(transport, to, &datagram));
         }
     }
@@ -81,7 +84,9 @@ impl<K: DuplicateKey> SharedResponder<K> {
     pub fn provisional(&self, transport: &mut impl Transport<Peer = Route>, job: &Job, answer: &[u8]) {
         let mut datagram = Vec::new();
         let to = self.lock().provisional(job, answer, &mut datagram);
-        self.sent(offer(transport, to, &datagram));
+        if let Some(to) = to {
+            self.sent(offer(transport, to, &datagram));
+        }
     }
 
     /// A job that was taken for later was **not** executed: the next copy of its request may be.
@@ -144,8 +149,8 @@ impl<K: DuplicateKey> Shared<K> {
         self.responder.finish(now, job, reply).map(|answer| copied(answer, to_send))
     }
 
-    pub(super) fn provisional(&mut self, job: &Job, answer: &[u8], to_send: &mut Vec<u8>) -> Route {
-        copied(self.responder.provisional(job, answer), to_send)
+    pub(super) fn provisional(&mut self, job: &Job, answer: &[u8], to_send: &mut Vec<u8>) -> Option<Route> {
+        self.responder.provisional(job, answer).map(|answer| copied(answer, to_send))
     }
 }
 
@@ -170,6 +175,20 @@ impl<K: DuplicateKey> Responder<K> {
         let mut secret = [0; 32];
         transport.entropy(&mut secret)?;
         Ok(Self::new(limits, duplicates, &secret, transport.now()))
+    }
+}
+
+impl Incarnation {
+    /// The incarnation of a server that starts now, drawn from the [entropy](Transport::entropy) of its transport: for
+    /// [`Responder::envelope`].
+    ///
+    /// # Errors
+    ///
+    /// [`NoEntropy`]
+    pub fn over(transport: &mut impl Transport<Peer = Route>) -> Result<Self, NoEntropy> {
+        let mut key = [0; 32];
+        transport.entropy(&mut key)?;
+        Ok(Self::draw(&mut IdSource::from_key(&key)))
     }
 }
 

@@ -2,20 +2,24 @@
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::ops::Range;
 use core::time::Duration;
 
 use super::{Execution, Failure, PathReport, ReplyMatcher, RequestError, Strays, Timeline, Transaction};
+use crate::envelope::HEADER_LEN;
 use crate::policy::RttEstimator;
 use crate::servers::ServerSet;
 use crate::time::{Ns, Timestamp};
 use crate::transport::{PathError, PathIndex};
 
 impl<M: ReplyMatcher> Transaction<M> {
-    /// Bytes of the reply, at the start of the buffer that it was reported from; valid once `next` says `Done`.
+    /// Where the reply stands in the buffer that it was reported from: at its start, but for an
+    /// [envelope](Self::with_envelope). Valid once `next` says `Done`.
     #[must_use]
     #[inline]
-    pub fn reply_len(&self) -> usize {
-        self.reply_len
+    pub fn reply(&self) -> Range<usize> {
+        let start = if self.envelope.is_some() { HEADER_LEN } else { 0 };
+        start..start + self.reply_len
     }
 
     /// How often the request was sent, the first time included.
@@ -41,8 +45,8 @@ impl<M: ReplyMatcher> Transaction<M> {
         now.since_ns(self.book.timeline.start())
     }
 
-    /// From transmission to the first answer, if that cannot belong to another transmission (Karn, RFC 6298 §3), and if
-    /// it was read in time to be a measurement.
+    /// From transmission to the first answer, if that cannot belong to another transmission (Karn, RFC 6298 §3; with an
+    /// [envelope](Self::with_envelope) it says to which it does), and if it was read in time to be a measurement.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip.map(Duration::from_nanos)

@@ -114,6 +114,14 @@ impl Conclusion {
         }
     }
 
+    /// It fails, unless a look at the queue finds its reply.
+    pub(super) fn suspect(&mut self, failure: Failure) {
+        if self.state == State::Open {
+            self.failure = Some(failure);
+            self.state = State::Pending;
+        }
+    }
+
     /// The queue was empty, or hides nothing within reach.
     pub(super) fn on_looked(&mut self) {
         if self.state == State::Pending {
@@ -182,9 +190,8 @@ impl Conclusion {
             OnUnreachable::FailFast => attempts > 0,
             OnUnreachable::FailAfter(most) => attempts >= most.get(),
         };
-        if ends && self.state == State::Open {
-            self.failure = Some(if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable });
-            self.state = State::Pending;
+        if ends {
+            self.suspect(if error == PathError::Refused { Failure::Refused } else { Failure::Unreachable });
         }
     }
 

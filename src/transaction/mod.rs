@@ -13,12 +13,16 @@
 
 mod active_request;
 mod answers;
+mod build_for;
 mod conclusion;
 mod course;
 mod destination;
+mod enveloped;
+mod enveloping;
 mod error;
 mod grant;
 mod group;
+mod hedging;
 mod in_flight;
 mod keyed;
 mod matching;
@@ -46,6 +50,7 @@ mod timer;
 mod transaction;
 mod transaction_id;
 
+pub use build_for::BuildFor;
 pub use error::RequestError;
 #[cfg(any(feature = "tokio", feature = "sim"))]
 pub(crate) use in_flight::Chunks;

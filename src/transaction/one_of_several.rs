@@ -4,6 +4,7 @@ use super::active_request::{ActiveRequest, Answer, Bytes};
 use super::reach::Several;
 use super::{Failure, Match, Next, ReplyMatcher, Request, Stray, Transaction};
 use crate::entropy::Seed;
+use crate::envelope::ReplyHeader;
 use crate::time::Timestamp;
 use crate::transport::PathIndex;
 
@@ -63,35 +64,37 @@ impl<M: ReplyMatcher> Transaction<M> {
     }
 
     #[cold]
-    pub(super) fn on_datagram_of_one(
+    pub(super) fn on_payload_of_one(
         &mut self,
         at: Timestamp,
         path: PathIndex,
-        datagram: &[u8],
+        payload: &[u8],
         actual: usize,
+        header: Option<&ReplyHeader>,
     ) -> Match {
-        let Self { active, destination, reach, outbox, book, .. } = self;
-        let Some(several) = &mut reach.several else { return Match::Foreign };
         // On a path that was not asked, nothing was sent that it could answer.
-        let (verdict, sent_at) = match outbox.lane(path) {
-            Some(lane) if active.accepts(at) => lane.requests.judge(&destination.matcher, datagram),
+        let (verdict, by_bytes) = match self.outbox.lane(path) {
+            Some(lane) if self.active.accepts(at) => lane.requests.judge(&self.destination.matcher, payload),
             _ => (Match::Foreign, None),
         };
         if verdict == Match::Foreign {
-            self.on_stray_of_one(at, path, datagram, actual);
+            self.on_stray_of_one(at, path, payload, actual);
             return verdict;
         }
+        let sent_at = self.sent_at(path, header, by_bytes);
+        let Self { active, destination, reach, book, .. } = self;
+        let Some(several) = &mut reach.several else { return Match::Foreign };
         let is_overdue = active.is_overdue(at) || several.is_overdue(at);
         let round_trip = sent_at.filter(|_| !is_overdue).map(|sent_at| at.since_ns(sent_at));
         if !active.is_answered() {
             self.round_trip = round_trip;
         }
-        (self.reply_len, self.reply_path) = (datagram.len(), path);
+        (self.reply_len, self.reply_path) = (payload.len(), path);
         let (answer, asking) = (Answer { at, path, round_trip }, &mut several.asking());
         match verdict {
             Match::Provisional(hold) => active.on_provisional(destination, asking, answer, hold, book),
-            _ if actual > datagram.len() => {
-                active.on_truncated(destination, asking, answer, Failure::truncated(datagram.len(), actual));
+            _ if actual > payload.len() => {
+                active.on_truncated(destination, asking, answer, Failure::truncated(payload.len(), actual));
             }
             _ => active.on_reply(destination, asking, answer, book),
         }

@@ -48,6 +48,9 @@ pub enum Failure {
     },
     /// The caller no longer wanted the reply.
     Cancelled,
+    /// The server has restarted, and its [envelope](crate::envelope) says that an earlier incarnation may have executed the
+    /// request. The present one has not, and will not. Of several servers each that was asked has said so.
+    ServerRestarted,
     /// What drives the requests has ended: it was shut down, or the runtime that it ran in was.
     Stopped,
     /// A request with this id of the caller's is in flight.
@@ -80,6 +83,7 @@ impl fmt::Display for Failure {
                 write!(f, "every id was used less than two minutes ago: the first is free at {until:?}")
             }
             Self::Cancelled => write!(f, "cancelled"),
+            Self::ServerRestarted => write!(f, "the server restarted: it may have run the request before, or not"),
             Self::Stopped => write!(f, "what drives the requests has ended"),
             Self::IdInUse => write!(f, "a request with this id is in flight"),
             Self::UnknownPeer => write!(f, "no such peer, or group"),
@@ -143,6 +147,8 @@ pub struct Strays {
     pub empty: u32,
     /// They were cut, because they exceeded the receive buffer.
     pub truncated: u32,
+    /// Their [envelope](crate::envelope) is missing, of another version, or not one of an answer to what was sent.
+    pub envelope: u32,
     /// Anything else: malformed, forged, or somebody else's.
     pub foreign: u32,
 }
@@ -157,6 +163,8 @@ pub enum Stray {
     Empty,
     /// Cut, because it exceeded the receive buffer.
     Truncated,
+    /// Its envelope is missing, of another version, or not one of an answer to what was sent.
+    Envelope,
     /// Malformed, forged, or somebody else's.
     Foreign,
 }
@@ -167,6 +175,7 @@ impl fmt::Display for Stray {
             Self::Stale => "stale",
             Self::Empty => "empty",
             Self::Truncated => "truncated",
+            Self::Envelope => "wrong envelope",
             Self::Foreign => "foreign",
         })
     }
@@ -178,6 +187,7 @@ impl Strays {
             Stray::Stale => &mut self.stale,
             Stray::Empty => &mut self.empty,
             Stray::Truncated => &mut self.truncated,
+            Stray::Envelope => &mut self.envelope,
             Stray::Foreign => &mut self.foreign,
         };
         *count = count.saturating_add(1);
@@ -186,7 +196,8 @@ impl Strays {
     /// Of all kinds.
     #[must_use]
     pub const fn total(&self) -> u32 {
-        self.stale.saturating_add(self.empty).saturating_add(self.truncated).saturating_add(self.foreign)
+        let Self { stale, empty, truncated, envelope, foreign } = *self;
+        stale.saturating_add(empty).saturating_add(truncated).saturating_add(envelope).saturating_add(foreign)
     }
 }
 

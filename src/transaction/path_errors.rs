@@ -4,6 +4,7 @@ use super::active_request::{Reported, Whose};
 use super::conclusion::is_refusal;
 use super::reach::routed;
 use super::{ReplyMatcher, Transaction};
+use crate::envelope::HEADER_LEN;
 use crate::time::Timestamp;
 use crate::transport::{PathError, PathIndex};
 
@@ -28,6 +29,8 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// and one of the latest before have in common quote neither.
     #[cold]
     pub fn on_quoted_error(&mut self, now: Timestamp, path: Option<PathIndex>, error: PathError, quoted: &[u8]) {
+        // What tells requests apart stands after the header.
+        let quoted = if self.envelope.is_some() { quoted.get(HEADER_LEN..).unwrap_or_default() } else { quoted };
         if self.active.is_open() {
             let path = path.or_else(|| self.quoted_path(quoted)).or_else(|| self.reach.only_path());
             self.attribute(now, path, error, quoted);

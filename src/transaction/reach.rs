@@ -84,6 +84,11 @@ impl Reach {
         }
     }
 
+    /// Whether what arrived at `at` may have waited in the queue for something else than the schedule's next slot.
+    pub(super) fn is_overdue(&mut self, at: Timestamp) -> bool {
+        self.several.as_mut().is_some_and(|several| several.is_overdue(at))
+    }
+
     /// The only path there is, or has been asked.
     pub(super) fn only_path(&self) -> Option<PathIndex> {
         let Some(several) = &self.several else { return Some(PathIndex::FIRST) };

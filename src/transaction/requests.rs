@@ -145,6 +145,16 @@ impl Requests {
         self.sent().any(|sent| sent.bytes.starts_with(quoted))
     }
 
+    /// Whether a transmission of the present request has left that had these bytes, or, of `actual` ones, began with them.
+    pub(super) fn has_sent_whole(&self, quoted: &[u8], actual: usize) -> bool {
+        self.sent().any(|sent| is_whole(&sent.bytes, quoted, actual))
+    }
+
+    /// The same of this and the latest requests before.
+    pub(super) fn has_known_whole(&self, quoted: &[u8], actual: usize) -> bool {
+        self.has_sent_whole(quoted, actual) || self.past().any(|past| is_whole(past, quoted, actual))
+    }
+
     /// Whether the newest bytes are those of the request before.
     pub(super) fn repeats_last(&self) -> bool {
         let last = self.past.get((self.next_past + PAST - 1) % PAST);
@@ -252,6 +262,10 @@ impl Kept {
 /// Whether a place is one of so many before the next one.
 fn is_before(next: usize, place: usize, len: usize) -> bool {
     (next + KEPT - 1 - place) % KEPT < len
+}
+
+fn is_whole(bytes: &[u8], quoted: &[u8], actual: usize) -> bool {
+    bytes.len() == actual && bytes.starts_with(quoted)
 }
 
 fn shown(past: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> + Clone {

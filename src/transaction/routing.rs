@@ -127,6 +127,11 @@ pub(super) trait Routing {
         false
     }
 
+    /// The server of this path is asked again, as it has received the request and not taken it in.
+    fn ask_again(&mut self, at: Timestamp, path: PathIndex) {
+        let _ = (at, path);
+    }
+
     /// Whether no server is left that a request could hope for, as each has refused it.
     fn is_refused_by_all(&mut self) -> bool {
         true

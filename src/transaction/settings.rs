@@ -1,5 +1,6 @@
 //! What a caller may set before the first request.
 
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -77,6 +78,13 @@ impl<M: ReplyMatcher> Transaction<M> {
     pub fn with_ids(mut self, ids: IdSource) -> Self {
         self.outbox.stamp_from(ids);
         self
+    }
+
+    /// Puts an [envelope](crate::envelope) around requests, and expects one around replies: the server must do the same. None
+    /// by default.
+    #[must_use]
+    pub fn with_envelope(self) -> Self {
+        Self { envelope: Some(Box::default()), ..self }
     }
 
     /// Names the peer in errors.

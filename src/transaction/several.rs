@@ -6,7 +6,7 @@ use super::path_state::{PathState, Remains, States};
 use super::routing::Routing;
 use crate::policy::RttEstimator;
 use crate::servers::{Choice, Paths, Sent, ServerSet};
-use crate::time::{Ns, Timestamp, saturating_ns};
+use crate::time::{Ns, Timestamp};
 use crate::transport::{PathError, PathIndex};
 
 /// A request to several servers: where its slots go, and what goes beside them.
@@ -29,7 +29,7 @@ impl<S: States> Asking<'_, S> {
         }
     }
 
-    fn on_expired(&mut self, now: Timestamp, path: PathIndex, sent: Timestamp) {
+    pub(super) fn on_expired(&mut self, now: Timestamp, path: PathIndex, sent: Timestamp) {
         self.bury(path, |set| set.on_expired(now, path, sent));
     }
 
@@ -76,19 +76,6 @@ impl<S: States> Asking<'_, S> {
             || !asked.contains(to) && !self.course.is(Flag::FAILED_OVER) && leaves_a_stranger
     }
 
-    /// The hedge of this round has waited as long as its server may take.
-    fn expire_hedge(&mut self, now: Timestamp) {
-        let Some(path) = self.course.hedged.path() else { return };
-        if now >= self.course.hedge_at.after_ns(self.group.failover_ns(now, path, Ns::MAX)) {
-            self.on_expired(now, path, self.course.hedge_at);
-            self.forget_hedge();
-        }
-    }
-
-    fn forget_hedge(&mut self) {
-        (self.course.hedged, self.course.hedge_at) = (Place::NONE, Timestamp::MAX);
-    }
-
     /// What was to leave beside the slots does not.
     fn give_up_extra(&mut self) {
         let Some(path) = self.course.extra.path() else { return };
@@ -98,33 +85,6 @@ impl<S: States> Asking<'_, S> {
             self.group.on_probe_left(path);
         }
         self.course.extra = Place::NONE;
-    }
-
-    fn is_hedge_due(&self) -> bool {
-        self.course.next_hedge().is_some()
-    }
-
-    /// Plans a copy to a second server, if the first takes longer than it does as a rule.
-    fn plan_hedge(&mut self, now: Timestamp, path: PathIndex, hop: Ns) {
-        let after = self.group.set.hedge_after(now, path).map(saturating_ns);
-        if let Some(after) = after.filter(|&after| self.course.is(Flag::REPEATABLE) && after < hop) {
-            self.course.hedge_at = now.after_ns(after);
-        }
-    }
-
-    fn find_hedge(&mut self, now: Timestamp, looked: Timestamp, budget: &Grants) -> Option<PathIndex> {
-        // Not while its reply may be queued.
-        if !self.is_hedge_due() || now < self.course.hedge_at || looked < self.course.hedge_at {
-            return None;
-        }
-        self.forget_hedge();
-        if !budget.is_half_full() {
-            return None;
-        }
-        match self.group.set.choose(now, self.course.tried) {
-            Choice::Ask(path) if budget.take() => Some(path),
-            _ => None,
-        }
     }
 }
 
@@ -372,6 +332,14 @@ impl<S: States> Routing for Asking<'_, S> {
             self.course.set(Flag::HASTENED, true);
         }
         hastens
+    }
+
+    fn ask_again(&mut self, at: Timestamp, path: PathIndex) {
+        self.group.on_sign_of_life(at, path);
+        if Place::from(path) == self.course.last {
+            self.course.set(Flag::WAITING, false);
+        }
+        self.aim_at(path);
     }
 
     fn is_refused_by_all(&mut self) -> bool {

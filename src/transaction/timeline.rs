@@ -74,6 +74,12 @@ pub enum Event {
         /// Where.
         path: PathIndex,
     },
+    /// The server does not know whether it has had the request: it restarted, or its client has not met it before.
+    #[non_exhaustive]
+    Unknown {
+        /// Where.
+        path: PathIndex,
+    },
     /// The reply arrived.
     #[non_exhaustive]
     Replied {

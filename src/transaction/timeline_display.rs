@@ -40,6 +40,7 @@ impl fmt::Display for Event {
             Self::PathError { error, .. } => write!(f, "<-! {error}"),
             Self::Stray { kind, len, .. } => write!(f, "<-? {len} bytes that answer nothing: {kind}"),
             Self::Provisional { .. } => write!(f, "<.. provisional answer"),
+            Self::Unknown { .. } => write!(f, "<-~ the server does not know whether it has had it"),
             Self::Replied { .. } => write!(f, "<-- reply"),
             Self::Clipped { by } => write!(f, "--| deadline, {:.1} ms before this wait would have ended", ms(*by)),
             Self::Failed(failure) => write!(f, "  # {failure}"),
@@ -54,6 +55,7 @@ fn path_of(event: Event) -> Option<PathIndex> {
         | Event::NotTransmitted { path, .. }
         | Event::Stray { path, .. }
         | Event::Provisional { path }
+        | Event::Unknown { path }
         | Event::Replied { path } => Some(path),
         Event::PathError { path, .. } => path,
         Event::Withheld | Event::Parked | Event::Clipped { .. } | Event::Failed(_) => None,
@@ -71,6 +73,7 @@ fn mark(timeline: &Timeline, column: u128, end: Duration) -> char {
         Event::Withheld | Event::Parked | Event::NotTransmitted { .. } => (5, 'x'),
         Event::PathError { .. } => (4, '!'),
         Event::Provisional { .. } => (3, '.'),
+        Event::Unknown { .. } => (4, '~'),
         Event::Stray { .. } => (2, '?'),
     });
     marks.max_by_key(|(weight, _)| *weight).map_or('-', |(_, mark)| mark)

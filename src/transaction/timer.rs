@@ -235,6 +235,15 @@ impl RetryTimer {
         !matches!(self.phase, Phase::Done | Phase::Cancelled) && at <= self.deadline
     }
 
+    /// What the latest slot sent can bring no reply: it is due once more, at `now`.
+    pub(super) fn repeat(&mut self, now: Timestamp) {
+        if let Phase::Sending | Phase::Listening = self.phase {
+            self.phase = Phase::Sending;
+            self.slot = self.slot.saturating_sub(1);
+            self.due = now;
+        }
+    }
+
     /// Until when to listen before the queue is looked at for the last time: the moment that `poll` names.
     #[inline]
     pub(super) fn wait_end(&self) -> Timestamp {

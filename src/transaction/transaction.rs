@@ -1,13 +1,16 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::active_request::{ActiveRequest, Answer, Bytes, Unsent};
 use super::destination::{Destination, PolicyIndex};
+use super::enveloping::Enveloping;
 use super::outbox::Outbox;
 use super::reach::{Reach, routed};
 use super::record::{Book, Record};
-use super::{Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
+use super::{BuildFor, Event, Failure, Identity, Match, Next, ReplyMatcher, Request, Stray, Strays, Timeline};
 use crate::entropy::Seed;
+use crate::envelope::ReplyHeader;
 use crate::policy::RetryPolicy;
 use crate::time::{Ns, Timestamp};
 use crate::transport::{Incoming, PathError, PathIndex, Received, Renewed};
@@ -58,6 +61,8 @@ pub struct Transaction<M> {
     pub(super) book: Book,
     pub(super) strays: Strays,
     pub(super) round_trip: Option<Ns>,
+    /// What is said beside requests and replies, if anything is.
+    pub(super) envelope: Option<Box<Enveloping>>,
     /// Bytes of the reply in the buffer that it was reported from.
     pub(super) reply_len: usize,
     pub(super) reply_path: PathIndex,
@@ -78,6 +83,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             book: Book { timeline: Timeline::new(Timestamp::ZERO), observer: None },
             strays: Strays::default(),
             round_trip: None,
+            envelope: None,
             reply_len: 0,
             reply_path: PathIndex::FIRST,
             peer: None,
@@ -93,7 +99,7 @@ impl<M: ReplyMatcher> Transaction<M> {
             return self.start_for_one_of(&Request::from(&request), now, seed);
         }
         self.begin(&request, now, seed, Bytes::Given);
-        self.build_at(PathIndex::FIRST, |_, bytes| bytes.extend_from_slice(request.bytes()));
+        self.build_at(PathIndex::FIRST, |bytes| bytes.extend_from_slice(request.bytes()));
     }
 
     /// Begins a request that is built anew for each transmission, when [`next`](Self::next) asks for it.
@@ -133,6 +139,9 @@ impl<M: ReplyMatcher> Transaction<M> {
         self.book.timeline.restart(now);
         self.strays = Strays::default();
         self.round_trip = None;
+        if let Some(envelope) = &mut self.envelope {
+            envelope.begin();
+        }
     }
 
     /// Ends the request at `deadline` at the latest, whatever the policy says.
@@ -144,26 +153,32 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// that has nothing left, its slot passes and the listening goes on.
     #[inline]
     pub fn next(&mut self, now: Timestamp) -> Next {
-        if self.reach.is_several() {
-            return self.next_of_several(now);
+        let next = match self.reach.is_several() {
+            false => self.active.next(&self.destination, &mut self.reach.only, now, &mut self.book),
+            true => self.next_of_several(now),
+        };
+        if let (Some(_), Next::Transmit(path)) = (&self.envelope, next) {
+            self.seal(path, now);
         }
-        self.active.next(&self.destination, &mut self.reach.only, now, &mut self.book)
+        next
     }
 
-    /// Builds the request of the transmission that is due: `build` is given its number, from 1, and an empty
-    /// buffer. The latest 16 requests on each path are remembered, and a reply to any of them counts.
+    /// Builds the request of the transmission that is due: `build` is given what it is for, and an empty buffer. The latest 16
+    /// requests on each path are remembered, and a reply to any of them counts.
     #[inline]
-    pub fn build(&mut self, build: impl FnOnce(u32, &mut Vec<u8>)) {
+    pub fn build(&mut self, build: impl FnOnce(BuildFor, &mut Vec<u8>)) {
         if self.active.is_open() {
-            self.build_at(self.reach.named(), build);
+            let path = self.reach.named();
+            let transmission = self.active.transmissions().saturating_add(1);
+            let purpose = BuildFor { transmission, path, at_most: None };
+            self.build_at(path, |bytes| build(purpose, bytes));
         }
     }
 
     #[inline]
-    fn build_at(&mut self, path: PathIndex, build: impl FnOnce(u32, &mut Vec<u8>)) {
-        let number = self.active.transmissions().saturating_add(1);
+    fn build_at(&mut self, path: PathIndex, build: impl FnOnce(&mut Vec<u8>)) {
         let began = self.book.timeline.start();
-        let identity = self.outbox.build(&self.destination.matcher, path, began, |bytes| build(number, bytes));
+        let identity = self.outbox.build(&self.destination.matcher, path, began, build);
         self.on_built(path, identity);
     }
 
@@ -186,9 +201,10 @@ impl<M: ReplyMatcher> Transaction<M> {
     #[must_use]
     #[inline]
     pub fn datagram(&self) -> &[u8] {
-        match self.reach.is_several() {
-            false => self.outbox.only().requests.newest(),
-            true => self.datagram_to_one(),
+        match (&self.envelope, self.reach.is_several()) {
+            (Some(envelope), _) => envelope.datagram(),
+            (None, false) => self.outbox.only().requests.newest(),
+            (None, true) => self.datagram_to_one(),
         }
     }
 
@@ -245,6 +261,9 @@ impl<M: ReplyMatcher> Transaction<M> {
         if let Some(swallowed) = self.active.take_swallowed() {
             self.on_earlier_error(now, swallowed);
         }
+        if let Some(envelope) = &mut self.envelope {
+            envelope.on_transmitted(self.reach.named(), self.active.transmissions().saturating_add(1), now);
+        }
         if self.reach.is_several() {
             return self.on_transmitted_to_one(now);
         }
@@ -276,18 +295,35 @@ impl<M: ReplyMatcher> Transaction<M> {
     /// A datagram arrived at `at` on a path; of its `actual` bytes these were received. Returns what it was taken for.
     #[inline]
     pub fn on_datagram(&mut self, at: Timestamp, path: PathIndex, datagram: &[u8], actual: usize) -> Match {
-        if self.reach.is_several() {
-            return self.on_datagram_of_one(at, path, datagram, actual);
+        match self.envelope {
+            None => self.on_payload(at, path, datagram, actual, None),
+            Some(_) => self.on_enveloped(at, path, datagram, actual),
         }
-        let (verdict, sent_at) = match self.active.accepts(at) {
-            true => self.outbox.first().requests.judge(&self.destination.matcher, datagram),
+    }
+
+    /// A payload arrived, after this header where there are envelopes.
+    #[inline]
+    pub(super) fn on_payload(
+        &mut self,
+        at: Timestamp,
+        path: PathIndex,
+        payload: &[u8],
+        actual: usize,
+        header: Option<&ReplyHeader>,
+    ) -> Match {
+        if self.reach.is_several() {
+            return self.on_payload_of_one(at, path, payload, actual, header);
+        }
+        let (verdict, by_bytes) = match self.active.accepts(at) {
+            true => self.outbox.first().requests.judge(&self.destination.matcher, payload),
             false => (Match::Foreign, None),
         };
+        let sent_at = self.sent_at(path, header, by_bytes);
         // A time of arrival that is only a bound is no measurement.
         let round_trip = sent_at.filter(|_| !self.active.is_overdue(at)).map(|sent_at| at.since_ns(sent_at));
         let answer = Answer { at, path: PathIndex::FIRST, round_trip };
         match verdict {
-            Match::Reply => self.on_reply(answer, datagram.len(), actual),
+            Match::Reply => self.on_reply(answer, payload.len(), actual),
             Match::Provisional(hold) => {
                 if !self.active.is_answered() {
                     self.round_trip = round_trip;
@@ -295,7 +331,7 @@ impl<M: ReplyMatcher> Transaction<M> {
                 let Self { active, destination, reach, book, .. } = self;
                 active.on_provisional(destination, &mut reach.only, answer, hold, book);
             }
-            Match::Foreign => _ = self.on_stray(at, PathIndex::FIRST, datagram, actual),
+            Match::Foreign => _ = self.on_stray(at, PathIndex::FIRST, payload, actual),
         }
         verdict
     }
@@ -320,13 +356,18 @@ impl<M: ReplyMatcher> Transaction<M> {
             Some(lane) => lane.requests.stray(&self.destination.matcher, datagram, actual),
             None => Stray::Foreign,
         };
+        self.add_stray(at, path, kind, actual);
+        kind
+    }
+
+    #[cold]
+    pub(super) fn add_stray(&mut self, at: Timestamp, path: PathIndex, kind: Stray, actual: usize) {
         self.strays.add(kind);
         if self.active.is_open() {
             let len = u32::try_from(actual).unwrap_or(u32::MAX);
             self.book.record(at, Event::Stray { path, kind, len });
             self.active.on_stray(at);
         }
-        kind
     }
 
     /// Nothing was queued at `now`: a wait that has ended by then has brought nothing.

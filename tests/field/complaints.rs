@@ -281,7 +281,7 @@ fn complaint_12_a_peer_slower_than_the_wait_never_converges() {
     let reply_to_the_first = |rebuilt: bool| {
         let mut requester = requester(&world(slow));
         let ended = match rebuilt {
-            true => requester.request_with(|number, bytes| bytes.push(number as u8)),
+            true => requester.request_with(|it, bytes| bytes.push(it.transmission as u8)),
             false => requester.request(&[1]),
         };
         let reply = ended.unwrap();
@@ -301,7 +301,7 @@ fn complaint_12_a_peer_slower_than_the_wait_never_converges() {
             .unwrap();
         });
         let mut requester = requester(&net);
-        let reply = requester.request_with(|number, bytes| bytes.push(number as u8)).unwrap();
+        let reply = requester.request_with(|it, bytes| bytes.push(it.transmission as u8)).unwrap();
         assert_eq!((reply.payload(), reply.round_trip()), (&[answered][..], Some(ms(598))));
     }
     // And it converges: from the second request on the first wait fits the path.
@@ -309,7 +309,7 @@ fn complaint_12_a_peer_slower_than_the_wait_never_converges() {
     let builder = ReliableRequester::builder(transaction_id(0..2)).policy(RetryPolicy::default());
     let mut requester = builder.seed(Seed::new(1)).estimator(estimator).over(connect(&world(slow))).unwrap();
     let sent = [1_u8, 2, 3, 4].map(|n| {
-        let reply = requester.request_with(|number, bytes| bytes.extend_from_slice(&[n, number as u8])).unwrap();
+        let reply = requester.request_with(|it, bytes| bytes.extend_from_slice(&[n, it.transmission as u8])).unwrap();
         reply.transmissions()
     });
     assert!(sent[0] > 1 && sent[1..] == [1; 3], "{sent:?}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use udp_retry::policy::{Backoff, Jitter};
 use udp_retry::sim::{SimNet, SimTransport, check_determinism, explore};
-use udp_retry::transaction::{Event, Hold, Match, matching};
+use udp_retry::transaction::{BuildFor, Event, Hold, Match, matching};
 use udp_retry::{RetryBudget, RetryPolicy, Seed, any_reply, transaction_id};
 
 use crate::world::{
@@ -260,7 +260,9 @@ impl Scenario {
         let asked = request(id, n, 0);
         let told = match self.by {
             Changing => {
-                let build = |nth: u32, bytes: &mut Vec<u8>| bytes.extend_from_slice(&request(id, n, nth as u8));
+                let build = |purpose: BuildFor, bytes: &mut Vec<u8>| {
+                    bytes.extend_from_slice(&request(id, n, purpose.transmission as u8));
+                };
                 asker.ask_with(build, |executed| executed.starts_with(&id))?
             }
             // What was executed and answered may be damaged too.

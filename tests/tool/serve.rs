@@ -45,6 +45,7 @@ fn wrong_usage_ends_with_2_and_says_where() {
         ("--lifetime 0s", "a number above 0 with a unit"),
         ("--work fast", "a number above 0 with a unit"),
         ("--threads 0", ""),
+        ("--envelope", "--listen"),
         ("--for -1s", ""),
         ("nonsense", ""),
     ] {
@@ -165,6 +166,27 @@ fn work_takes_its_time_and_a_copy_that_comes_meanwhile_is_not_executed() {
     client.send(b"two of 8-1").unwrap();
     let report = server.end("-TERM");
     assert_eq!(report["counter"], 1, "{report}");
+}
+
+#[test]
+fn with_the_envelope_it_takes_no_request_without_one_and_clients_go_on_after_a_restart() {
+    let arguments = ["counter", "--envelope", "--json", "--listen"];
+    let server = Server::start(&[&arguments[..], &["127.0.0.1:0"]].concat());
+    let address = server.address;
+    let id = transaction_id(0..8).stamped();
+    let builder = ReliableRequester::builder(id).policy(RetryPolicy::LAN).envelope();
+    let mut requester = builder.connect(address).unwrap();
+    let mut count = || requester.request(b"........+1").unwrap().payload()[8..].to_vec();
+    assert_eq!([count(), count(), count()], [b"1", b"2", b"3"]);
+    client(address).send(b"id of it+1").unwrap();
+    let report = server.end("-TERM");
+    let names = ["counter", "without_envelope", "foreign", "expired"];
+    assert_eq!(names.map(|name| report[name].as_u64().unwrap()), [3, 1, 0, 0], "{report}");
+
+    let again = Server::start(&[&arguments[..], &[&address.to_string()]].concat());
+    assert_eq!([count(), count()], [b"1", b"2"]);
+    let report = again.end("-TERM");
+    assert_eq!((&report["counter"], &report["unknown"]), (&2.into(), &1.into()), "{report}");
 }
 
 struct Server {

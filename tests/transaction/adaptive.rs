@@ -77,7 +77,8 @@ fn a_request_with_an_id_for_each_transmission_is_a_clean_sample_whichever_was_an
             _ => vec![],
         });
         let mut requester = measuring(200).over(world).unwrap();
-        let reply = requester.request_with(|n, bytes| bytes.extend_from_slice(&n.to_be_bytes())).unwrap();
+        let reply =
+            requester.request_with(|it, bytes| bytes.extend_from_slice(&it.transmission.to_be_bytes())).unwrap();
         assert_eq!((reply.transmissions(), reply.round_trip()), (2, Some(ms(sample))));
         assert_eq!(first_wait(&mut requester), ms(wait));
     }

@@ -220,9 +220,9 @@ impl World {
             }
             Fact::Cancelled => transaction.on_cancelled(),
             Fact::Renewed(renewed) => transaction.on_renewed(now, PathIndex::FIRST, renewed),
-            Fact::Built { missing } => transaction.build(|number, bytes| {
+            Fact::Built { missing } => transaction.build(|it, bytes| {
                 bytes.extend_from_slice(if missing { b"" } else { b"request" });
-                bytes.extend_from_slice(&number.to_be_bytes());
+                bytes.extend_from_slice(&it.transmission.to_be_bytes());
             }),
             Fact::EndBy(ns) => {
                 let end = now.after(Duration::from_nanos(ns));

@@ -1,22 +1,23 @@
 //! A front in twenty lines, written from the documentation of `Transaction` alone: what it does without knowing, the
 //! machine knows.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use udp_retry::fault::{Profile, Rule, Script};
 use udp_retry::sim::{SimNet, echo};
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Failure, Next, ReplyMatcher, Transaction};
+use udp_retry::transaction::{BuildFor, Failure, Next, ReplyMatcher, Transaction};
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Received, Renewal, Renewed, Transport};
 use udp_retry::{Impairments, RetryPolicy, Seed, any_reply, transaction_id};
 
-/// Drives a transaction that was started over any transport; gives back how long the reply in the buffer is.
+/// Drives a transaction that was started over any transport; gives back where in the buffer the reply is.
 pub(crate) fn drive<T: Transport<Peer = PathIndex>>(
     transport: &mut T,
     transaction: &mut Transaction<impl ReplyMatcher>,
-    mut build: impl FnMut(u32, &mut Vec<u8>),
+    mut build: impl FnMut(BuildFor, &mut Vec<u8>),
     buffer: &mut [u8],
-) -> Result<usize, Failure> {
+) -> Result<Range<usize>, Failure> {
     loop {
         let now = transport.now();
         match transaction.next(now) {
@@ -28,7 +29,7 @@ pub(crate) fn drive<T: Transport<Peer = PathIndex>>(
                 let incoming = transport.recv(buffer, now, until);
                 transaction.on_incoming(transport.now(), incoming, buffer);
             }
-            Next::Done => return Ok(transaction.reply_len()),
+            Next::Done => return Ok(transaction.reply()),
             Next::Failed(failure) => return Err(failure),
         }
     }
@@ -67,8 +68,8 @@ fn ask_10_000(matcher: impl ReplyMatcher) -> (u32, u64) {
     for number in 0..10_000_u32 {
         let request = number.to_be_bytes();
         transaction.start(&request, transport.now(), Seed::new(u64::from(number)));
-        let len = drive(&mut transport, &mut transaction, |_, _| {}, &mut buffer).unwrap();
-        assert_eq!(buffer[..len], request, "request {number} got another's reply");
+        let reply = drive(&mut transport, &mut transaction, |_, _| {}, &mut buffer).unwrap();
+        assert_eq!(buffer[reply], request, "request {number} got another's reply");
         right += 1;
     }
     (right, net.stats().duplicates)
@@ -81,8 +82,8 @@ fn every_retransmission_leaves_although_refusals_swallow_sends() {
         let mut transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..4));
         transaction.start(&number.to_be_bytes(), path.now, Seed::new(u64::from(number)));
         let mut buffer = [0; 64];
-        let len = drive(&mut path, &mut transaction, |_, _| {}, &mut buffer).unwrap();
-        assert_eq!(buffer[..len], number.to_be_bytes());
+        let reply = drive(&mut path, &mut transaction, |_, _| {}, &mut buffer).unwrap();
+        assert_eq!(buffer[reply], number.to_be_bytes());
         assert_eq!((path.sent.len(), path.swallowed), (3, 3), "{}", transaction.timeline());
     }
 }

@@ -103,8 +103,8 @@ fn a_builder_that_panics_costs_no_token() {
         let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).budget(&budget);
         let mut requester = builder.over(Scripted::silent()).unwrap();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let _ = requester.request_with(|number, bytes| {
-                assert!(number < 2, "as planned");
+            let _ = requester.request_with(|it, bytes| {
+                assert!(it.transmission < 2, "as planned");
                 bytes.extend_from_slice(b"id 1");
             });
         }));
@@ -121,8 +121,8 @@ fn a_requester_whose_builder_panicked_takes_the_token_back_for_its_next_request(
     let builder = ReliableRequester::builder(transaction_id(0..4)).policy(RetryPolicy::LAN).budget(&budget);
     let mut requester = builder.over(Scripted::echo(ms(120))).unwrap();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _ = requester.request_with(|number, bytes| {
-            assert!(number < 2, "as planned");
+        let _ = requester.request_with(|it, bytes| {
+            assert!(it.transmission < 2, "as planned");
             bytes.extend_from_slice(b"id 1");
         });
     }));

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Execution, Failure, GiveUp, Next, ReplyMatcher, Transaction, any_reply, transaction_id};
+use udp_retry::transaction::{
+    BuildFor, Execution, Failure, GiveUp, Next, ReplyMatcher, Transaction, any_reply, transaction_id,
+};
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{ReliableRequester, RetryBudget, RetryPolicy, Seed};
 
@@ -20,7 +22,7 @@ fn a_slot_is_granted_built_renewed_and_transmitted_in_this_order() {
     transaction.start_building(at_ms(0), Seed::new(0));
     assert_eq!(transaction.next(at_ms(0)), Next::WaitUntil(at_ms(50)), "nothing is built before the start delay");
     assert_eq!(looked(&mut transaction, at_ms(50)), Next::Build(PathIndex::FIRST, 1));
-    transaction.build(|number, bytes| bytes.push(number as u8));
+    transaction.build(|it, bytes| bytes.push(it.transmission as u8));
     assert_eq!(transaction.next(at_ms(50)), RENEW, "only what was built has an identity");
     transaction.on_renewed(at_ms(50), PathIndex::FIRST, Ok(Renewed::FreshPort));
     assert_eq!(transaction.next(at_ms(50)), TRANSMIT);
@@ -29,7 +31,7 @@ fn a_slot_is_granted_built_renewed_and_transmitted_in_this_order() {
         assert_eq!(budget.balance(), 4 - number, "{number}");
         assert_eq!(looked(&mut transaction, at_ms(due)), Next::Build(PathIndex::FIRST, number));
         assert_eq!(budget.balance(), 3 - number, "the token is taken before anything is built");
-        transaction.build(|number, bytes| bytes.push(number as u8));
+        transaction.build(|it, bytes| bytes.push(it.transmission as u8));
         assert_eq!(transaction.next(at_ms(due)), TRANSMIT, "from the same port");
         transaction.on_transmitted(at_ms(due));
     }
@@ -87,7 +89,7 @@ fn what_a_builder_takes_shortens_no_wait_and_moves_no_deadline() {
         (150, 10_000, vec![150, 400, 750, 1300, 2250], 3850),
     ] {
         let (world, mut requester) = slow(Scripted::silent(), ms(deadline));
-        let error = requester.request_with(|number, bytes| build_slowly(&world, ms(build), number, bytes)).unwrap_err();
+        let error = requester.request_with(|it, bytes| build_slowly(&world, ms(build), it, bytes)).unwrap_err();
         let left: Vec<u64> = world.borrow().sent_ms().into_iter().map(|at| at as u64).collect();
         assert_eq!((left, error.elapsed()), (sent, ms(end)), "{build} ms, deadline {deadline}");
     }
@@ -96,26 +98,26 @@ fn what_a_builder_takes_shortens_no_wait_and_moves_no_deadline() {
 #[test]
 fn the_round_trip_does_not_count_the_building() {
     let (world, mut requester) = slow(Scripted::echo(ms(3)), ms(5000));
-    let reply = requester.request_with(|number, bytes| build_slowly(&world, ms(400), number, bytes)).unwrap();
+    let reply = requester.request_with(|it, bytes| build_slowly(&world, ms(400), it, bytes)).unwrap();
     assert_eq!((reply.round_trip(), reply.elapsed(), reply.transmissions()), (Some(ms(3)), ms(403), 1));
 }
 
 #[test]
 fn a_build_that_ends_after_the_deadline_is_not_sent_and_hides_no_reply() {
     let (world, mut requester) = slow(Scripted::silent(), ms(1000));
-    let error = requester.request_with(|number, bytes| build_slowly(&world, ms(700), number, bytes)).unwrap_err();
+    let error = requester.request_with(|it, bytes| build_slowly(&world, ms(700), it, bytes)).unwrap_err();
     assert_eq!((error.transmissions(), error.failure()), (1, Failure::TimedOut(GiveUp::Deadline)));
     assert_eq!((error.elapsed(), world.borrow().sent_ms()), (ms(1500), vec![700.0]), "the build cannot be interrupted");
 
     let (world, mut requester) = slow(Scripted::silent(), ms(500));
-    let error = requester.request_with(|number, bytes| build_slowly(&world, ms(700), number, bytes)).unwrap_err();
+    let error = requester.request_with(|it, bytes| build_slowly(&world, ms(700), it, bytes)).unwrap_err();
     assert_eq!((error.transmissions(), error.execution()), (0, Execution::NotSent));
 
     // The reply to the first came while the second was built.
     for (after, counts) in [(300, true), (301, false)] {
         let answering = Scripted::new(move |heard| vec![reply(ms(after), heard.payload)]);
         let (world, mut requester) = slow(answering, ms(1000));
-        let ended = requester.request_with(|number, bytes| build_slowly(&world, ms(700), number, bytes));
+        let ended = requester.request_with(|it, bytes| build_slowly(&world, ms(700), it, bytes));
         assert_eq!(ended.map(|reply| reply.elapsed()).ok(), counts.then_some(ms(1000)), "after {after} ms");
     }
 }
@@ -165,9 +167,9 @@ fn slow(world: Scripted, deadline: Duration) -> (World, ReliableRequester<Shared
     (Rc::clone(&world), builder.over(Shared(world)).unwrap())
 }
 
-fn build_slowly(world: &World, takes: Duration, number: u32, bytes: &mut Vec<u8>) {
+fn build_slowly(world: &World, takes: Duration, purpose: BuildFor, bytes: &mut Vec<u8>) {
     world.borrow_mut().advance(takes);
-    bytes.extend_from_slice(&number.to_be_bytes());
+    bytes.extend_from_slice(&purpose.transmission.to_be_bytes());
 }
 
 struct Shared(World);

@@ -106,7 +106,7 @@ fn counting(transmissions: u64) -> Transaction<impl ReplyMatcher> {
     for n in 0..transmissions {
         let now = at_ms(10 * n);
         assert!(matches!(looked(&mut transaction, now), Next::Build(..)));
-        transaction.build(|number, bytes| bytes.push(u8::try_from((number - 1) % 16 + 1).unwrap()));
+        transaction.build(|it, bytes| bytes.push(u8::try_from((it.transmission - 1) % 16 + 1).unwrap()));
         assert_eq!(transaction.next(now), TRANSMIT);
         transaction.on_transmitted(now);
     }

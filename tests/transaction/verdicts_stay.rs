@@ -63,7 +63,7 @@ fn whatever_is_reported_after_the_end_the_end_stays() {
         let ended = transaction.next(at_ms(1000));
         assert!(matches!(ended, Next::Done | Next::Failed(_)), "{what}: {ended:?}");
         let record = (seen(transaction.timeline()), transaction.execution(), transaction.last_error());
-        let shown = (transaction.transmissions(), transaction.round_trip(), transaction.reply_len());
+        let shown = (transaction.transmissions(), transaction.round_trip(), transaction.reply());
         for report in AFTERWARDS {
             for _ in 0..20 {
                 report(&mut transaction);
@@ -71,7 +71,7 @@ fn whatever_is_reported_after_the_end_the_end_stays() {
             assert_eq!(transaction.next(at_ms(1001)), ended, "{what}");
             let now = (seen(transaction.timeline()), transaction.execution(), transaction.last_error());
             assert_eq!(now, record, "{what}");
-            assert_eq!((transaction.transmissions(), transaction.round_trip(), transaction.reply_len()), shown);
+            assert_eq!((transaction.transmissions(), transaction.round_trip(), transaction.reply()), shown);
         }
     }
 }

@@ -48,6 +48,38 @@ impl ActiveRequest {
         self.conclusion.decide(truncated);
     }
 
+    /// The server answered that it has not executed the request, nor has one before it: it is sent once more, in the same slot.
+    #[cold]
+    pub(in crate::transaction) fn on_taken(
+        &mut self,
+        routing: &mut impl Routing,
+        answer: Answer,
+        record: &mut impl Record,
+    ) {
+        let Answer { at, path, .. } = answer;
+        self.measure(routing, answer);
+        self.conclusion.on_datagram();
+        match routing.is_hopping() {
+            true => self.timer.hasten(at),
+            false => self.timer.repeat(at),
+        }
+        routing.ask_again(at, path);
+        self.is_repeat = true;
+        record.record(at, Event::Unknown { path });
+    }
+
+    /// The server answered that an earlier incarnation may have executed the request, and it `is_lost` if no other one was
+    /// asked.
+    #[cold]
+    pub(in crate::transaction) fn on_lost(&mut self, answer: Answer, is_lost: bool, record: &mut impl Record) {
+        let Answer { at, path, .. } = answer;
+        self.conclusion.on_datagram();
+        if is_lost {
+            self.conclusion.suspect(Failure::ServerRestarted);
+        }
+        record.record(at, Event::Unknown { path });
+    }
+
     #[inline]
     fn on_answered(&mut self, terms: &impl Terms, routing: &mut impl Routing, answer: Answer) {
         terms.budget().deposit();

@@ -285,6 +285,7 @@ impl ActiveRequest {
         self.failed_sends = 0;
         self.overdue = 0;
         self.from_transmission = false;
+        self.is_repeat = false;
         if self.bytes != Bytes::Given {
             self.stage = Stage::Unbuilt;
         }
@@ -293,7 +294,7 @@ impl ActiveRequest {
     /// A slot is due, or the end: the wait before it, if there was one, has brought nothing.
     #[inline]
     pub(super) fn end_wait(&mut self, terms: &impl Terms, routing: &mut impl Routing, now: Timestamp) {
-        if routing.is_hopping() {
+        if routing.is_hopping() || self.is_repeat {
             return;
         }
         let Some(estimator) = routing.estimator() else { return };

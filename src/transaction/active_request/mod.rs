@@ -46,6 +46,8 @@ pub(super) struct ActiveRequest {
     renewed: bool,
     /// Due times count from the transmission, because it took time to get ready for it.
     from_transmission: bool,
+    /// The slot that is due is one over again, of which the server has said that it came to nothing.
+    is_repeat: bool,
 }
 
 /// How far the slot that is due has got.
@@ -128,6 +130,7 @@ impl ActiveRequest {
             granted: Granted(false),
             renewed: false,
             from_transmission: false,
+            is_repeat: false,
         }
     }
 
@@ -224,6 +227,11 @@ impl ActiveRequest {
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         !self.conclusion.is_given()
+    }
+
+    /// Whether the transmission that is due was offered before, and failed.
+    pub(super) fn is_reissue(&self) -> bool {
+        self.failed_sends > 0
     }
 
     /// Whether each path gets a copy of the bytes that were given.

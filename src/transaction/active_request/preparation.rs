@@ -25,8 +25,8 @@ impl ActiveRequest {
                 return ended;
             }
         }
-        // The first transmission costs nothing.
-        if self.timer.transmissions() > 0 && !self.granted.0 && !routing.is_free() {
+        // The first transmission costs nothing, nor does one that comes to as little as none.
+        if self.timer.transmissions() > 0 && !self.granted.0 && !self.is_repeat && !routing.is_free() {
             self.granted = Granted(terms.budget().take());
             if !self.granted.0 {
                 self.on_withheld(terms, routing, now, record);

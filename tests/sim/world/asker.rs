@@ -6,7 +6,7 @@ use udp_retry::Seed;
 use udp_retry::policy::LastWait;
 use udp_retry::sim::SimTransport;
 use udp_retry::time::Timestamp;
-use udp_retry::transaction::{Event, Execution, Failure, GiveUp, Hold, ReplyMatcher};
+use udp_retry::transaction::{BuildFor, Event, Execution, Failure, GiveUp, Hold, ReplyMatcher};
 use udp_retry::transport::{Incoming, NoEntropy, PathError, PathIndex, Renewal, Renewed, Transport};
 use udp_retry::{ReliableRequester, RequestError, RetryBudget, RetryPolicy};
 
@@ -65,7 +65,7 @@ impl Asker {
     /// As above, with a request built anew for each transmission; `is_mine` tells what this one may send.
     pub(crate) fn ask_with(
         &mut self,
-        build: impl FnMut(u32, &mut Vec<u8>),
+        build: impl FnMut(BuildFor, &mut Vec<u8>),
         is_mine: impl Fn(&[u8]) -> bool,
     ) -> Result<Told, String> {
         self.observe(|it| Told::by(it.request_with(build)), is_mine)

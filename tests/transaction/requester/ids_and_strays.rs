@@ -35,9 +35,9 @@ fn a_request_that_changes_keeps_its_stamped_id() {
         .policy(RetryPolicy::LAN)
         .over(Scripted::new(only(2, |heard| vec![reply(ms(1), heard.payload)])))
         .unwrap();
-    let answer = requester.request_with(|number, bytes| {
+    let answer = requester.request_with(|it, bytes| {
         bytes.extend_from_slice(&[0; 8]);
-        bytes.push(u8::try_from(number).unwrap());
+        bytes.push(u8::try_from(it.transmission).unwrap());
     });
     assert_eq!(answer.unwrap().payload()[8], 3);
     let sent = &requester.transport().sent;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use udp_retry::transaction::{Execution, Failure};
+use udp_retry::transaction::{BuildFor, Execution, Failure};
 use udp_retry::transport::{PathError, PathIndex, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
@@ -121,10 +121,10 @@ fn requests_built_anew_are_numbered_from_one_and_a_reply_to_any_of_them_counts()
     // Only the first is answered, long after the third has left.
     let numbers = Rc::new(RefCell::new(Vec::new()));
     let mut requester = by_id(Scripted::new(only(0, |heard| vec![reply(ms(500), heard.payload)])));
-    let build = |number: u32, bytes: &mut Vec<u8>| {
-        numbers.borrow_mut().push(number);
+    let build = |purpose: BuildFor, bytes: &mut Vec<u8>| {
+        numbers.borrow_mut().push(purpose.transmission);
         assert!(bytes.is_empty());
-        bytes.extend_from_slice(&number.to_be_bytes());
+        bytes.extend_from_slice(&purpose.transmission.to_be_bytes());
     };
     let answer = requester.request_with(build).unwrap();
     assert_eq!((answer.payload(), answer.transmissions()), (&1_u32.to_be_bytes()[..], 3));
@@ -139,9 +139,9 @@ fn a_request_whose_send_failed_is_built_again_under_the_same_number() {
     let mut numbers = Vec::new();
     let mut requester = by_id(Scripted::echo(ms(1)));
     requester.transport_mut().fail_sends(2, PathError::NoBuffers);
-    let answer = requester.request_with(|number, bytes| {
-        numbers.push(number);
-        bytes.extend_from_slice(&number.to_be_bytes());
+    let answer = requester.request_with(|it, bytes| {
+        numbers.push(it.transmission);
+        bytes.extend_from_slice(&it.transmission.to_be_bytes());
     });
     assert_eq!(answer.unwrap().payload(), 1_u32.to_be_bytes());
     assert_eq!(numbers, [1, 1]);

@@ -76,8 +76,8 @@ fn a_request_without_its_id_is_not_sent() {
 #[test]
 fn a_later_build_without_its_id_is_not_sent_either() {
     let mut requester = by_id(Scripted::silent());
-    let result = requester.request_with(|number, bytes| {
-        bytes.extend_from_slice(if number == 1 { PING } else { b"abc" });
+    let result = requester.request_with(|it, bytes| {
+        bytes.extend_from_slice(if it.transmission == 1 { PING } else { b"abc" });
     });
     let error = result.unwrap_err();
     assert_eq!((error.failure(), error.transmissions()), (Failure::Unmatchable, 1));

@@ -125,7 +125,10 @@ fn a_builder_is_asked_for_each_path_and_its_latest_requests_are_kept_for_each() 
         match asked.transaction.next(asked.now) {
             Next::Build(path, number) => {
                 built.push((path.number(), number));
-                asked.transaction.build(|number, bytes| bytes.extend_from_slice(format!("id {number}").as_bytes()));
+                asked.transaction.build(|it, bytes| {
+                    assert_eq!((it.path, it.transmission), (path, number));
+                    bytes.extend_from_slice(format!("id {number}").as_bytes());
+                });
             }
             Next::Transmit(_) => asked.transaction.on_transmitted(asked.now),
             Next::WaitUntil(until) => {

@@ -19,8 +19,8 @@ fn a_reply_to_any_of_the_latest_sixteen_requests_counts_and_to_the_one_before_do
             for n in 0..built {
                 let now = at(u64::from(n) * 10);
                 assert_eq!(looked(&mut transaction, now), Next::Build(PathIndex::FIRST, n + 1));
-                transaction.build(|number, bytes| {
-                    assert_eq!(number, n + 1);
+                transaction.build(|it, bytes| {
+                    assert_eq!((it.path, it.transmission), (PathIndex::FIRST, n + 1));
                     assert!(bytes.is_empty());
                     bytes.extend_from_slice(&n.to_be_bytes());
                 });

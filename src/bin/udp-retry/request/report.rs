@@ -193,6 +193,7 @@ pub(crate) fn kind(failure: Failure) -> &'static str {
         Failure::Unmatchable => "unmatchable",
         Failure::NoFreshPort => "no_fresh_port",
         Failure::IdsResting { .. } => "ids_resting",
+        Failure::ServerRestarted => "server_restarted",
         _ => "io",
     }
 }

@@ -17,12 +17,14 @@
 //!
 //! ```text
 //! {"service":"counter","listen":"127.0.0.1:1060","seconds":10.0,"requests":161,"executed":100,"replayed":58,"in_progress":3,
-//!  "refused":0,"unanswered":0,"evicted_early":0,"foreign":0,"truncated":0,"unsent":0,"counter":100}
+//!  "refused":0,"unanswered":0,"evicted_early":0,"foreign":0,"truncated":0,"without_envelope":0,"expired":0,"unknown":0,
+//!  "unsent":0,"counter":100}
 //! ```
 //!
 //! `requests` are all copies: those that were executed, and those that were answered by a reply that was kept (`replayed`), met
 //! their first copy `in_progress`, were `refused` for lack of space, or were `unanswered` as their reply was not kept any longer.
-//! While `evicted_early` is 0 nothing was executed twice within the lifetime.
+//! While `evicted_early` is 0 nothing was executed twice within the lifetime. With `--envelope`, `expired` are requests that no one
+//! waited for any more, and `unknown` those that this server may have executed before it was restarted; neither was executed.
 //!
 //! Without arguments it shows itself on loopback: the counter behind a network that loses a fifth and duplicates a fifth in each
 //! direction, and a client that adds one a hundred times.
@@ -39,6 +41,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use udp_retry::envelope::Incarnation;
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::replies::{DuplicateKey, ReplyLimits, Responder};
 use udp_retry::serving::SharedResponder;
@@ -72,6 +75,10 @@ pub(crate) struct Arguments {
     /// Ends after this time [default: when it is told to]
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasting: Option<Duration>,
+    /// Takes only requests with the header of the envelope, as clients send that ask for it: a copy of before a restart is not
+    /// executed
+    #[arg(long, requires = "listen")]
+    envelope: bool,
     /// Reports as one line of JSON
     #[arg(long)]
     json: bool,
@@ -107,7 +114,11 @@ impl<'a> Server<'a, ()> {
         let mut socket = UnconnectedUdp::bind(listen)?;
         // Bursts of more requests than the default holds are this tool's daily bread.
         let _ = socket.set_receive_buffer(RECEIVE_BUFFER);
-        let responder = SharedResponder::from(Responder::over(&mut socket, limits, service.duplicates())?);
+        let mut responder = Responder::over(&mut socket, limits, service.duplicates())?;
+        if arguments.envelope {
+            responder = responder.envelope(Incarnation::over(&mut socket)?);
+        }
+        let responder = SharedResponder::from(responder);
         Ok(Server { arguments, service, address: socket.local_addr(), socket, responder, counter: AtomicU64::new(0) })
     }
 }

@@ -51,6 +51,9 @@ impl Report {
             "evicted_early": evicted_early,
             "foreign": stats.foreign,
             "truncated": stats.truncated,
+            "without_envelope": stats.without_envelope,
+            "expired": stats.expired,
+            "unknown": stats.unknown,
             "unsent": unsent,
         });
         if *service == Service::Counter {
@@ -69,11 +72,15 @@ impl Report {
              replayed       {replayed}, in progress {in_progress}, unanswered {unanswered}\n\
              refused        {refused}\n\
              evicted early  {evicted_early}\n\
-             not ours       {}, truncated {}\n\
+             not ours       {}, truncated {}, without the envelope {}\n\
+             not executed   expired {}, unknown since a restart {}\n\
              unsent         {unsent}",
             took.as_secs_f64(),
             stats.foreign,
             stats.truncated,
+            stats.without_envelope,
+            stats.expired,
+            stats.unknown,
         );
         if self.service == Service::Counter {
             text.push_str(&format!("\ncounter        {}", self.counter));
