@@ -53,22 +53,12 @@ mod measured {
         // Each beside the bare loop that stands before it.
         let mut servers = [
             Server::new("one address: recv_from, send_to", true, "127.0.0.1:0", bare),
-            Server::new("  serve, 4,096 entries", false, "127.0.0.1:0", |socket, meter| {
-                serve(socket, ENTRIES, false, meter)
-            }),
-            Server::new("  serve, 1,048,576 entries", false, "127.0.0.1:0", |socket, meter| {
-                serve(socket, MANY, false, meter)
-            }),
-            Server::new("  serve with a cancel handle", false, "127.0.0.1:0", |socket, meter| {
-                serve(socket, ENTRIES, true, meter)
-            }),
+            Server::new("  serve, 4,096 entries", false, "127.0.0.1:0", serve(ENTRIES, false)),
+            Server::new("  serve, 1,048,576 entries", false, "127.0.0.1:0", serve(MANY, false)),
+            Server::new("  serve with a cancel handle", false, "127.0.0.1:0", serve(ENTRIES, true)),
             Server::new("all addresses: recvmsg, sendmsg", true, "0.0.0.0:0", bare_from_all),
-            Server::new("  serve, 4,096 entries", false, "0.0.0.0:0", |socket, meter| {
-                serve(socket, ENTRIES, false, meter)
-            }),
-            Server::new("  serve with a cancel handle", false, "0.0.0.0:0", |socket, meter| {
-                serve(socket, ENTRIES, true, meter)
-            }),
+            Server::new("  serve, 4,096 entries", false, "0.0.0.0:0", serve(ENTRIES, false)),
+            Server::new("  serve with a cancel handle", false, "0.0.0.0:0", serve(ENTRIES, true)),
         ];
         let mut costs = vec![[const { Vec::new() }; WINDOWS.len()]; servers.len()];
         for round in 0..=rounds {
@@ -202,19 +192,21 @@ mod measured {
         }
     }
 
-    fn serve(socket: UdpSocket, entries: NonZeroU32, has_handle: bool, mut meter: Meter) {
-        let address: SocketAddr = socket.local_addr().unwrap();
-        // Its own: what it is given would never wait in `recv`.
-        drop(socket);
-        let mut end = UnconnectedUdp::bind(address).unwrap();
-        let _handle = has_handle.then(|| end.cancel_handle().unwrap());
-        let limits = ReplyLimits::default().with_entries(entries).when_full(WhenFull::Forget);
-        let responder = SharedResponder::from(Responder::over(&mut end, limits, same_id(0..8)).unwrap());
-        responder.serve(&mut end, |request, reply| {
-            meter.tick();
-            reply.extend_from_slice(request.bytes());
-            Handled::Reply
-        });
+    fn serve(entries: NonZeroU32, has_handle: bool) -> impl FnOnce(UdpSocket, Meter) + Send {
+        move |socket, mut meter| {
+            let address: SocketAddr = socket.local_addr().unwrap();
+            // Its own: what it is given would never wait in `recv`.
+            drop(socket);
+            let mut end = UnconnectedUdp::bind(address).unwrap();
+            let _handle = has_handle.then(|| end.cancel_handle().unwrap());
+            let limits = ReplyLimits::default().with_entries(entries).when_full(WhenFull::Forget);
+            let responder = SharedResponder::from(Responder::over(&mut end, limits, same_id(0..8)).unwrap());
+            responder.serve(&mut end, |request, reply| {
+                meter.tick();
+                reply.extend_from_slice(request.bytes());
+                Handled::Reply
+            });
+        }
     }
 
     fn thread_time() -> Duration {
