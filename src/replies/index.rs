@@ -19,36 +19,48 @@ impl Index {
     /// The slot with this fragment of which `is_it` is true.
     #[inline]
     pub(super) fn find(&self, fragment: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let candidates = self.from(fragment).map(|(_, value)| value).take_while(|&value| value != EMPTY);
-        candidates.filter(|&value| fragment_of(value) == fragment).map(slot_of).find(|&slot| is_it(slot))
+        let mut place = self.home(fragment);
+        loop {
+            let value = self.get(place);
+            if value == EMPTY {
+                return None;
+            }
+            if fragment_of(value) == fragment && is_it(slot_of(value)) {
+                return Some(slot_of(value));
+            }
+            place = self.after(place);
+        }
     }
 
     /// Adds a slot; there are never more than entries, so that a place is empty.
     #[inline]
     pub(super) fn insert(&mut self, fragment: u32, slot: u32) {
-        let empty = self.from(fragment).find(|&(_, value)| value == EMPTY);
-        if let Some((place, _)) = empty {
-            self.put(place, u64::from(fragment) << 32 | u64::from(slot));
+        let mut place = self.home(fragment);
+        while self.get(place) != EMPTY {
+            place = self.after(place);
         }
+        self.put(place, value(fragment, slot));
     }
 
     /// Takes a slot out, if it is there. What stands behind and could not stand where its fragment says moves up: no search
     /// ends at a gap before it.
     #[inline]
     pub(super) fn remove(&mut self, fragment: u32, slot: u32) {
-        let sought = u64::from(fragment) << 32 | u64::from(slot);
-        let end = self.from(fragment).find(|&(_, value)| value == EMPTY || value == sought);
-        let Some((mut gap, _)) = end.filter(|&(_, value)| value == sought) else { return };
-        let len = self.places.len();
-        let back = |from: usize, to: usize| if from >= to { from - to } else { from + len - to };
-        let mut place = gap;
-        loop {
-            place = if place + 1 == len { 0 } else { place + 1 };
-            let Some(&value) = self.places.get(place).filter(|&&value| value != EMPTY) else { break };
-            if back(place, self.home(fragment_of(value))) >= back(place, gap) {
-                self.put(gap, value);
+        let mut gap = self.home(fragment);
+        while self.get(gap) != value(fragment, slot) {
+            if self.get(gap) == EMPTY {
+                return;
+            }
+            gap = self.after(gap);
+        }
+        let mut place = self.after(gap);
+        while self.get(place) != EMPTY {
+            let moved = self.get(place);
+            if self.distance(self.home(fragment_of(moved)), place) >= self.distance(gap, place) {
+                self.put(gap, moved);
                 gap = place;
             }
+            place = self.after(place);
         }
         self.put(gap, EMPTY);
     }
@@ -57,12 +69,18 @@ impl Index {
         size_of_val(&*self.places)
     }
 
-    /// All places with what stands there, from the one on that the fragment names.
     #[inline]
-    fn from(&self, fragment: u32) -> impl Iterator<Item = (usize, u64)> {
-        let (before, after) = self.places.split_at_checked(self.home(fragment)).unwrap_or_default();
-        let after = after.iter().enumerate().map(|(n, &value)| (before.len() + n, value));
-        after.chain(before.iter().copied().enumerate())
+    fn get(&self, place: usize) -> u64 {
+        self.places.get(place).copied().unwrap_or(EMPTY)
+    }
+
+    #[inline]
+    fn after(&self, place: usize) -> usize {
+        if place + 1 < self.places.len() { place + 1 } else { 0 }
+    }
+
+    fn distance(&self, from: usize, to: usize) -> usize {
+        if to >= from { to - from } else { to + self.places.len() - from }
     }
 
     #[inline]
@@ -76,6 +94,10 @@ impl Index {
             *at = value;
         }
     }
+}
+
+fn value(fragment: u32, slot: u32) -> u64 {
+    u64::from(fragment) << 32 | u64::from(slot)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lower half")]

@@ -41,23 +41,32 @@ impl Tags {
 
     #[inline]
     pub(super) fn of_request(&self, key: &RequestKey<'_>) -> Tag {
-        let mut hash = self.requests;
+        let mut bytes = Bytes { array: [0; SHORT], len: 0 };
         match key.peer {
-            _ if key.any_peer => hash.write_u64(ANY_PEER),
+            _ if key.any_peer => bytes.add(&ANY_PEER.to_le_bytes()),
             SocketAddr::V4(peer) => {
                 let address = u64::from(u32::from(*peer.ip())) << 32;
-                hash.write_u64(address | u64::from(peer.port()) << 16 | V4);
+                bytes.add(&(address | u64::from(peer.port()) << 16 | V4).to_le_bytes());
             }
             SocketAddr::V6(peer) => {
-                hash.write_u64(u64::from(peer.scope_id()) << 32 | u64::from(peer.port()) << 16 | V6);
-                hash.write(&peer.ip().octets());
+                bytes.add(&(u64::from(peer.scope_id()) << 32 | u64::from(peer.port()) << 16 | V6).to_le_bytes());
+                bytes.add(&peer.ip().octets());
             }
         }
         // Else a byte could move from the one to the other.
-        hash.write_u64(key.id.len() as u64);
-        hash.write(key.id);
-        hash.write(key.besides);
-        let hash = hash.finish128();
+        bytes.add(&(key.id.len() as u64).to_le_bytes());
+        let hash = if key.id.len() + key.besides.len() <= SHORT - LONGEST_PEER {
+            // In one piece, in half the time.
+            bytes.add(key.id);
+            bytes.add(key.besides);
+            self.requests.hash(bytes.get())
+        } else {
+            let mut hash = self.requests;
+            hash.write(bytes.get());
+            hash.write(key.id);
+            hash.write(key.besides);
+            hash.finish128()
+        };
         Tag(hash.h1, hash.h2)
     }
 
@@ -74,6 +83,93 @@ impl Tags {
     }
 }
 
+/// What is hashed, as far as it is short.
+struct Bytes {
+    array: [u8; SHORT],
+    len: usize,
+}
+
+impl Bytes {
+    #[inline]
+    fn add(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.array.get_mut(self.len..self.len + bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+
+    #[inline]
+    fn get(&self) -> &[u8] {
+        self.array.get(..self.len).unwrap_or_default()
+    }
+}
+
+const SHORT: usize = 64;
+/// An IPv6 address, and the length of an id.
+const LONGEST_PEER: usize = 8 + 16 + 8;
 const ANY_PEER: u64 = 0;
 const V4: u64 = 4;
 const V6: u64 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_differ_as_keys_do_whatever_their_length() {
+        let tags = Tags::new(&core::array::from_fn(|n| n as u8));
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut seen = Vec::new();
+        for peer in
+            ["192.0.2.1:7", "192.0.2.1:8", "192.0.2.2:7", "[::1]:7", "[::2]:7", "[fe80::1%1]:7", "[fe80::1%2]:7"]
+        {
+            let peer = peer.parse().unwrap();
+            for len in 1..100 {
+                for split in [0, 1, len / 2, len - 1] {
+                    let (id, besides) = bytes[..len].split_at(len - split);
+                    seen.push(tags.of_request(&RequestKey::new(peer, id).and(besides)));
+                }
+            }
+        }
+        for len in 1..100 {
+            let of =
+                |peer: &str| tags.of_request(&RequestKey::new(peer.parse().unwrap(), &bytes[..len]).from_any_peer());
+            assert_eq!(of("192.0.2.1:7"), of("[::1]:8"));
+            seen.push(of("192.0.2.1:7"));
+        }
+        let distinct = |tags: &[Tag]| {
+            let mut tags: Vec<_> = tags.iter().map(|tag| (tag.0, tag.1)).collect();
+            tags.sort_unstable();
+            tags.dedup();
+            tags.len()
+        };
+        // For lengths of 1, 2 and 3 some of the splits are the same.
+        assert_eq!(distinct(&seen), 7 * (99 * 4 - 3 - 1 - 1) + 99);
+    }
+
+    #[test]
+    fn a_tag_is_the_same_hash_in_one_piece_and_in_several() {
+        let tags = Tags::new(&core::array::from_fn(|n| n as u8));
+        let bytes: Vec<u8> = (0..200).collect();
+        for len in [0, 1, 31, 32, 33, 64, 100] {
+            let peer: SocketAddr = "[2001:db8::1]:7".parse().unwrap();
+            let tag = tags.of_request(&RequestKey::new(peer, &bytes[..len]));
+            let mut message = vec![6, 0, 7, 0, 0, 0, 0, 0];
+            message.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+            message.extend((len as u64).to_le_bytes());
+            message.extend(&bytes[..len]);
+            let hash = tags.requests.hash(&message);
+            assert_eq!(tag, Tag(hash.h1, hash.h2), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn an_address_or_a_64_has_one_share() {
+        let tags = Tags::new(&[7; 32]);
+        let share = |peer: &str| tags.share(&peer.parse().unwrap());
+        assert_eq!(share("192.0.2.1:7"), share("[::ffff:192.0.2.1]:8"));
+        assert_eq!(share("[2001:db8::1]:7"), share("[2001:db8::2]:8"));
+        assert_ne!(share("[2001:db8::1]:7"), share("[2001:db8:0:1::1]:7"));
+        assert_ne!(share("192.0.2.1:7"), share("192.0.2.2:7"));
+    }
+}
