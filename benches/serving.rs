@@ -8,7 +8,7 @@
 
 #[cfg(target_os = "linux")]
 fn main() {
-    let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { 21 };
+    let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { 15 };
     measured::compare(rounds);
 }
 

@@ -77,7 +77,7 @@
 //! | flood | [`Refuse`](crate::replies::WhenFull::Refuse): honest requests refused, copies executed | [`Forget`](crate::replies::WhenFull::Forget): refused, copies executed |
 //! |---|---|---|
 //! | 10⁴ a second | 0, 0 | 0, 0 |
-//! | 10⁵ a second | FLOODREFUSE, 0 | 0, FLOODFORGET |
+//! | 10⁵ a second | 65 %, 0 | 0, 33 % |
 //!
 //! Neither is good, so choose by the handler: `Refuse`, the default, where an effect must not be repeated; `Forget` where the cache
 //! only saves work. A request that may be executed any number of times, such as a read, needs no place in a cache at all: answer it
@@ -86,15 +86,15 @@
 //! # What it takes of the processor
 //!
 //! The thread of a server beside the least that any can do, a loop that receives and sends, with 64 bytes on loopback, one request in
-//! flight, and 32 in flight; Linux, medians of 21 rounds in which all alternate. More is better:
+//! flight, and 32 in flight; Linux, medians of 15 rounds in which all alternate. More is better:
 //!
 //! | server | 1 in flight | 32 in flight |
 //! |---|---|---|
-//! | one address, beside `recv_from` and `send_to`: 4,096 entries | 0.95 | 0.85 |
-//! | the same, 1,048,576 entries | 0.96 | 0.80 |
-//! | the same, 4,096 entries, with a cancel handle | 0.86 | 0.85 |
-//! | all addresses, beside `recvmsg` and `sendmsg` with packet information: 4,096 entries | 0.91 | 0.82 |
-//! | the same, with a cancel handle | 0.90 | 0.79 |
+//! | one address, beside `recv_from` and `send_to`: 4,096 entries | 0.92 | 0.81 |
+//! | the same, 1,048,576 entries | 0.94 | 0.81 |
+//! | the same, 4,096 entries, with a cancel handle | 0.88 | 0.81 |
+//! | all addresses, beside `recvmsg` and `sendmsg` with packet information: 4,096 entries | 0.90 | 0.79 |
+//! | the same, with a cancel handle | 0.85 | 0.78 |
 //!
 //! A cancel handle costs a `poll` where nothing is queued. So do clones of a socket; a server that looks at a flag every 100 ms
 //! ([`serve_until`](crate::serving::SharedResponder::serve_until)) needs neither.
