@@ -32,6 +32,19 @@ pub trait Transport {
     /// [`PathError::Cancelled`] where a cancellation waits; the next [`recv`](Self::recv) takes it.
     fn send(&mut self, to: Self::Peer, datagram: &[u8]) -> Result<(), PathError>;
 
+    /// Sends several datagrams to one peer, one after the other, until one does not leave. Returns how many have left, and why
+    /// the next one has not: as [`send`](Self::send) says it.
+    ///
+    /// One `send` for each by default, so a wrapper need not forward it; sockets have the system take several in one call.
+    fn send_many(&mut self, to: Self::Peer, datagrams: &[&[u8]]) -> (usize, Result<(), PathError>) {
+        for (sent, datagram) in datagrams.iter().enumerate() {
+            if let Err(error) = self.send(to, datagram) {
+                return (sent, Err(error));
+            }
+        }
+        (datagrams.len(), Ok(()))
+    }
+
     /// Waits until `until` for a datagram or an error, and returns what is queued already at any time.
     ///
     /// `now` was read a moment ago. What arrives exactly at `until` is returned. With `until` in the past nothing

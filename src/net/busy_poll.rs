@@ -160,6 +160,11 @@ impl<T: Transport> Transport for BusyPoll<T> {
     }
 
     #[inline]
+    fn send_many(&mut self, to: T::Peer, datagrams: &[&[u8]]) -> (usize, Result<(), PathError>) {
+        self.inner.send_many(to, datagrams)
+    }
+
+    #[inline]
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<T::Peer> {
         // One that does not wait is a look itself.
         if until <= now || self.pauses.passes() {

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::classify::classify_received;
 use super::clock::Clock;
 use super::pauses::Pauses;
 use super::poll::{Woken, poll, rest};
+use super::segments::{Divided, Segments};
 use super::swallowed;
 use super::sys::{self, Receiver};
 use super::trouble::Trouble;
@@ -37,6 +38,7 @@ pub(super) struct Endpoint {
     trouble: Trouble,
     /// Of looking before a poll.
     pauses: Pauses,
+    segments: Segments,
     /// Others may use it as well.
     lent: AtomicBool,
     /// Ends of ours among them.
@@ -56,6 +58,7 @@ impl Endpoint {
             cancellable: Cancellable::default(),
             trouble: Trouble::default(),
             pauses: Pauses::between(0, LONGEST_PAUSE),
+            segments: Segments::default(),
             lent: AtomicBool::new(false),
             has_clones: AtomicBool::new(false),
         })
@@ -86,6 +89,16 @@ impl Endpoint {
             sys::forget_settings(&self.socket);
         }
         &self.socket
+    }
+
+    /// Sends several datagrams in one call, if that can be.
+    pub(super) fn transmit_segments(&mut self, to: Option<SocketAddr>, datagrams: &[&[u8]]) -> Divided {
+        let is_lent = self.is_lent();
+        let divided = self.segments.transmit(&self.socket, is_lent, to, datagrams);
+        if matches!(divided, Divided::Sent(_)) {
+            self.on_sent();
+        }
+        divided
     }
 
     #[inline]

@@ -39,6 +39,7 @@ mod poll;
 mod pollable;
 mod ports;
 mod seed;
+mod segments;
 mod swallowed;
 #[cfg_attr(all(any(target_os = "linux", target_os = "android"), not(udp_retry_portable)), path = "sys/linux.rs")]
 #[cfg_attr(any(udp_retry_portable, not(any(target_os = "linux", target_os = "android"))), path = "sys/portable.rs")]

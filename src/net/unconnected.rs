@@ -8,6 +8,7 @@ use super::calls::uninterrupted;
 use super::cancel::{Cancel, CancelHandle};
 use super::endpoint::{Arrival, Ask, Endpoint, Origin, Waited};
 use super::seed::system_key;
+use super::segments::{Divided, one_after_the_other};
 use super::{UNKNOWN, classify, options, pmtu, sys};
 #[cfg(feature = "tokio")]
 use super::{endpoint::Looked, pollable::Look};
@@ -174,12 +175,30 @@ impl UnconnectedUdp {
 
     fn transmit(&self, to: Route, datagram: &[u8]) -> io::Result<()> {
         let socket = self.endpoint.socket();
-        uninterrupted(|| match to.local.ip() {
-            ip if ip.is_unspecified() || ip == self.local.ip() => {
-                sys::transmit_to(socket, to.remote, datagram).map(drop)
-            }
-            _ => sys::transmit_from(socket, to.local, to.remote, datagram),
+        uninterrupted(|| match self.leaves_from_own(to) {
+            true => sys::transmit_to(socket, to.remote, datagram).map(drop),
+            false => sys::transmit_from(socket, to.local, to.remote, datagram),
         })
+    }
+
+    /// Whether the system picks the source, or has no choice.
+    fn leaves_from_own(&self, to: Route) -> bool {
+        let ip = to.local.ip();
+        ip.is_unspecified() || ip == self.local.ip()
+    }
+
+    /// Sends as many of these as can leave at once, and returns how many. A refusal that the call meets is one that a single
+    /// send would meet.
+    fn send_first_of(&mut self, to: Route, datagrams: &[&[u8]]) -> Result<usize, PathError> {
+        let Some(&first) = datagrams.first() else { return Ok(0) };
+        if self.leaves_from_own(to) && !self.endpoint.is_cancelled() {
+            match self.endpoint.transmit_segments(Some(to.remote), datagrams) {
+                Divided::Sent(sent) => return Ok(sent),
+                Divided::Failed(error) => return Err(classify(&error)),
+                Divided::Alone => {}
+            }
+        }
+        self.send(to, first).map(|()| 1)
     }
 
     /// Lends the socket, for options of the caller's; a datagram that is waited for then costs a system call more, as no wait
@@ -251,6 +270,10 @@ impl Transport for UnconnectedUdp {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn send_many(&mut self, to: Route, datagrams: &[&[u8]]) -> (usize, Result<(), PathError>) {
+        one_after_the_other(datagrams, |left| self.send_first_of(to, left))
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {

@@ -3,7 +3,7 @@
 
 use super::ConcurrentRequester;
 use super::peers::Asked;
-use super::transmission::{Transmission, transmit};
+use super::transmission::{CLOCK_EACH, Transmission, transmit};
 use crate::time::Timestamp;
 use crate::transaction::{Arrived, Finished};
 use crate::transport::{Incoming, PeerAddress, Transport};
@@ -76,7 +76,7 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
         let Self { transport, engine, .. } = self;
         let mut left = if self.to_read == 0 { BATCH } else { 0 };
         while left > 0 {
-            match transmit(engine, transport, *now, CLOCK_EACH) {
+            match transmit(engine, transport, *now) {
                 Transmission::Nothing | Transmission::All | Transmission::Cancelled => return false,
                 Transmission::Some | Transmission::Failed => {}
             }
@@ -92,7 +92,5 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
 
 /// Sent before what is queued is looked at: the replies to fewer than this fit into any receive buffer.
 const BATCH: usize = 64;
-/// Datagrams that are sent for one reading of the clock; they take some 30 µs, less than the schedule's tick.
-const CLOCK_EACH: usize = 16;
 /// Datagrams and errors that are still looked at once the time is up, to find a reply.
 const MOST_OVERDUE: u32 = 64;

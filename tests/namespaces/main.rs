@@ -28,6 +28,7 @@ mod renewal_rules;
 mod reserved;
 mod settings;
 mod settings_survive;
+mod small_link;
 mod storms;
 mod system_calls;
 mod system_errors;

@@ -2,6 +2,7 @@
 
 mod apart;
 mod arrival;
+mod batches;
 mod busy_poll;
 mod cancel;
 mod cancel_settings;

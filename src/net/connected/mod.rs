@@ -14,6 +14,7 @@ use super::peer::Peer;
 use super::pmtu::{self, Applied};
 use super::ports::RecentPorts;
 use super::seed::system_key;
+use super::segments::one_after_the_other;
 use super::swallowed::Swallowed;
 use super::{UNKNOWN, classify, options, sys};
 use crate::size::{Plpmtu, Pmtu};
@@ -316,19 +317,12 @@ impl Transport for ConnectedUdp {
 
     #[inline]
     fn send(&mut self, _to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
-        if self.endpoint.is_cancelled() {
-            return Err(PathError::Cancelled);
-        }
-        if *self.lent_again.get_mut() {
-            self.ask_for_device();
-        }
-        if self.in_vain {
-            self.leave_lost_address();
-        }
-        if self.apart {
-            self.reconnect().map_err(|error| classify(&error))?;
-        }
+        self.prepare_to_send()?;
         self.transmit(datagram).or_else(|error| self.not_sent(error, datagram))
+    }
+
+    fn send_many(&mut self, _to: PathIndex, datagrams: &[&[u8]]) -> (usize, Result<(), PathError>) {
+        one_after_the_other(datagrams, |left| self.send_first_of(left))
     }
 
     #[inline]

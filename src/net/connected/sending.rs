@@ -2,6 +2,7 @@ use std::io;
 
 use super::ConnectedUdp;
 use crate::net::calls::uninterrupted;
+use crate::net::segments::Divided;
 use crate::net::swallowed::{MOST_SWALLOWED, is_of_this_host, is_too_big};
 use crate::net::{classify, pmtu, sys};
 use crate::transport::PathError;
@@ -60,6 +61,39 @@ impl ConnectedUdp {
             return self.transmit(datagram);
         }
         Err(error)
+    }
+
+    /// Sees to what has become of the socket since it was used last.
+    #[inline]
+    pub(super) fn prepare_to_send(&mut self) -> Result<(), PathError> {
+        if self.endpoint.is_cancelled() {
+            return Err(PathError::Cancelled);
+        }
+        if *self.lent_again.get_mut() {
+            self.ask_for_device();
+        }
+        if self.in_vain {
+            self.leave_lost_address();
+        }
+        if self.apart {
+            self.reconnect().map_err(|error| classify(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Sends as many of these as can leave at once, and returns how many.
+    pub(super) fn send_first_of(&mut self, datagrams: &[&[u8]]) -> Result<usize, PathError> {
+        let Some(&first) = datagrams.first() else { return Ok(0) };
+        self.prepare_to_send()?;
+        let sent = match self.endpoint.transmit_segments(None, datagrams) {
+            Divided::Sent(sent) => {
+                self.stuck = false;
+                return Ok(sent);
+            }
+            Divided::Alone => self.transmit(first),
+            Divided::Failed(error) => Err(error),
+        };
+        sent.or_else(|error| self.not_sent(error, first)).map(|()| 1)
     }
 
     #[inline]

@@ -7,6 +7,7 @@ mod path;
 mod play;
 #[cfg(feature = "tokio")]
 mod pollable;
+mod sending;
 mod settings;
 mod waiting;
 
@@ -334,23 +335,16 @@ impl Transport for UdpPaths {
     /// To a path that there is not, [`PathError::Unsupported`].
     #[inline]
     fn send(&mut self, to: PathIndex, datagram: &[u8]) -> Result<(), PathError> {
-        // Nothing is opened or resolved for what is not to be sent.
-        if self.cancellable.is_cancelled() {
-            return Err(PathError::Cancelled);
-        }
-        if let Some(age) = self.names.every.filter(|_| self.names.apart.is_none()) {
-            self.resolve_what_is_old(age);
-        }
-        let path = self.paths.get_mut(to.number() as usize).ok_or(PathError::Unsupported)?;
-        let was_open = path.socket.is_some();
-        let sent = path.send(datagram, &self.settings, &self.cancellable);
-        if !was_open {
-            self.count_open();
-        }
-        if self.only.is_none() {
-            self.play.on_sent(to, sent.is_ok());
-        }
-        sent
+        self.send_by(to, |path, settings, cancellable| path.send(datagram, settings, cancellable), Result::is_ok)?
+    }
+
+    fn send_many(&mut self, to: PathIndex, datagrams: &[&[u8]]) -> (usize, Result<(), PathError>) {
+        let sent = self.send_by(
+            to,
+            |path, settings, cancellable| path.send_many(datagrams, settings, cancellable),
+            |(sent, _)| *sent > 0,
+        );
+        sent.unwrap_or_else(|error| (0, Err(error)))
     }
 
     #[inline]

@@ -52,14 +52,39 @@ impl Path {
         settings: &Settings,
         cancellable: &Cancellable,
     ) -> Result<(), PathError> {
-        let socket = match &mut self.socket {
-            Some(socket) => socket,
-            None => self.open(settings, cancellable).map_err(|error| classify(&error))?,
+        self.opened(settings, cancellable)?.send(PathIndex::FIRST, datagram)?;
+        self.on_sent();
+        Ok(())
+    }
+
+    pub(super) fn send_many(
+        &mut self,
+        datagrams: &[&[u8]],
+        settings: &Settings,
+        cancellable: &Cancellable,
+    ) -> (usize, Result<(), PathError>) {
+        let (sent, result) = match self.opened(settings, cancellable) {
+            Ok(socket) => socket.send_many(PathIndex::FIRST, datagrams),
+            Err(error) => (0, Err(error)),
         };
-        socket.send(PathIndex::FIRST, datagram)?;
+        if sent > 0 {
+            self.on_sent();
+        }
+        (sent, result)
+    }
+
+    #[inline]
+    fn opened(&mut self, settings: &Settings, cancellable: &Cancellable) -> Result<&mut ConnectedUdp, PathError> {
+        if self.socket.is_none() {
+            self.open(settings, cancellable).map_err(|error| classify(&error))?;
+        }
+        self.socket.as_mut().ok_or(PathError::Unsupported)
+    }
+
+    #[inline]
+    fn on_sent(&mut self) {
         self.rests_until = Timestamp::ZERO;
         self.unanswered = true;
-        Ok(())
     }
 
     /// What its socket has given, as this path's.

@@ -22,10 +22,12 @@ use crate::time::Ns;
 mod own_address;
 mod path_mtu;
 mod reported;
+mod segments;
 
 pub(super) use own_address::transmit_from;
 pub(super) use path_mtu::{carry_over_fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 pub(super) use reported::{queued_error, report_arrival_time, report_own_address};
+pub(super) use segments::{MOST_SEGMENTS, divides, does_not_divide, stamps_transmissions, transmit_segments};
 
 /// A clock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -137,6 +137,31 @@ pub(super) fn transmit_from(socket: &UdpSocket, _from: SocketAddr, to: SocketAdd
     transmit_to(socket, to, datagram).map(drop)
 }
 
+/// Whether several datagrams can leave in one call: nowhere here.
+pub(super) fn divides(_socket: &UdpSocket) -> bool {
+    false
+}
+
+/// Not to be had here.
+pub(super) fn transmit_segments(
+    _socket: &UdpSocket,
+    _to: Option<SocketAddr>,
+    _datagrams: &[&[u8]],
+    _len: u16,
+) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn stamps_transmissions(_socket: &UdpSocket) -> bool {
+    false
+}
+
+pub(super) fn does_not_divide(_error: &io::Error) -> bool {
+    true
+}
+
+pub(super) const MOST_SEGMENTS: usize = 1;
+
 /// Which of its own addresses a datagram came to, the system does not report here.
 pub(super) fn report_own_address(_socket: &UdpSocket) -> io::Result<()> {
     Ok(())

@@ -3,7 +3,7 @@ use core::task::Waker;
 
 use super::shared::{Shared, Wakes};
 use crate::requester::peers::Asked;
-use crate::requester::transmission::Transmission;
+use crate::requester::transmission::{CLOCK_EACH, Transmission};
 use crate::time::Timestamp;
 use crate::transaction::Arrived;
 use crate::transport::{Incoming, PeerAddress, Transport};
@@ -62,7 +62,7 @@ impl<A: PeerAddress> Driver<A> {
                 return Turn { sent: Sent::Closed, now, is_due: false };
             }
             state.awake();
-            let step = match state.transmit(now, transport, CLOCK_EACH, &mut self.wakes) {
+            let step = match state.transmit(now, transport, &mut self.wakes) {
                 Transmission::Nothing => Sent::Nothing,
                 Transmission::All => Sent::All,
                 Transmission::Some | Transmission::Failed => Sent::Batch,
@@ -129,5 +129,3 @@ impl<A: PeerAddress> Drop for Driver<A> {
 
 /// Sent before what is queued is looked at: the replies to fewer than this fit into any receive buffer.
 const BATCH: usize = 64;
-/// Datagrams that are sent for one reading of the clock and under one lock; they take some 30 µs.
-const CLOCK_EACH: usize = 16;

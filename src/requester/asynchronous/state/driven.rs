@@ -28,15 +28,14 @@ impl<A: PeerAddress> State<A> {
         self.engine.next_deadline().into_iter().chain(self.waiters.next_deadline()).min()
     }
 
-    /// Sends what is ready, so much of it at most.
+    /// Sends what is ready, a batch of it at most.
     pub(in crate::requester::asynchronous) fn transmit<T: Transport<Peer = A>>(
         &mut self,
         now: Timestamp,
         transport: &mut T,
-        most: usize,
         wakes: &mut Wakes,
     ) -> Transmission {
-        let sent = transmit(&mut self.engine, transport, now, most);
+        let sent = transmit(&mut self.engine, transport, now);
         if sent == Transmission::Failed {
             // What was sent last may have ended its request.
             self.settle(false, wakes);
