@@ -356,7 +356,7 @@ mod tests {
     fn what_clones_take_holds_none_of_them_up() {
         let mut endpoint = Endpoint::own(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
         let _clone = endpoint.try_clone().unwrap();
-        (0..40).for_each(|_| drop(endpoint.trouble.again()));
+        (0..40).for_each(|_| _ = endpoint.trouble.again());
         let rests = (0..20).map(|_| {
             let began = endpoint.now();
             endpoint.pause(Timestamp::MAX);
