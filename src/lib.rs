@@ -77,8 +77,9 @@
 //! | [`sim`] | a whole network in virtual time |
 //! | [`net`] | the operating system, and every one of its traps |
 //! | [`requester`] | the fronts that programs hold: one request at a time, or thousands in flight, blocking or as futures |
+//! | [`serving`] | nothing, but is the loop of a server that executes each request once |
 //! | [`path_mtu`] | nothing, but measures which size of datagram a path carries |
-//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, which of several servers to ask, how large a datagram may be, and which front to take |
+//! | [`guide`] | nothing, but has pages to read: what retries do in an outage, which of several servers to ask, how large a datagram may be, which front to take, and what a server can promise |
 //! | [`proxy`] | a bad network in front of any service |
 //!
 //! # Features
@@ -88,7 +89,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `std` | on | [`net`], [`requester`], [`path_mtu`], [`guide`], and `std::io::Error` made from a [`RequestError`] |
+//! | `std` | on | [`net`], [`requester`], [`serving`], [`path_mtu`], [`guide`], and `std::io::Error` made from a [`RequestError`] |
 //! | `fault` | on | [`fault`]: links, `LossySink`, impairments as text; steered while they run (`fault::Control`) with `std` |
 //! | `sim` | off | [`sim`]; brings `std` and `fault` |
 //! | `proxy` | off | [`proxy`]; brings `std`, `fault` and `trace` |
@@ -112,7 +113,7 @@
 #![cfg_attr(not(any(feature = "tokio", feature = "sim")), doc = "[`AsyncRequester`]: #features")]
 #![cfg_attr(
     not(feature = "std"),
-    doc = "[`guide`]: #features\n[`net`]: #features\n[`path_mtu`]: #features\n[`requester`]: #features\n[`ConcurrentRequester`]: #features\n[`ReliableRequester::connect_any`]: #features"
+    doc = "[`guide`]: #features\n[`net`]: #features\n[`path_mtu`]: #features\n[`requester`]: #features\n[`serving`]: #features\n[`ConcurrentRequester`]: #features\n[`ReliableRequester::connect_any`]: #features"
 )]
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![forbid(unsafe_code)]
@@ -145,6 +146,8 @@ pub mod replies;
 #[cfg(feature = "std")]
 pub mod requester;
 pub mod servers;
+#[cfg(feature = "std")]
+pub mod serving;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod size;

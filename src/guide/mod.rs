@@ -3,4 +3,5 @@
 pub mod fronts;
 pub mod path_mtu;
 pub mod servers;
+pub mod serving;
 pub mod storms;

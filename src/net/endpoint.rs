@@ -1,6 +1,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::calls::drain;
 use super::cancel::{CancelHandle, Cancellable};
@@ -40,6 +41,8 @@ pub(super) struct Endpoint {
     segments: Segments,
     /// Others may use it as well.
     lent: AtomicBool,
+    /// Ends of ours among them.
+    has_clones: AtomicBool,
 }
 
 impl Endpoint {
@@ -57,12 +60,21 @@ impl Endpoint {
             pauses: Pauses::between(0, LONGEST_PAUSE),
             segments: Segments::default(),
             lent: AtomicBool::new(false),
+            has_clones: AtomicBool::new(false),
         })
     }
 
     /// A socket of the caller's, with settings and perhaps clones that stay his.
     pub(super) fn given(socket: UdpSocket) -> io::Result<Self> {
         Ok(Self { lent: AtomicBool::new(true), ..Self::own(socket)? })
+    }
+
+    /// Another end of the same socket. What wakes one may be gone when it looks.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        let clone = Self::given(self.lend().try_clone()?)?;
+        self.has_clones.store(true, Ordering::SeqCst);
+        clone.has_clones.store(true, Ordering::SeqCst);
+        Ok(clone)
     }
 
     /// The socket, for calls of ours.
@@ -250,6 +262,8 @@ impl Endpoint {
     #[cold]
     fn pause(&mut self, until: Timestamp) {
         if let Some(pause) = self.trouble.again() {
+            // What a clone took is no trouble, and the clone may be busy with it when the next one comes.
+            let pause = if *self.has_clones.get_mut() { pause.min(AMONG_CLONES) } else { pause };
             let left = until.since(self.clock.now());
             rest(self.cancellable.bell(), pause.min(left));
         }
@@ -289,11 +303,11 @@ impl Endpoint {
 
 /// Waits: what one look in vain costs is then lost in their polls, and many that are queued are soon noticed.
 const LONGEST_PAUSE: u32 = 256;
+const AMONG_CLONES: Duration = Duration::from_millis(1);
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
     use crate::processor::{spends, spent};
@@ -336,6 +350,19 @@ mod tests {
         fn entropy(&mut self, _key: &mut [u8; 32]) -> Result<(), NoEntropy> {
             Err(NoEntropy::new())
         }
+    }
+
+    #[test]
+    fn what_clones_take_holds_none_of_them_up() {
+        let mut endpoint = Endpoint::own(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+        let _clone = endpoint.try_clone().unwrap();
+        (0..40).for_each(|_| _ = endpoint.trouble.again());
+        let rests = (0..20).map(|_| {
+            let began = endpoint.now();
+            endpoint.pause(Timestamp::MAX);
+            endpoint.now().since(began)
+        });
+        assert!(rests.min().unwrap() < Duration::from_millis(50), "alone it rests for 100 ms");
     }
 
     #[test]

@@ -46,6 +46,8 @@ mod swallowed;
 mod sys;
 mod trouble;
 mod unconnected;
+#[cfg(feature = "tokio")]
+mod watched;
 
 pub use busy_poll::BusyPoll;
 pub use cancel::{Cancel, CancelHandle};
@@ -68,7 +70,7 @@ pub(crate) use {
     ports::RecentPorts,
 };
 #[cfg(feature = "tokio")]
-pub(crate) use {paths::Answer, pollable::Look, trouble::Trouble};
+pub(crate) use {paths::Answer, pollable::Look, watched::Sockets};
 
 /// Stands for an address that the system does not give.
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -101,6 +101,24 @@ impl UnconnectedUdp {
         Self::around(Endpoint::given(socket)?)
     }
 
+    /// Another end of the same socket, for another thread: each datagram comes to one of them, and all answer from the same
+    /// port. Each has cancel handles of its own.
+    ///
+    /// None of them waits in `recv` from then on, as with [`as_socket`](Self::as_socket).
+    ///
+    /// # Errors
+    ///
+    /// What the system says; it takes a descriptor.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            endpoint: self.endpoint.try_clone()?,
+            local: self.local,
+            ask: self.ask,
+            #[cfg(feature = "tokio")]
+            rests_until: Timestamp::ZERO,
+        })
+    }
+
     fn around(endpoint: Endpoint) -> io::Result<Self> {
         let local = endpoint.socket().local_addr()?;
         let ask = if local.ip().is_unspecified() { Ask::Everything } else { Ask::Sender };

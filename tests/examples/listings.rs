@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::program::{piped, reader};
 
-const EXAMPLES: [&str; 4] = ["loopback_echo", "lossy_backoff", "big_datagram", "broadcast"];
+const EXAMPLES: [&str; 5] = ["loopback_echo", "lossy_backoff", "big_datagram", "broadcast", "counter_server"];
 
 #[test]
 fn every_example_shows_both_ends_when_it_is_run_without_arguments() {
@@ -33,6 +33,7 @@ fn every_example_shows_both_ends_when_it_is_run_without_arguments() {
             ],
         ),
         ("broadcast", &["Listening for datagrams at 0.0.0.0:", "says: Broadcast datagram!"]),
+        ("counter_server", &["Listening at 127.0.0.1:", "The counter is at 10, after ", "10 requests were executed, "]),
     ] {
         let ended = run(example, &[]);
         assert_eq!(ended.code, Some(0), "{example}: {ended:?}");
@@ -117,6 +118,7 @@ fn every_example_explains_itself() {
 fn wrong_usage_ends_with_2_and_says_so_on_standard_error_only() {
     for usage in [
         "loopback_echo nonsense",
+        "counter_server client",
         "loopback_echo server",
         "loopback_echo client 127.0.0.1 -p 65536",
         "loopback_echo client 127.0.0.1 -p",

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use udp_retry::net::{Cancel, UnconnectedUdp};
+use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, PathError, PathIndex, Renewal, Route, Transport};
 use udp_retry::{ConnectedUdp, Impairments, LossySink, Seed};
 
@@ -64,6 +65,49 @@ fn a_server_hears_who_asked_and_answers_there() {
         }
         let route = server.route_to(clients[0].local_addr());
         assert_eq!(server.renew(route, Renewal::Required), Err(PathError::Unsupported));
+    });
+}
+
+#[test]
+fn clones_of_a_server_share_what_comes_and_answer_from_one_port() {
+    within(MINUTE, || {
+        const DATAGRAMS: usize = 200;
+        let mut server = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+        let mut clone = server.try_clone().unwrap();
+        let stops = [server.cancel_handle().unwrap(), clone.cancel_handle().unwrap()];
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(server.local_addr()).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        thread::scope(|scope| {
+            let ends = [server, clone].map(|mut end| {
+                scope.spawn(move || {
+                    let (mut buffer, mut taken) = ([0; 8], 0);
+                    loop {
+                        match end.recv(&mut buffer, end.now(), Timestamp::MAX) {
+                            Incoming::Datagram(received) => {
+                                taken += 1;
+                                end.send(received.from, &buffer[..received.len]).unwrap();
+                            }
+                            Incoming::Cancelled => return taken,
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                })
+            });
+            for number in 0..DATAGRAMS {
+                client.send(&number.to_be_bytes()).unwrap();
+                let mut answer = [0; 8];
+                assert_eq!((client.recv(&mut answer).unwrap(), usize::from_be_bytes(answer)), (8, number));
+            }
+            // A handle ends the waits of its own end alone.
+            let [first, second] = ends;
+            stops[0].cancel();
+            let first: usize = first.join().unwrap();
+            client.send(b"to other").unwrap();
+            assert_eq!(client.recv(&mut [0; 8]).unwrap(), 8);
+            stops[1].cancel();
+            assert_eq!(first + second.join().unwrap(), DATAGRAMS + 1);
+        });
     });
 }
 

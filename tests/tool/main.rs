@@ -16,6 +16,7 @@ mod real_programs;
 mod real_servers;
 mod request;
 mod schedule;
+mod serve;
 mod several;
 mod tool;
 mod unanswered;

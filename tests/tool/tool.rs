@@ -69,6 +69,6 @@ fn a_refusal_names_the_usage_of_its_command() {
     }
 }
 
-const COMMANDS: [&str; 6] = ["request", "schedule", "proxy", "faults", "outage", "path-mtu"];
+const COMMANDS: [&str; 7] = ["request", "schedule", "proxy", "faults", "outage", "path-mtu", "serve"];
 
 const PATIENCE: Duration = Duration::from_secs(20);

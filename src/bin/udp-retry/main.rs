@@ -1,4 +1,4 @@
-//! `udp-retry`: one tool to ask a UDP service, to see what a retry policy will do, and to put a bad network in front
+//! `udp-retry`: one tool to ask a UDP service, to be one, to see what a retry policy will do, and to put a bad network in front
 //! of any program.
 //!
 //! A folder holds a command; beside them stands what several commands share. Without arguments each command shows what
@@ -8,6 +8,7 @@ mod audit;
 mod faults;
 mod grammar;
 mod histogram;
+mod interrupt;
 mod json;
 mod outage;
 mod output;
@@ -15,6 +16,7 @@ mod path_mtu;
 mod proxy;
 mod request;
 mod schedule;
+mod serve;
 mod svg;
 mod terminal;
 mod values;
@@ -42,6 +44,7 @@ enum Command {
     Faults(faults::Arguments),
     Outage(outage::Arguments),
     PathMtu(path_mtu::Arguments),
+    Serve(serve::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Some(Command::Faults(arguments)) => ("faults", faults::run(arguments)),
         Some(Command::Outage(arguments)) => ("outage", outage::run(&arguments)),
         Some(Command::PathMtu(arguments)) => ("path-mtu", path_mtu::run(&arguments)),
+        Some(Command::Serve(arguments)) => ("serve", serve::run(&arguments)),
         None => ("", help()),
     };
     match outcome {

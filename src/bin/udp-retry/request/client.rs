@@ -12,9 +12,9 @@ use udp_retry::transport::PathIndex;
 use udp_retry::{ReliableRequester, RetryPolicy, Seed, any_reply, transaction_id};
 
 use super::Arguments;
-use super::interrupt::Interrupt;
 use super::record::Record;
 use super::resolver::Resolver;
+use crate::interrupt::Interrupt;
 use crate::values::{Hosts, Id};
 
 /// Which of several servers a request goes to first

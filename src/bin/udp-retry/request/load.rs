@@ -13,12 +13,12 @@ use udp_retry::{ConcurrentRequester, RetryPolicy};
 
 use super::Arguments;
 use super::ended::Ended;
-use super::interrupt::Interrupt;
 use super::lines::Requests;
 use super::output::Output;
 use super::report;
 use super::summary::{Progress, Summary};
 use super::targets::{self, Targets};
+use crate::interrupt::Interrupt;
 use crate::terminal::Outcome;
 use crate::values::Hosts;
 

@@ -88,7 +88,6 @@ mod client;
 mod ended;
 mod hex;
 mod ids;
-mod interrupt;
 mod latencies;
 mod lines;
 mod load;

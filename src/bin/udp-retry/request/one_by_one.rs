@@ -10,12 +10,12 @@ use udp_retry::transaction::Request;
 use super::Arguments;
 use super::client::{Client, Ready};
 use super::ids::Ids;
-use super::interrupt::Interrupt;
 use super::lines::Requests;
 use super::output::Output;
 use super::record::Record;
 use super::report::{self, About, Report};
 use super::summary::{Progress, Summary};
+use crate::interrupt::Interrupt;
 use crate::terminal::Outcome;
 use crate::values::Hosts;
 

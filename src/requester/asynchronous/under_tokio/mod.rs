@@ -1,7 +1,6 @@
-//! All that is tokio's: constructors, the task, its sockets and its timer.
+//! All that is tokio's: constructors, the task and its timer. Its sockets are in [`net`](crate::net).
 
 mod lookups;
-mod sockets;
 mod task;
 
 use alloc::boxed::Box;
@@ -14,12 +13,11 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use self::sockets::Sockets;
 use self::task::Task;
 use super::driver::Driver;
 use super::shared::{Beginning, Shared};
 use super::{AsyncRequester, Asynchronous};
-use crate::net::{Pollable, UdpPaths};
+use crate::net::{Pollable, Sockets, UdpPaths};
 use crate::requester::Builder;
 use crate::servers::Paths;
 use crate::time::{Timestamp, saturating_ns};

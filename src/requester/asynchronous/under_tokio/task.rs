@@ -8,8 +8,7 @@ use core::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::lookups::Lookups;
-use super::sockets::Sockets;
-use crate::net::Pollable;
+use crate::net::{Pollable, Sockets};
 use crate::requester::asynchronous::driver::{Driver, Sent};
 use crate::time::Timestamp;
 use crate::transport::Incoming;

@@ -10,14 +10,16 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
+use std::net::UdpSocket;
 
 use tokio::io::Interest;
 
-use crate::net::{Look, Trouble};
+use super::pollable::Look;
+use super::trouble::Trouble;
 use crate::time::Timestamp;
 
 /// The sockets of a transport, registered with the runtime.
-pub(super) struct Sockets {
+pub(crate) struct Sockets {
     watched: Vec<Watched>,
     /// One could not be registered, such as under a limit of descriptors: all are looked at by this time.
     look_by: Option<Timestamp>,
@@ -47,7 +49,7 @@ struct Registered {
 
 impl Sockets {
     /// Those that are open now.
-    pub(super) fn of(transport: &impl Look) -> io::Result<Self> {
+    pub(crate) fn of(transport: &impl Look) -> io::Result<Self> {
         let mut all = Self { watched: Vec::new(), look_by: None };
         for (place, number, socket) in transport.sockets() {
             all.watched.push(Watched::new(place, number, Registered::of(socket)?));
@@ -56,7 +58,7 @@ impl Sockets {
     }
 
     /// Sockets were opened, or replaced by others.
-    pub(super) fn follow(&mut self, now: Timestamp, transport: &impl Look) {
+    pub(crate) fn follow(&mut self, now: Timestamp, transport: &impl Look) {
         let known = self.watched.iter().map(|watched| watched.number);
         let is_time = self.look_by.is_none_or(|by| by <= now);
         if is_time && !transport.sockets().map(|(_, number, _)| number).eq(known) {
@@ -80,7 +82,7 @@ impl Sockets {
     }
 
     /// Whether any has something; all others wake this task. `None`: the runtime has ended.
-    pub(super) fn poll(&mut self, now: Timestamp, context: &mut Context<'_>) -> Option<bool> {
+    pub(crate) fn poll(&mut self, now: Timestamp, context: &mut Context<'_>) -> Option<bool> {
         let mut any = self.look_by.is_some_and(|by| by <= now);
         for watched in &mut self.watched {
             if watched.rests_until > now {
@@ -95,7 +97,7 @@ impl Sockets {
     }
 
     /// The socket there gave something.
-    pub(super) fn on_given(&mut self, place: usize, is_datagram: bool) {
+    pub(crate) fn on_given(&mut self, place: usize, is_datagram: bool) {
         for watched in self.watched.iter_mut().filter(|watched| watched.place == place) {
             watched.gave = true;
             if is_datagram {
@@ -105,7 +107,7 @@ impl Sockets {
     }
 
     /// Nothing is left. One that was reported for nothing too often in a row is left alone for a while.
-    pub(super) fn on_dry(&mut self, now: Timestamp) {
+    pub(crate) fn on_dry(&mut self, now: Timestamp) {
         self.look_by = self.look_by.map(|_| now.after(UNWATCHED));
         for watched in &mut self.watched {
             let gave = mem::take(&mut watched.gave);
@@ -120,7 +122,7 @@ impl Sockets {
     }
 
     /// Something was sent: a reply may be near.
-    pub(super) fn on_sent(&mut self) {
+    pub(crate) fn on_sent(&mut self) {
         for watched in &mut self.watched {
             watched.trouble.may_be_over();
             watched.rests_until = Timestamp::ZERO;
@@ -128,7 +130,7 @@ impl Sockets {
     }
 
     /// When to look whatever the runtime reports.
-    pub(super) fn alarm(&self, now: Timestamp) -> Timestamp {
+    pub(crate) fn alarm(&self, now: Timestamp) -> Timestamp {
         let rests = self.watched.iter().map(|watched| watched.rests_until).filter(|&until| until > now);
         rests.chain(self.look_by).min().unwrap_or(Timestamp::MAX)
     }
@@ -165,9 +167,8 @@ async fn watch(socket: Arc<Registered>) {
 
 impl Registered {
     #[cfg(unix)]
-    #[expect(clippy::disallowed_types, reason = "a socket of the transport's")]
     #[expect(deprecated, reason = "what is registered here is owned, as its successor, which is unsafe, demands")]
-    fn of(socket: &std::net::UdpSocket) -> io::Result<Self> {
+    fn of(socket: &UdpSocket) -> io::Result<Self> {
         use std::os::fd::AsFd;
         let clone = socket.as_fd().try_clone_to_owned()?;
         // Not a `UdpSocket` of tokio's: that has to be non-blocking, as all clones of a given one would be then, and is also
@@ -177,8 +178,7 @@ impl Registered {
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::disallowed_types, reason = "a socket of the transport's")]
-    fn of(socket: &std::net::UdpSocket) -> io::Result<Self> {
+    fn of(socket: &UdpSocket) -> io::Result<Self> {
         let clone = socket.try_clone()?;
         clone.set_nonblocking(true)?;
         Ok(Self { socket: tokio::net::UdpSocket::from_std(clone)?, is_ready: AtomicBool::new(false) })

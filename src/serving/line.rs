@@ -1,0 +1,67 @@
+use alloc::vec::Vec;
+
+use super::SharedResponder;
+use crate::replies::{DuplicateKey, Job};
+use crate::transport::{Incoming, PathError, Route, Transport};
+
+/// What a loop sends its answers by.
+pub(super) struct Line<'l, T, K> {
+    pub(super) transport: &'l mut T,
+    responder: &'l SharedResponder<K>,
+    datagram: Vec<u8>,
+    /// A send has met a cancellation, which was taken so that the answer could leave.
+    pub(super) is_cancelled: bool,
+}
+
+impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
+    pub(super) fn new(transport: &'l mut T, responder: &'l SharedResponder<K>) -> Self {
+        Self { transport, responder, datagram: Vec::new(), is_cancelled: false }
+    }
+
+    /// What is to be sent is copied there.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.datagram
+    }
+
+    /// Keeps the reply, and sends it then: a copy of the request that comes between meets it.
+    pub(super) fn finish(&mut self, job: Job, reply: &[u8]) {
+        let now = self.transport.now();
+        let to = self.responder.lock().finish(now, job, reply, &mut self.datagram);
+        if let Some(to) = to {
+            self.send(to);
+        }
+    }
+
+    pub(super) fn provisional(&mut self, job: &Job, answer: &[u8]) {
+        let to = self.responder.lock().provisional(job, answer, &mut self.datagram);
+        if let Some(to) = to {
+            self.send(to);
+        }
+    }
+
+    pub(super) fn send(&mut self, to: Route) {
+        let mut sent = self.transport.send(to, &self.datagram);
+        if sent == Err(PathError::Cancelled) {
+            self.take_cancellation();
+            sent = self.transport.send(to, &self.datagram);
+        }
+        // An error can be an earlier datagram's: then this one has not been tried.
+        let sent = sent.or_else(|_| self.transport.send(to, &self.datagram)).is_ok();
+        self.responder.sent(sent);
+    }
+
+    /// The reply of a request that was executed still leaves: the loop that ends will not answer its copies.
+    #[cold]
+    fn take_cancellation(&mut self) {
+        let now = self.transport.now();
+        self.is_cancelled = (0..MOST_BEFORE).any(|_| self.transport.recv(&mut [], now, now) == Incoming::Cancelled);
+    }
+}
+
+/// Whether it has left, for one whose cancellations are taken by another.
+pub(super) fn offer(transport: &mut impl Transport<Peer = Route>, to: Route, datagram: &[u8]) -> bool {
+    transport.send(to, datagram).or_else(|_| transport.send(to, datagram)).is_ok()
+}
+
+/// Datagrams that a cancelled transport may show before it says so; they are lost, as all that come to a server that ends.
+const MOST_BEFORE: u32 = 64;
