@@ -232,10 +232,8 @@ impl<'a, T: ProbeTransport, F: ProbeFormat, O: FnMut(ProbeRecord)> Prober<'a, T,
                     let datagram = self.buffer.get(..received.len).unwrap_or_default();
                     let answer = self.format.judge(search.token(), datagram);
                     let settled = answer.and_then(|answer| search.on_answer(answer, received.actual, probe));
-                    if settled == Some((probe.id, ProbeFate::Acknowledged)) {
-                        self.measured(received.at, received.at.since(sent));
-                    }
                     if let Some((id, fate)) = settled {
+                        self.measure(search, id, fate, received.at);
                         self.note(search, id, fate, received.at);
                     }
                 }
@@ -269,7 +267,11 @@ impl<'a, T: ProbeTransport, F: ProbeFormat, O: FnMut(ProbeRecord)> Prober<'a, T,
         Ok(true)
     }
 
-    fn measured(&mut self, now: Timestamp, round_trip: Duration) {
+    /// Also by a late answer, as each probe has an id of its own: else a path slower than the first wait would have all of
+    /// them given up.
+    fn measure(&mut self, search: &Search, id: ProbeId, fate: ProbeFate, now: Timestamp) {
+        let Some(begun) = search.begun(id).filter(|_| fate == ProbeFate::Acknowledged) else { return };
+        let round_trip = now.since(begun.sent);
         self.rtt.on_reply(now, Some(round_trip));
         let shortest = self.report.round_trip.map_or(round_trip, |it| it.min(round_trip));
         self.report.round_trip = Some(shortest);

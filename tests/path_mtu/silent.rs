@@ -38,6 +38,21 @@ fn what_a_path_carries_is_found_whether_routers_report_or_not() {
     }
 }
 
+/// The first answer is late for the first wait, and says how long to wait for the others.
+#[test]
+fn a_path_that_is_slower_than_the_first_wait_is_searched_like_any_other() {
+    for family in FAMILIES {
+        let (there, back) = ("delay 700ms; mtu 1400", "delay 700ms");
+        let mut network = Network::new(family, there, back, 1).respond(ANY, Some(1500));
+        let found = network.probe(&EchoFormat::new()).unwrap();
+        assert_eq!(network.packet(found.forward), Some(1400), "{found:?}");
+        assert_eq!((found.evidence, found.round_trip), (Evidence::Confirmed, Some(Duration::from_millis(1400))));
+        // Two were given up before the first answer came.
+        assert!(found.lost <= 4 + 2, "{found:?}");
+        assert!(found.probes <= 20 + 2, "{found:?}");
+    }
+}
+
 #[test]
 fn each_direction_has_a_size_of_its_own() {
     for family in FAMILIES {
