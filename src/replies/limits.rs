@@ -25,7 +25,7 @@ use crate::time::{Ns, checked_ns};
 /// use udp_retry::replies::ReplyLimits;
 ///
 /// // EXCHANGE_LIFETIME of RFC 7252 §4.8.2: 45 s of transmissions, 100 s each way, 2 s of processing.
-/// let coap = Preset::named("coap").unwrap().policy();
+/// let coap = Preset::named("coap").unwrap().policy;
 /// let limits = ReplyLimits::for_policy(&coap, Duration::from_secs(202))?;
 /// assert_eq!(limits.lifetime(), Duration::from_secs(247));
 /// # Ok::<(), udp_retry::replies::ReplyLimitsError>(())

@@ -3,7 +3,6 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and clocks are the point")]
 
 use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use udp_retry::ConnectedUdp;
@@ -13,7 +12,6 @@ use udp_retry::size::IpFamily;
 use udp_retry::transport::PathIndex;
 
 use crate::again::this_test;
-use crate::built::built;
 use crate::inside::{Inside, PORT, run_at};
 use crate::watchdog::{MINUTE, within};
 
@@ -46,38 +44,6 @@ fn a_switch_that_drops_what_is_too_large_is_found() {
 #[test]
 fn a_way_back_that_is_narrower_is_found() {
     within(MINUTE, || check(this_test!(), "asym", 1500, 1300));
-}
-
-/// The kernel never learns of the narrow link there.
-#[test]
-fn the_tool_and_the_example_print_what_the_kernel_does_not_know() {
-    built("big_datagram");
-    within(MINUTE, || {
-        if cfg!(udp_retry_portable) {
-            return;
-        }
-        let Some(network) = Inside::of(this_test!(), "blackhole") else { return };
-        for address in [&network.server4, &network.server6] {
-            let _responder = network.respond(address);
-            let printed = |command: &mut Command| {
-                let output = command.output().unwrap();
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                println!("{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-                assert!(output.status.success());
-                text
-            };
-            let shown = "The kernel's path MTU is 1500 bytes, and probes of 1400 bytes were answered";
-            let port = PORT.to_string();
-            let example =
-                || printed(Command::new(built("big_datagram")).args([address, "-p", &port, "--size", "1200"]));
-            assert!((0..3).any(|_| example().contains(shown)), "{address}");
-            // It is built with the feature `cli`.
-            let Some(tool) = option_env!("CARGO_BIN_EXE_udp-retry") else { continue };
-            let line = || printed(Command::new(tool).args(["path-mtu", &bracketed(address), "--json"]));
-            let sizes = "{\"forward_pmtu\":1400,\"reverse_pmtu\":1400,";
-            assert!((0..3).any(|_| line().starts_with(sizes)), "{address}");
-        }
-    });
 }
 
 #[test]
@@ -127,7 +93,7 @@ fn check(test: &'static str, topology: &str, there: usize, back: usize) {
     let Some(network) = Inside::of(test, topology) else { return };
     for (address, overhead) in [(&network.server4, 28), (&network.server6, 48)] {
         let _responder = network.respond(address);
-        let server: SocketAddr = format!("{}:{PORT}", bracketed(address)).parse().unwrap();
+        let server = SocketAddr::new(address.parse().unwrap(), PORT);
         for (mode, cache) in [
             (Fragmentation::Probing, "empty"),
             (Fragmentation::Probing, "filled"),
@@ -170,8 +136,4 @@ pub(crate) fn forget_paths() {
         run_at(host, "ip route flush cache");
         run_at(host, "ip -6 route flush cache");
     }
-}
-
-fn bracketed(address: &str) -> String {
-    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }

@@ -9,6 +9,7 @@ use udp_retry::pmtu::SearchSettings;
 use udp_retry::size::IpFamily;
 
 use crate::again::this_test;
+use crate::built::built;
 use crate::inside::{Inside, PORT};
 use crate::installed::installed;
 use crate::services::{coturn, probe};
@@ -59,6 +60,36 @@ fn it_prints_what_a_stun_server_shows_through_a_black_hole() {
             let found = printed(address, &["--stun"]);
             assert_eq!(payload(&found, "forward"), Some(1400 - u64::from(family.overhead())), "{found}");
             assert_eq!((payload(&found, "reverse"), &found["evidence"]), (None, &"service_or_path".into()), "{found}");
+        }
+    });
+}
+
+/// The kernel never learns of the narrow link there.
+#[test]
+fn the_example_prints_what_the_kernel_does_not_know_and_the_tool_asks_the_usual_port() {
+    built("big_datagram");
+    within(MINUTE, || {
+        if cfg!(udp_retry_portable) {
+            return;
+        }
+        let Some(network) = Inside::of(this_test!(), "blackhole") else { return };
+        for address in [&network.server4, &network.server6] {
+            let _responder = network.respond(address);
+            let said = |command: &mut Command| {
+                let output = command.output().unwrap();
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                println!("{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+                assert!(output.status.success());
+                text
+            };
+            let shown = "The kernel's path MTU is 1500 bytes, and probes of 1400 bytes were answered";
+            let port = PORT.to_string();
+            let example = || said(Command::new(built("big_datagram")).args([address, "-p", &port, "--size", "1200"]));
+            assert!((0..3).any(|_| example().contains(shown)), "{address}");
+            let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+            let line = || said(Command::new(env!("CARGO_BIN_EXE_udp-retry")).args(["path-mtu", &host, "--json"]));
+            let sizes = "{\"forward_pmtu\":1400,\"reverse_pmtu\":1400,";
+            assert!((0..3).any(|_| line().starts_with(sizes)), "{address}");
         }
     });
 }

@@ -23,11 +23,11 @@ fn datagrams_of_one_length_leave_together() {
     within(MINUTE, || {
         let server = Merging::bind();
         let given = || UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut own = ConnectedUdp::connect(server.address).unwrap();
+        let mut own = server.answering(ConnectedUdp::connect(server.address).unwrap());
         let connected = given();
         connected.connect(server.address).unwrap();
-        let mut lent = ConnectedUdp::from_socket(connected).unwrap();
-        let mut paths = UdpPaths::connect(&[server.address]).unwrap();
+        let mut lent = server.answering(ConnectedUdp::from_socket(connected).unwrap());
+        let mut paths = server.answering(UdpPaths::connect(&[server.address]).unwrap());
         let mut unconnected = UnconnectedUdp::from_socket(given()).unwrap();
         let mut bound = UnconnectedUdp::bind("0.0.0.0:0").unwrap();
         for (lens, expected) in [
@@ -85,7 +85,7 @@ fn where_others_have_transmissions_timed_each_leaves_alone() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(server.address).unwrap();
         setsockopt(&socket, Timestamping, &TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE).unwrap();
-        let mut client = ConnectedUdp::from_socket(socket).unwrap();
+        let mut client = server.answering(ConnectedUdp::from_socket(socket).unwrap());
         let sent = datagrams(&[32; 4]);
         let slices: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
         assert_eq!(client.send_many(FIRST, &slices), (4, Ok(())));
@@ -97,10 +97,10 @@ fn where_others_have_transmissions_timed_each_leaves_alone() {
 #[test]
 fn an_earlier_refusal_costs_a_batch_nothing_and_is_reported() {
     within(MINUTE, || {
-        let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = closed.local_addr().unwrap();
-        let mut client = ConnectedUdp::connect(address).unwrap();
-        drop(closed);
+        let server = Merging::bind();
+        let address = server.address;
+        let mut client = server.answering(ConnectedUdp::connect(address).unwrap());
+        drop(server);
         client.send(FIRST, b"refused").unwrap();
         let server = Merging::at(address);
         let sent = datagrams(&[32; 16]);
@@ -111,6 +111,25 @@ fn an_earlier_refusal_costs_a_batch_nothing_and_is_reported() {
         let incoming = client.recv(&mut buffer, now, now);
         let expected = Incoming::PathError { path: Some(FIRST), error: PathError::Refused, quoted: 7 };
         assert_eq!((incoming, &buffer[..7]), (expected, &b"refused"[..]));
+        // Each alone again, until it answers.
+        assert_eq!(client.send_many(FIRST, &slices), (16, Ok(())));
+        assert_eq!(server.receive(16), sent);
+    });
+}
+
+/// A host may refuse all that left together by one message.
+#[test]
+fn before_a_peer_has_answered_each_leaves_alone() {
+    within(MINUTE, || {
+        let server = Merging::bind();
+        let mut client = ConnectedUdp::connect(server.address).unwrap();
+        let sent = datagrams(&[32; 4]);
+        let slices: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
+        for expected in [4, 1] {
+            assert_eq!(client.send_many(FIRST, &slices), (4, Ok(())));
+            assert_eq!(server.receive(expected).concat(), sent.concat());
+            client = server.answering(client);
+        }
     });
 }
 
@@ -139,7 +158,7 @@ fn requests_that_are_ready_together_leave_in_batches() {
         let address = server.address;
         let counting = thread::spawn(move || {
             let mut arrivals = Vec::new();
-            while arrivals.iter().sum::<usize>() < 64 * 32 {
+            while arrivals.iter().sum::<usize>() < 65 * 32 {
                 let (from, merged) = server.next();
                 for request in merged.chunks(32) {
                     server.socket.send_to(request, from).unwrap();
@@ -149,13 +168,15 @@ fn requests_that_are_ready_together_leave_in_batches() {
             arrivals
         });
         let mut requester = ConcurrentRequester::builder(transaction_id(0..8).stamped()).connect(address).unwrap();
+        requester.submit(&[99; 32], 99).unwrap();
+        assert!(requester.wait().unwrap().reply().is_ok());
         for number in 0..64 {
             requester.submit(&[number; 32], number.into()).unwrap();
         }
         while let Some(done) = requester.wait() {
             assert_eq!(done.reply().unwrap()[8..], [u8::try_from(done.token()).unwrap(); 24]);
         }
-        assert_eq!(counting.join().unwrap(), [512; 4]);
+        assert_eq!(counting.join().unwrap(), [32, 512, 512, 512, 512]);
     });
 }
 
@@ -176,6 +197,17 @@ impl Merging {
         setsockopt(&socket, UdpGroSegment, &true).unwrap();
         let address = socket.local_addr().unwrap();
         Self { socket, address }
+    }
+
+    /// Once it has answered this client.
+    fn answering<T: Transport<Peer = PathIndex>>(&self, mut client: T) -> T {
+        client.send(FIRST, b"ping").unwrap();
+        let (from, ping) = self.next();
+        self.socket.send_to(&ping, from).unwrap();
+        let now = client.now();
+        let incoming = client.recv(&mut [0; 64], now, now.after(LONG));
+        assert!(matches!(incoming, Incoming::Datagram(_)), "{incoming:?}");
+        client
     }
 
     fn next(&self) -> (SocketAddr, Vec<u8>) {

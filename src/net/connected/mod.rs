@@ -71,6 +71,8 @@ pub struct ConnectedUdp {
     stuck: bool,
     /// Nothing came since the latest send.
     in_vain: bool,
+    /// What came last is a datagram, not an error.
+    answers: bool,
     /// An address that no device here has and that is the socket's all the same, such as a transparent one's.
     foreign: Option<IpAddr>,
     /// Whether the port is the caller's choice, once that is known: from a disconnection, before or after which anybody may
@@ -142,6 +144,7 @@ impl ConnectedUdp {
             apart: false,
             stuck: false,
             in_vain: false,
+            answers: false,
             foreign: None,
             has_chosen_port: None,
             lent_again: AtomicBool::new(false),
@@ -262,6 +265,7 @@ impl ConnectedUdp {
 
     #[cold]
     fn failed(&mut self, error: PathError, quoted: usize) -> Incoming<PathIndex> {
+        self.answers = false;
         let error = match error {
             PathError::TooBig { .. } => PathError::TooBig { limit: pmtu::deliverable(self.endpoint.socket()) },
             error => error,
@@ -291,6 +295,7 @@ impl ConnectedUdp {
         match waited {
             // It may have waited in the queue for a reader that was late.
             Waited::Arrival(Arrival { len, actual, .. }, at) => {
+                self.answers = true;
                 Incoming::Datagram(Received::new(PathIndex::FIRST, len, actual, at.min(until)))
             }
             Waited::TimeUp(at) => Incoming::TimeUp(at),
@@ -338,7 +343,7 @@ impl Transport for ConnectedUdp {
         if self.ask == Ask::Nothing && self.has_chosen_port != Some(true) {
             return match self.endpoint.receive_plain(buffer, now, until) {
                 Ok((len, actual, at)) => {
-                    self.in_vain = false;
+                    (self.in_vain, self.answers) = (false, true);
                     // It may have waited in the queue for a reader that was late.
                     Incoming::Datagram(Received::new(PathIndex::FIRST, len, actual, at.min(until)))
                 }

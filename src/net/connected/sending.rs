@@ -81,11 +81,13 @@ impl ConnectedUdp {
         Ok(())
     }
 
-    /// Sends as many of these as can leave at once, and returns how many.
+    /// Sends as many of these as can leave at once, and returns how many: to a peer that answers. Where none does, a host may
+    /// report one error for all that left together, and only alone each request learns of its own.
     pub(super) fn send_first_of(&mut self, datagrams: &[&[u8]]) -> Result<usize, PathError> {
         let Some(&first) = datagrams.first() else { return Ok(0) };
         self.prepare_to_send()?;
-        let sent = match self.endpoint.transmit_segments(None, datagrams) {
+        let divided = if self.answers { self.endpoint.transmit_segments(None, datagrams) } else { Divided::Alone };
+        let sent = match divided {
             Divided::Sent(sent) => {
                 self.stuck = false;
                 return Ok(sent);
