@@ -1,6 +1,6 @@
 //! Several datagrams that leave in one system call. Over loopback such a batch arrives as one, too, where the receiver asks
 //! for that (`UDP_GRO`); so each test sees what left together.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(udp_retry_portable)))]
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and threads are the point")]
 
 use std::net::{SocketAddr, UdpSocket};
