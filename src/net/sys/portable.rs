@@ -160,7 +160,7 @@ pub(super) fn does_not_divide(_error: &io::Error) -> bool {
     true
 }
 
-pub(super) const MOST_SEGMENTS: usize = 1;
+pub(super) const MOST_SEGMENTS: usize = 64;
 
 /// Which of its own addresses a datagram came to, the system does not report here.
 pub(super) fn report_own_address(_socket: &UdpSocket) -> io::Result<()> {
