@@ -136,8 +136,13 @@ fn silent() -> Server {
     Server::answering(|_, _| Vec::new())
 }
 
+/// Held by a socket that hears someone else: a port that is free, a test beside this one could get, and answer at.
 fn closed() -> String {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect("127.0.0.1:9").unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    std::mem::forget(socket);
+    address
 }
 
 /// A busy machine may suspend a process past a slot; not three times.
