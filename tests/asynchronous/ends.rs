@@ -10,6 +10,7 @@ use udp_retry::net::UnconnectedUdp;
 use udp_retry::transaction::{Execution, Failure, Limits, OnUnreachable, Request, matching};
 use udp_retry::{AsyncRequester, RequestError, RetryPolicy};
 
+use crate::closed::closed_port;
 use crate::hands::{Held, until};
 use crate::runtimes::{builder, current_thread, mute, on, two_threads};
 use crate::watchdog::{MINUTE, within};
@@ -116,7 +117,7 @@ fn a_matcher_that_panics_ends_all_and_hangs_none() {
 fn a_refusal_is_heard_at_once() {
     for runtime in [current_thread(), two_threads()] {
         on(runtime, async {
-            let closed = mute().local_addr().unwrap();
+            let closed = closed_port();
             let patient = RetryPolicy::default();
             let requester = builder().policy(patient).on_unreachable(OnUnreachable::FailFast);
             let requester = requester.connect(closed).await.unwrap();

@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and threads are used")]
 
 mod capacity;
+#[path = "../common/closed.rs"]
+mod closed;
 #[path = "../system/echoes.rs"]
 mod echoes;
 mod ends;

@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use socket2::SockRef;
 use udp_retry::net::{ConnectedUdp, UdpPaths, UnconnectedUdp};
 
+use crate::closed::closed_port;
 use crate::echoes::{Echo, Manner};
 use crate::runtimes::{builder, current_thread, mute, on};
 
@@ -55,7 +56,7 @@ fn nothing_to_do_takes_no_time_of_the_processor() {
 #[test]
 fn a_flood_of_refusals_delays_no_one_else_on_the_runtime() {
     on(current_thread(), async {
-        let closed = mute().local_addr().unwrap();
+        let closed = closed_port();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(closed).unwrap();
         let clone = socket.try_clone().unwrap();

@@ -14,6 +14,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::closed::closed_port;
 use crate::program::{piped, reader};
 
 const EXAMPLES: [&str; 5] = ["loopback_echo", "lossy_backoff", "big_datagram", "broadcast", "counter_server"];
@@ -230,7 +231,7 @@ fn the_clients_ask_the_books_server() {
 
 #[test]
 fn a_client_that_nobody_hears_goes_through_its_schedule_and_is_refused() {
-    let ended = run("lossy_backoff", &["client", "127.0.0.1", "-p", &closed_port().to_string(), "--json"]);
+    let ended = run("lossy_backoff", &["client", "127.0.0.1", "-p", &closed_port().port().to_string(), "--json"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let [report] = &ended.reports()[..] else { panic!("{ended:?}") };
     assert_eq!((&report.outcome, report.transmissions), (&Err("refused".to_owned()), 5), "{ended:?}");
@@ -342,7 +343,7 @@ fn the_picture_is_to_scale() {
 
 #[test]
 fn every_transmission_and_wait_is_told() {
-    let port = closed_port();
+    let port = closed_port().port();
     let ended = run("lossy_backoff", &["client", "127.0.0.1", "-p", &port.to_string()]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     for number in 1..=5 {
@@ -603,15 +604,6 @@ fn json_number(number: &str) -> Option<f64> {
 /// On every interface, so that a server on any of them can have it.
 fn free_port() -> u16 {
     UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
-}
-
-/// One at which nothing listens, and which no other test gets: its socket hears someone else alone, and stays.
-fn closed_port() -> u16 {
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    socket.connect("127.0.0.1:9").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    std::mem::forget(socket);
-    port
 }
 
 fn socket() -> UdpSocket {

@@ -2,6 +2,8 @@
 
 #[path = "../common/built.rs"]
 mod built;
+#[path = "../common/closed.rs"]
+mod closed;
 mod dns;
 mod listings;
 mod name_servers;

@@ -6,6 +6,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use crate::closed::closed_port;
 use crate::ntp::ntp;
 use crate::program::run;
 use crate::server::{PATIENCE, Server, json};
@@ -156,7 +157,7 @@ fn silence_is_told_with_everything_that_happened() {
 #[test]
 fn a_port_where_nobody_listens_is_a_refusal() {
     for example in EXAMPLES {
-        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = closed_port().to_string();
         let arguments: &[&str] =
             if example == "dns_lookup" { &["host.test", "--server", &address] } else { &[&address] };
         let line = json(&run(example, &[arguments, &["--deadline=300ms", "--json"]].concat(), PATIENCE), 1);

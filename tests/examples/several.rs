@@ -1,17 +1,13 @@
 //! The examples of real protocols where they are given several servers: the next one is asked where the one before is silent
 //! or refuses, and every transmission is in the record.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "processes take real time, and the other end is a plain socket"
-)]
+#![expect(clippy::disallowed_methods, reason = "processes take real time, and the other end is a plain socket")]
 
-use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::closed::closed_port;
 use crate::dns::dns;
 use crate::ntp::ntp;
 use crate::program::run;
@@ -42,7 +38,7 @@ fn a_server_that_refuses_is_left_at_once() {
     for (example, answer) in EXAMPLES {
         let good = Server::answering(move |_, request| vec![answer(request)]);
         again(|| {
-            let report = ask(example, &format!("{},{}", closed(), good.address), &[]);
+            let report = ask(example, &format!("{},{}", closed_port(), good.address), &[]);
             answers(&report).iter().all(|answer| {
                 assert_eq!((&answer["server"], &answer["transmissions"]), (&told(&good), &2.into()), "{report}");
                 answer["elapsed_ms"].as_f64() < Some(200.0)
@@ -70,7 +66,7 @@ fn where_the_first_answers_no_other_is_asked() {
 /// More than a timeline holds: each transmission is followed by its refusal.
 #[test]
 fn every_transmission_has_its_time_however_many() {
-    let list = [(); 12].map(|()| closed()).join(",");
+    let list = [(); 12].map(|()| closed_port().to_string()).join(",");
     let arguments = ["stun_address", &list, "--deadline", "2700ms"];
     let line = json(&run(arguments[0], &[&arguments[1..], &["--json"]].concat(), PATIENCE), 1);
     let sent: Vec<_> = line["sent_ms"].as_array().unwrap().iter().map(|ms| ms.as_f64().unwrap()).collect();
@@ -134,15 +130,6 @@ fn told(server: &Server) -> Value {
 
 fn silent() -> Server {
     Server::answering(|_, _| Vec::new())
-}
-
-/// Held by a socket that hears someone else: a port that is free, a test beside this one could get, and answer at.
-fn closed() -> String {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect("127.0.0.1:9").unwrap();
-    let address = socket.local_addr().unwrap().to_string();
-    std::mem::forget(socket);
-    address
 }
 
 /// A busy machine may suspend a process past a slot; not three times.

@@ -14,8 +14,8 @@ use udp_retry::transaction::{Execution, Failure, Limits, OnUnreachable, Transact
 use udp_retry::transport::{PathError, PathIndex, PeerAddress, Transport};
 use udp_retry::{ConcurrentRequester, ConnectedUdp, Impairments, LossySink, RetryPolicy, Seed, transaction_id};
 
+use crate::closed::closed_port;
 use crate::echoes::{Echo, Manner};
-use crate::loopback::closed_port;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);

@@ -17,6 +17,7 @@ use udp_retry::transaction::{Execution, Failure};
 use udp_retry::transport::PathError;
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
+use crate::closed::closed_port;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -234,15 +235,6 @@ impl Drop for Server {
 
 fn constant(interval: Duration, transmissions: u32) -> RetryPolicy {
     RetryPolicy::new(Backoff::constant(interval).unwrap()).with_max_transmissions(transmissions).unwrap()
-}
-
-/// At which nothing listens, and which no other test gets: its socket hears someone else alone, and stays.
-pub(crate) fn closed_port() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect("127.0.0.1:9").unwrap();
-    let address = socket.local_addr().unwrap();
-    std::mem::forget(socket);
-    address
 }
 
 /// How late a bare wait of the system's is.

@@ -7,6 +7,8 @@ mod busy_poll;
 mod cancel;
 mod cancel_settings;
 mod cancel_shared;
+#[path = "../common/closed.rs"]
+mod closed;
 mod concurrent;
 mod connected;
 mod echoes;

@@ -10,8 +10,8 @@ use udp_retry::transaction::{Failure, OnUnreachable};
 use udp_retry::transport::PathIndex;
 use udp_retry::{ConcurrentRequester, ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
+use crate::closed::closed_port;
 use crate::echoes::{Echo, Manner};
-use crate::loopback::closed_port;
 use crate::watchdog::within;
 
 #[test]

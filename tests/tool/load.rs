@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::closed::closed_port;
 use crate::files::Scratch;
 use crate::program::{Ended, Running, run, tool};
 use crate::request::Server;
@@ -99,10 +100,7 @@ fn each_failure_counts_by_its_kind_and_the_sum_is_what_was_sent() {
                 && line["strays"] == json!({ "stale": 10, "empty": 10, "truncated": 0, "foreign": 10 })
         });
     }
-    // Held by a socket that hears someone else: a test beside this one could get a port that is free.
-    let held = UdpSocket::bind("127.0.0.1:0").unwrap();
-    held.connect("127.0.0.1:9").unwrap();
-    let closed = held.local_addr().unwrap().to_string();
+    let closed = closed_port().to_string();
     for window in ["1", "4"] {
         let arguments = [&*closed, "--text", "id..", "--id", "0:4", "--repeat", "8", "--in-flight", window];
         let more = ["--policy", "10ms 2 transmissions", "--summary", "--json"];
@@ -323,10 +321,7 @@ fn an_open_loop_counts_a_stall_for_all_that_were_due_and_a_closed_one_once() {
 
 #[test]
 fn several_targets_are_asked_one_after_the_other_each_a_service_of_its_own() {
-    // Held by a socket that hears someone else: a test beside this one could get a port that is free.
-    let held = UdpSocket::bind("127.0.0.1:0").unwrap();
-    held.connect("127.0.0.1:9").unwrap();
-    let closed = held.local_addr().unwrap();
+    let closed = closed_port();
     for window in ["1", "6"] {
         again(|| {
             let servers = [(); 3].map(|()| Server::echo());

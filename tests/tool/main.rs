@@ -1,5 +1,7 @@
 //! The tool `udp-retry` as people run it: what each command prints, draws and writes, and how it ends.
 
+#[path = "../common/closed.rs"]
+mod closed;
 mod faults;
 mod files;
 #[cfg(unix)]

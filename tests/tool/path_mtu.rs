@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use udp_retry::fault::Profile;
 use udp_retry::proxy::Proxy;
 
+use crate::closed::closed_port;
 use crate::program::{Ended, Running, run, tool};
 
 #[test]
@@ -155,7 +156,7 @@ fn a_host_without_a_port_is_asked_at_that_of_its_service() {
 
 #[test]
 fn where_no_one_answers_it_fails() {
-    let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = closed_port().to_string();
     for format in [&["--json"][..], &["--json", "--stun"], &["--json", "--dns", "example.org"]] {
         let ended = run("path-mtu", &[&[&address[..]], format].concat(), PATIENCE);
         assert_eq!((ended.code, &*ended.stderr), (Some(1), "error: no probe was answered\n"), "{ended:?}");

@@ -17,6 +17,7 @@ use serde_json::Value;
 use udp_retry::Seed;
 use udp_retry::policy::Preset;
 
+use crate::closed::closed_port;
 use crate::files::Scratch;
 use crate::program::{Ended, Running, run, tool};
 
@@ -233,10 +234,7 @@ fn a_request_that_nobody_answers_keeps_the_schedule_to_twenty_milliseconds() {
 
 #[test]
 fn failures_are_told_by_kind_and_end_with_1() {
-    // Held by a socket that hears someone else: a test beside this one could get a port that is free.
-    let held = UdpSocket::bind("127.0.0.1:0").unwrap();
-    held.connect("127.0.0.1:9").unwrap();
-    let closed = held.local_addr().unwrap().to_string();
+    let closed = closed_port().to_string();
     let file = Scratch::new("too-large");
     fs::write(&file.0, vec![0; 65_508]).unwrap();
     let nobody = ["--text", "x", "--policy", "book", "--deadline", "150ms"];

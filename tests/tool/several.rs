@@ -1,22 +1,22 @@
 //! `udp-retry request` where it is given several servers: which one it asks, which one it asks instead, and what it prints of
 //! each.
 #![cfg(unix)]
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "processes and plain sockets, in real time")]
+#![expect(clippy::disallowed_methods, reason = "processes and plain sockets, in real time")]
 
 use std::io::{BufRead, BufReader};
-use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::closed::closed_port;
 use crate::program::{Running, run, tool};
 use crate::request::{Server, reports};
 
 #[test]
 fn where_the_first_is_silent_or_refuses_the_second_answers_and_each_has_its_part_in_the_line() {
     let silent = Server::start(|_, _| Vec::new());
-    for (first, refuses) in [(silent.address.to_string(), false), (closed(), true)] {
+    for (first, refuses) in [(silent.address.to_string(), false), (closed_port().to_string(), true)] {
         again(|| {
             let good = Server::echo();
             let second = good.address.to_string();
@@ -36,7 +36,7 @@ fn where_the_first_is_silent_or_refuses_the_second_answers_and_each_has_its_part
 
 #[test]
 fn the_story_names_the_paths_and_has_a_line_for_each() {
-    let (first, good, last) = (closed(), Server::echo(), closed());
+    let (first, good, last) = (closed_port().to_string(), Server::echo(), closed_port().to_string());
     let list = format!("{first},{},{last}", good.address);
     let ended = run("request", &[&list, "--hex", "2a", "--spread", "in-order"], PATIENCE);
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -60,7 +60,7 @@ fn the_story_names_the_paths_and_has_a_line_for_each() {
 
 #[test]
 fn where_none_answers_the_line_has_every_server_and_names_none_that_answered() {
-    let (first, second) = (closed(), Server::start(|_, _| Vec::new()));
+    let (first, second) = (closed_port().to_string(), Server::start(|_, _| Vec::new()));
     let list = format!("{first},{}", second.address);
     let arguments = [&list, "--text", "x", "--spread", "in-order", "--deadline", "200ms"];
     let [line] = &reports(&run("request", &[&arguments[..], &["--json"]].concat(), PATIENCE))[..] else { panic!() };
@@ -170,15 +170,6 @@ fn a_name_without_an_address_is_named_beside_others_that_have_one() {
         assert!(ended.stderr.starts_with("error: no address for \"host.invalid\": "), "{ended:?}");
         assert_eq!((&reports(&ended)[0]["error"], ended.code), (&"io".into(), Some(1)), "{ended:?}");
     }
-}
-
-fn closed() -> String {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    // A port that is free, a test beside this one could get: it is held by a socket that hears someone else.
-    socket.connect("127.0.0.1:9").unwrap();
-    let address = socket.local_addr().unwrap().to_string();
-    std::mem::forget(socket);
-    address
 }
 
 /// A busy machine may suspend a process past a slot; not three times.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::closed::closed_port;
 use crate::files::Scratch;
 use crate::program::{Running, run};
 use crate::request::{Server, reports};
@@ -152,10 +153,7 @@ fn nothing_that_no_datagram_holds_is_asked_wherever_it_comes_from() {
 /// A request's record holds 32 events, of which refusals and strays take their share.
 #[test]
 fn every_transmission_has_its_time_however_much_else_happens() {
-    // Held by a socket that hears someone else: a test beside this one could get a port that is free.
-    let held = UdpSocket::bind("127.0.0.1:0").unwrap();
-    held.connect("127.0.0.1:9").unwrap();
-    let closed = held.local_addr().unwrap().to_string();
+    let closed = closed_port().to_string();
     let silent = Server::start(|_, _| Vec::new());
     let noisy = Server::start(|_, _| vec![b"no id".to_vec(); 20]);
     for address in [&closed, &silent.address.to_string(), &noisy.address.to_string()] {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use udp_retry::envelope::{Incarnation, ReplyHeader, ReplyKind, RequestHeader};
+use udp_retry::envelope::{HEADER_LEN, Incarnation, ReplyHeader, ReplyKind, RequestHeader};
 use udp_retry::sim::{Endpoint, Outbox};
 use udp_retry::time::Timestamp;
 
@@ -106,15 +106,6 @@ impl Server {
         }
     }
 
-    /// Which incarnation works at this moment, and since when: a crash ends the first.
-    fn life(&self, at: Timestamp) -> Option<(Incarnation, Timestamp)> {
-        let (number, start) = match self.trouble {
-            Some(Trouble { cause: Cause::Crash, end, .. }) if at >= end => (2, end),
-            _ => (1, Timestamp::ZERO),
-        };
-        Some((Incarnation::new(number)?, start))
-    }
-
     fn is_lost_in_crash(&self, now: Timestamp, done: Timestamp) -> bool {
         self.trouble.is_some_and(|Trouble { cause, begin, end }| cause == Cause::Crash && now < end && done > begin)
     }
@@ -139,29 +130,22 @@ impl Endpoint for Server {
             self.queue.push_back(turn);
             return;
         }
-        let Some((incarnation, start)) = self.life(turn) else { return };
-        let answer = |kind, at: Timestamp, header: RequestHeader| {
-            ReplyHeader::new(kind, header.transmission(), at.since(start), incarnation).encode()
-        };
-        if let Some(header) = header.filter(|header| header.incarnation().is_some_and(|meant| meant != incarnation)) {
-            self.queue.push_back(turn);
-            return out.send_after(
-                turn.since(now),
-                from,
-                &[&answer(ReplyKind::Unknown, turn, header), request].concat(),
-            );
-        }
         let done = self.end_of(turn);
         if self.is_lost_in_crash(now, done) {
             return;
         }
         self.queue.push_back(done);
         self.ledger.borrow_mut().on_served(done);
-        match header {
-            Some(header) => {
-                out.send_after(done.since(now), from, &[&answer(ReplyKind::Reply, done, header), request].concat());
-            }
-            None => out.send_after(done.since(now), from, request),
+        let after = done.since(now);
+        match header.and_then(|asked| answer(asked, done)) {
+            Some(header) => out.send_after(after, from, &[&header, request].concat()),
+            None => out.send_after(after, from, request),
         }
     }
+}
+
+/// What stands before a reply. A client here asks each thing anew, so that none names an incarnation.
+fn answer(asked: RequestHeader, at: Timestamp) -> Option<[u8; HEADER_LEN]> {
+    let uptime = at.since(Timestamp::ZERO);
+    Some(ReplyHeader::new(ReplyKind::Reply, asked.transmission(), uptime, Incarnation::new(1)?).encode())
 }
