@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | `echo` | any bytes | the same |
 //! | `counter` | an id of 8 bytes, then `+1` | the id, then the new number in decimal: a request that was executed twice shows |
-//! | `time` | an id of 8 bytes, then anything | the id, then the time of day, as in 2026-11-30T09:30:00.000000Z |
+//! | `time` | an id of 8 bytes, then anything | the id, then the seconds since 1970 (UTC) in decimal, as in 1780000000.000000 |
 //!
 //! The first line of standard output is `listening on ADDR`. SIGINT, SIGTERM or `--for` end it; then it reports what came and what
 //! became of it, with `--json` as one line:
