@@ -217,7 +217,7 @@ impl ProxyBuilder {
     /// # Errors
     ///
     /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the service is
-    /// the proxy itself, by whatever address.
+    /// the proxy itself, by whatever address. That of the system if it has no descriptor, memory or port for a single client.
     pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs) -> io::Result<Proxy> {
         let upstream = upstream.to_socket_addrs()?.next().ok_or_else(no_address)?;
         let mut last = no_address();
@@ -237,7 +237,10 @@ impl ProxyBuilder {
         }
         let receive_buffer = sockets::sessions_buffer(upstream, max_sessions)?;
         let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, receive_buffer, capacity };
-        Ok(Proxy { forwarder: Forwarder::new(listener, rules, observer)? })
+        let forwarder = Forwarder::new(listener, rules, observer)?;
+        // Else it would start, and serve no one.
+        sockets::try_one(upstream)?;
+        Ok(Proxy { forwarder })
     }
 }
 
