@@ -44,6 +44,7 @@ use udp_retry::{Impairments, Seed};
 use crate::audit::{Rate, table};
 use crate::grammar::GRAMMAR;
 use crate::output::{OutputFile, output_file};
+use crate::seeds;
 use crate::terminal::{Misuse, Outcome, say};
 
 /// Holds a bad network to its specification; without a command, a telling one
@@ -214,7 +215,7 @@ fn json(trial: &Trial, way: &Way, seed: u64) -> String {
         "spec": way.spec.to_string(),
         "profile": way.profile,
         "direction": way.direction.map(Direction::as_str),
-        "seed": seed,
+        "seed": seeds::json(seed),
         "datagrams": trial.datagrams,
         "len": trial.len,
         "knobs": trial.rates.iter().map(Rate::to_json).collect::<Vec<_>>(),

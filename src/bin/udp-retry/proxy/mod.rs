@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     upstream: Option<SocketAddr>,
     #[command(flatten)]
     network: Network,
-    /// Which datagrams it hits: the same seed hits the same [default: any, and told]
+    /// Which datagrams it hits: the same seed hits the same [default: any below 2^53, which standard error shows]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Ends after so long [default: when it is told to]

@@ -7,6 +7,7 @@ use udp_retry::proxy::ProxyStats;
 
 use super::running::Running;
 use crate::audit;
+use crate::seeds;
 
 /// What was asked for and what was observed.
 pub(super) fn report(running: &Running<'_>) -> Value {
@@ -16,7 +17,7 @@ pub(super) fn report(running: &Running<'_>) -> Value {
     json!({
         "listen": proxy.local_addr().to_string(),
         "upstream": proxy.upstream_addr().to_string(),
-        "seed": seed.number(),
+        "seed": seeds::json(seed.number()),
         "replay": arguments.network.replay.as_ref().map(|recording| &recording.file),
         "seconds": started.elapsed().as_secs_f64(),
         "sessions": {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use udp_retry::Seed;
-use udp_retry::net::system_seed;
 use udp_retry::proxy::Proxy;
 
 use super::Arguments;
@@ -13,6 +12,7 @@ use super::ending::finish;
 use super::recorder::{Recorder, lock};
 use super::report::Counters;
 use crate::output::OutputFile;
+use crate::seeds;
 use crate::terminal::{Misuse, Outcome, say};
 
 /// A proxy, what it was told, and what it notes down.
@@ -26,7 +26,7 @@ pub(super) struct Running<'a> {
 
 impl<'a> Running<'a> {
     pub(super) fn new(arguments: &'a Arguments, listen: SocketAddr, upstream: SocketAddr) -> Outcome<Self> {
-        let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
+        let seed = arguments.seed.map_or_else(seeds::drawn, |seed| Ok(Seed::new(seed)))?;
         if arguments.record == Some(OutputFile::Stdout) && arguments.report == Some(OutputFile::Stdout) {
             return Err(Misuse("'--record -' cannot be used with '--report -'".to_owned()).into());
         }
