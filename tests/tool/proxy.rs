@@ -45,11 +45,14 @@ fn wrong_usage_ends_with_2_and_says_where() {
         usage("--loss 130%", "from 0 to 1, not 1.3"),
         usage("--loss -0.1", ""),
         usage("--profile lte2", "there are book_half, lan, lte"),
-        usage("--idle never", "seconds, such as"),
+        usage("--idle never", "a number above 0 with a unit"),
+        usage("--idle 120", "if it is in seconds, 120s"),
+        usage("--for 0.5", "if it is in seconds, 0.5s"),
+        usage("--for 0s", "a number above 0 with a unit"),
         usage("--max-sessions 0", "a number from 1"),
         usage("--capacity 0", "a number from 1"),
         usage("--capacity-bytes 65534", "1 datagram and 65535 bytes at least"),
-        usage("--for -1", ""),
+        usage("--for -1s", ""),
         usage("--replay /nowhere/at/all", "No such file"),
         usage("--both none --profile lan", "cannot be used with"),
         usage("--listen 127.0.0.1:0", "--upstream"),
@@ -100,7 +103,7 @@ fn it_ends_by_a_signal_within_a_second_and_not_with_its_input() {
 fn it_ends_when_its_time_is_over_and_leaves_its_report_in_a_file_too() {
     let (service, file) = (Service::echo(), Scratch::new("report"));
     let started = Instant::now();
-    let mut proxy = Proxy::start(&service, &["--for", "0.4", "--report", file.path(), "--loss", "1"]);
+    let mut proxy = Proxy::start(&service, &["--for", "0.4s", "--report", file.path(), "--loss", "1"]);
     assert_eq!(proxy.ask(b"lost"), None);
     let report = proxy.report();
     assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(2));
@@ -113,11 +116,11 @@ fn it_ends_when_its_time_is_over_and_leaves_its_report_in_a_file_too() {
 #[test]
 fn each_direction_has_its_own_specification_and_loss_replaces_what_it_says_of_loss() {
     let service = Service::echo();
-    let arguments = ["--profile", "lte", "--to-client", "delay 1ms", "--loss", "0.25", "--for", "0.1"];
+    let arguments = ["--profile", "lte", "--to-client", "delay 1ms", "--loss", "0.25", "--for", "0.1s"];
     let report = Proxy::start(&service, &arguments).report();
     assert_eq!(report["to_server"]["spec"], "rate 10mbit queue 200ms; loss 25%; delay 25ms ~8ms");
     assert_eq!(report["to_client"]["spec"], "loss 25%; delay 1ms");
-    let percentage = Proxy::start(&service, &["--both", "loss 1% burst 5", "--loss", "25%", "--for", "0.1"]).report();
+    let percentage = Proxy::start(&service, &["--both", "loss 1% burst 5", "--loss", "25%", "--for", "0.1s"]).report();
     assert_eq!(
         (&percentage["to_server"]["spec"], &percentage["to_client"]["spec"]),
         (&"loss 25%".into(), &"loss 25%".into())
@@ -128,7 +131,7 @@ fn each_direction_has_its_own_specification_and_loss_replaces_what_it_says_of_lo
 fn the_report_names_what_the_proxy_could_not_keep_and_what_met_no_datagram() {
     let service = Service::echo();
     let spec = "delay 1h; script { drop 99 }; outage from 1h for 1s; loss 0.001%; dose 1 of 2";
-    let arguments = ["--to-server", spec, "--capacity", "5", "--for", "1", "--seed", "1"];
+    let arguments = ["--to-server", spec, "--capacity", "5", "--for", "1s", "--seed", "1"];
     let mut proxy = Proxy::start(&service, &arguments);
     for _ in 0..8 {
         proxy.client.send(b"there is no place for all of us").unwrap();
@@ -150,7 +153,7 @@ fn the_report_names_what_the_proxy_could_not_keep_and_what_met_no_datagram() {
 #[test]
 fn the_report_shows_the_dose_and_counts_what_it_has_spared() {
     let service = Service::echo();
-    let arguments = ["--to-server", "loss 100%; dose 2 of 3", "--for", "1", "--seed", "1"];
+    let arguments = ["--to-server", "loss 100%; dose 2 of 3", "--for", "1s", "--seed", "1"];
     let proxy = Proxy::start(&service, &arguments);
     for n in 1..=9 {
         proxy.client.send(&[n]).unwrap();
@@ -175,7 +178,7 @@ fn the_report_shows_the_dose_and_counts_what_it_has_spared() {
 fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     let (service, first, second) = (Service::echo(), Scratch::new("first"), Scratch::new("second"));
     let spec = "loss 30% burst 2; duplicate 20%; corrupt 10%; truncate 10%";
-    let mut proxy = Proxy::start(&service, &["--both", spec, "--seed", "9", "--record", first.path(), "--for", "5"]);
+    let mut proxy = Proxy::start(&service, &["--both", spec, "--seed", "9", "--record", first.path(), "--for", "5s"]);
     let heard = proxy.ask_often(60);
     proxy.report();
 
@@ -197,7 +200,7 @@ fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     }
 
     // By another seed, and without anything of chance.
-    let arguments = ["--replay", first.path(), "--seed", "10", "--record", second.path(), "--for", "5"];
+    let arguments = ["--replay", first.path(), "--seed", "10", "--record", second.path(), "--for", "5s"];
     let mut again = Proxy::start(&service, &arguments);
     assert_eq!(again.ask_often(60), heard);
     let report = again.report();
@@ -211,7 +214,7 @@ fn a_file_that_cannot_be_written_is_a_failure() {
     let service = Service::echo();
     for arguments in [["--record", "/nowhere/at/all"], ["--report", "/nowhere/at/all"]] {
         let upstream = service.address.to_string();
-        let all = ["--listen", "127.0.0.1:0", "--upstream", &upstream, "--for", "0.05", arguments[0], arguments[1]];
+        let all = ["--listen", "127.0.0.1:0", "--upstream", &upstream, "--for", "0.05s", arguments[0], arguments[1]];
         let ended = run("proxy", &all, Duration::from_secs(5));
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains("/nowhere/at/all: "), "{ended:?}");

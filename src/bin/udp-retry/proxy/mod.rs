@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! udp-retry proxy --listen 127.0.0.1:5353 --upstream 9.9.9.9:53 --loss 30%
-//! udp-retry proxy --listen [::1]:5683 --upstream 127.0.0.1:5683 --profile lte --for 60
+//! udp-retry proxy --listen [::1]:5683 --upstream 127.0.0.1:5683 --profile lte --for 60s
 //! udp-retry proxy --listen 127.0.0.1:0 --upstream 127.0.0.1:123 --to-server "loss 5% burst 3; delay 50ms ~10ms"
 //! ```
 //!
@@ -37,7 +37,7 @@ use self::running::Running;
 use crate::grammar::GRAMMAR;
 use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome};
-use crate::values::address;
+use crate::values::{address, duration};
 
 /// Forwards UDP datagrams, and does to them what a bad network would; without --listen, shows itself on loopback
 #[derive(Args)]
@@ -54,8 +54,8 @@ pub(crate) struct Arguments {
     /// Which datagrams it hits: the same seed hits the same [default: any below 2^53, which standard error shows]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Ends after so long [default: when it is told to]
-    #[arg(long = "for", value_name = "SECS", value_parser = seconds)]
+    /// Ends after this time, such as 90s or 5min [default: when it is told to]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasting: Option<Duration>,
     /// Writes the report there too; with "-" it stands alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]
@@ -63,8 +63,8 @@ pub(crate) struct Arguments {
     /// Writes the fate of every datagram there, as lines of JSON; with "-" they stand alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     record: Option<OutputFile>,
-    /// Forgets a client when nothing has come for so long, either way
-    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "120")]
+    /// Forgets a client when nothing has come for this time, in either direction
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s")]
     idle: Duration,
     /// Knows so many clients at once; the one idle for longest makes room
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1024")]
@@ -108,11 +108,6 @@ fn forward(arguments: &Arguments, listen: SocketAddr, upstream: SocketAddr) -> O
     let running = Running::new(arguments, listen, upstream)?;
     running.announce()?;
     running.until(&ended)
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "seconds, such as 5 or 0.5".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
