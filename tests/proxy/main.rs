@@ -7,6 +7,7 @@
 )]
 
 mod cost;
+mod fairness;
 mod forwarding;
 mod links;
 #[path = "../common/offers.rs"]
