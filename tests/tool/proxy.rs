@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{ChildStdout, Command};
+use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use udp_retry::fault::{Direction, Fate, Link, Profile, Trace};
 use udp_retry::time::Timestamp;
 
 use crate::files::Scratch;
-use crate::program::{Running, run, tool};
+use crate::program::{Ended, Running, run, tool};
+use crate::proxy_signals::default_hangup;
 
 #[test]
 fn without_arguments_it_shows_itself() {
@@ -83,13 +84,13 @@ fn a_trace_that_is_none_is_wrong_usage_with_its_line() {
 
 #[test]
 fn it_ends_by_a_signal_within_a_second_and_not_with_its_input() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in ["-TERM", "-INT", "-HUP", "-QUIT"] {
         let service = Service::echo();
-        let mut proxy = Proxy::start(&service, &["--seed", "1"]);
+        let mut proxy = Proxy::start_after(default_hangup(), &service, &["--seed", "1"]);
         // Its input ended before it began, and it forwards all the same.
         assert_eq!(proxy.ask(b"are you there?"), Some(b"are you there?".to_vec()));
         let asked = Instant::now();
-        assert!(Command::new("kill").args([signal, &proxy.running.id().to_string()]).status().unwrap().success());
+        proxy.signal(signal);
         let report = proxy.report();
         assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
         for way in ["to_server", "to_client"] {
@@ -205,6 +206,9 @@ fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     assert_eq!(again.ask_often(60), heard);
     let report = again.report();
     assert_eq!(report["replay"], first.path(), "the script that drops is that of a recording");
+    for way in ["to_server", "to_client"] {
+        assert_eq!(report[way]["spec"], format!("recording {}", first.path()));
+    }
     let repeated = second.text();
     assert_eq!(recorded.parse::<Trace>().unwrap(), repeated.parse::<Trace>().unwrap());
 }
@@ -222,12 +226,12 @@ fn a_file_that_cannot_be_written_is_a_failure() {
 }
 
 /// Sends back what it hears, until the test is over.
-struct Service {
-    address: SocketAddr,
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
 }
 
 impl Service {
-    fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         thread::spawn(move || {
@@ -240,17 +244,26 @@ impl Service {
     }
 }
 
-struct Proxy {
-    running: Running,
+pub(crate) struct Proxy {
+    pub(crate) running: Running,
     stdout: BufReader<ChildStdout>,
-    client: UdpSocket,
+    pub(crate) client: UdpSocket,
 }
 
 impl Proxy {
-    fn start(service: &Service, arguments: &[&str]) -> Self {
+    pub(crate) fn start(service: &Service, arguments: &[&str]) -> Self {
         let mut command = tool("proxy");
         command.args(["--listen", "127.0.0.1:0", "--upstream", &service.address.to_string()]).args(arguments);
-        let mut running = Running::start(&mut command, PATIENCE);
+        Self::of(&mut command)
+    }
+
+    /// The same, by a shell that does something else before.
+    pub(crate) fn start_after(shell: &str, service: &Service, arguments: &[&str]) -> Self {
+        Self::of(&mut after(shell, service, arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut running = Running::start(command, PATIENCE);
         let mut stdout = BufReader::new(running.stdout());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -261,11 +274,15 @@ impl Proxy {
         Self { running, stdout, client }
     }
 
-    fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
         self.client.send(request).unwrap();
         let mut buffer = [0; 2048];
         let len = self.client.recv(&mut buffer).ok()?;
         Some(buffer[..len].to_vec())
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.running.id().to_string()]).status().unwrap().success());
     }
 
     /// One after the other, in the same order to the service and back; everything that comes back.
@@ -287,12 +304,27 @@ impl Proxy {
         heard
     }
 
-    fn report(mut self) -> Value {
-        let mut report = String::new();
-        self.stdout.read_to_string(&mut report).unwrap();
-        assert_eq!(self.running.end().code, Some(0));
-        serde_json::from_str(&report).unwrap()
+    pub(crate) fn report(self) -> Value {
+        let ended = self.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+
+    /// What it has printed after its first line.
+    pub(crate) fn end(mut self) -> Ended {
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        Ended { stdout, ..self.running.end() }
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The proxy on a port of its own, by a shell that does something else before.
+pub(crate) fn after(shell: &str, service: &Service, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_udp-retry"), "proxy"]);
+    command.args(["--listen", "127.0.0.1:0", "--upstream", &service.address.to_string()]).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-use std::io::{self, Write};
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
 use super::Arguments;
 use super::running::Running;
-use crate::terminal::Outcome;
+use crate::terminal::{Outcome, remark};
 
 /// A service that repeats what it hears, and a client with twenty requests.
 pub(super) fn show(arguments: &Arguments) -> Outcome {
@@ -27,7 +27,7 @@ pub(super) fn show(arguments: &Arguments) -> Outcome {
     });
     let running = Running::new(arguments, SocketAddr::from(([127, 0, 0, 1], 0)), upstream)?;
     let address = running.proxy.local_addr();
-    running.announce()?;
+    running.announce();
     let ended = Arc::new(AtomicBool::new(false));
     let (client, done) = (thread::spawn(move || ask(address)), ended.clone());
     thread::spawn(move || {
@@ -35,7 +35,7 @@ pub(super) fn show(arguments: &Arguments) -> Outcome {
         done.store(true, Ordering::Relaxed);
         asked
     });
-    running.until(&ended)
+    running.until(|| ended.load(Ordering::Relaxed))
 }
 
 fn ask(address: SocketAddr) -> Outcome {
@@ -45,7 +45,8 @@ fn ask(address: SocketAddr) -> Outcome {
             Ok(reply) => format!("request {n}: answered after transmission {}", reply.transmissions()),
             Err(error) => format!("request {n}: {error}"),
         };
-        writeln!(io::stderr(), "{told}")?;
+        // Where the counters stand on a terminal.
+        remark(if io::stderr().is_terminal() { format!("\r\x1b[K{told}") } else { told });
     }
     Ok(())
 }

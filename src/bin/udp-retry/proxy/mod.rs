@@ -8,11 +8,17 @@
 //! ```
 //!
 //! The first line of standard output is `listening on ADDR`, as soon as clients can come (of standard error with
-//! `--report -` or `--record -`). SIGINT, SIGTERM or `--for` end it; then it prints one line of JSON: what was asked for
-//! and what was observed, stage by stage and direction by direction. A knob's `ok` is null where nothing had to be seen
-//! of it, `unmet` names the stages that no datagram has met, and `capacity` is what the proxy itself could not keep.
-//! While it runs, a terminal shows counters. Without `--listen`, it shows itself: a service, the proxy and a client on
-//! loopback.
+//! `--report -` or `--record -`). SIGINT, SIGTERM, SIGHUP, SIGQUIT or `--for` end it; then it prints a report of what was
+//! asked for and what was observed, stage by stage and direction by direction: a table on a terminal, and one line of JSON
+//! elsewhere or with `--json`. A knob's `ok` is null where nothing had to be seen of it, `unmet` names the stages that no
+//! datagram has met, and `capacity` is what the proxy itself could not keep. `seed` is a string from 2^53 on, where many
+//! programs that read JSON would change it. While it runs, a terminal shows counters. Without `--listen`, it shows itself:
+//! a service, the proxy and a client on loopback.
+//!
+//! A second signal ends it at once; so do not more of SIGHUP, of which a closed terminal sends several, and none of it ends
+//! what runs under `nohup`. Whatever ends it, a recording has whole lines. Where the file of `--report` or `--record` cannot
+//! be written, the report is on standard output nevertheless (on standard error with `--record -`), and the program ends
+//! with 1.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
 
 mod demonstration;
@@ -21,11 +27,11 @@ mod network;
 mod recorder;
 mod report;
 mod running;
+mod signals;
+mod table;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
@@ -34,6 +40,7 @@ use udp_retry::fault::Capacity;
 use self::demonstration::show;
 use self::network::Network;
 use self::running::Running;
+use self::signals::Signals;
 use crate::grammar::GRAMMAR;
 use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome};
@@ -57,12 +64,15 @@ pub(crate) struct Arguments {
     /// Ends after this time, such as 90s or 5min [default: when it is told to]
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasting: Option<Duration>,
-    /// Writes the report there too; with "-" it stands alone on standard output
+    /// Writes the report there too, as JSON; with "-" it stands alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     report: Option<OutputFile>,
     /// Writes the fate of every datagram there, as lines of JSON; with "-" they stand alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     record: Option<OutputFile>,
+    /// Reports as one line of JSON on a terminal, too
+    #[arg(long)]
+    json: bool,
     /// Forgets a client when nothing has come for this time, in either direction
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s")]
     idle: Duration,
@@ -101,13 +111,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 
 /// Until it is told to end.
 fn forward(arguments: &Arguments, listen: SocketAddr, upstream: SocketAddr) -> Outcome {
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, ended.clone())?;
-    }
     let running = Running::new(arguments, listen, upstream)?;
-    running.announce()?;
-    running.until(&ended)
+    // An address is none that could be resolved again.
+    let signals = Signals::new(None)?;
+    running.announce();
+    running.until(|| signals.have_ended_it())
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {

@@ -1,6 +1,5 @@
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use super::recorder::{Recorder, lock};
 use super::report::Counters;
 use crate::output::OutputFile;
 use crate::seeds;
-use crate::terminal::{Misuse, Outcome, say};
+use crate::terminal::{Misuse, Outcome, remark, say};
 
 /// A proxy, what it was told, and what it notes down.
 pub(super) struct Running<'a> {
@@ -38,31 +37,39 @@ impl<'a> Running<'a> {
             .max_sessions(arguments.max_sessions)
             .capacity(arguments.capacity()?);
         if let Some(recording) = &arguments.network.replay {
+            recording.warn();
             builder = builder.replay(recording.trace.clone());
         }
         if let Some(recorder) = recorder.clone() {
             builder = builder.observer(move |_, record| lock(&recorder).note(record));
         }
         let proxy = builder.bind(listen, upstream)?;
-        writeln!(io::stderr(), "seed {seed} (repeat with --seed {seed})")?;
+        remark(format_args!("seed {seed} (repeat with --seed {seed})"));
         Ok(Self { arguments, seed, proxy, recorder, started: Instant::now() })
     }
 
-    /// Where clients may come to, on standard output if nothing was to stand alone there.
-    pub(super) fn announce(&self) -> io::Result<()> {
+    /// Where clients may come to, on standard output if nothing was to stand alone there. It serves them even if no one
+    /// reads it.
+    pub(super) fn announce(&self) {
         let line = format!("listening on {}", self.proxy.local_addr());
-        if self.arguments.take_stdout() { writeln!(io::stderr(), "{line}") } else { say(line) }
+        if self.arguments.take_stdout() || say(&line).is_err() {
+            remark(line);
+        }
     }
 
-    pub(super) fn until(mut self, ended: &AtomicBool) -> Outcome {
+    pub(super) fn until(mut self, is_ended: impl Fn() -> bool) -> Outcome {
         let live = io::stderr().is_terminal();
         let time = self.arguments.lasting.unwrap_or(Duration::MAX);
-        while !ended.load(Ordering::Relaxed) {
+        let mut ran = Ok(());
+        while ran.is_ok() && !is_ended() {
             let left = time.saturating_sub(self.started.elapsed());
             if left.is_zero() {
                 break;
             }
-            self.proxy.run_for(left.min(TURN))?;
+            ran = self.proxy.run_for(left.min(TURN));
+            if let Some(recorder) = &self.recorder {
+                lock(recorder).write();
+            }
             if live {
                 // On one line, over and over; a terminal that is gone is no reason to end.
                 let _ = write!(io::stderr(), "\r{}\x1b[K", Counters(&self.proxy.stats()));
@@ -71,7 +78,8 @@ impl<'a> Running<'a> {
         if live {
             let _ = writeln!(io::stderr());
         }
-        finish(&self)
+        finish(self)?;
+        Ok(ran?)
     }
 }
 
