@@ -104,12 +104,9 @@ fn client(network: &Endpoint, from: Option<Ipv4Addr>) -> Outcome {
 
 fn why_unreachable(network: SocketAddr, from: Option<Ipv4Addr>) -> String {
     match from {
-        _ if network.ip() != Ipv4Addr::BROADCAST => "no interface that is up has this broadcast address".to_owned(),
-        Some(own) => format!("the interface of {own} is down"),
-        None => {
-            "without a default route the system cannot tell which network is meant; name the broadcast address of an \
-                 interface, such as 192.0.2.255, or an address of this host by --from"
-                .to_owned()
-        }
+        None if network.ip() == Ipv4Addr::BROADCAST => "without a default route the system cannot tell which network is \
+             meant; name the broadcast address of an interface, such as 192.0.2.255, or an address of this host by --from"
+            .to_owned(),
+        _ => "no interface that is up has this broadcast address".to_owned(),
     }
 }

@@ -197,13 +197,9 @@ fn a_broadcast_whose_interface_is_down_blames_no_default_route() {
     within(MINUTE, || {
         let Some(_network) = Inside::of(this_test!(), "bridge") else { return };
         run(&format!("ip link set {}cb down", env::var("PM_PREFIX").unwrap()));
-        for (arguments, why) in [
-            (&["10.211.1.255"][..], "no interface that is up has this broadcast address"),
-            (&["10.211.1.255", "--from", "10.211.1.1"], "no interface that is up has this broadcast address"),
-            (&["224.0.0.1"], "no interface that is up has this broadcast address"),
-            (&["<broadcast>", "--from", "10.211.1.1"], "the interface of 10.211.1.1 is down"),
-        ] {
+        for arguments in [&["10.211.1.255"][..], &["10.211.1.255", "--from", "10.211.1.1"], &["224.0.0.1"]] {
             let refusal = refused_broadcast(arguments);
+            let why = "no interface that is up has this broadcast address";
             assert!(refusal.contains(why) && !refusal.contains("default route"), "{arguments:?}: {refusal}");
         }
     });
