@@ -23,22 +23,24 @@ impl Signals {
     }
 
     fn with(resolve: Option<Box<dyn Fn()>>) -> io::Result<Self> {
-        let signals = Self { interrupt: Interrupt::but_for_hangup()?, hangup: Arc::default(), resolve };
-        on_hangup(&signals.hangup)?;
-        Ok(signals)
+        let hangup = Arc::default();
+        let interrupt = match resolve {
+            None => Interrupt::new()?,
+            Some(_) => {
+                on_hangup(&hangup)?;
+                Interrupt::but_for_hangup()?
+            }
+        };
+        Ok(Self { interrupt, hangup, resolve })
     }
 
     /// Whether the proxy is to end. Does before what else it was asked for.
     pub(super) fn have_ended_it(&self) -> bool {
-        match &self.resolve {
-            Some(resolve) => {
-                if self.hangup.swap(false, Ordering::Relaxed) {
-                    resolve();
-                }
-                self.interrupt.is_set()
-            }
-            None => self.interrupt.is_set() || self.hangup.load(Ordering::Relaxed),
+        let is_asked = self.hangup.swap(false, Ordering::Relaxed);
+        if let Some(resolve) = self.resolve.as_ref().filter(|_| is_asked) {
+            resolve();
         }
+        self.interrupt.is_set()
     }
 }
 
