@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-programs.sh - the DNS and CoAP programs that tests/tool/real_programs.rs sends through `udp-retry proxy`, the
+# install-programs.sh - the DNS, CoAP and SNMP programs that tests/tool/real_programs.rs sends through `udp-retry proxy`, the
 # strace by which tests/namespaces/system_calls.rs counts, the STUN server whose path tests/namespaces/services.rs
 # measures, and the tracepath and scamper that tests/namespaces/others.rs measures beside this crate.
 #
@@ -7,7 +7,7 @@
 set -euo pipefail
 
 missing=()
-for package in dnsmasq-base bind9-dnsutils libcoap3-bin strace coturn iputils-tracepath scamper; do
+for package in dnsmasq-base bind9-dnsutils libcoap3-bin snmp snmpd strace coturn iputils-tracepath scamper; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} != 0 ] || exit 0
@@ -17,6 +17,7 @@ sudo=()
 # Lists of several hours ago name packages that the archive no longer has.
 [ -n "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mmin -180 2>/dev/null | head -n 1)" ] ||
     ${sudo[@]+"${sudo[@]}"} apt-get update -qq
-# The package of coturn starts a relay, which no one has asked for.
-[ ! -d /run/systemd/system ] || ${sudo[@]+"${sudo[@]}"} systemctl mask --quiet coturn.service
+# The packages start servers, which no one has asked for.
+[ ! -d /run/systemd/system ] ||
+    ${sudo[@]+"${sudo[@]}"} systemctl mask --quiet coturn.service snmpd.service
 ${sudo[@]+"${sudo[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"

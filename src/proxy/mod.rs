@@ -268,7 +268,8 @@ impl ProxyBuilder {
     ///
     /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the service is
     /// the proxy itself, by whatever address; [`Unsupported`](io::ErrorKind::Unsupported) if it is asked for
-    /// [no fragments](Self::do_not_fragment), and the system cannot do that (Linux and Android can).
+    /// [no fragments](Self::do_not_fragment), and the system cannot do that (Linux and Android can). That of the system if it
+    /// has no descriptor, memory or port for a single client.
     pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs) -> io::Result<Proxy> {
         let upstream = upstream.to_socket_addrs()?.next().ok_or_else(no_address)?;
         let mut last = no_address();
@@ -303,7 +304,10 @@ impl ProxyBuilder {
             shared,
             do_not_fragment,
         };
-        Ok(Proxy { forwarder: Forwarder::new(listener, rules, observer)? })
+        let forwarder = Forwarder::new(listener, rules, observer)?;
+        // Else it would start, and serve no one.
+        sockets::try_one(upstream)?;
+        Ok(Proxy { forwarder })
     }
 }
 

@@ -33,6 +33,12 @@ pub(super) fn connected(upstream: SocketAddr, receive_buffer: Option<usize>) -> 
     Ok(socket)
 }
 
+/// Whether the system has a socket for a client: its own error otherwise, with what it was wanted for.
+pub(super) fn try_one(upstream: SocketAddr) -> io::Result<()> {
+    let wanted = |error: io::Error| io::Error::new(error.kind(), format!("no socket for a single client: {error}"));
+    UdpSocket::bind(any_address(upstream)).map(drop).map_err(wanted)
+}
+
 /// Whether what is sent to an address reaches the socket that is bound to `local`. What is sent to a wildcard reaches this
 /// host, and a socket that is bound to one has every address of the host; `[::]` has those of IPv4, too.
 pub(super) fn receives(local: SocketAddr, to: SocketAddr) -> bool {

@@ -172,6 +172,45 @@ fn what_is_no_record_is_refused_by_its_line() {
 }
 
 #[test]
+fn a_recording_that_ends_within_its_last_line_is_read_without_it() {
+    let profile = Profile::both("loss 30%; duplicate 20%; corrupt 20%".parse().unwrap());
+    let text = written(&run(profile, Seed::new(3), &traffic(9, Seed::new(4))));
+    let (mut torn, mut whole) = (0, 0);
+    for (end, next) in text.bytes().enumerate() {
+        let (cut, lines) = (&text[..end], text[..end].lines().count());
+        // An end of the last line is all that may be missing.
+        let is_whole = next == b'\n' || cut.is_empty() || cut.ends_with('\n');
+        let kept = text.lines().take(if is_whole { lines } else { lines - 1 }).map(|line| format!("{line}\n"));
+        let read = (kept.collect::<String>().parse().unwrap(), (!is_whole).then_some(lines));
+        assert_eq!(Trace::from_torn(cut), Ok(read), "{cut:?}");
+        (torn, whole) = (torn + u32::from(!is_whole), whole + u32::from(is_whole));
+    }
+    assert!(torn > 500 && whole > 10, "{torn} torn, {whole} whole");
+}
+
+#[test]
+fn a_line_that_is_wrong_otherwise_is_refused_also_where_the_last_one_may_be_torn() {
+    let line = r#"{"link":0,"direction":"to_server","n":1,"len":4,"dropped":"loss"}"#;
+    for (text, at) in [
+        // It has an end.
+        (format!("{line}\n{}\n", &line[..20]), 2),
+        (format!("{}\n{line}", &line[..20]), 1),
+        (format!("{}\n\n", &line[..20]), 1),
+        // It is no beginning of a record.
+        (format!("{line}\nnonsense"), 2),
+        (format!("{line}\n{line}"), 2),
+        (format!("{line}\n{line}{{"), 2),
+        (format!("{line}\n[]"), 2),
+    ] {
+        match Trace::from_torn(&text) {
+            Err(TraceError::NotARecord { line, .. }) => assert_eq!(line, at, "{text:?}"),
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+    assert_eq!(Trace::from_torn(" \n \t"), Ok((Trace::default(), None)));
+}
+
+#[test]
 fn what_no_script_can_do_is_refused_by_its_link() {
     let copy = |flips: &str| format!(r#"{{"after_ns":0,"len":40,"flips":[{flips}]}}"#);
     let four_copies = [const { "" }; 4].map(copy).join(",");

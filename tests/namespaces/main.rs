@@ -30,6 +30,7 @@ mod paths;
 #[path = "../common/processor.rs"]
 mod processor;
 mod proxy_df;
+mod proxy_ports;
 mod renewal_rules;
 mod reserved;
 mod services;

@@ -20,7 +20,7 @@ use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transac
 
 use crate::again::{Ending, this_test};
 use crate::built::built;
-use crate::inside::{Inside, PORT};
+use crate::inside::{Inside, PORT, run};
 use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 
@@ -170,10 +170,47 @@ fn a_limited_broadcast_without_a_route_is_explained() {
     built("broadcast");
     within(MINUTE, || {
         let Some(_network) = Inside::of(this_test!(), "bridge") else { return };
-        let sent = Command::new(built("broadcast")).args(["client", "<broadcast>", "-p", "1060"]).output().unwrap();
-        assert_eq!(sent.status.code(), Some(1), "{}", String::from_utf8_lossy(&sent.stdout));
-        assert!(!sent.stderr.is_empty());
+        let refusal = refused_broadcast(&["<broadcast>"]);
+        assert!(refusal.contains("without a default route") && refusal.contains("--from"), "{refusal}");
     });
+}
+
+#[test]
+fn a_limited_broadcast_leaves_by_the_interface_of_the_address_it_is_sent_from() {
+    built("broadcast");
+    within(MINUTE, || {
+        let Some(_network) = Inside::of(this_test!(), "bridge") else { return };
+        let mut listener = spawn("PM_SERVER", "broadcast", &["server", "", "-p", "1060"]);
+        listener.wait_for_line("istening");
+        let mut client = Command::new(built("broadcast"));
+        let sent = client.args(["client", "<broadcast>", "--from", "10.211.1.1", "-p", "1060"]).output().unwrap();
+        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        listener.wait_for_line("10.211.1.1");
+        let stranger = refused_broadcast(&["<broadcast>", "--from", "192.0.2.9"]);
+        assert!(stranger.contains("192.0.2.9"), "{stranger}");
+    });
+}
+
+#[test]
+fn a_broadcast_whose_interface_is_down_blames_no_default_route() {
+    built("broadcast");
+    within(MINUTE, || {
+        let Some(_network) = Inside::of(this_test!(), "bridge") else { return };
+        run(&format!("ip link set {}cb down", env::var("PM_PREFIX").unwrap()));
+        for arguments in [&["10.211.1.255"][..], &["10.211.1.255", "--from", "10.211.1.1"], &["224.0.0.1"]] {
+            let refusal = refused_broadcast(arguments);
+            let why = "no interface that is up has this broadcast address";
+            assert!(refusal.contains(why) && !refusal.contains("default route"), "{arguments:?}: {refusal}");
+        }
+    });
+}
+
+#[track_caller]
+fn refused_broadcast(arguments: &[&str]) -> String {
+    let sent = Command::new(built("broadcast")).arg("client").args(arguments).args(["-p", "1060"]).output().unwrap();
+    let refusal = String::from_utf8_lossy(&sent.stderr).into_owned();
+    assert_eq!(sent.status.code(), Some(1), "{arguments:?}: {refusal}");
+    refusal
 }
 
 /// The server of the first listing, which answers with the length of what it heard.

@@ -7,6 +7,7 @@
 )]
 
 mod cost;
+mod fairness;
 mod forwarding;
 mod kernel_drops;
 mod links;

@@ -75,6 +75,10 @@ impl Running {
         lock(&self.child).id()
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        lock(&self.child).try_wait().unwrap().is_none()
+    }
+
     pub(crate) fn stdin(&mut self) -> ChildStdin {
         lock(&self.child).stdin.take().unwrap()
     }

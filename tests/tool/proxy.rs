@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{ChildStdout, Command};
+use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use udp_retry::fault::{Direction, Fate, Link, Profile, Trace};
 use udp_retry::time::Timestamp;
 
 use crate::files::Scratch;
-use crate::program::{Running, run, tool};
+use crate::program::{Ended, Running, run, tool};
+use crate::proxy_signals::default_hangup;
 
 #[test]
 fn without_arguments_it_shows_itself() {
@@ -45,11 +46,14 @@ fn wrong_usage_ends_with_2_and_says_where() {
         usage("--loss 130%", "from 0 to 1, not 1.3"),
         usage("--loss -0.1", ""),
         usage("--profile lte2", "there are book_half, lan, lte"),
-        usage("--idle never", "seconds, such as"),
+        usage("--idle never", "a number above 0 with a unit"),
+        usage("--idle 120", "if it is in seconds, 120s"),
+        usage("--for 0.5", "if it is in seconds, 0.5s"),
+        usage("--for 0s", "a number above 0 with a unit"),
         usage("--max-sessions 0", "a number from 1"),
         usage("--capacity 0", "a number from 1"),
         usage("--capacity-bytes 65534", "1 datagram and 65535 bytes at least"),
-        usage("--for -1", ""),
+        usage("--for -1s", ""),
         usage("--replay /nowhere/at/all", "No such file"),
         usage("--both none --profile lan", "cannot be used with"),
         usage("--listen 127.0.0.1:0", "--upstream"),
@@ -80,13 +84,13 @@ fn a_trace_that_is_none_is_wrong_usage_with_its_line() {
 
 #[test]
 fn it_ends_by_a_signal_within_a_second_and_not_with_its_input() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in ["-TERM", "-INT", "-HUP", "-QUIT"] {
         let service = Service::echo();
-        let mut proxy = Proxy::start(&service, &["--seed", "1"]);
+        let mut proxy = Proxy::start_after(default_hangup(), &service, &["--seed", "1"]);
         // Its input ended before it began, and it forwards all the same.
         assert_eq!(proxy.ask(b"are you there?"), Some(b"are you there?".to_vec()));
         let asked = Instant::now();
-        assert!(Command::new("kill").args([signal, &proxy.running.id().to_string()]).status().unwrap().success());
+        proxy.signal(signal);
         let report = proxy.report();
         assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
         for way in ["to_server", "to_client"] {
@@ -100,7 +104,7 @@ fn it_ends_by_a_signal_within_a_second_and_not_with_its_input() {
 fn it_ends_when_its_time_is_over_and_leaves_its_report_in_a_file_too() {
     let (service, file) = (Service::echo(), Scratch::new("report"));
     let started = Instant::now();
-    let mut proxy = Proxy::start(&service, &["--for", "0.4", "--report", file.path(), "--loss", "1"]);
+    let mut proxy = Proxy::start(&service, &["--for", "0.4s", "--report", file.path(), "--loss", "1"]);
     assert_eq!(proxy.ask(b"lost"), None);
     let report = proxy.report();
     assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(2));
@@ -113,11 +117,11 @@ fn it_ends_when_its_time_is_over_and_leaves_its_report_in_a_file_too() {
 #[test]
 fn each_direction_has_its_own_specification_and_loss_replaces_what_it_says_of_loss() {
     let service = Service::echo();
-    let arguments = ["--profile", "lte", "--to-client", "delay 1ms", "--loss", "0.25", "--for", "0.1"];
+    let arguments = ["--profile", "lte", "--to-client", "delay 1ms", "--loss", "0.25", "--for", "0.1s"];
     let report = Proxy::start(&service, &arguments).report();
     assert_eq!(report["to_server"]["spec"], "rate 10mbit queue 200ms; loss 25%; delay 25ms ~8ms");
     assert_eq!(report["to_client"]["spec"], "loss 25%; delay 1ms");
-    let percentage = Proxy::start(&service, &["--both", "loss 1% burst 5", "--loss", "25%", "--for", "0.1"]).report();
+    let percentage = Proxy::start(&service, &["--both", "loss 1% burst 5", "--loss", "25%", "--for", "0.1s"]).report();
     assert_eq!(
         (&percentage["to_server"]["spec"], &percentage["to_client"]["spec"]),
         (&"loss 25%".into(), &"loss 25%".into())
@@ -128,7 +132,7 @@ fn each_direction_has_its_own_specification_and_loss_replaces_what_it_says_of_lo
 fn the_report_names_what_the_proxy_could_not_keep_and_what_met_no_datagram() {
     let service = Service::echo();
     let spec = "delay 1h; script { drop 99 }; outage from 1h for 1s; loss 0.001%; dose 1 of 2";
-    let arguments = ["--to-server", spec, "--capacity", "5", "--for", "1", "--seed", "1"];
+    let arguments = ["--to-server", spec, "--capacity", "5", "--for", "1s", "--seed", "1"];
     let mut proxy = Proxy::start(&service, &arguments);
     for _ in 0..8 {
         proxy.client.send(b"there is no place for all of us").unwrap();
@@ -150,7 +154,7 @@ fn the_report_names_what_the_proxy_could_not_keep_and_what_met_no_datagram() {
 #[test]
 fn the_report_shows_the_dose_and_counts_what_it_has_spared() {
     let service = Service::echo();
-    let arguments = ["--to-server", "loss 100%; dose 2 of 3", "--for", "1", "--seed", "1"];
+    let arguments = ["--to-server", "loss 100%; dose 2 of 3", "--for", "1s", "--seed", "1"];
     let proxy = Proxy::start(&service, &arguments);
     for n in 1..=9 {
         proxy.client.send(&[n]).unwrap();
@@ -175,7 +179,7 @@ fn the_report_shows_the_dose_and_counts_what_it_has_spared() {
 fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     let (service, first, second) = (Service::echo(), Scratch::new("first"), Scratch::new("second"));
     let spec = "loss 30% burst 2; duplicate 20%; corrupt 10%; truncate 10%";
-    let mut proxy = Proxy::start(&service, &["--both", spec, "--seed", "9", "--record", first.path(), "--for", "5"]);
+    let mut proxy = Proxy::start(&service, &["--both", spec, "--seed", "9", "--record", first.path(), "--for", "5s"]);
     let heard = proxy.ask_often(60);
     proxy.report();
 
@@ -197,11 +201,14 @@ fn what_is_recorded_are_the_links_own_fates_and_is_repeated_exactly() {
     }
 
     // By another seed, and without anything of chance.
-    let arguments = ["--replay", first.path(), "--seed", "10", "--record", second.path(), "--for", "5"];
+    let arguments = ["--replay", first.path(), "--seed", "10", "--record", second.path(), "--for", "5s"];
     let mut again = Proxy::start(&service, &arguments);
     assert_eq!(again.ask_often(60), heard);
     let report = again.report();
     assert_eq!(report["replay"], first.path(), "the script that drops is that of a recording");
+    for way in ["to_server", "to_client"] {
+        assert_eq!(report[way]["spec"], format!("recording {}", first.path()));
+    }
     let repeated = second.text();
     assert_eq!(recorded.parse::<Trace>().unwrap(), repeated.parse::<Trace>().unwrap());
 }
@@ -211,7 +218,7 @@ fn a_file_that_cannot_be_written_is_a_failure() {
     let service = Service::echo();
     for arguments in [["--record", "/nowhere/at/all"], ["--report", "/nowhere/at/all"]] {
         let upstream = service.address.to_string();
-        let all = ["--listen", "127.0.0.1:0", "--upstream", &upstream, "--for", "0.05", arguments[0], arguments[1]];
+        let all = ["--listen", "127.0.0.1:0", "--upstream", &upstream, "--for", "0.05s", arguments[0], arguments[1]];
         let ended = run("proxy", &all, Duration::from_secs(5));
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains("/nowhere/at/all: "), "{ended:?}");
@@ -219,12 +226,12 @@ fn a_file_that_cannot_be_written_is_a_failure() {
 }
 
 /// Sends back what it hears, until the test is over.
-struct Service {
-    address: SocketAddr,
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
 }
 
 impl Service {
-    fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         thread::spawn(move || {
@@ -237,17 +244,26 @@ impl Service {
     }
 }
 
-struct Proxy {
-    running: Running,
+pub(crate) struct Proxy {
+    pub(crate) running: Running,
     stdout: BufReader<ChildStdout>,
-    client: UdpSocket,
+    pub(crate) client: UdpSocket,
 }
 
 impl Proxy {
-    fn start(service: &Service, arguments: &[&str]) -> Self {
+    pub(crate) fn start(service: &Service, arguments: &[&str]) -> Self {
         let mut command = tool("proxy");
         command.args(["--listen", "127.0.0.1:0", "--upstream", &service.address.to_string()]).args(arguments);
-        let mut running = Running::start(&mut command, PATIENCE);
+        Self::of(&mut command)
+    }
+
+    /// The same, by a shell that does something else before.
+    pub(crate) fn start_after(shell: &str, service: &Service, arguments: &[&str]) -> Self {
+        Self::of(&mut after(shell, service, arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut running = Running::start(command, PATIENCE);
         let mut stdout = BufReader::new(running.stdout());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -258,11 +274,15 @@ impl Proxy {
         Self { running, stdout, client }
     }
 
-    fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn ask(&mut self, request: &[u8]) -> Option<Vec<u8>> {
         self.client.send(request).unwrap();
         let mut buffer = [0; 2048];
         let len = self.client.recv(&mut buffer).ok()?;
         Some(buffer[..len].to_vec())
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.running.id().to_string()]).status().unwrap().success());
     }
 
     /// One after the other, in the same order to the service and back; everything that comes back.
@@ -284,12 +304,27 @@ impl Proxy {
         heard
     }
 
-    fn report(mut self) -> Value {
-        let mut report = String::new();
-        self.stdout.read_to_string(&mut report).unwrap();
-        assert_eq!(self.running.end().code, Some(0));
-        serde_json::from_str(&report).unwrap()
+    pub(crate) fn report(self) -> Value {
+        let ended = self.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+
+    /// What it has printed after its first line.
+    pub(crate) fn end(mut self) -> Ended {
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        Ended { stdout, ..self.running.end() }
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The proxy on a port of its own, by a shell that does something else before.
+pub(crate) fn after(shell: &str, service: &Service, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_udp-retry"), "proxy"]);
+    command.args(["--listen", "127.0.0.1:0", "--upstream", &service.address.to_string()]).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

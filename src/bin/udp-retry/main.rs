@@ -16,6 +16,7 @@ mod path_mtu;
 mod proxy;
 mod request;
 mod schedule;
+mod seeds;
 mod serve;
 mod svg;
 mod terminal;

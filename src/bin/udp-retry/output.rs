@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
-use crate::terminal::{Misuse, Outcome};
+use crate::terminal::Misuse;
 
 /// What an option names. A file that is called "-" is "./-".
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,19 +30,19 @@ impl OutputFile {
     }
 
     /// Opens it, empty.
-    pub(crate) fn create(&self) -> Outcome<Box<dyn Write + Send>> {
+    pub(crate) fn create(&self) -> io::Result<Box<dyn Write + Send>> {
         match self {
             Self::Stdout => Ok(Box::new(io::stdout())),
-            Self::At(path) => Ok(Box::new(File::create(path).map_err(|error| self.failed(error).to_string())?)),
+            Self::At(path) => Ok(Box::new(File::create(path).map_err(|error| self.failed(error))?)),
         }
     }
 
     /// Writes all of it to what [`create`](Self::create) opened.
-    pub(crate) fn fill(&self, opened: &mut dyn Write, text: &str) -> Outcome {
-        Ok(opened.write_all(text.as_bytes()).and_then(|()| opened.flush()).map_err(|error| self.failed(error))?)
+    pub(crate) fn fill(&self, opened: &mut dyn Write, text: &str) -> io::Result<()> {
+        opened.write_all(text.as_bytes()).and_then(|()| opened.flush()).map_err(|error| self.failed(error))
     }
 
-    pub(crate) fn write(&self, text: &str) -> Outcome {
+    pub(crate) fn write(&self, text: &str) -> io::Result<()> {
         self.fill(&mut *self.create()?, text)
     }
 

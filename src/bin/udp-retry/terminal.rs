@@ -1,4 +1,4 @@
-//! Lines on standard output, and an exit code.
+//! Lines on standard output and standard error, and an exit code.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -27,12 +27,16 @@ pub(crate) fn say(line: impl Display) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Remarks something on standard error, beside any result. That it cannot be read there is no reason to end.
+pub(crate) fn remark(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// 0 when done, 1 when the thing failed.
 pub(crate) fn exit_code(outcome: Outcome) -> ExitCode {
     match outcome {
         Err(error) if !is_closed_pipe(&*error) => {
-            // No one is left to tell if this fails too.
-            let _ = writeln!(io::stderr(), "error: {error}");
+            remark(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,

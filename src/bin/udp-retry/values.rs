@@ -219,8 +219,14 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|char: char| char.is_alphabetic()).unwrap_or(text.len()));
+    let number = number.parse::<f64>().ok();
+    if unit.is_empty() && number.is_some_and(|number| number > 0.0) {
+        return Err(format!(
+            "a duration is a number above 0 with a unit, us, ms, s, min or h: if it is in seconds, {text}s"
+        ));
+    }
     let unit = UNITS.into_iter().find(|(name, _)| *name == unit).map(|(_, seconds)| seconds);
-    let seconds = number.parse::<f64>().ok().zip(unit).map(|(number, unit)| number * unit);
+    let seconds = number.zip(unit).map(|(number, unit)| number * unit);
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     duration.filter(|duration| !duration.is_zero()).ok_or_else(|| {
         "a duration is a number above 0 with a unit, us, ms, s, min or h, such as 500ms or 5s".to_owned()

@@ -62,6 +62,35 @@ pub enum TraceError {
 }
 
 impl Trace {
+    /// Reads a recording that may end within its last line, as it does where a full disk or the end of a program has torn
+    /// what was written.
+    ///
+    /// Such a line, one without an end that is the beginning of a record and no more, is left out: beside the trace stands
+    /// its number, from 1. All others are read as by [`FromStr`], which takes no such line. As a record that is left out
+    /// passes unharmed, and with it all that follow, a caller says so.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`FromStr`], for any line that is wrong in another way.
+    ///
+    /// ```
+    /// use udp_retry::fault::{Direction, Trace};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let torn = "{\"link\":0,\"direction\":\"to_server\",\"n\":1,\"len\":4,\"dropped\":\"loss\"}\n{\"link\":0,\"dire";
+    /// let (trace, left_out) = Trace::from_torn(torn)?;
+    /// assert_eq!((trace.script(0, Direction::ToServer), left_out), ("drop 1".parse()?, Some(2)));
+    /// assert!(torn.parse::<Trace>().is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_torn(text: &str) -> Result<(Self, Option<usize>), TraceError> {
+        let (whole, last) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
+        let is_torn = !last.trim().is_empty() && serde_json::from_str::<Value>(last).is_err_and(|error| error.is_eof());
+        let trace = if is_torn { whole } else { text }.parse()?;
+        Ok((trace, is_torn.then(|| whole.lines().count() + 1)))
+    }
+
     /// What happened on one link, as a script.
     #[must_use]
     pub fn script(&self, link: u64, direction: Direction) -> Script {

@@ -8,6 +8,7 @@ mod chain;
 mod rate;
 #[cfg(test)]
 mod sampled;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,8 @@ use udp_retry::fault::{LinkStats, LossModel, Setting};
 use udp_retry::{Impairments, Probability};
 
 use self::chain::{Carried, Chain};
-pub(crate) use self::rate::{Rate, Verdict};
+pub(crate) use self::rate::Rate;
+pub(crate) use self::table::table;
 
 /// The rates of a link by its counters: of every setting, and of everything that happened without one.
 ///

@@ -113,7 +113,8 @@ pub(crate) fn run(told: &Arguments) -> Outcome {
             false => say(table::text(&study, &figures).trim_end())?,
         }
     }
-    svg.map_or(Ok(()), |(file, mut opened)| file.fill(&mut *opened, &Picture::new(&study, &figures).to_string()))
+    let picture = || Picture::new(&study, &figures).to_string();
+    Ok(svg.map_or(Ok(()), |(file, mut opened)| file.fill(&mut *opened, &picture()))?)
 }
 
 /// One line that is written again and again, if anybody looks.
@@ -165,7 +166,7 @@ fn compare_servers(told: &Arguments, drawn_alone: bool) -> Outcome {
             false => say(results.text().trim_end())?,
         }
     }
-    svg.map_or(Ok(()), |(file, mut opened)| file.fill(&mut *opened, &results.picture()))
+    Ok(svg.map_or(Ok(()), |(file, mut opened)| file.fill(&mut *opened, &results.picture()))?)
 }
 
 const CLIENTS: u32 = 1000;

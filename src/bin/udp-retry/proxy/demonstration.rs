@@ -1,4 +1,4 @@
-use std::io::{self, Write};
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use super::listeners::Listeners;
 use super::process::Process;
 use super::running::Running;
 use super::{Listener, NAME};
-use crate::terminal::Outcome;
+use crate::terminal::{Outcome, remark};
 
 /// A service that repeats what it hears, and a client with twenty requests.
 pub(super) fn show(arguments: &Listener, process: &Process) -> Outcome {
@@ -30,7 +30,7 @@ pub(super) fn show(arguments: &Listener, process: &Process) -> Outcome {
     let running = Running::new(NAME, arguments, SocketAddr::from(([127, 0, 0, 1], 0)), upstream)?;
     let address = running.proxy.local_addr();
     let listeners = Listeners::new(vec![running], process)?;
-    listeners.announce()?;
+    listeners.announce();
     let ended = Arc::new(AtomicBool::new(false));
     let (client, done) = (thread::spawn(move || ask(address)), ended.clone());
     thread::spawn(move || {
@@ -38,7 +38,7 @@ pub(super) fn show(arguments: &Listener, process: &Process) -> Outcome {
         done.store(true, Ordering::Relaxed);
         asked
     });
-    listeners.until(&ended)
+    listeners.until(|| ended.load(Ordering::Relaxed))
 }
 
 fn ask(address: SocketAddr) -> Outcome {
@@ -48,7 +48,8 @@ fn ask(address: SocketAddr) -> Outcome {
             Ok(reply) => format!("request {n}: answered after transmission {}", reply.transmissions()),
             Err(error) => format!("request {n}: {error}"),
         };
-        writeln!(io::stderr(), "{told}")?;
+        // Where the counters stand on a terminal.
+        remark(if io::stderr().is_terminal() { format!("\r\x1b[K{told}") } else { told });
     }
     Ok(())
 }

@@ -1,19 +1,48 @@
-use super::listeners::Listeners;
-use super::recorder::lock;
-use super::report::report;
-use crate::terminal::{Outcome, say};
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex};
 
-/// Completes the recordings, and reports: a line for each listener.
-pub(super) fn finish(listeners: &Listeners<'_>) -> Outcome {
-    let reports: Vec<String> = listeners.running.iter().map(|running| report(running).to_string()).collect();
-    for recorder in listeners.running.iter().filter_map(|running| running.recorder.as_ref()) {
-        lock(recorder).finish()?;
+use super::listeners::Listeners;
+use super::recorder::{Recorder, lock};
+use super::report::report;
+use super::table::Table;
+use crate::terminal::{Outcome, remark, say};
+
+/// Ends the listeners, completes their recordings, and reports: a line for each. What cannot be written leaves the rest of it as
+/// it is, and the report somewhere.
+pub(super) fn finish(listeners: Listeners<'_>) -> Outcome {
+    let (reports_apart, records_apart) = (listeners.reports_to_stdout(), listeners.records_to_stdout());
+    let Listeners { running, process, .. } = listeners;
+    let reports: Vec<_> = running.iter().map(report).collect();
+    let text = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let tables =
+        running.iter().zip(&reports).map(|(running, report)| Table { report, rates: running.rates() }.to_string());
+    let tables = tables.collect::<Vec<_>>().join("\n\n");
+    // Their sessions may have all the descriptors that there are, and a report needs one.
+    let recorders: Vec<_> = running.into_iter().filter_map(|running| running.recorder).collect();
+    let recorded = recorders.iter().map(completed).fold(Ok(()), io::Result::and);
+    let filed = process.report.as_ref().map_or(Ok(()), |file| file.write(&format!("{text}\n")));
+    let shown = match () {
+        () if reports_apart || records_apart => Ok(()),
+        () if !process.json && io::stdout().is_terminal() => say(tables),
+        () => say(&text),
+    };
+    // Standard output is for something else, or takes nothing.
+    if is_loud(&shown) || (reports_apart && is_loud(&filed)) || (records_apart && is_loud(&recorded)) {
+        remark(&text);
     }
-    if let Some(file) = &listeners.process.report {
-        file.write(&format!("{}\n", reports.join("\n")))?;
+    let outcomes = [recorded, filed, shown];
+    let told: Vec<_> = outcomes.iter().filter(|it| is_loud(it)).filter_map(|it| it.as_ref().err()).collect();
+    match told.as_slice() {
+        [] => Ok(outcomes.into_iter().collect::<io::Result<()>>()?),
+        told => Err(told.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ").into()),
     }
-    if !listeners.take_stdout() {
-        say(reports.join("\n"))?;
-    }
-    Ok(())
+}
+
+fn completed(recorder: &Arc<Mutex<Recorder>>) -> io::Result<()> {
+    lock(recorder).finish()
+}
+
+/// A closed pipe is a quiet end.
+fn is_loud(outcome: &io::Result<()>) -> bool {
+    outcome.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use super::Listener;
@@ -11,7 +11,7 @@ use super::ending::finish;
 use super::process::Process;
 use super::running::Running;
 use crate::output::OutputFile;
-use crate::terminal::{Misuse, Outcome, say};
+use crate::terminal::{Misuse, Outcome, remark, say};
 
 pub(super) struct Listeners<'a> {
     pub(super) running: Vec<Running<'a>>,
@@ -26,31 +26,39 @@ impl<'a> Listeners<'a> {
         Ok(Self { running, process, control })
     }
 
-    /// Whether what is written there stands alone on standard output.
-    pub(super) fn take_stdout(&self) -> bool {
-        let records = self.running.iter().map(|running| running.arguments);
-        self.process.report == Some(OutputFile::Stdout) || records.into_iter().any(Listener::records_to_stdout)
+    /// Whether the report stands alone on standard output.
+    pub(super) fn reports_to_stdout(&self) -> bool {
+        self.process.report == Some(OutputFile::Stdout)
     }
 
-    /// Where clients may come to, and commands, on standard output if nothing was to stand alone there.
-    pub(super) fn announce(&self) -> io::Result<()> {
+    /// Whether a recording does.
+    pub(super) fn records_to_stdout(&self) -> bool {
+        self.running.iter().any(|running| running.arguments.records_to_stdout())
+    }
+
+    /// Where clients may come to, and commands, on standard output if nothing was to stand alone there. They are served even
+    /// if no one reads it.
+    pub(super) fn announce(&self) {
         let several = self.process.config.is_some();
         let clients = self.running.iter().map(|running| match running.proxy.local_addr() {
             address if several => format!("listening on {address} as {}", running.name),
             address => format!("listening on {address}"),
         });
         let commands = self.control.iter().map(|control| format!("control on {}", control.address));
+        let is_taken = self.reports_to_stdout() || self.records_to_stdout();
         for line in clients.chain(commands) {
-            if self.take_stdout() { writeln!(io::stderr(), "{line}")? } else { say(line)? }
+            if is_taken || say(&line).is_err() {
+                remark(line);
+            }
         }
-        Ok(())
     }
 
     /// Forwards until then, or until the time is over, and reports. What one of them cannot go on for ends all.
-    pub(super) fn until(mut self, ended: &AtomicBool) -> Outcome {
+    pub(super) fn until(mut self, is_ended: impl Fn() -> bool) -> Outcome {
         let live = io::stderr().is_terminal() && self.running.len() == 1;
         let turn = if self.control.is_some() { STEERED_TURN } else { TURN };
         let lasting = self.process.lasting.unwrap_or(Duration::MAX);
+        let ended = &AtomicBool::new(false);
         let ran = thread::scope(|scope| {
             let start = |running| {
                 scope.spawn(move || {
@@ -62,6 +70,12 @@ impl<'a> Listeners<'a> {
                 })
             };
             let threads: Vec<_> = self.running.iter_mut().map(start).collect();
+            while !threads.iter().all(ScopedJoinHandle::is_finished) {
+                if is_ended() {
+                    ended.store(true, Ordering::Relaxed);
+                }
+                thread::sleep(STEERED_TURN);
+            }
             let panicked = || Err(io::Error::other("a listener has panicked").into());
             let ends = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked()));
             ends.collect::<Vec<Outcome>>().into_iter().collect::<Outcome>()
@@ -70,7 +84,7 @@ impl<'a> Listeners<'a> {
             let _ = writeln!(io::stderr());
         }
         // What was seen until then is reported all the same.
-        finish(&self)?;
+        finish(self)?;
         ran
     }
 }
@@ -86,7 +100,7 @@ pub(super) fn check_stdout<'a>(process: &Process, listeners: impl Iterator<Item 
     Err(Misuse(misuse.to_owned()).into())
 }
 
-/// A signal is noticed within this time, should it not interrupt the wait.
+/// The end is noticed within this time.
 const TURN: Duration = Duration::from_millis(100);
-/// So is a command.
+/// So is a command, and a signal.
 const STEERED_TURN: Duration = Duration::from_millis(20);

@@ -3,21 +3,29 @@
 //!
 //! ```text
 //! udp-retry proxy --listen 127.0.0.1:5353 --upstream 9.9.9.9:53 --loss 30%
-//! udp-retry proxy --listen [::1]:5683 --upstream 127.0.0.1:5683 --profile lte --for 60
+//! udp-retry proxy --listen [::1]:5683 --upstream 127.0.0.1:5683 --profile lte --for 60s
 //! udp-retry proxy --listen 127.0.0.1:0 --upstream 127.0.0.1:123 --to-server "loss 5% burst 3; delay 50ms ~10ms"
 //! udp-retry proxy --config listeners.txt --control 127.0.0.1:7070
 //! udp-retry proxy ctl 127.0.0.1:7070 @dns set to_client loss 30%
 //! ```
 //!
 //! The first line of standard output is `listening on ADDR`, as soon as clients can come (of standard error with
-//! `--report -` or `--record -`). SIGINT, SIGTERM or `--for` end it; then it prints one line of JSON: what was asked for
-//! and what was observed, stage by stage and direction by direction. A knob's `ok` is null where nothing had to be seen
-//! of it, `unmet` names the stages that no datagram has met, and `capacity` is what the proxy itself could not keep;
-//! `kernel_dropped` is what the system dropped before the proxy could read it, null where that is not known.
+//! `--report -` or `--record -`). SIGINT, SIGTERM, SIGHUP, SIGQUIT or `--for` end it; then it prints a report of what was
+//! asked for and what was observed, stage by stage and direction by direction: a table on a terminal, and one line of JSON
+//! elsewhere or with `--json`. A knob's `ok` is null where nothing had to be seen of it, `unmet` names the stages that no
+//! datagram has met, and `capacity` is what the proxy itself could not keep; `kernel_dropped` is what the system dropped before
+//! the proxy could read it, null where that is not known. `seed` is a string from 2^53 on, where many programs that read JSON
+//! would change it.
+//!
 //! With `--control` it can be steered while it runs: commands change the network, and show the report as it would be now.
 //! What is said of settings and rates is then of the time since the last change. With `--config` there are several
-//! listeners, each with a line of the report. While it runs, a terminal shows counters. Without `--listen`, it shows itself: a service, the proxy and a client on
-//! loopback.
+//! listeners, each with a line of the report. While it runs, a terminal shows counters. Without `--listen`, it shows itself:
+//! a service, the proxy and a client on loopback.
+//!
+//! A second signal ends it at once; so do not more of SIGHUP, of which a closed terminal sends several, and none of it ends
+//! what runs under `nohup`. Whatever ends it, a recording has whole lines. Where the file of `--report` or `--record` cannot
+//! be written, the report is on standard output nevertheless (on standard error with `--record -`), and the program ends
+//! with 1.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
 
 mod config;
@@ -32,12 +40,12 @@ mod process;
 mod recorder;
 mod report;
 mod running;
+mod signals;
 mod steering;
+mod table;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -50,10 +58,11 @@ use self::listeners::{Listeners, check_stdout};
 use self::network::Network;
 use self::process::Process;
 use self::running::Running;
+use self::signals::Signals;
 use crate::grammar::GRAMMAR;
 use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome};
-use crate::values::address;
+use crate::values::{address, duration};
 
 /// Forwards UDP datagrams, and does to them what a bad network would; without --listen, shows itself on loopback
 #[derive(Args)]
@@ -83,7 +92,7 @@ pub(crate) struct Listener {
     upstream: Option<SocketAddr>,
     #[command(flatten)]
     network: Network,
-    /// Which datagrams it hits: the same seed hits the same [default: any, and told]
+    /// Which datagrams it hits: the same seed hits the same [default: any below 2^53, which standard error shows]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// All clients share one link in each direction, as one wire: its rate is that of all together [default: links, and a rate,
@@ -96,8 +105,8 @@ pub(crate) struct Listener {
     /// Writes the fate of every datagram there, as lines of JSON; with "-" they stand alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     record: Option<OutputFile>,
-    /// Forgets a client when nothing has come for so long, either way
-    #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "120")]
+    /// Forgets a client when nothing has come for this time, in either direction
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s")]
     idle: Duration,
     /// Knows so many clients at once; the one idle for longest makes room
     #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1024")]
@@ -159,22 +168,15 @@ impl<'a> Listening<'a> {
 
 /// Until it is told to end.
 fn forward(listening: &[Listening<'_>], process: &Process) -> Outcome {
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, ended.clone())?;
-    }
     let running = listening.iter().map(|&Listening { name, listener, listen, upstream }| {
         let running = Running::new(name, listener, listen, upstream);
         running.map_err(|error| if process.config.is_some() { format!("{name}: {error}").into() } else { error })
     });
     let listeners = Listeners::new(running.collect::<Outcome<_>>()?, process)?;
-    listeners.announce()?;
-    listeners.until(&ended)
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "seconds, such as 5 or 0.5".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    // An address is none that could be resolved again.
+    let signals = Signals::new(None)?;
+    listeners.announce();
+    listeners.until(|| signals.have_ended_it())
 }
 
 fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {

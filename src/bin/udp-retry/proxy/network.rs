@@ -4,6 +4,8 @@ use clap::Args;
 use udp_retry::fault::{LossModel, Profile, Trace};
 use udp_retry::{Impairments, Probability};
 
+use crate::terminal::remark;
+
 /// What happens to the datagrams of both directions.
 #[derive(Args)]
 pub(super) struct Network {
@@ -32,6 +34,17 @@ pub(super) struct Network {
 pub(super) struct Recording {
     pub(super) file: String,
     pub(super) trace: Trace,
+    /// The line in which it ends, if that is not whole.
+    torn: Option<usize>,
+}
+
+impl Recording {
+    /// Says what is left out.
+    pub(super) fn warn(&self) {
+        if let Some(line) = self.torn {
+            remark(format_args!("warning: {} ends within line {line}, which is left out", self.file));
+        }
+    }
 }
 
 impl Network {
@@ -61,6 +74,6 @@ fn profile(name: &str) -> Result<Profile, String> {
 
 fn recording(file: &str) -> Result<Recording, String> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let trace = text.parse().map_err(|error| format!("{error}"))?;
-    Ok(Recording { file: file.to_owned(), trace })
+    let (trace, torn) = Trace::from_torn(&text).map_err(|error| format!("{error}"))?;
+    Ok(Recording { file: file.to_owned(), trace, torn })
 }

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::seconds;
 use crate::output::{OutputFile, output_file};
-use crate::values::address;
+use crate::values::{address, duration};
 
 #[derive(Args)]
 pub(super) struct Process {
-    /// Ends after so long [default: when it is told to]
-    #[arg(long = "for", value_name = "SECS", value_parser = seconds)]
+    /// Ends after this time, such as 90s or 5min [default: when it is told to]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(super) lasting: Option<Duration>,
-    /// Writes the report there too; with "-" it stands alone on standard output
+    /// Writes the report there too, as JSON; with "-" it stands alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     pub(super) report: Option<OutputFile>,
+    /// Reports as JSON on a terminal, too, one line for each listener
+    #[arg(long)]
+    pub(super) json: bool,
     /// Takes commands there while it runs, a line each (see below); an address of loopback, such as 127.0.0.1:0
     #[arg(long, value_name = "ADDR", value_parser = loopback)]
     pub(super) control: Option<SocketAddr>,

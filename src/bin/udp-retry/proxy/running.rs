@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use udp_retry::Seed;
-use udp_retry::net::system_seed;
 use udp_retry::proxy::Proxy;
 
 use super::Listener;
 use super::recorder::{Recorder, lock};
 use super::report::Counters;
 use super::steering::{Handle, Steering};
-use crate::terminal::Outcome;
+use crate::seeds;
+use crate::terminal::{Outcome, remark};
 
 /// A proxy, what it was told, and what it notes down.
 pub(super) struct Running<'a> {
@@ -32,7 +32,7 @@ impl<'a> Running<'a> {
         listen: SocketAddr,
         upstream: SocketAddr,
     ) -> Outcome<Self> {
-        let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
+        let seed = arguments.seed.map_or_else(seeds::drawn, |seed| Ok(Seed::new(seed)))?;
         let recorder = arguments.record.as_ref().map(Recorder::create).transpose()?;
         let mut builder = Proxy::builder()
             .profile(arguments.network.path(arguments.listen.is_none()))
@@ -41,6 +41,7 @@ impl<'a> Running<'a> {
             .max_sessions(arguments.max_sessions)
             .capacity(arguments.capacity()?);
         if let Some(recording) = &arguments.network.replay {
+            recording.warn();
             builder = builder.replay(recording.trace.clone());
         }
         if arguments.shared {
@@ -53,7 +54,7 @@ impl<'a> Running<'a> {
             builder = builder.observer(move |_, record| lock(&recorder).note(record));
         }
         let proxy = builder.bind(listen, upstream)?;
-        writeln!(io::stderr(), "seed {seed} (repeat with --seed {seed})")?;
+        remark(format_args!("seed {seed} (repeat with --seed {seed})"));
         let steering = Steering::new(proxy.control().profile());
         Ok(Self { name, arguments, seed, proxy, recorder, started: Instant::now(), steering })
     }
@@ -72,6 +73,9 @@ impl<'a> Running<'a> {
             }
             self.proxy.run_for(left.min(turn))?;
             self.obey();
+            if let Some(recorder) = &self.recorder {
+                lock(recorder).write();
+            }
             if live {
                 // On one line, over and over; a terminal that is gone is no reason to end.
                 let _ = write!(io::stderr(), "\r{}\x1b[K", Counters(&self.proxy.stats()));

@@ -1,0 +1,144 @@
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::audit::{self, Rate};
+
+/// A report for people: its counters, and what was observed of each setting, in 80 columns unless a specification is longer.
+pub(super) struct Table<'a> {
+    pub(super) report: &'a Value,
+    /// Of requests, and of replies.
+    pub(super) rates: [Vec<Rate>; 2],
+}
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { report, rates } = self;
+        let text = |key: &str| shown(&report[key]);
+        let seconds = report["seconds"].as_f64().unwrap_or_default();
+        writeln!(f, "{} in front of {}", text("listen"), text("upstream"))?;
+        writeln!(f, "for {seconds:.1} s, --seed {}\n", text("seed"))?;
+        // Also what is counted one day and has no name here.
+        for (name, value) in report.as_object().into_iter().flatten() {
+            if !APART.contains(&name.as_str()) {
+                writeln!(f, "{:<NAME$}{}", name.replace('_', " "), shown(value))?;
+            }
+        }
+        writeln!(f, "\n{:<NAME$}{:>COUNT$}{:>COUNT$}", "", "to server", "to client")?;
+        for (name, [there, back]) in counters(report) {
+            if KEPT.contains(&name.as_str()) || there + back > 0 {
+                writeln!(f, "{name:<NAME$}{there:>COUNT$}{back:>COUNT$}")?;
+            }
+        }
+        for (way, rates) in WAYS.into_iter().zip(rates) {
+            let asked = &report[way];
+            write!(f, "\n{}: {}", way.replace('_', " "), shown(&asked["spec"]))?;
+            if !rates.is_empty() {
+                write!(f, "\n{}", audit::table(rates))?;
+            }
+            let unmet: Vec<_> = asked["unmet"].as_array().into_iter().flatten().map(shown).collect();
+            if !unmet.is_empty() {
+                write!(f, "\n\n  met by no datagram: {}", unmet.join(", "))?;
+            }
+            if way == WAYS[0] {
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Of both directions, in the order of a datagram's life; the causes of drops below their sum.
+fn counters(report: &Value) -> Vec<(String, [u64; 2])> {
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let whole = |name: &str| (name.replace('_', " "), WAYS.map(|way| number(&report[way][name])));
+    let causes: BTreeSet<_> =
+        WAYS.iter().filter_map(|way| report[way]["dropped"].as_object()).flat_map(|it| it.keys()).collect();
+    let of_cause = |cause: &String| (format!("  {cause}"), WAYS.map(|way| number(&report[way]["dropped"][cause])));
+    let causes: Vec<_> = causes.into_iter().map(of_cause).collect();
+    let [mut there, mut back] = [0, 0];
+    causes.iter().for_each(|(_, [to_server, to_client])| (there, back) = (there + to_server, back + to_client));
+    let mut counters = vec![whole("received"), ("dropped".to_owned(), [there, back])];
+    counters.extend(causes);
+    counters.extend(["spared", "delivered", "duplicates", "passed", "in_flight", "discarded", "failed"].map(whole));
+    counters
+}
+
+/// Without quotes and braces.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "unknown".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| format!("{} {}", name.replace('_', " "), shown(value));
+            members.iter().map(member).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+const WAYS: [&str; 2] = ["to_server", "to_client"];
+/// They have their own places, or say nothing that these do not.
+const APART: [&str; 7] = ["listen", "upstream", "seed", "seconds", "replay", "to_server", "to_client"];
+/// Also if there were none.
+const KEPT: [&str; 3] = ["received", "dropped", "passed"];
+/// Columns.
+const NAME: usize = 14;
+const COUNT: usize = 14;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn way(spec: &str, received: u64, loss: u64) -> Value {
+        json!({
+            "spec": spec, "received": received, "delivered": received - loss, "duplicates": 0,
+            "dropped": { "loss": loss, "queue": 0 },
+            "passed": received - loss, "in_flight": 0, "discarded": 0, "failed": 0, "spared": 0, "unmet": [],
+        })
+    }
+
+    #[test]
+    fn it_shows_what_was_asked_and_observed_in_each_direction_and_what_else_was_counted() {
+        let mut report = json!({
+            "listen": "127.0.0.1:5353", "upstream": "[2001:db8::53]:53", "seed": "18446744073709551615", "replay": null,
+            "seconds": 12.34, "sessions": { "open": 3, "opened": 4, "expired": 1, "evicted": 0 }, "unserved": 0,
+            "path_errors": 2, "to_server": way("loss 30%", 120, 37), "to_client": way("none", 83, 0),
+        });
+        report["to_server"]["unmet"] = json!(["outage", "dose"]);
+        // What is counted one day.
+        report["kernel_drops"] = json!(null);
+        report["to_client"]["dropped"]["duststorm"] = json!(7);
+        let rates = [vec![Rate::new("loss", 0.3, Some(37.0 / 120.0), 0.25, 120)], vec![]];
+        let table = Table { report: &report, rates }.to_string();
+        let expected = "\
+127.0.0.1:5353 in front of [2001:db8::53]:53
+for 12.3 s, --seed 18446744073709551615
+
+kernel drops  unknown
+path errors   2
+sessions      evicted 0, expired 1, open 3, opened 4
+unserved      0
+
+                   to server     to client
+received                 120            83
+dropped                   37             7
+  duststorm                0             7
+  loss                    37             0
+delivered                 83            83
+passed                    83            83
+
+to server: loss 30%
+
+        asked  observed  bound   of
+  loss    30%   30.833%  ± 25%  120  ok
+
+  met by no datagram: outage, dose
+
+to client: none";
+        assert_eq!(table, expected, "\n{table}");
+    }
+}
