@@ -8,18 +8,29 @@
 //! ```
 //!
 //! Every client address has a session: one connected socket towards the service, so that the service can distinguish
-//! its clients, and one [`Link`](crate::fault::Link) for each direction. Replies come from the address that the proxy
-//! listens on.
+//! its clients, and one [`Link`](crate::fault::Link) for each direction. Replies come from the address that the client
+//! asked.
+//!
+//! No reply reaches another client than it is for: a port whose session was owed a reply when it ended serves no other for
+//! 30 s after it sent last. When all ports of the system are in use or rest, a new client is turned away and
+//! [counted](ProxyStats::unserved_by).
 //!
 //! With nothing to do it forwards some 90 % of what a bare loop of the same shape does
 //! (`taskset -c 0 cargo bench --features proxy --bench link`).
 
 mod forwarder;
 mod lane;
+mod listener;
 mod pause;
+mod ports;
+mod resolving;
+mod service_socket;
+mod service_sockets;
 mod sessions;
 mod sockets;
 mod timer;
+mod unserved;
+mod upstream;
 
 use core::fmt;
 use core::num::NonZeroUsize;
@@ -27,10 +38,14 @@ use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use mio::net::UdpSocket;
-
 use self::forwarder::Forwarder;
+use self::listener::Listener;
+pub use self::resolving::ResolveHandle;
+use self::resolving::Resolver;
+use self::service_sockets::ServiceSockets;
 use self::sessions::Rules;
+pub use self::unserved::Unserved;
+use self::upstream::Upstream;
 use crate::entropy::Seed;
 use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Record, Trace};
 
@@ -41,8 +56,8 @@ use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Rec
 /// full, is counted as failed, as a network card would drop it. One that exceeds an MTU is dropped even where the
 /// impairments ask for an error, as its sender is on another host.
 ///
-/// Of what is delayed it keeps what [`Capacity`] says, of each session. A copy in flight to the service when its session ends is discarded when it is due; one in flight to a client
-/// arrives.
+/// Of what is delayed it keeps what [`Capacity`] says, of each session. A copy in flight to the service when its session
+/// ends is discarded when it is due; one in flight to a client arrives.
 ///
 /// ```
 /// use core::time::Duration;
@@ -77,6 +92,7 @@ pub struct ProxyBuilder {
     seed: Seed,
     idle: Duration,
     max_sessions: NonZeroUsize,
+    any_port: bool,
     capacity: Capacity,
     observer: Option<FateObserver<SocketAddr>>,
 }
@@ -97,8 +113,13 @@ pub struct ProxyStats {
     pub expired: u64,
     /// Sessions that ended before that, for new ones.
     pub evicted: u64,
-    /// Datagrams of new clients for which the system had no socket.
+    /// Datagrams of new clients that got no session.
     pub unserved: u64,
+    /// The same, by the reason; [`Proxy::unserved_error`] has the system's words for the last one.
+    pub unserved_by: Unserved,
+    /// Datagrams that came to a session from others than the host of the service. Only where [any
+    /// port](ProxyBuilder::any_port) may answer: other sessions receive none.
+    pub strangers: u64,
     /// Errors that the system reported of earlier datagrams, such as refusals by a service that is not there.
     pub path_errors: u64,
 }
@@ -113,6 +134,7 @@ impl Proxy {
             seed: Seed::new(0),
             idle: Duration::from_secs(120),
             max_sessions: MAX_SESSIONS,
+            any_port: false,
             capacity: Capacity::DEFAULT,
             observer: None,
         }
@@ -121,13 +143,26 @@ impl Proxy {
     /// The address that clients send to, with the port that the system picked.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.forwarder.local
+        self.forwarder.listener.local
     }
 
-    /// The service.
+    /// The address of the service that new sessions go to at present: the first one, until it refuses or is no longer one of
+    /// the service's name.
     #[must_use]
     pub fn upstream_addr(&self) -> SocketAddr {
-        self.forwarder.sessions.rules.upstream
+        self.forwarder.sessions.sockets.upstream.current()
+    }
+
+    /// A handle that has the service's name resolved again, from any thread.
+    #[must_use]
+    pub fn resolve_handle(&self) -> ResolveHandle {
+        self.forwarder.sessions.sockets.upstream.handle()
+    }
+
+    /// The error for which a datagram was last [unserved](ProxyStats::unserved).
+    #[must_use]
+    pub fn unserved_error(&self) -> Option<&io::Error> {
+        self.forwarder.unserved_error.as_ref()
     }
 
     /// A handle that changes the impairments from any thread; while a recording is replayed, it changes nothing.
@@ -178,8 +213,10 @@ impl ProxyBuilder {
         Self { replay: Some(trace), ..self }
     }
 
-    /// Ends a session when nothing has come for this time, in either direction; 120 s by default, the least that a NAT
-    /// should keep a mapping (RFC 4787 section 4.3).
+    /// Ends a session when nothing has come or left for this time, in either direction; 120 s by default, the least that a
+    /// NAT should keep a mapping (RFC 4787 section 4.3). From 1 ms, as a session has to last until its reply.
+    ///
+    /// A session that has a datagram in flight is not idle, however long that takes.
     #[must_use]
     pub fn idle(self, idle: Duration) -> Self {
         Self { idle, ..self }
@@ -193,6 +230,17 @@ impl ProxyBuilder {
     #[must_use]
     pub fn max_sessions(self, max_sessions: NonZeroUsize) -> Self {
         Self { max_sessions, ..self }
+    }
+
+    /// Takes replies from any port of the service's host, and sends what a client sends next to the port that answered last:
+    /// for services that answer from another port than was asked, as TFTP does. Off by default, as any program on that host
+    /// can then send to the clients.
+    ///
+    /// What other hosts send is dropped and [counted](ProxyStats::strangers). Sockets that are not connected learn of no
+    /// refusals: nothing moves on to another address of the service by itself.
+    #[must_use]
+    pub fn any_port(self) -> Self {
+        Self { any_port: true, ..self }
     }
 
     /// Sets how much is kept of what is delayed, of each session and in each direction; [`Capacity::DEFAULT`] by default.
@@ -209,35 +257,42 @@ impl ProxyBuilder {
         Self { observer: Some(Box::new(observer)), ..self }
     }
 
-    /// Listens on the first of the addresses that the system accepts, in front of the first address of the service.
+    /// Listens on the first of the addresses that the system accepts, in front of the service.
     ///
-    /// Their families may differ. With a wildcard address the system picks the address that replies come from, which
-    /// on a host with several may be another than the client sent to.
+    /// Their families may differ. On a wildcard address, replies leave from the very address that the client asked, on Linux
+    /// and Android; elsewhere the system picks their source, and on a host with several addresses a proxy for each is needed.
+    ///
+    /// All addresses of the service's name are tried: sessions go to the first one, and to the next when one refuses or
+    /// cannot be reached, new sessions and refused ones alike. The name is resolved again when sessions have expired or were
+    /// refused, and when a [`ResolveHandle`] asks for it, at most once a second and without holding up any datagram. While
+    /// that fails the old addresses stay, and sessions keep the address that they have as long as it does not refuse.
     ///
     /// # Errors
     ///
-    /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the service is
-    /// the proxy itself, by whatever address.
-    pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs) -> io::Result<Proxy> {
-        let upstream = upstream.to_socket_addrs()?.next().ok_or_else(no_address)?;
-        let mut last = no_address();
+    /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the idle time is
+    /// below 1 ms, or if the service has no address but such as cannot be one: the proxy itself, by whatever address; a
+    /// broadcast or multicast address, which many hosts would answer by addresses of their own; or port 0.
+    pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs + Send + 'static) -> io::Result<Proxy> {
+        if self.idle < SHORTEST_IDLE {
+            let error = "an idle time below 1 ms would end a session before its reply comes: 120 s is usual";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
         for address in listen.to_socket_addrs()? {
-            match sockets::listening(address) {
-                Ok(listener) => return self.behind(listener, upstream),
+            match Listener::bind(address) {
+                Ok(listener) => return self.behind(listener, Resolver::of(upstream)),
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    fn behind(self, listener: UdpSocket, upstream: SocketAddr) -> io::Result<Proxy> {
-        let Self { profile, replay, seed, idle, max_sessions, capacity, observer } = self;
-        if sockets::receives(listener.local_addr()?, upstream) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy would be its own service"));
-        }
-        let receive_buffer = sockets::sessions_buffer(upstream, max_sessions)?;
-        let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, receive_buffer, capacity };
-        Ok(Proxy { forwarder: Forwarder::new(listener, rules, observer)? })
+    fn behind(self, listener: Listener, upstream: Resolver) -> io::Result<Proxy> {
+        let Self { profile, replay, seed, idle, max_sessions, any_port, capacity, observer } = self;
+        let upstream = Upstream::new(upstream, listener.local)?;
+        let sockets = ServiceSockets::new(upstream, any_port, max_sessions)?;
+        let rules = Rules { profile, replay, seed, idle, max_sessions, capacity };
+        Ok(Proxy { forwarder: Forwarder::new(listener, rules, sockets, observer)? })
     }
 }
 
@@ -253,20 +308,19 @@ impl fmt::Debug for Proxy {
 
 impl fmt::Debug for ProxyBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { profile, replay, seed, idle, max_sessions, capacity, observer: _ } = self;
+        let Self { profile, replay, seed, idle, max_sessions, any_port, capacity, observer: _ } = self;
         f.debug_struct("ProxyBuilder")
             .field("profile", profile)
             .field("replay", replay)
             .field("seed", seed)
             .field("idle", idle)
             .field("max_sessions", max_sessions)
+            .field("any_port", any_port)
             .field("capacity", capacity)
             .finish_non_exhaustive()
     }
 }
 
 const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-
-fn no_address() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
-}
+/// A reply within one host takes less.
+const SHORTEST_IDLE: Duration = Duration::from_millis(1);
