@@ -12,6 +12,7 @@ use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 use super::Arguments;
 use super::running::Running;
 use crate::terminal::Outcome;
+use crate::values::Host;
 
 /// A service that repeats what it hears, and a client with twenty requests.
 pub(super) fn show(arguments: &Arguments) -> Outcome {
@@ -25,7 +26,7 @@ pub(super) fn show(arguments: &Arguments) -> Outcome {
             }
         }
     });
-    let running = Running::new(arguments, SocketAddr::from(([127, 0, 0, 1], 0)), upstream)?;
+    let running = Running::new(arguments, SocketAddr::from(([127, 0, 0, 1], 0)), &Host::at(upstream))?;
     let address = running.proxy.local_addr();
     running.announce()?;
     let ended = Arc::new(AtomicBool::new(false));

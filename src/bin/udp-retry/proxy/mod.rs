@@ -21,6 +21,7 @@ mod network;
 mod recorder;
 mod report;
 mod running;
+mod turned_away;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -37,7 +38,7 @@ use self::running::Running;
 use crate::grammar::GRAMMAR;
 use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome};
-use crate::values::address;
+use crate::values::{Host, address, host};
 
 /// Forwards UDP datagrams, and does to them what a bad network would; without --listen, shows itself on loopback
 #[derive(Args)]
@@ -46,9 +47,12 @@ pub(crate) struct Arguments {
     /// Where clients send to; port 0 lets the system pick one
     #[arg(long, value_name = "ADDR", value_parser = address, requires = "upstream")]
     listen: Option<SocketAddr>,
-    /// The service
-    #[arg(long, value_name = "ADDR", value_parser = address, requires = "listen")]
-    upstream: Option<SocketAddr>,
+    /// The service; a name is resolved again when sessions end or are refused, and all its addresses are tried
+    #[arg(long, value_name = "HOST:PORT", value_parser = host, requires = "listen")]
+    upstream: Option<Host>,
+    /// Takes replies from any port of the service's host, and sends on to the one that answered last, as TFTP needs
+    #[arg(long)]
+    any_port: bool,
     #[command(flatten)]
     network: Network,
     /// Which datagrams it hits: the same seed hits the same [default: any, and told]
@@ -93,14 +97,14 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    match (arguments.listen, arguments.upstream) {
+    match (arguments.listen, &arguments.upstream) {
         (Some(listen), Some(upstream)) => forward(arguments, listen, upstream),
         _ => show(arguments),
     }
 }
 
 /// Until it is told to end.
-fn forward(arguments: &Arguments, listen: SocketAddr, upstream: SocketAddr) -> Outcome {
+fn forward(arguments: &Arguments, listen: SocketAddr, upstream: &Host) -> Outcome {
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, ended.clone())?;

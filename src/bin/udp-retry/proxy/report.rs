@@ -6,6 +6,7 @@ use udp_retry::fault::DirectionStats;
 use udp_retry::proxy::ProxyStats;
 
 use super::running::Running;
+use super::turned_away;
 use crate::audit;
 
 /// What was asked for and what was observed.
@@ -16,6 +17,7 @@ pub(super) fn report(running: &Running<'_>) -> Value {
     json!({
         "listen": proxy.local_addr().to_string(),
         "upstream": proxy.upstream_addr().to_string(),
+        "upstream_name": arguments.upstream.as_ref().map(ToString::to_string),
         "seed": seed.number(),
         "replay": arguments.network.replay.as_ref().map(|recording| &recording.file),
         "seconds": started.elapsed().as_secs_f64(),
@@ -26,6 +28,8 @@ pub(super) fn report(running: &Running<'_>) -> Value {
             "evicted": stats.evicted,
         },
         "unserved": stats.unserved,
+        "unserved_why": turned_away::report(proxy),
+        "strangers": stats.strangers,
         "path_errors": stats.path_errors,
         "to_server": direction(&profile.to_server, &stats.to_server),
         "to_client": direction(&profile.to_client, &stats.to_client),

@@ -12,8 +12,10 @@ use super::Arguments;
 use super::ending::finish;
 use super::recorder::{Recorder, lock};
 use super::report::Counters;
+use super::turned_away::TurnedAway;
 use crate::output::OutputFile;
 use crate::terminal::{Misuse, Outcome, say};
+use crate::values::Host;
 
 /// A proxy, what it was told, and what it notes down.
 pub(super) struct Running<'a> {
@@ -22,10 +24,11 @@ pub(super) struct Running<'a> {
     pub(super) proxy: Proxy,
     pub(super) recorder: Option<Arc<Mutex<Recorder>>>,
     pub(super) started: Instant,
+    turned_away: TurnedAway,
 }
 
 impl<'a> Running<'a> {
-    pub(super) fn new(arguments: &'a Arguments, listen: SocketAddr, upstream: SocketAddr) -> Outcome<Self> {
+    pub(super) fn new(arguments: &'a Arguments, listen: SocketAddr, upstream: &Host) -> Outcome<Self> {
         let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
         if arguments.record == Some(OutputFile::Stdout) && arguments.report == Some(OutputFile::Stdout) {
             return Err(Misuse("'--record -' cannot be used with '--report -'".to_owned()).into());
@@ -43,9 +46,16 @@ impl<'a> Running<'a> {
         if let Some(recorder) = recorder.clone() {
             builder = builder.observer(move |_, record| lock(&recorder).note(record));
         }
-        let proxy = builder.bind(listen, upstream)?;
+        if arguments.any_port {
+            builder = builder.any_port();
+        }
+        // An address is none that has to be resolved again.
+        let proxy = match upstream.literal() {
+            Some(address) => builder.bind(listen, address),
+            None => builder.bind(listen, upstream.clone()),
+        }?;
         writeln!(io::stderr(), "seed {seed} (repeat with --seed {seed})")?;
-        Ok(Self { arguments, seed, proxy, recorder, started: Instant::now() })
+        Ok(Self { arguments, seed, proxy, recorder, started: Instant::now(), turned_away: TurnedAway::default() })
     }
 
     /// Where clients may come to, on standard output if nothing was to stand alone there.
@@ -63,6 +73,7 @@ impl<'a> Running<'a> {
                 break;
             }
             self.proxy.run_for(left.min(TURN))?;
+            self.turned_away.look(&self.proxy);
             if live {
                 // On one line, over and over; a terminal that is gone is no reason to end.
                 let _ = write!(io::stderr(), "\r{}\x1b[K", Counters(&self.proxy.stats()));
