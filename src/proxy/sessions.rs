@@ -187,7 +187,8 @@ impl Sessions {
             session.links.set_server_side(IpFamily::of(socket.service.ip()));
             let mut left = mem::replace(&mut session.socket, socket);
             let _ = registry.deregister(&mut left.socket);
-            self.sockets.on_closing(&left, now, session.owed_since(now));
+            // Who refuses owes no reply.
+            self.sockets.on_closing(&left, now, None);
             session.owed = 0;
         }
     }

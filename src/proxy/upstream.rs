@@ -116,7 +116,7 @@ mod tests {
 
     fn upstream(addresses: &[&str]) -> io::Result<Upstream> {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|text| at(text)).collect();
-        Upstream::new(Resolver::of(addresses), at("127.0.0.1:9"))
+        Upstream::new(Resolver::of(&*addresses.leak()), at("127.0.0.1:9"))
     }
 
     fn shown(upstream: &Upstream) -> String {

@@ -12,12 +12,14 @@ mod links;
 #[path = "../common/offers.rs"]
 mod offers;
 mod over_time;
+mod own_addresses;
 #[cfg(target_os = "linux")]
 #[path = "../common/processor.rs"]
 mod processor;
 mod sessions;
 mod survival;
 mod tools;
+mod upstreams;
 #[path = "../common/waits.rs"]
 mod waits;
 #[path = "../common/watchdog.rs"]

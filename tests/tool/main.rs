@@ -14,6 +14,7 @@ mod output;
 mod path_mtu;
 mod program;
 mod proxy;
+mod proxy_upstreams;
 mod real_programs;
 mod real_servers;
 mod request;

@@ -11,6 +11,7 @@
 //! `--report -` or `--record -`). SIGINT, SIGTERM or `--for` end it; then it prints one line of JSON: what was asked for
 //! and what was observed, stage by stage and direction by direction. A knob's `ok` is null where nothing had to be seen
 //! of it, `unmet` names the stages that no datagram has met, and `capacity` is what the proxy itself could not keep.
+//! `upstream` is the address of the service that was current at last, `unserved_why` says why clients got no session.
 //! While it runs, a terminal shows counters. Without `--listen`, it shows itself: a service, the proxy and a client on
 //! loopback.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
