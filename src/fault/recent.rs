@@ -71,6 +71,20 @@ impl<K: Copy + Ord, V> Recent<K, V> {
         Some((place, &self.entries.get(place)?.value))
     }
 
+    /// The least recently used one of this kind, among the `most` that were used longest ago.
+    #[cfg(any(test, feature = "proxy"))]
+    pub(crate) fn oldest_such(&self, most: usize, is_such: impl Fn(&V) -> bool) -> Option<usize> {
+        let next = |place: &usize| self.entries.get(*place).and_then(|entry| entry.newer);
+        let mut places = core::iter::successors(self.oldest, next).take(most);
+        places.find(|&place| self.entries.get(place).is_some_and(|entry| is_such(&entry.value)))
+    }
+
+    /// Where the next value that is put in will be.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn next_place(&self) -> usize {
+        self.entries.vacant_key()
+    }
+
     pub(crate) fn remove(&mut self, place: usize) -> Option<V> {
         // First out of the list, whose neighbours are known by the entry alone.
         if self.entries.contains(place) {
@@ -148,7 +162,11 @@ mod tests {
             assert_eq!(recent.len(), model.len());
             assert_eq!(recent.values().count(), model.len());
             if n % 7 == 0 {
-                let key = model.remove(model.len() / 2).unwrap();
+                let middle = model.len() / 2;
+                let key = model[middle];
+                let found = |most| recent.oldest_such(most, |&value| value == key * 10);
+                assert_eq!((found(middle + 1), found(middle)), (recent.find(key), None));
+                model.remove(middle);
                 let place = recent.find(key).unwrap();
                 assert_eq!(recent.remove(place), Some(key * 10));
                 assert_eq!((recent.remove(place), recent.find(key)), (None, None));

@@ -67,7 +67,7 @@ pub use crate::transport::Fragmentation;
 pub(crate) use {
     calls::{drain, uninterrupted},
     options::{allow_large_sends, any_address},
-    ports::RecentPorts,
+    sys::{answer_from, ask_own_address, receive_asked},
 };
 #[cfg(feature = "tokio")]
 pub(crate) use {paths::Answer, pollable::Look, watched::Sockets};

@@ -1,6 +1,5 @@
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6, ToSocketAddrs, UdpSocket};
-use std::num::NonZeroU32;
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 
 use socket2::SockRef;
 
@@ -71,7 +70,7 @@ impl UnconnectedUdp {
         options::allow_large_sends(SockRef::from(&socket))?;
         let server = Self::around(Endpoint::own(socket)?)?;
         if server.ask == Ask::Everything {
-            sys::report_own_address(server.endpoint.socket())?;
+            sys::report_own_address(server.endpoint.socket(), server.local)?;
         }
         Ok(server)
     }
@@ -145,21 +144,7 @@ impl UnconnectedUdp {
 
     /// The route of the answer to a datagram.
     fn route_of(&self, origin: Option<Origin>) -> Route {
-        let Some(Origin { remote, local, interface }) = origin else { return self.route_to(UNKNOWN) };
-        Route { remote, local: local.map_or(self.local, |local| self.own(local, interface)), interface }
-    }
-
-    /// This address of the host, as the socket knows it.
-    fn own(&self, address: IpAddr, interface: Option<NonZeroU32>) -> SocketAddr {
-        let port = self.local.port();
-        match address {
-            IpAddr::V4(address) if self.local.is_ipv6() => (address.to_ipv6_mapped(), port).into(),
-            // Each interface may have the same one.
-            IpAddr::V6(address) if address.is_unicast_link_local() => {
-                SocketAddrV6::new(address, port, 0, interface.map_or(0, NonZeroU32::get)).into()
-            }
-            address => (address, port).into(),
-        }
+        origin.map_or_else(|| self.route_to(UNKNOWN), |origin| origin.route(self.local))
     }
 
     fn incoming(&self, waited: Waited, until: Timestamp) -> Incoming<Route> {

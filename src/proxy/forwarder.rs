@@ -5,19 +5,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
 use super::kernel_drops::kernel_drops;
 use super::lane::Lane;
+use super::listener::Listener;
 use super::pause::pause;
+use super::service_socket::Reply;
+use super::service_sockets::ServiceSockets;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Receive, SOUND, Sent};
 use super::timer::Timer;
+use super::unserved::{NoSession, Unserved};
 use super::{KernelDrops, ProxyStats};
 use crate::fault::{Changed, Control, Direction, Fate, FateObserver, Seen};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
+use crate::transport::Route;
 
 /// The event loop: waits, reads fairly, and lets the links decide.
 pub(super) struct Forwarder {
@@ -26,8 +30,7 @@ pub(super) struct Forwarder {
     timer: Timer,
     /// When it was made: the origin of all timestamps.
     origin: Instant,
-    listener: UdpSocket,
-    pub(super) local: SocketAddr,
+    pub(super) listener: Listener,
     /// Whether the listening socket may have something to read.
     listener_ready: bool,
     receive: Receive,
@@ -38,7 +41,11 @@ pub(super) struct Forwarder {
     pub(super) control: Control,
     control_seen: Seen,
     observer: Option<FateObserver<SocketAddr>>,
-    unserved: u64,
+    unserved: Unserved,
+    /// The last reason, in the system's words.
+    pub(super) unserved_error: Option<io::Error>,
+    /// Datagrams that came to sessions from others than the service.
+    strangers: u64,
     /// Reported while reading.
     path_errors: u64,
     buffer: Vec<u8>,
@@ -46,19 +53,19 @@ pub(super) struct Forwarder {
 
 impl Forwarder {
     pub(super) fn new(
-        mut listener: UdpSocket,
+        mut listener: Listener,
         rules: Rules,
+        sockets: ServiceSockets,
         observer: Option<FateObserver<SocketAddr>>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), TIMER)?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        poll.registry().register(&mut listener.socket, LISTENER, Interest::READABLE)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),
             timer,
             origin: Instant::now(),
-            local: listener.local_addr()?,
             listener,
             listener_ready: false,
             receive: SOUND,
@@ -66,9 +73,11 @@ impl Forwarder {
             lanes: Lanes { to_server: Lane::new(rules.capacity), to_client: Lane::new(rules.capacity) },
             control: Control::new(rules.profile.clone()),
             control_seen: Seen::default(),
-            sessions: Sessions::new(rules),
+            sessions: Sessions::new(rules, sockets),
             observer,
-            unserved: 0,
+            unserved: Unserved::default(),
+            unserved_error: None,
+            strangers: 0,
             path_errors: 0,
             buffer: Vec::new(),
         })
@@ -99,14 +108,16 @@ impl Forwarder {
             opened: sessions.opened,
             expired: sessions.expired,
             evicted: sessions.evicted,
-            unserved: self.unserved,
+            unserved: self.unserved.total(),
+            unserved_by: self.unserved,
+            strangers: self.strangers,
             path_errors: self.path_errors + lanes.to_server.path_errors() + lanes.to_client.path_errors(),
             too_big: lanes.to_server.too_big() + lanes.to_client.too_big(),
         }
     }
 
     pub(super) fn kernel_drops(&self) -> Option<KernelDrops> {
-        kernel_drops(&self.listener, self.sessions.sockets())
+        kernel_drops(&self.listener.socket, self.sessions.open_sockets())
     }
 
     /// Waits for something to do, and does some of each kind, so that none of them holds up the others for long.
@@ -122,10 +133,12 @@ impl Forwarder {
         }
         self.follow_control();
         let now = self.now();
+        self.sessions.sockets.upstream.follow(now);
         // What is due leaves before more is read: it has waited long enough, and makes place in the lanes.
         self.release(now);
         // Not `||`: both have their turn.
         let read = self.read_clients(buffer) | self.read_service(buffer, end);
+        self.sessions.move_refused(now, self.poll.registry());
         self.only_errors = if self.is_any_ready() && !read { self.only_errors.saturating_add(1) } else { 0 };
         // As long as there is something to read, no session is known to be idle.
         if !self.is_any_ready() {
@@ -147,15 +160,19 @@ impl Forwarder {
         let due = [lanes.to_server.next_due(), lanes.to_client.next_due()].into_iter().flatten().min();
         // No session expires before all is read.
         let next = if ready { pause.map(|pause| now.after(pause)) } else { sessions.next_expiry() };
-        let rough = next.map_or(end, |next| next.min(end));
+        let look = sessions.sockets.upstream.next_look(now);
+        let rough = [next, look].into_iter().flatten().fold(end, Timestamp::min);
         self.timer.wait(now, due, rough)
     }
 
     /// Sends what is due, a slice in each direction.
     fn release(&mut self, now: Timestamp) {
         let Self { listener, sessions, lanes, .. } = self;
-        lanes.to_server.release(now, SLICE, |ticket, datagram| send_to_server(sessions, ticket, datagram));
-        lanes.to_client.release(now, SLICE, |client, datagram| send_to_client(listener, client, datagram));
+        lanes.to_server.release(now, SLICE, |ticket, datagram| send_to_server(sessions, now, ticket, datagram));
+        lanes.to_client.release(now, SLICE, |client, datagram| {
+            sessions.on_reply_sent(client, now);
+            send_to_client(listener, client, datagram)
+        });
     }
 
     /// Reads a slice of what clients have sent. Returns `false` if there were only errors.
@@ -174,7 +191,7 @@ impl Forwarder {
                     read = true;
                     self.listener_ready = false;
                 }
-                Read::Error => errors += 1,
+                Read::Error(_) => errors += 1,
             }
         }
         self.path_errors += errors;
@@ -194,15 +211,20 @@ impl Forwarder {
                 let Some(socket) = self.sessions.socket_at(place) else { break };
                 left -= 1;
                 match sockets::read(|| (self.receive.from_service)(socket, buffer)) {
-                    Read::Datagram(len) => {
+                    Read::Datagram(reply) => {
                         read = true;
-                        self.on_reply(place, buffer.get(..len).unwrap_or_default());
+                        self.on_reply(place, &reply, buffer.get(..reply.len).unwrap_or_default());
                     }
                     Read::Empty => {
                         (read, drained) = (true, true);
                         break;
                     }
-                    Read::Error => errors += 1,
+                    Read::Error(error) => {
+                        errors += 1;
+                        if sockets::is_refusal(&error) {
+                            self.sessions.on_refusal(place);
+                        }
+                    }
                 }
             }
             // Back to the end of the queue, so that a flood of replies to one client does not hold up the others.
@@ -218,13 +240,13 @@ impl Forwarder {
     }
 
     /// A client has sent a datagram.
-    fn on_request(&mut self, client: SocketAddr, datagram: &[u8]) {
+    fn on_request(&mut self, client: Route, datagram: &[u8]) {
         self.follow_control();
         let now = self.now();
         let Self { poll, sessions, lanes, observer, .. } = self;
-        let Some(place) = sessions.of_client(client, now, poll.registry(), lanes) else {
-            self.unserved += 1;
-            return;
+        let place = match sessions.of_client(client, now, poll.registry(), lanes) {
+            Ok(place) => place,
+            Err(refused) => return self.on_unserved(refused),
         };
         let Some((_, session)) = sessions.used(place, now) else { return };
         let ticket = session.ticket(place);
@@ -232,32 +254,44 @@ impl Forwarder {
         let Some(links) = sessions.links_at(place) else { return };
         let record = links.transmit(Direction::ToServer, now, datagram.len(), capacity);
         if let Some(observer) = observer {
-            lanes.to_server.observed(&record.fate, || observer(client, &record));
+            lanes.to_server.observed(&record.fate, || observer(client.remote, &record));
         }
         if let Fate::Delivered(deliveries) = &record.fate {
             lanes.to_server.forward(ticket, deliveries, now, datagram, |ticket, datagram| {
-                send_to_server(sessions, ticket, datagram)
+                send_to_server(sessions, now, ticket, datagram)
             });
         }
     }
 
     /// The service has answered a session.
-    fn on_reply(&mut self, place: usize, datagram: &[u8]) {
+    fn on_reply(&mut self, place: usize, reply: &Reply, datagram: &[u8]) {
         self.follow_control();
         let now = self.now();
         let Self { listener, sessions, lanes, observer, .. } = self;
-        let Some((client, _)) = sessions.used(place, now) else { return };
+        let Some((client, session)) = sessions.used(place, now) else { return };
+        if !session.socket.accepts(reply, listener.local) {
+            self.strangers += 1;
+            return;
+        }
+        session.on_reply();
         let capacity = lanes.to_client.admission(client, now);
         let Some(links) = sessions.links_at(place) else { return };
         let record = links.transmit(Direction::ToClient, now, datagram.len(), capacity);
         if let Some(observer) = observer {
-            lanes.to_client.observed(&record.fate, || observer(client, &record));
+            lanes.to_client.observed(&record.fate, || observer(client.remote, &record));
         }
         if let Fate::Delivered(deliveries) = &record.fate {
             lanes.to_client.forward(client, deliveries, now, datagram, |client, datagram| {
+                sessions.on_reply_sent(client, now);
                 send_to_client(listener, client, datagram)
             });
         }
+    }
+
+    #[cold]
+    fn on_unserved(&mut self, refused: NoSession) {
+        self.unserved.count(refused.reason);
+        self.unserved_error = Some(refused.error);
     }
 
     /// A change holds from the next datagram on.
@@ -290,15 +324,22 @@ impl Forwarder {
     }
 }
 
-fn send_to_server(sessions: &mut Sessions, ticket: Ticket, datagram: &[u8]) -> Sent {
-    match sessions.socket(ticket) {
-        Some(socket) => sockets::send(|| socket.send(datagram)),
-        None => Sent::Nowhere,
+fn send_to_server(sessions: &mut Sessions, now: Timestamp, ticket: Ticket, datagram: &[u8]) -> Sent {
+    let Some(session) = sessions.sending(ticket, now) else { return Sent::Nowhere };
+    let mut refused = false;
+    let attempt = || session.socket.send(datagram);
+    let sent = sockets::send_reporting(attempt, |error| refused |= sockets::is_refusal(error));
+    if matches!(sent, Sent::Passed | Sent::PassedAfterError) {
+        session.on_sent(now);
     }
+    if refused {
+        sessions.on_refusal(ticket.place);
+    }
+    sent
 }
 
-fn send_to_client(listener: &UdpSocket, client: SocketAddr, datagram: &[u8]) -> Sent {
-    sockets::send(|| listener.send_to(datagram, client))
+fn send_to_client(listener: &Listener, client: Route, datagram: &[u8]) -> Sent {
+    sockets::send(|| listener.send(client, datagram))
 }
 
 /// Sessions have their places as tokens, from 0.
@@ -313,82 +354,4 @@ const MOST_ERRORS: u64 = 16;
 const SESSIONS_SLICE: usize = 4 * SLICE;
 
 #[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::thread;
-
-    use super::*;
-    use crate::fault::{Capacity, Profile};
-    use crate::processor::{at_most, spent, undisturbed};
-    use crate::proxy::pause::LONGEST_PAUSE;
-    use crate::{Impairments, Seed};
-
-    #[test]
-    fn sockets_that_report_nothing_but_errors_cost_no_processor_time_and_are_asked_again() {
-        let listener_fails = Receive { from_client: fails_to_hear_clients, from_service: UdpSocket::recv };
-        let sessions_fail = Receive { from_client: UdpSocket::recv_from, from_service: fails_to_hear_the_service };
-        let all_fail = Receive { from_client: fails_to_hear_clients, from_service: fails_to_hear_the_service };
-        thread::scope(|scope| {
-            for (what, failing) in
-                [("listener fails", listener_fails), ("sessions fail", sessions_fail), ("all fail", all_fail)]
-            {
-                scope.spawn(move || undisturbed(what, || proxy_that_fails(&failing)));
-            }
-        });
-    }
-
-    fn proxy_that_fails(failing: &Receive) -> Result<(), String> {
-        let (client, service) = (bound(), bound());
-        let mut proxy = forwarder(service.local_addr().unwrap());
-        let turn = Duration::from_millis(20);
-        client.send_to(b"first", proxy.local).unwrap();
-        proxy.run_for(turn).unwrap();
-        let (_, session) = service.recv_from(&mut [0; 8]).unwrap();
-
-        proxy.receive = Receive { ..*failing };
-        service.send_to(b"reply", session).unwrap();
-        client.send_to(b"request", proxy.local).unwrap();
-        let (ran, spent) = spent(|| proxy.run_for(Duration::from_secs(3)));
-        ran.unwrap();
-        let errors = proxy.stats().path_errors;
-
-        proxy.receive = SOUND;
-        client.send_to(b"last", proxy.local).unwrap();
-        proxy.run_for(2 * LONGEST_PAUSE).unwrap();
-        let stats = proxy.stats();
-        assert_eq!((stats.to_server.passed, stats.to_client.passed), (3, 1), "what waited meanwhile is passed on");
-        (errors > 400).then_some(()).ok_or_else(|| format!("nothing was proved: {errors} errors"))?;
-        at_most(&(..=Duration::from_millis(5)), spent)
-    }
-
-    // The call is made all the same, and costs what it costs.
-    fn fails_to_hear_clients(socket: &UdpSocket, _buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let _ = socket.peek_from(&mut []);
-        Err(io::ErrorKind::ConnectionRefused.into())
-    }
-
-    fn fails_to_hear_the_service(socket: &UdpSocket, _buffer: &mut [u8]) -> io::Result<usize> {
-        let _ = socket.peek(&mut []);
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn forwarder(upstream: SocketAddr) -> Forwarder {
-        let rules = Rules {
-            upstream,
-            profile: Profile::both(Impairments::NONE),
-            replay: None,
-            seed: Seed::new(7),
-            idle: Duration::from_secs(60),
-            max_sessions: core::num::NonZeroUsize::MIN,
-            receive_buffer: None,
-            capacity: Capacity::DEFAULT,
-        };
-        Forwarder::new(sockets::listening("127.0.0.1:0".parse().unwrap()).unwrap(), rules, None).unwrap()
-    }
-
-    #[expect(clippy::disallowed_types, reason = "the ends of a proxy block")]
-    fn bound() -> std::net::UdpSocket {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        socket
-    }
-}
+mod tests;

@@ -23,6 +23,11 @@ impl<P: Copy + Ord> Lane<P> {
         self.transit.line.admission(to, Some(now))
     }
 
+    /// Whether something on its way there is kept.
+    pub(super) fn holds(&self, to: P) -> bool {
+        self.transit.line.holds(to)
+    }
+
     /// Shows a fate to an observer, which may panic.
     pub(super) fn observed(&mut self, fate: &Fate, observe: impl FnOnce()) {
         self.transit.observed(fate, observe);

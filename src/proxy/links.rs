@@ -9,13 +9,13 @@ use crate::size::IpFamily;
 pub(super) struct Shared(Option<LinkPair>);
 
 impl Shared {
-    pub(super) fn new(rules: &Rules) -> Self {
-        Self(rules.shared.map(|clients| rules.links(0, clients)))
+    pub(super) fn new(rules: &Rules, service: IpFamily) -> Self {
+        Self(rules.shared.map(|clients| rules.links(0, (service, clients))))
     }
 
     /// The links of a new client, unless it passes those of all.
-    pub(super) fn apart(&self, rules: &Rules, ordinal: u64, client: IpFamily) -> Option<LinkPair> {
-        self.0.is_none().then(|| rules.links(ordinal, client))
+    pub(super) fn apart(&self, rules: &Rules, ordinal: u64, families: (IpFamily, IpFamily)) -> Option<LinkPair> {
+        self.0.is_none().then(|| rules.links(ordinal, families))
     }
 
     /// All that there are, with those of each client by itself.
@@ -36,12 +36,12 @@ impl Shared {
 }
 
 impl Rules {
-    /// As of client number `ordinal`.
-    fn links(&self, ordinal: u64, client: IpFamily) -> LinkPair {
+    /// As of client number `ordinal`, by the families of the service's end and of the clients'.
+    fn links(&self, ordinal: u64, (service, client): (IpFamily, IpFamily)) -> LinkPair {
         let links = match &self.replay {
             Some(trace) => LinkPair::new(&trace.profile(ordinal), self.seed, ordinal),
             None => LinkPair::new(&self.profile, self.seed, ordinal),
         };
-        links.over(IpFamily::of(self.upstream.ip()), client)
+        links.over(service, client)
     }
 }

@@ -9,7 +9,11 @@
 //!
 //! Every client address has a session: one connected socket towards the service, so that the service can distinguish
 //! its clients, and one [`Link`](crate::fault::Link) for each direction: **a rate is that of each client**, and its queue,
-//! unless all [share](ProxyBuilder::shared) one link. Replies come from the address that the proxy listens on.
+//! unless all [share](ProxyBuilder::shared) one link. Replies come from the address that the client asked.
+//!
+//! No reply reaches another client than it is for: a port whose session was owed a reply when it ended serves no other for
+//! 30 s after it sent last. When all ports of the system are in use or rest, a new client is turned away and
+//! [counted](ProxyStats::unserved_by).
 //!
 //! The proxy ends the IP path: what the headers of a datagram say beside its addresses does not pass. The service sees the
 //! TTL, the DSCP, the ECN marks and the DF bit of the proxy's host, and so does the client. A client that searches for the
@@ -24,10 +28,17 @@ mod fragmentation;
 mod kernel_drops;
 mod lane;
 mod links;
+mod listener;
 mod pause;
+mod ports;
+mod resolving;
+mod service_socket;
+mod service_sockets;
 mod sessions;
 mod sockets;
 mod timer;
+mod unserved;
+mod upstream;
 
 use core::fmt;
 use core::num::NonZeroUsize;
@@ -35,11 +46,15 @@ use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use mio::net::UdpSocket;
-
 use self::forwarder::Forwarder;
 pub use self::kernel_drops::KernelDrops;
+use self::listener::Listener;
+pub use self::resolving::ResolveHandle;
+use self::resolving::Resolver;
+use self::service_sockets::ServiceSockets;
 use self::sessions::Rules;
+pub use self::unserved::Unserved;
+use self::upstream::Upstream;
 use crate::entropy::Seed;
 use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Record, Trace};
 use crate::size::IpFamily;
@@ -51,8 +66,8 @@ use crate::size::IpFamily;
 /// full, is counted as failed, as a network card would drop it. One that exceeds an MTU is dropped even where the
 /// impairments ask for an error, as its sender is on another host.
 ///
-/// Of what is delayed it keeps what [`Capacity`] says, of each session. A copy in flight to the service when its session ends is discarded when it is due; one in flight to a client
-/// arrives.
+/// Of what is delayed it keeps what [`Capacity`] says, of each session. A copy in flight to the service when its session
+/// ends is discarded when it is due; one in flight to a client arrives.
 ///
 /// ```
 /// use core::time::Duration;
@@ -87,6 +102,7 @@ pub struct ProxyBuilder {
     seed: Seed,
     idle: Duration,
     max_sessions: NonZeroUsize,
+    any_port: bool,
     capacity: Capacity,
     shared: bool,
     do_not_fragment: bool,
@@ -109,8 +125,13 @@ pub struct ProxyStats {
     pub expired: u64,
     /// Sessions that ended before that, for new ones.
     pub evicted: u64,
-    /// Datagrams of new clients for which the system had no socket.
+    /// Datagrams of new clients that got no session.
     pub unserved: u64,
+    /// The same, by the reason; [`Proxy::unserved_error`] has the system's words for the last one.
+    pub unserved_by: Unserved,
+    /// Datagrams that came to a session from others than the host of the service. Only where [any
+    /// port](ProxyBuilder::any_port) may answer: other sessions receive none.
+    pub strangers: u64,
     /// Errors that the system reported of earlier datagrams, such as refusals by a service that is not there.
     pub path_errors: u64,
     /// Copies that the system refused as larger than a packet can be (`EMSGSIZE`), in either direction: a part of those
@@ -129,6 +150,7 @@ impl Proxy {
             seed: Seed::new(0),
             idle: Duration::from_secs(120),
             max_sessions: MAX_SESSIONS,
+            any_port: false,
             capacity: Capacity::DEFAULT,
             shared: false,
             do_not_fragment: false,
@@ -139,13 +161,26 @@ impl Proxy {
     /// The address that clients send to, with the port that the system picked.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.forwarder.local
+        self.forwarder.listener.local
     }
 
-    /// The service.
+    /// The address of the service that new sessions go to at present: the first one, until it refuses or is no longer one of
+    /// the service's name.
     #[must_use]
     pub fn upstream_addr(&self) -> SocketAddr {
-        self.forwarder.sessions.rules.upstream
+        self.forwarder.sessions.sockets.upstream.current()
+    }
+
+    /// A handle that has the service's name resolved again, from any thread.
+    #[must_use]
+    pub fn resolve_handle(&self) -> ResolveHandle {
+        self.forwarder.sessions.sockets.upstream.handle()
+    }
+
+    /// The error for which a datagram was last [unserved](ProxyStats::unserved).
+    #[must_use]
+    pub fn unserved_error(&self) -> Option<&io::Error> {
+        self.forwarder.unserved_error.as_ref()
     }
 
     /// A handle that changes the impairments from any thread; while a recording is replayed, it changes nothing.
@@ -205,8 +240,10 @@ impl ProxyBuilder {
         Self { replay: Some(trace), ..self }
     }
 
-    /// Ends a session when nothing has come for this time, in either direction; 120 s by default, the least that a NAT
-    /// should keep a mapping (RFC 4787 section 4.3).
+    /// Ends a session when nothing has come or left for this time, in either direction; 120 s by default, the least that a
+    /// NAT should keep a mapping (RFC 4787 section 4.3). From 1 ms, as a session has to last until its reply.
+    ///
+    /// A session that has a datagram in flight is not idle, however long that takes.
     #[must_use]
     pub fn idle(self, idle: Duration) -> Self {
         Self { idle, ..self }
@@ -220,6 +257,17 @@ impl ProxyBuilder {
     #[must_use]
     pub fn max_sessions(self, max_sessions: NonZeroUsize) -> Self {
         Self { max_sessions, ..self }
+    }
+
+    /// Takes replies from any port of the service's host, and sends what a client sends next to the port that answered last:
+    /// for services that answer from another port than was asked, as TFTP does. Off by default, as any program on that host
+    /// can then send to the clients.
+    ///
+    /// What other hosts send is dropped and [counted](ProxyStats::strangers). Sockets that are not connected learn of no
+    /// refusals: nothing moves on to another address of the service by itself.
+    #[must_use]
+    pub fn any_port(self) -> Self {
+        Self { any_port: true, ..self }
     }
 
     /// Sets how much is kept of what is delayed, of each session and in each direction; [`Capacity::DEFAULT`] by default.
@@ -259,54 +307,52 @@ impl ProxyBuilder {
         Self { observer: Some(Box::new(observer)), ..self }
     }
 
-    /// Listens on the first of the addresses that the system accepts, in front of the first address of the service.
+    /// Listens on the first of the addresses that the system accepts, in front of the service.
     ///
-    /// Their families may differ. With a wildcard address the system picks the address that replies come from, which
-    /// on a host with several may be another than the client sent to.
+    /// Their families may differ. On a wildcard address, replies leave from the very address that the client asked, on Linux
+    /// and Android; elsewhere the system picks their source, and on a host with several addresses a proxy for each is needed.
+    ///
+    /// All addresses of the service's name are tried: sessions go to the first one, and to the next when one refuses or
+    /// cannot be reached, new sessions and refused ones alike. The name is resolved again when sessions have expired or were
+    /// refused, and when a [`ResolveHandle`] asks for it, at most once a second and without holding up any datagram. While
+    /// that fails the old addresses stay, and sessions keep the address that they have as long as it does not refuse.
     ///
     /// # Errors
     ///
-    /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the service is
-    /// the proxy itself, by whatever address; [`Unsupported`](io::ErrorKind::Unsupported) if it is asked for
-    /// [no fragments](Self::do_not_fragment), and the system cannot do that (Linux and Android can). That of the system if it
-    /// has no descriptor, memory or port for a single client.
-    pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs) -> io::Result<Proxy> {
-        let upstream = upstream.to_socket_addrs()?.next().ok_or_else(no_address)?;
-        let mut last = no_address();
+    /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the idle time is
+    /// below 1 ms, or if the service has no address but such as cannot be one: the proxy itself, by whatever address; a
+    /// broadcast or multicast address, which many hosts would answer by addresses of their own; or port 0.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if it is asked for [no fragments](Self::do_not_fragment), and the system
+    /// cannot do that (Linux and Android can). That of the system if it has no descriptor, memory or port for a single client.
+    pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs + Send + 'static) -> io::Result<Proxy> {
+        if self.idle < SHORTEST_IDLE {
+            let error = "an idle time below 1 ms would end a session before its reply comes: 120 s is usual";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
         for address in listen.to_socket_addrs()? {
-            match sockets::listening(address) {
-                Ok(listener) => return self.behind(listener, upstream),
+            match Listener::bind(address) {
+                Ok(listener) => return self.behind(listener, Resolver::of(upstream)),
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    fn behind(self, listener: UdpSocket, upstream: SocketAddr) -> io::Result<Proxy> {
-        let Self { profile, replay, seed, idle, max_sessions, capacity, shared, do_not_fragment, observer } = self;
-        if sockets::receives(listener.local_addr()?, upstream) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy would be its own service"));
-        }
+    fn behind(self, listener: Listener, upstream: Resolver) -> io::Result<Proxy> {
+        let Self { profile, replay, seed, idle, max_sessions, any_port, capacity, shared, do_not_fragment, observer } =
+            self;
+        let upstream = Upstream::new(upstream, listener.local)?;
+        let service = upstream.current();
         if do_not_fragment {
-            fragmentation::can_be_forbidden(upstream)?;
+            fragmentation::can_be_forbidden(service)?;
         }
-        let shared = shared.then_some(IpFamily::of(listener.local_addr()?.ip()));
-        let receive_buffer = sockets::sessions_buffer(upstream, max_sessions)?;
-        let rules = Rules {
-            upstream,
-            profile,
-            replay,
-            seed,
-            idle,
-            max_sessions,
-            receive_buffer,
-            capacity,
-            shared,
-            do_not_fragment,
-        };
-        let forwarder = Forwarder::new(listener, rules, observer)?;
+        let shared = shared.then_some(IpFamily::of(listener.local.ip()));
+        let sockets = ServiceSockets::new(upstream, any_port, do_not_fragment, max_sessions)?;
+        let rules = Rules { profile, replay, seed, idle, max_sessions, capacity, shared };
+        let forwarder = Forwarder::new(listener, rules, sockets, observer)?;
         // Else it would start, and serve no one.
-        sockets::try_one(upstream)?;
+        sockets::try_one(service)?;
         Ok(Proxy { forwarder })
     }
 }
@@ -323,13 +369,25 @@ impl fmt::Debug for Proxy {
 
 impl fmt::Debug for ProxyBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { profile, replay, seed, idle, max_sessions, capacity, shared, do_not_fragment, observer: _ } = self;
+        let Self {
+            profile,
+            replay,
+            seed,
+            idle,
+            max_sessions,
+            any_port,
+            capacity,
+            shared,
+            do_not_fragment,
+            observer: _,
+        } = self;
         f.debug_struct("ProxyBuilder")
             .field("profile", profile)
             .field("replay", replay)
             .field("seed", seed)
             .field("idle", idle)
             .field("max_sessions", max_sessions)
+            .field("any_port", any_port)
             .field("capacity", capacity)
             .field("shared", shared)
             .field("do_not_fragment", do_not_fragment)
@@ -338,7 +396,5 @@ impl fmt::Debug for ProxyBuilder {
 }
 
 const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-
-fn no_address() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
-}
+/// A reply within one host takes less.
+const SHORTEST_IDLE: Duration = Duration::from_millis(1);

@@ -1,28 +1,31 @@
 use alloc::collections::VecDeque;
+use core::mem;
 use core::num::NonZeroUsize;
 use core::time::Duration;
-use std::io;
-use std::net::SocketAddr;
 
-use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 
 use super::lane::Lane;
 use super::links::Shared;
-use super::{fragmentation, sockets};
+use super::ports::is_owed;
+use super::service_socket::ServiceSocket;
+use super::service_sockets::ServiceSockets;
+use super::unserved::{NoSession, Reason};
 use crate::entropy::Seed;
 use crate::fault::{Capacity, Direction, LinkPair, LinkStats, Profile, Recent, Trace};
-use crate::net::RecentPorts;
 use crate::size::IpFamily;
 use crate::time::Timestamp;
+use crate::transport::Route;
 
-/// The sessions by client address: a bounded number, in the order in which they were used.
+/// The sessions by client, and by the own address that it asked: a bounded number, in the order in which they were used.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    table: Recent<SocketAddr, Session>,
+    table: Recent<Route, Session>,
     /// Places of sessions whose sockets may have something to read. A place may belong to another session by now.
     ready: VecDeque<usize>,
-    given_up: RecentPorts,
+    /// Places of sessions that are to ask the service at its next address.
+    moving: VecDeque<usize>,
+    pub(super) sockets: ServiceSockets,
     shared: Shared,
     pub(super) rules: Rules,
     pub(super) opened: u64,
@@ -33,30 +36,30 @@ pub(super) struct Sessions {
 /// What every new session is made from.
 #[derive(Debug)]
 pub(super) struct Rules {
-    pub(super) upstream: SocketAddr,
     pub(super) profile: Profile,
     /// If set, it is used instead of the profile.
     pub(super) replay: Option<Trace>,
     pub(super) seed: Seed,
     pub(super) idle: Duration,
     pub(super) max_sessions: NonZeroUsize,
-    /// Capacity for unread replies to ask for, in bytes; `None` if the system gives as much by default.
-    pub(super) receive_buffer: Option<usize>,
     /// For delayed datagrams of each session and direction.
     pub(super) capacity: Capacity,
     /// All clients pass one link in each direction; the family that they count the headers of.
     pub(super) shared: Option<IpFamily>,
-    /// Towards the service.
-    pub(super) do_not_fragment: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) socket: UdpSocket,
+    pub(super) socket: ServiceSocket,
     /// Unless all share those of all.
     links: Option<LinkPair>,
     ordinal: u64,
     used: Timestamp,
+    /// How many datagrams of it the service may still answer, at a reply for each; and when the last one left.
+    owed: u32,
+    sent: Timestamp,
+    /// Whether its place stands among those that are to move.
+    moves: bool,
     /// Whether its place stands among those to be read.
     ready: bool,
 }
@@ -64,7 +67,7 @@ pub(super) struct Session {
 /// A session, to be found only as long as it is the same one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Ticket {
-    place: usize,
+    pub(super) place: usize,
     ordinal: u64,
 }
 
@@ -72,16 +75,17 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 pub(super) struct Lanes {
     pub(super) to_server: Lane<Ticket>,
-    pub(super) to_client: Lane<SocketAddr>,
+    pub(super) to_client: Lane<Route>,
 }
 
 impl Sessions {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: Rules, sockets: ServiceSockets) -> Self {
         Self {
             table: Recent::new(),
             ready: VecDeque::new(),
-            given_up: RecentPorts::remembering(PORTS_AVOIDED),
-            shared: Shared::new(&rules),
+            shared: Shared::new(&rules, IpFamily::of(sockets.upstream.current().ip())),
+            moving: VecDeque::new(),
+            sockets,
             rules,
             opened: 0,
             expired: 0,
@@ -93,30 +97,52 @@ impl Sessions {
         self.table.len()
     }
 
-    /// Where the session of this client is, a new one if there was none. `None` if the system has no socket for it.
+    /// Where the session of this client is, a new one if there was none.
+    ///
+    /// # Errors
+    ///
+    /// Why it can have none.
     pub(super) fn of_client(
         &mut self,
-        client: SocketAddr,
+        client: Route,
         now: Timestamp,
         registry: &Registry,
         lanes: &mut Lanes,
-    ) -> Option<usize> {
+    ) -> Result<usize, NoSession> {
         if let Some(place) = self.table.find(client) {
-            return Some(place);
+            return Ok(place);
         }
-        let socket = match self.connect() {
-            // One session fewer frees a descriptor and a port; the other errors it would not cure.
-            Err(error) if sockets::exhausted(&error) && self.evict(registry, lanes) => self.connect(),
+        if self.sockets.has(client.remote) {
+            return Err(NoSession::own());
+        }
+        let opened = match self.sockets.open(now) {
+            Err(lack) if self.makes_room(lack.reason, now, registry, lanes) => self.sockets.open(now),
             opened => opened,
         };
-        // Connect first: to end a session for a client that cannot be served would be a loss without a gain.
-        let socket = socket.ok()?;
-        while self.table.len() >= self.rules.max_sessions.get() && self.evict(registry, lanes) {}
-        self.admit(client, socket, now, registry).ok()
+        // Open first: to end a session for a client that cannot be served would be a loss without a gain.
+        let socket = opened?;
+        while self.table.len() >= self.rules.max_sessions.get() && self.evict(now, registry, lanes) {}
+        self.admit(client, socket, now, registry)
+    }
+
+    /// Ends a session if a socket more can be had then: one session fewer frees a descriptor, and a port if it was owed
+    /// nothing; an unreachable service it would not cure.
+    fn makes_room(&mut self, lack: Reason, now: Timestamp, registry: &Registry, lanes: &mut Lanes) -> bool {
+        match lack {
+            Reason::NoSocket => self.evict(now, registry, lanes),
+            Reason::NoPort => {
+                let settled = |session: &Session| session.owed_since(now).is_none();
+                let place = self.table.oldest_such(MOST_LOOKED_AT, settled);
+                let evicted = place.is_some_and(|place| self.end(place, now, registry, lanes));
+                self.evicted += u64::from(evicted);
+                evicted
+            }
+            Reason::Unreachable | Reason::Own => false,
+        }
     }
 
     /// The session at a place, which counts as used at `now`.
-    pub(super) fn used(&mut self, place: usize, now: Timestamp) -> Option<(SocketAddr, &mut Session)> {
+    pub(super) fn used(&mut self, place: usize, now: Timestamp) -> Option<(Route, &mut Session)> {
         self.table.touch(place);
         let (client, session) = self.table.entry_mut(place)?;
         session.used = now;
@@ -128,10 +154,56 @@ impl Sessions {
         self.shared.or(self.table.get_mut(place).and_then(|session| session.links.as_mut()))
     }
 
-    /// The socket towards the service, if the session has not ended.
-    pub(super) fn socket(&mut self, ticket: Ticket) -> Option<&UdpSocket> {
-        let session = self.table.get_mut(ticket.place)?;
-        (session.ordinal == ticket.ordinal).then_some(&session.socket)
+    /// The session that sends to the service now, if it has not ended.
+    pub(super) fn sending(&mut self, ticket: Ticket, now: Timestamp) -> Option<&mut Session> {
+        self.table.get_mut(ticket.place).filter(|session| session.ordinal == ticket.ordinal)?;
+        self.used(ticket.place, now).map(|(_, session)| session)
+    }
+
+    /// Something is sent to a client now.
+    pub(super) fn on_reply_sent(&mut self, client: Route, now: Timestamp) {
+        if let Some(place) = self.table.find(client) {
+            self.used(place, now);
+        }
+    }
+
+    /// The service has refused a datagram of a session: if it has another address, that is asked from now on.
+    #[cold]
+    pub(super) fn on_refusal(&mut self, place: usize) {
+        let Some(session) = self.table.get_mut(place) else { return };
+        session.owed = session.owed.saturating_sub(1);
+        let (upstream, service) = (&mut self.sockets.upstream, session.socket.service);
+        upstream.on_refused(service);
+        if upstream.current() != service && !session.moves {
+            session.moves = true;
+            self.moving.push_back(place);
+        }
+    }
+
+    /// Gives sessions that were refused a socket to the present address of the service. Those that the system has none for
+    /// keep what they have.
+    pub(super) fn move_refused(&mut self, now: Timestamp, registry: &Registry) {
+        for _ in 0..MOST_MOVES {
+            let Some(place) = self.moving.pop_front() else { return };
+            let Some(session) = self.table.get_mut(place).filter(|session| session.moves) else { continue };
+            session.moves = false;
+            if session.socket.service == self.sockets.upstream.current() {
+                continue;
+            }
+            let Ok(mut socket) = self.sockets.open(now) else { continue };
+            if registry.register(&mut socket.socket, Token(place), Interest::READABLE).is_err() {
+                self.sockets.on_closing(&socket, now, None);
+                continue;
+            }
+            if let Some(links) = self.shared.or(session.links.as_mut()) {
+                links.set_server_side(IpFamily::of(socket.service.ip()));
+            }
+            let mut left = mem::replace(&mut session.socket, socket);
+            let _ = registry.deregister(&mut left.socket);
+            // Who refuses owes no reply.
+            self.sockets.on_closing(&left, now, None);
+            session.owed = 0;
+        }
     }
 
     /// There may be something to read.
@@ -158,12 +230,12 @@ impl Sessions {
         None
     }
 
-    pub(super) fn socket_at(&mut self, place: usize) -> Option<&UdpSocket> {
+    pub(super) fn socket_at(&mut self, place: usize) -> Option<&ServiceSocket> {
         Some(&self.table.get_mut(place)?.socket)
     }
 
     pub(super) fn is_any_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !(self.ready.is_empty() && self.moving.is_empty())
     }
 
     /// When the next session has been idle for too long, unless something arrives.
@@ -172,15 +244,25 @@ impl Sessions {
         Some(oldest.used.after(self.rules.idle))
     }
 
-    /// Ends sessions that have been idle for too long, `most` at most.
+    /// Ends sessions that have been idle for too long, `most` at most. One that has something in flight is not idle.
     pub(super) fn expire(&mut self, now: Timestamp, most: usize, registry: &Registry, lanes: &mut Lanes) {
         for _ in 0..most {
             // The table is in the order of use: if this one stays, all do.
-            match self.next_expiry() {
-                Some(expiry) if expiry <= now && self.end_oldest(registry, lanes) => self.expired += 1,
-                _ => return,
+            let Some(place) = self.next_expiry().filter(|&expiry| expiry <= now).and_then(|_| self.oldest()) else {
+                return;
+            };
+            let Some((client, session)) = self.table.entry_mut(place) else { return };
+            if lanes.hold(session.ticket(place), client) {
+                self.used(place, now);
+            } else if self.end(place, now, registry, lanes) {
+                self.expired += 1;
+                self.sockets.upstream.on_expired();
             }
         }
+    }
+
+    fn oldest(&self) -> Option<usize> {
+        self.table.oldest().map(|(place, _)| place)
     }
 
     pub(super) fn reconfigure(&mut self, profile: Profile) {
@@ -206,71 +288,43 @@ impl Sessions {
         self.shared.stats(direction).chain(apart.map(move |links| links.stats(direction)))
     }
 
-    pub(super) fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
-        self.table.values().map(|session| &session.socket)
-    }
-
-    /// A socket towards the service, from a port that no session gave up lately.
-    fn connect(&self) -> io::Result<UdpSocket> {
-        let fresh = || {
-            let socket = sockets::connected(self.rules.upstream, self.rules.receive_buffer)?;
-            if self.rules.do_not_fragment {
-                fragmentation::forbid(&socket)?;
-            }
-            let port = socket.local_addr()?.port();
-            Ok((socket, port))
-        };
-        let (mut socket, mut port): (UdpSocket, u16) = fresh()?;
-        for _ in 0..TRIES {
-            if !self.given_up.contains(port) {
-                break;
-            }
-            // The one before is still open, so this is another port.
-            match fresh() {
-                Ok(other) => (socket, port) = other,
-                Err(error) if sockets::exhausted(&error) => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(socket)
+    pub(super) fn open_sockets(&self) -> impl Iterator<Item = &mio::net::UdpSocket> {
+        self.table.values().map(|session| &session.socket.socket)
     }
 
     fn admit(
         &mut self,
-        client: SocketAddr,
-        socket: UdpSocket,
+        client: Route,
+        mut socket: ServiceSocket,
         now: Timestamp,
         registry: &Registry,
-    ) -> io::Result<usize> {
+    ) -> Result<usize, NoSession> {
         let ordinal = self.opened;
-        let links = self.shared.apart(&self.rules, ordinal, IpFamily::of(client.ip()));
-        let place = self.table.insert(client, Session { socket, links, ordinal, used: now, ready: false });
-        if let Some(session) = self.table.get_mut(place) {
-            if let Err(error) = registry.register(&mut session.socket, Token(place), Interest::READABLE) {
-                self.table.remove(place);
-                return Err(error);
-            }
+        let families = (IpFamily::of(socket.service.ip()), IpFamily::of(client.remote.ip()));
+        let links = self.shared.apart(&self.rules, ordinal, families);
+        let place = self.table.next_place();
+        if let Err(error) = registry.register(&mut socket.socket, Token(place), Interest::READABLE) {
+            self.sockets.on_closing(&socket, now, None);
+            return Err(NoSession::of_service(error));
         }
+        let session = Session { socket, links, ordinal, used: now, owed: 0, sent: now, moves: false, ready: false };
+        self.table.insert(client, session);
         self.opened += 1;
         Ok(place)
     }
 
     /// Ends the least recently used session for a new one; `false` if there is none.
-    fn evict(&mut self, registry: &Registry, lanes: &mut Lanes) -> bool {
-        let evicted = self.end_oldest(registry, lanes);
+    fn evict(&mut self, now: Timestamp, registry: &Registry, lanes: &mut Lanes) -> bool {
+        let evicted = self.oldest().is_some_and(|oldest| self.end(oldest, now, registry, lanes));
         self.evicted += u64::from(evicted);
         evicted
     }
 
-    fn end_oldest(&mut self, registry: &Registry, lanes: &mut Lanes) -> bool {
-        let oldest = self.table.oldest().map(|(place, _)| place);
-        let Some(mut session) = oldest.and_then(|place| self.table.remove(place)) else { return false };
-        // Not for the next sessions: late replies to this client may still arrive at the port.
-        if let Ok(address) = session.socket.local_addr() {
-            self.given_up.insert(address.port());
-        }
+    fn end(&mut self, place: usize, now: Timestamp, registry: &Registry, lanes: &mut Lanes) -> bool {
+        let Some(mut session) = self.table.remove(place) else { return false };
+        self.sockets.on_closing(&session.socket, now, session.owed_since(now));
         // Closing the socket, which follows at once, removes it as well.
-        let _ = registry.deregister(&mut session.socket);
+        let _ = registry.deregister(&mut session.socket.socket);
         if let Some(links) = session.links {
             lanes.to_server.retire(links.stats(Direction::ToServer));
             lanes.to_client.retire(links.stats(Direction::ToClient));
@@ -279,13 +333,35 @@ impl Sessions {
     }
 }
 
+impl Lanes {
+    /// Whether a session has a datagram in flight, in either direction.
+    fn hold(&self, ticket: Ticket, client: Route) -> bool {
+        self.to_server.holds(ticket) || self.to_client.holds(client)
+    }
+}
+
 impl Session {
     pub(super) fn ticket(&self, place: usize) -> Ticket {
         Ticket { place, ordinal: self.ordinal }
     }
+
+    /// A datagram has left for the service.
+    pub(super) fn on_sent(&mut self, now: Timestamp) {
+        (self.owed, self.sent) = (self.owed.saturating_add(1), now);
+    }
+
+    /// The service has answered.
+    pub(super) fn on_reply(&mut self) {
+        self.owed = self.owed.saturating_sub(1);
+    }
+
+    /// When the last datagram left, if a reply may still come.
+    fn owed_since(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.owed > 0 && is_owed(self.sent, now)).then_some(self.sent)
+    }
 }
 
-/// Each finds a port in use with a chance of one in four at most.
-const TRIES: u32 = 16;
-/// Few beside the ports that a system hands out, 28,232 on Linux and 16,384 at least elsewhere.
-const PORTS_AVOIDED: usize = 4096;
+/// Sessions that are looked at for one to which nothing is owed.
+const MOST_LOOKED_AT: usize = 256;
+/// Sessions that move in one turn.
+const MOST_MOVES: usize = 256;

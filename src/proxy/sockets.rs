@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use mio::net::UdpSocket;
 use socket2::SockRef;
 
+use super::listener::Listener;
+use super::service_socket::{Reply, ServiceSocket};
 use crate::net::{allow_large_sends, any_address, classify, drain, uninterrupted};
-use crate::transport::PathError;
+use crate::transport::{PathError, Route};
 
 /// Listens, with as large a receive buffer as the system grants, up to 4 MiB.
 pub(super) fn listening(address: SocketAddr) -> io::Result<UdpSocket> {
@@ -22,14 +24,15 @@ pub(super) fn listening(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// A socket that receives from the service alone, on a port of its own.
-pub(super) fn connected(upstream: SocketAddr, receive_buffer: Option<usize>) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(any_address(upstream))?;
+/// A socket for a session, on this port of its own; 0 lets the system pick one.
+pub(super) fn bound(service: SocketAddr, port: u16, receive_buffer: Option<usize>) -> io::Result<UdpSocket> {
+    let mut any = any_address(service);
+    any.set_port(port);
+    let socket = UdpSocket::bind(any)?;
     if let Some(bytes) = receive_buffer {
         let _ = SockRef::from(&socket).set_recv_buffer_size(bytes);
     }
     allow_large_sends(SockRef::from(&socket))?;
-    connect(&socket, upstream)?;
     Ok(socket)
 }
 
@@ -39,18 +42,41 @@ pub(super) fn try_one(upstream: SocketAddr) -> io::Result<()> {
     UdpSocket::bind(any_address(upstream)).map(drop).map_err(wanted)
 }
 
+/// From now on it receives from this address alone.
+pub(super) fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {
+    socket.connect(peer)?;
+    // What came before that is in the queue, from any sender.
+    drain(|| matches!(read(|| socket.recv(&mut [])), Read::Empty));
+    Ok(())
+}
+
 /// Whether what is sent to an address reaches the socket that is bound to `local`. What is sent to a wildcard reaches this
 /// host, and a socket that is bound to one has every address of the host; `[::]` has those of IPv4, too.
 pub(super) fn receives(local: SocketAddr, to: SocketAddr) -> bool {
+    // The rest may cost a system call.
+    if local.port() != to.port() {
+        return false;
+    }
     let (own, asked) = (local.ip().to_canonical(), to.ip().to_canonical());
     let family = own.is_ipv4() == asked.is_ipv4() || own == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let everywhere = own.is_unspecified() && is_of_this_host(to);
     let anywhere = asked.is_unspecified() && (own.is_unspecified() || own.is_loopback());
-    local.port() == to.port() && family && (own == asked || everywhere || anywhere)
+    family && (own == asked && is_same_link(local, to) || everywhere || anywhere)
+}
+
+/// Each interface may have the same link-local address.
+fn is_same_link(one: SocketAddr, other: SocketAddr) -> bool {
+    match (one, other) {
+        (SocketAddr::V6(one), SocketAddr::V6(other)) => {
+            let scopes = [one.scope_id(), other.scope_id()];
+            scopes.contains(&0) || one.scope_id() == other.scope_id()
+        }
+        _ => true,
+    }
 }
 
 /// No socket can be bound to another host's address.
-fn is_of_this_host(address: SocketAddr) -> bool {
+pub(super) fn is_of_this_host(address: SocketAddr) -> bool {
     let mut any_port = address;
     any_port.set_port(0);
     UdpSocket::bind(any_port).is_ok()
@@ -66,13 +92,13 @@ pub(super) fn sessions_buffer(upstream: SocketAddr, max_sessions: NonZeroUsize) 
 
 /// How sockets are read, as no real one fails for good when a test needs it.
 pub(super) struct Receive {
-    pub(super) from_client: Call<(usize, SocketAddr)>,
-    pub(super) from_service: Call<usize>,
+    pub(super) from_client: Call<Listener, (usize, Route)>,
+    pub(super) from_service: Call<ServiceSocket, Reply>,
 }
 
-type Call<T> = fn(&UdpSocket, &mut [u8]) -> io::Result<T>;
+type Call<S, T> = fn(&S, &mut [u8]) -> io::Result<T>;
 
-pub(super) const SOUND: Receive = Receive { from_client: UdpSocket::recv_from, from_service: UdpSocket::recv };
+pub(super) const SOUND: Receive = Receive { from_client: Listener::receive, from_service: ServiceSocket::receive };
 
 /// What a socket had.
 pub(super) enum Read<T> {
@@ -80,14 +106,14 @@ pub(super) enum Read<T> {
     /// Nothing, until the next event.
     Empty,
     /// An error of something sent earlier. Datagrams may be queued behind it.
-    Error,
+    Error(io::Error),
 }
 
 pub(super) fn read<T>(mut receive: impl FnMut() -> io::Result<T>) -> Read<T> {
     match uninterrupted(&mut receive) {
         Ok(datagram) => Read::Datagram(datagram),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Empty,
-        Err(_) => Read::Error,
+        Err(error) => Read::Error(error),
     }
 }
 
@@ -106,10 +132,18 @@ pub(super) enum Sent {
 }
 
 /// An error may belong to an earlier datagram, and this one then was not sent: so it is re-issued once, at once.
-pub(super) fn send(mut attempt: impl FnMut() -> io::Result<usize>) -> Sent {
-    match uninterrupted(&mut attempt) {
+pub(super) fn send(attempt: impl FnMut() -> io::Result<usize>) -> Sent {
+    send_reporting(attempt, |_| ())
+}
+
+/// As [`send`], and shows the errors.
+pub(super) fn send_reporting(
+    mut attempt: impl FnMut() -> io::Result<usize>,
+    mut report: impl FnMut(&io::Error),
+) -> Sent {
+    match uninterrupted(&mut attempt).inspect_err(&mut report) {
         Ok(_) => Sent::Passed,
-        Err(_) => match uninterrupted(&mut attempt) {
+        Err(_) => match uninterrupted(&mut attempt).inspect_err(report) {
             Ok(_) => Sent::PassedAfterError,
             Err(error) if matches!(classify(&error), PathError::TooBig { .. }) => Sent::TooBig,
             Err(_) => Sent::Failed,
@@ -117,18 +151,9 @@ pub(super) fn send(mut attempt: impl FnMut() -> io::Result<usize>) -> Sent {
     }
 }
 
-/// Whether a socket more might be had if there were one less: the system has run out of descriptors, memory or
-/// ports. Not if the service cannot be reached at all.
-pub(super) fn exhausted(error: &io::Error) -> bool {
-    let no_port = error.kind() == io::ErrorKind::AddrNotAvailable; // as macOS and the BSDs say it
-    no_port || matches!(classify(error), PathError::NoBuffers | PathError::Other(_))
-}
-
-fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {
-    socket.connect(peer)?;
-    // What came before that is in the queue, from any sender.
-    drain(|| matches!(read(|| socket.recv(&mut [])), Read::Empty));
-    Ok(())
+/// Whether an error is the word of the path or of the service that nothing gets through there.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    matches!(classify(error), PathError::Refused | PathError::Unreachable | PathError::Denied)
 }
 
 /// Bytes, as the system counts them, its own overhead included.
@@ -176,17 +201,5 @@ mod tests {
         assert!(matches!(read(|| socket.recv(&mut [0; 16])), Read::Empty));
         service.send_to(b"reply", socket.local_addr().unwrap()).unwrap();
         assert!(matches!(read(|| socket.recv(&mut [0; 16])), Read::Datagram(5)));
-    }
-
-    #[test]
-    fn only_a_shortage_is_worth_a_session() {
-        for (kind, worth) in [
-            (io::ErrorKind::OutOfMemory, true),
-            (io::ErrorKind::AddrInUse, true),
-            (io::ErrorKind::NetworkUnreachable, false),
-            (io::ErrorKind::PermissionDenied, false),
-        ] {
-            assert_eq!(exhausted(&kind.into()), worth, "{kind:?}");
-        }
     }
 }

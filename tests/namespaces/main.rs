@@ -29,6 +29,8 @@ mod paths;
 #[cfg(target_os = "linux")]
 #[path = "../common/processor.rs"]
 mod processor;
+#[cfg(feature = "proxy")]
+mod proxies;
 mod proxy_df;
 mod proxy_ports;
 mod renewal_rules;

@@ -14,6 +14,7 @@ mod links;
 #[path = "../common/offers.rs"]
 mod offers;
 mod over_time;
+mod own_addresses;
 #[cfg(target_os = "linux")]
 #[path = "../common/processor.rs"]
 mod processor;
@@ -21,6 +22,7 @@ mod sessions;
 mod shared;
 mod survival;
 mod tools;
+mod upstreams;
 #[path = "../common/waits.rs"]
 mod waits;
 #[path = "../common/watchdog.rs"]

@@ -10,7 +10,7 @@ use udp_retry::fault::Profile;
 use udp_retry::proxy::Proxy;
 
 use crate::tools::{
-    MS, PATIENCE, Running, Service, ask, balanced, client, delayed, hear, hear_from, is_silent, socket,
+    MS, PATIENCE, Running, Service, ask, balanced, client, delayed, hear, hear_from, is_silent, socket, to_server,
 };
 use crate::watchdog::{MINUTE, within};
 
@@ -185,5 +185,26 @@ fn copies_to_the_service_end_with_their_session_and_copies_to_a_client_arrive() 
         let stats = balanced(proxy.stats());
         assert_eq!((stats.to_server.passed, stats.to_server.discarded, stats.to_client.passed), (2, 1, 1));
         assert_eq!(stats.to_server.fates.received, 3);
+    });
+}
+
+#[test]
+fn a_session_with_a_datagram_in_flight_is_not_idle() {
+    within(MINUTE, || {
+        const IDLE: Duration = Duration::from_millis(100);
+        let service = Service::echo("127.0.0.1:0");
+        for profile in [to_server(delayed(5 * IDLE)), Profile { to_client: delayed(5 * IDLE), ..Profile::default() }] {
+            let proxy = Running::start(Proxy::builder().idle(IDLE).profile(profile), service.address);
+            let client = client(proxy.address);
+            let asked = Instant::now();
+            assert_eq!(ask(&client, b"late"), b"late");
+            let answered = Instant::now();
+            assert!(asked.elapsed() >= 5 * IDLE);
+            // From then on it is, and counts from the last copy that left.
+            proxy.until(|stats| stats.expired == 1);
+            assert!(answered.elapsed() >= IDLE / 2, "{:?}", answered.elapsed());
+            let stats = proxy.stop();
+            assert_eq!((stats.opened, stats.to_server.discarded, stats.to_client.passed), (1, 0, 1));
+        }
     });
 }

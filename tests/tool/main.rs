@@ -22,6 +22,7 @@ mod proxy_files;
 mod proxy_report;
 mod proxy_scale;
 mod proxy_signals;
+mod proxy_upstreams;
 mod real_programs;
 mod real_servers;
 mod request;

@@ -47,6 +47,18 @@ impl Host {
     }
 }
 
+/// IPv4 first, as [`Host::addresses`]. An interface in an IPv6 address, `fe80::1%eth0`, goes by its name or its number.
+impl ToSocketAddrs for Host {
+    type Iter = std::vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        match self.literal() {
+            Some(address) => Ok(vec![address].into_iter()),
+            None => self.addresses().map(Vec::into_iter).map_err(|error| self.without_address(&error)),
+        }
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, port } = self;
@@ -124,14 +136,22 @@ pub(crate) fn hosts(text: &str) -> Result<Hosts, String> {
     text.split(',').map(host).collect::<Result<_, _>>().map(Hosts)
 }
 
+/// Where something is; port 0 is none.
 pub(crate) fn host(text: &str) -> Result<Host, String> {
-    let (host, port) = text.rsplit_once(':').ok_or("it lacks a port: such as localhost:53 or [::1]:53")?;
-    let port = port_number(port).filter(|&port| port > 0).ok_or(PORT)?;
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = host_and_port(text)?;
+    Some(host).filter(|host| host.port > 0).ok_or_else(|| PORT.to_owned())
+}
+
+fn host_and_port(text: &str) -> Result<Host, String> {
     let is_ipv6 = |text: &str| text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    let (host, port) = text.rsplit_once(':').ok_or("it lacks a port: such as localhost:53 or [::1]:53")?;
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    // Before the port, which may be the end of an address.
     if bracketed.map_or(host.contains([':', '[', ']']), |address| !is_ipv6(address)) {
-        return Err("an IPv6 address, and nothing else, stands in brackets: such as [::1]:53".to_owned());
+        let meant = if is_ipv6(host) { format!("[{host}]:{port}") } else { "[::1]:53".to_owned() };
+        return Err(format!("an IPv6 address, and nothing else, stands in brackets: such as {meant}"));
     }
+    let port = port_number(port).ok_or(PORT)?;
     match bracketed.unwrap_or(host) {
         "" => Err("it lacks a host: such as localhost:53".to_owned()),
         name if name.contains(|char: char| char.is_whitespace() || char.is_control()) => {
@@ -162,9 +182,10 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
         return Err("no address such as 127.0.0.1:53 or [::1]:53: a port is 0 to 65535, without sign or leading zero"
             .to_owned());
     }
-    let resolved =
-        text.to_socket_addrs().map_err(|error| format!("no address such as 127.0.0.1:53 or [::1]:53: {error}"))?;
-    resolved.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
+    let failed = |error: String| format!("no address such as 127.0.0.1:53 or [::1]:53: {error}");
+    let host = host_and_port(text).map_err(failed)?;
+    let first = host.literal().map_or_else(|| Ok(host.addresses()?.into_iter().next()), |literal| Ok(Some(literal)));
+    first.map_err(|error: io::Error| failed(error.to_string()))?.ok_or_else(|| "the name has no address".to_owned())
 }
 
 /// From 0. Only as it is written everywhere: other programs take a leading zero for octal, and a sign for a slip.
@@ -276,5 +297,31 @@ mod tests {
         let listed = hosts("10.0.0.2:9,[::1]:9,10.0.0.1:9").unwrap();
         assert_eq!(listed.addresses().unwrap(), list("10.0.0.2 ::1 10.0.0.1"));
         assert_eq!(listed.literal(), Some(list("10.0.0.2 ::1 10.0.0.1")));
+    }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets_wherever_an_address_is_asked_for() {
+        for (text, meant) in [("::1:4545", "[::1]:4545"), ("2001:db8::7:53", "[2001:db8::7]:53"), ("::1", "[::1]:53")] {
+            for refused in [host(text).map(drop).unwrap_err(), address(text).map(drop).unwrap_err()] {
+                assert!(refused.contains("in brackets") && refused.contains(meant), "{text}: {refused}");
+            }
+        }
+        for text in ["[127.0.0.1]:53", "[::1", "::1]:53", "[]:53", "[::1]]:53"] {
+            assert!(host(text).is_err() && address(text).is_err(), "{text}");
+        }
+        assert_eq!(address("[::1]:0"), Ok("[::1]:0".parse().unwrap()));
+        assert!(host("[::1]:0").unwrap_err().contains("from 1 to 65535"));
+    }
+
+    /// Loopback is the first interface there, and has a name.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_interface_goes_by_its_name_or_its_number() {
+        for text in ["[fe80::1%lo]:4545", "[fe80::1%1]:4545"] {
+            let expected: SocketAddr = "[fe80::1%1]:4545".parse().unwrap();
+            assert_eq!(address(text), Ok(expected), "{text}");
+            assert_eq!(host(text).unwrap().to_socket_addrs().unwrap().collect::<Vec<_>>(), [expected], "{text}");
+        }
+        assert!(address("[fe80::1%none-of-ours]:4545").is_err());
     }
 }

@@ -35,6 +35,12 @@ impl LinkPair {
         Self { ordinal, to_server: to_server.over(server_side), to_client: to_client.over(client_side) }
     }
 
+    /// The service is reached by this family of addresses from now on.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn set_server_side(&mut self, family: IpFamily) {
+        self.to_server.family = family;
+    }
+
     /// Decides over a datagram of `len` bytes in one direction, of which copies can be kept as far as there is capacity.
     pub(crate) fn transmit(
         &mut self,

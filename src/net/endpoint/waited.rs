@@ -1,8 +1,8 @@
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use core::num::NonZeroU32;
 
 use crate::time::{Ns, Timestamp};
-use crate::transport::PathError;
+use crate::transport::{PathError, Route};
 
 /// What a wait came to.
 #[derive(Debug)]
@@ -34,6 +34,27 @@ pub(in crate::net) struct Origin {
     /// The own address that an answer has to leave from, if the system reports it.
     pub(in crate::net) local: Option<IpAddr>,
     pub(in crate::net) interface: Option<NonZeroU32>,
+}
+
+impl Origin {
+    /// The route of the answer, from a socket that is bound to `own`.
+    pub(in crate::net) fn route(&self, own: SocketAddr) -> Route {
+        let Self { remote, local, interface } = *self;
+        Route { remote, local: local.map_or(own, |local| own_address(own, local, interface)), interface }
+    }
+}
+
+/// This address of the host, as a socket that is bound to `own` knows it.
+fn own_address(own: SocketAddr, address: IpAddr, interface: Option<NonZeroU32>) -> SocketAddr {
+    let port = own.port();
+    match address {
+        IpAddr::V4(address) if own.is_ipv6() => (address.to_ipv6_mapped(), port).into(),
+        // Each interface may have the same one.
+        IpAddr::V6(address) if address.is_unicast_link_local() => {
+            SocketAddrV6::new(address, port, 0, interface.map_or(0, NonZeroU32::get)).into()
+        }
+        address => (address, port).into(),
+    }
 }
 
 /// What the system is asked for beside a datagram.

@@ -19,11 +19,15 @@ use socket2::SockRef;
 use super::endpoint::{Arrival, Ask, Endpoint, Origin};
 use crate::time::Ns;
 
+#[cfg(feature = "proxy")]
+mod answering;
 mod own_address;
 mod path_mtu;
 mod reported;
 mod segments;
 
+#[cfg(feature = "proxy")]
+pub(crate) use answering::{answer_from, ask_own_address, receive_asked};
 pub(super) use own_address::transmit_from;
 pub(super) use path_mtu::{carry_over_fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 pub(super) use reported::{queued_error, report_arrival_time, report_own_address};

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use nix::cmsg_space;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 /// Sends without waiting, from this address of the host.
 pub(in crate::net) fn transmit_from(
-    socket: &UdpSocket,
+    socket: &impl AsRawFd,
     from: SocketAddr,
     to: SocketAddr,
     datagram: &[u8],
@@ -24,7 +24,7 @@ pub(in crate::net) fn transmit_from(
     }
 }
 
-fn send_from(socket: &UdpSocket, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> Result<(), Errno> {
+fn send_from(socket: &impl AsRawFd, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> Result<(), Errno> {
     match from {
         SocketAddr::V4(from) => {
             let ipi_spec_dst = in_addr { s_addr: u32::from_ne_bytes(from.ip().octets()) };
@@ -44,7 +44,7 @@ fn send_from(socket: &UdpSocket, from: SocketAddr, to: SocketAddr, datagram: &[u
 
 fn send_with(
     header: &Header,
-    socket: &UdpSocket,
+    socket: &impl AsRawFd,
     to: SocketAddr,
     datagram: &[u8],
     source: ControlMessage<'_>,

@@ -15,6 +15,8 @@ use super::swallowed::QueuedError;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::{Ns, saturating_ns};
 use crate::transport::Fragmentation;
+#[cfg(feature = "proxy")]
+use crate::transport::Route;
 
 /// A clock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,8 +165,24 @@ pub(super) fn does_not_divide(_error: &io::Error) -> bool {
 pub(super) const MOST_SEGMENTS: usize = 64;
 
 /// Which of its own addresses a datagram came to, the system does not report here.
-pub(super) fn report_own_address(_socket: &UdpSocket) -> io::Result<()> {
+pub(super) fn report_own_address(_socket: &UdpSocket, _local: SocketAddr) -> io::Result<()> {
     Ok(())
+}
+
+/// As above, for an event loop with sockets of its own: then it has to do without the two below.
+#[cfg(feature = "proxy")]
+pub(crate) fn ask_own_address(_socket: &SockRef<'_>, _local: SocketAddr) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(feature = "proxy")]
+pub(crate) fn receive_asked(_socket: &SockRef<'_>, _buffer: &mut [u8], _own: SocketAddr) -> io::Result<(usize, Route)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(feature = "proxy")]
+pub(crate) fn answer_from(_socket: &SockRef<'_>, _route: Route, _datagram: &[u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// What a socket needs before it is used.

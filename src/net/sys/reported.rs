@@ -4,7 +4,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::num::NonZeroU32;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage, recvmsg, setsockopt, sockopt};
@@ -19,8 +19,8 @@ use crate::net::swallowed::QueuedError;
 use crate::time::{Ns, saturating_ns};
 
 /// Has the system report, with each datagram, which of the own addresses it came to and over which interface.
-pub(in crate::net) fn report_own_address(socket: &UdpSocket) -> io::Result<()> {
-    match socket.local_addr()? {
+pub(in crate::net) fn report_own_address(socket: &impl AsFd, local: SocketAddr) -> io::Result<()> {
+    match local {
         SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
         // Of IPv4 too, where it is mapped.
         SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
@@ -34,7 +34,7 @@ pub(in crate::net) fn report_arrival_time(socket: &UdpSocket) -> io::Result<()> 
 }
 
 /// Takes a datagram, with what the system reports of it. Allocates nothing.
-pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8], flags: RecvFlags) -> Result<Arrival, Errno> {
+pub(super) fn receive(socket: &impl AsRawFd, buffer: &mut [u8], flags: RecvFlags) -> Result<Arrival, Errno> {
     let flags = MsgFlags::from_bits_truncate(number(flags.bits()));
     let (len, mut control) = (buffer.len(), Control([0; 512]));
     let mut payload = [IoSliceMut::new(buffer)];

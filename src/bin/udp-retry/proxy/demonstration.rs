@@ -14,6 +14,7 @@ use super::process::Process;
 use super::running::Running;
 use super::{Listener, NAME};
 use crate::terminal::{Outcome, remark};
+use crate::values::Host;
 
 /// A service that repeats what it hears, and a client with twenty requests.
 pub(super) fn show(arguments: &Listener, process: &Process) -> Outcome {
@@ -27,7 +28,8 @@ pub(super) fn show(arguments: &Listener, process: &Process) -> Outcome {
             }
         }
     });
-    let running = Running::new(NAME, arguments, SocketAddr::from(([127, 0, 0, 1], 0)), upstream)?;
+    let upstream = Host::at(upstream);
+    let running = Running::new(NAME, arguments, SocketAddr::from(([127, 0, 0, 1], 0)), &upstream)?;
     let address = running.proxy.local_addr();
     let listeners = Listeners::new(vec![running], process)?;
     listeners.announce();

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use udp_retry::proxy::ResolveHandle;
+
 use super::Listener;
 use super::control::Control;
 use super::ending::finish;
@@ -24,6 +26,14 @@ impl<'a> Listeners<'a> {
         let handles = || running.iter().map(Running::handle).collect();
         let control = process.control.map(|address| Control::listen(address, handles())).transpose()?;
         Ok(Self { running, process, control })
+    }
+
+    /// Has the names of services resolved again, if any is given by one.
+    pub(super) fn resolving(&self) -> Option<Box<dyn Fn()>> {
+        let named = self.running.iter().filter(|running| running.arguments.has_named_service());
+        let handles: Vec<_> = named.map(|running| running.proxy.resolve_handle()).collect();
+        (!handles.is_empty())
+            .then(|| Box::new(move || handles.iter().for_each(ResolveHandle::resolve)) as Box<dyn Fn()>)
     }
 
     /// Whether the report stands alone on standard output.

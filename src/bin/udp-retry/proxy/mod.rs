@@ -15,7 +15,8 @@
 //! elsewhere or with `--json`. A knob's `ok` is null where nothing had to be seen of it, `unmet` names the stages that no
 //! datagram has met, and `capacity` is what the proxy itself could not keep; `kernel_dropped` is what the system dropped before
 //! the proxy could read it, null where that is not known. `seed` is a string from 2^53 on, where many programs that read JSON
-//! would change it.
+//! would change it. `upstream` is the address of the service that was current at last, `unserved_why` says why clients got no
+//! session.
 //!
 //! With `--control` it can be steered while it runs: commands change the network, and show the report as it would be now.
 //! What is said of settings and rates is then of the time since the last change. With `--config` there are several
@@ -43,6 +44,7 @@ mod running;
 mod signals;
 mod steering;
 mod table;
+mod turned_away;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -62,7 +64,7 @@ use self::signals::Signals;
 use crate::grammar::GRAMMAR;
 use crate::output::{OutputFile, output_file};
 use crate::terminal::{Misuse, Outcome};
-use crate::values::{address, duration};
+use crate::values::{Host, address, duration, host};
 
 /// Forwards UDP datagrams, and does to them what a bad network would; without --listen, shows itself on loopback
 #[derive(Args)]
@@ -87,9 +89,12 @@ pub(crate) struct Listener {
     /// Where clients send to; port 0 lets the system pick one
     #[arg(long, value_name = "ADDR", value_parser = address, requires = "upstream")]
     listen: Option<SocketAddr>,
-    /// The service
-    #[arg(long, value_name = "ADDR", value_parser = address, requires = "listen")]
-    upstream: Option<SocketAddr>,
+    /// The service; a name is resolved again when sessions end or are refused, and all its addresses are tried
+    #[arg(long, value_name = "HOST:PORT", value_parser = host, requires = "listen")]
+    upstream: Option<Host>,
+    /// Takes replies from any port of the service's host, and sends on to the one that answered last, as TFTP needs
+    #[arg(long)]
+    any_port: bool,
     #[command(flatten)]
     network: Network,
     /// Which datagrams it hits: the same seed hits the same [default: any below 2^53, which standard error shows]
@@ -120,6 +125,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Whether the service is given by a name.
+    fn has_named_service(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| upstream.literal().is_none())
+    }
+
     /// Whether its recording stands alone on standard output.
     fn records_to_stdout(&self) -> bool {
         self.record == Some(OutputFile::Stdout)
@@ -141,12 +151,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     let configured = process.config.as_deref().map(config::read).transpose()?;
     check_stdout(process, configured.iter().flatten().map(|named| &named.listener).chain([listener]))?;
-    match (configured, listener.listen.zip(listener.upstream)) {
+    match (configured, Listening::of(NAME, listener)) {
         (Some(configured), _) => {
-            let listening = configured.iter().filter_map(Listening::of).collect::<Vec<_>>();
-            forward(&listening, process)
+            let listening = configured.iter().filter_map(|it| Listening::of(&it.name, &it.listener));
+            forward(&listening.collect::<Vec<_>>(), process)
         }
-        (None, Some((listen, upstream))) => forward(&[Listening { name: NAME, listener, listen, upstream }], process),
+        (None, Some(listening)) => forward(&[listening], process),
         (None, None) => show(listener, process),
     }
 }
@@ -156,12 +166,12 @@ struct Listening<'a> {
     name: &'a str,
     listener: &'a Listener,
     listen: SocketAddr,
-    upstream: SocketAddr,
+    upstream: &'a Host,
 }
 
 impl<'a> Listening<'a> {
-    fn of(Named { name, listener }: &'a Named) -> Option<Self> {
-        let (listen, upstream) = listener.listen.zip(listener.upstream)?;
+    fn of(name: &'a str, listener: &'a Listener) -> Option<Self> {
+        let (listen, upstream) = listener.listen.zip(listener.upstream.as_ref())?;
         Some(Self { name, listener, listen, upstream })
     }
 }
@@ -173,8 +183,7 @@ fn forward(listening: &[Listening<'_>], process: &Process) -> Outcome {
         running.map_err(|error| if process.config.is_some() { format!("{name}: {error}").into() } else { error })
     });
     let listeners = Listeners::new(running.collect::<Outcome<_>>()?, process)?;
-    // An address is none that could be resolved again.
-    let signals = Signals::new(None)?;
+    let signals = Signals::new(listeners.resolving())?;
     listeners.announce();
     listeners.until(|| signals.have_ended_it())
 }

@@ -6,6 +6,7 @@ use udp_retry::fault::{DirectionStats, LinkStats};
 use udp_retry::proxy::ProxyStats;
 
 use super::running::Running;
+use super::turned_away;
 use crate::audit::{self, Rate};
 use crate::seeds;
 
@@ -24,6 +25,7 @@ pub(super) fn report(running: &Running<'_>) -> Value {
         "listener": name,
         "listen": proxy.local_addr().to_string(),
         "upstream": proxy.upstream_addr().to_string(),
+        "upstream_name": arguments.upstream.as_ref().map(ToString::to_string),
         "seed": seeds::json(seed.number()),
         "replay": replay.map(|recording| &recording.file),
         "seconds": started.elapsed().as_secs_f64(),
@@ -39,6 +41,8 @@ pub(super) fn report(running: &Running<'_>) -> Value {
         },
         "shared": arguments.shared,
         "unserved": stats.unserved,
+        "unserved_why": turned_away::report(proxy),
+        "strangers": stats.strangers,
         "path_errors": stats.path_errors,
         "too_big": stats.too_big,
         "kernel_dropped": proxy.kernel_drops().map(|dropped| json!({

@@ -11,8 +11,10 @@ use super::Listener;
 use super::recorder::{Recorder, lock};
 use super::report::Counters;
 use super::steering::{Handle, Steering};
+use super::turned_away::TurnedAway;
 use crate::seeds;
 use crate::terminal::{Outcome, remark};
+use crate::values::Host;
 
 /// A proxy, what it was told, and what it notes down.
 pub(super) struct Running<'a> {
@@ -23,15 +25,11 @@ pub(super) struct Running<'a> {
     pub(super) recorder: Option<Arc<Mutex<Recorder>>>,
     pub(super) started: Instant,
     pub(super) steering: Steering,
+    turned_away: TurnedAway,
 }
 
 impl<'a> Running<'a> {
-    pub(super) fn new(
-        name: &'a str,
-        arguments: &'a Listener,
-        listen: SocketAddr,
-        upstream: SocketAddr,
-    ) -> Outcome<Self> {
+    pub(super) fn new(name: &'a str, arguments: &'a Listener, listen: SocketAddr, upstream: &Host) -> Outcome<Self> {
         let seed = arguments.seed.map_or_else(seeds::drawn, |seed| Ok(Seed::new(seed)))?;
         let recorder = arguments.record.as_ref().map(Recorder::create).transpose()?;
         let mut builder = Proxy::builder()
@@ -53,10 +51,17 @@ impl<'a> Running<'a> {
         if let Some(recorder) = recorder.clone() {
             builder = builder.observer(move |_, record| lock(&recorder).note(record));
         }
-        let proxy = builder.bind(listen, upstream)?;
+        if arguments.any_port {
+            builder = builder.any_port();
+        }
+        // An address is none that has to be resolved again.
+        let proxy = match upstream.literal() {
+            Some(address) => builder.bind(listen, address),
+            None => builder.bind(listen, upstream.clone()),
+        }?;
         remark(format_args!("seed {seed} (repeat with --seed {seed})"));
-        let steering = Steering::new(proxy.control().profile());
-        Ok(Self { name, arguments, seed, proxy, recorder, started: Instant::now(), steering })
+        let (steering, turned_away) = (Steering::new(proxy.control().profile()), TurnedAway::default());
+        Ok(Self { name, arguments, seed, proxy, recorder, started: Instant::now(), steering, turned_away })
     }
 
     /// What sends it commands.
@@ -73,6 +78,7 @@ impl<'a> Running<'a> {
             }
             self.proxy.run_for(left.min(turn))?;
             self.obey();
+            self.turned_away.look(&self.proxy);
             if let Some(recorder) = &self.recorder {
                 lock(recorder).write();
             }

@@ -20,6 +20,8 @@ pub(super) enum Order {
     Outage(Option<Duration>),
     /// Everything that is in flight leaves.
     Release(Vec<Direction>),
+    /// The name of the service is resolved again.
+    Resolve,
     /// The report, as it would be now.
     Stats,
     /// The counters.
@@ -131,6 +133,8 @@ impl Running<'_> {
                 let control = self.proxy.control();
                 directions.into_iter().for_each(|direction| control.release(direction));
             }
+            Order::Resolve if self.arguments.has_named_service() => self.proxy.resolve_handle().resolve(),
+            Order::Resolve => return Err("its service is given by an address, not by a name".to_owned()),
             Order::Stats => return Ok(Done::Told(report(self))),
             Order::Metrics => return Ok(Done::Counted(Box::new(Metrics::of(self)))),
             Order::Describe => {

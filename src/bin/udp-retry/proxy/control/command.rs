@@ -15,6 +15,7 @@ from 1. \"udp-retry proxy ctl ADDR COMMAND\" sends one:
   set to_client loss 30%       a SPEC from now on, without files; or \"to_server\", or \"both\"
   outage 5s                    nothing passes for this time; \"outage none\" ends it at once
   release                      all that is in flight leaves now; in one direction: \"release to_server\"
+  resolve                      resolves the name of the service again
   stats                        a report of what was asked for and what was observed so far
   stats prometheus             the counters as text for Prometheus, which ends with the line \"# EOF\"
   listeners                    their names and addresses
@@ -102,6 +103,10 @@ impl Command {
                     "prometheus" => What::Order(Order::Metrics),
                     _ => return Err(form.refused("`prometheus` or the end")),
                 }
+            }
+            "resolve" => {
+                words.end()?;
+                What::Order(Order::Resolve)
             }
             "listeners" => {
                 words.end()?;
@@ -223,8 +228,8 @@ fn named(directions: &str) -> Option<Vec<Direction>> {
     }
 }
 
-const FIRST: &str = "`set`, `outage`, `release`, `stats`, `listeners`, `help` or @NAME";
-const COMMAND: &str = "`set`, `outage`, `release`, `stats`, `listeners` or `help`";
+const FIRST: &str = "`set`, `outage`, `release`, `resolve`, `stats`, `listeners`, `help` or @NAME";
+const COMMAND: &str = "`set`, `outage`, `release`, `resolve`, `stats`, `listeners` or `help`";
 const DIRECTION: &str = "`to_server`, `to_client` or `both`";
 const DIRECTION_OR_END: &str = "`to_server`, `to_client`, `both` or the end";
 const DURATION: &str = "a duration such as 5s, or `none`";
@@ -239,7 +244,7 @@ mod tests {
     fn every_command_of_the_help_is_one() {
         let lines = COMMANDS.lines().filter_map(|line| line.strip_prefix("  "));
         let examples: Vec<&str> = lines.filter_map(|line| line.split_once("  ")).map(|(command, _)| command).collect();
-        assert_eq!(examples.len(), 7, "{examples:?}");
+        assert_eq!(examples.len(), 8, "{examples:?}");
         let quoted = COMMANDS.split('"').skip(1).step_by(2).filter(|it| it.starts_with(['@', 'o', 'r']));
         for command in examples.into_iter().chain(quoted) {
             assert!(Command::read(command).is_ok(), "{command:?}: {:?}", Command::read(command));
@@ -258,6 +263,7 @@ mod tests {
             ("@a outage none", Some("a"), What::Order(Order::Outage(None))),
             ("release", None, What::Order(Order::Release(both))),
             ("release to_client", None, What::Order(Order::Release(vec![Direction::ToClient]))),
+            ("@dns resolve", Some("dns"), What::Order(Order::Resolve)),
             ("stats prometheus", None, What::Order(Order::Metrics)),
         ] {
             let line = line.replace("\\t", "\t");
@@ -284,6 +290,7 @@ mod tests {
             ("outage none 5s", 13, "the end"),
             ("release now", 9, DIRECTION_OR_END),
             ("release both now", 14, "the end"),
+            ("resolve now", 9, "the end"),
             ("stats please", 7, "`prometheus` or the end"),
             ("stats prometheus 2", 18, "the end"),
             ("listeners all", 11, "the end"),
