@@ -7,6 +7,7 @@ use std::net::ToSocketAddrs;
 
 use super::concurrent_settings::SharedKeyedMatcher;
 use super::groups::NewGroups;
+use super::held::Held;
 use super::peers::{Asked, NewPeers};
 use super::turn::Turn;
 use super::{Builder, Completion, Concurrent, Waited};
@@ -107,6 +108,7 @@ pub struct ConcurrentRequester<T: Transport<Peer: PeerAddress> = UdpPaths> {
     pub(super) buffer: Vec<u8>,
     /// After a full batch was sent: how many datagrams are read before the next one.
     pub(super) to_read: usize,
+    pub(super) held: Held,
     pub(super) limits: Limits,
     /// Of the only path that it was connected to.
     pub(super) server: Option<SocketAddr>,
