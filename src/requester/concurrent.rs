@@ -163,7 +163,7 @@ impl<T: Transport<Peer = PathIndex>> ConcurrentRequester<T> {
 
 impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
     /// Takes in a request, bytes or a [`Request`] with a deadline or a policy of its own. It leaves with the next wait, as soon
-    /// as there is space in the window of its peer.
+    /// as there is space in the window of its peer; while replies are queued, up to 50 µs later, with others.
     ///
     /// A `peer` is a path of a client's end, or over an unconnected socket the address of a server, or a
     /// [`Route`](crate::transport::Route) with the own address to ask from, of which the first one to a server holds for
