@@ -63,6 +63,7 @@ pub use seed::{system_entropy, system_seed};
 pub use unconnected::UnconnectedUdp;
 
 pub use crate::transport::Fragmentation;
+pub(crate) use pauses::Pauses;
 #[cfg(feature = "proxy")]
 pub(crate) use {
     calls::{drain, uninterrupted},

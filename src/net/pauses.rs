@@ -1,6 +1,6 @@
 /// Waits that pass without looking first, as that missed before: after each miss in a row twice as many.
 #[derive(Debug)]
-pub(super) struct Pauses {
+pub(crate) struct Pauses {
     left: u32,
     /// After the next miss.
     next: u32,
@@ -10,25 +10,25 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
-    pub(super) const fn between(shortest: u32, longest: u32) -> Self {
+    pub(crate) const fn between(shortest: u32, longest: u32) -> Self {
         Self { left: 0, next: shortest, shortest, longest }
     }
 
     /// Whether this wait is one of them.
     #[inline]
-    pub(super) fn passes(&mut self) -> bool {
+    pub(crate) fn passes(&mut self) -> bool {
         let left = self.left.checked_sub(1);
         self.left = left.unwrap_or_default();
         left.is_some()
     }
 
-    pub(super) fn on_miss(&mut self) {
+    pub(crate) fn on_miss(&mut self) {
         self.left = self.next;
         self.next = self.next.saturating_mul(2).clamp(1, self.longest);
     }
 
     #[inline]
-    pub(super) fn on_hit(&mut self) {
+    pub(crate) fn on_hit(&mut self) {
         self.next = self.shortest;
     }
 }

@@ -7,6 +7,7 @@ use std::net::ToSocketAddrs;
 
 use super::concurrent_settings::SharedKeyedMatcher;
 use super::groups::NewGroups;
+use super::held::Held;
 use super::peers::{Asked, NewPeers};
 use super::turn::Turn;
 use super::{Builder, Completion, Concurrent, Waited};
@@ -107,6 +108,7 @@ pub struct ConcurrentRequester<T: Transport<Peer: PeerAddress> = UdpPaths> {
     pub(super) buffer: Vec<u8>,
     /// After a full batch was sent: how many datagrams are read before the next one.
     pub(super) to_read: usize,
+    pub(super) held: Held,
     pub(super) limits: Limits,
     /// Of the only path that it was connected to.
     pub(super) server: Option<SocketAddr>,
@@ -161,7 +163,7 @@ impl<T: Transport<Peer = PathIndex>> ConcurrentRequester<T> {
 
 impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
     /// Takes in a request, bytes or a [`Request`] with a deadline or a policy of its own. It leaves with the next wait, as soon
-    /// as there is space in the window of its peer.
+    /// as there is space in the window of its peer; while replies are queued, up to 50 µs later, with others.
     ///
     /// A `peer` is a path of a client's end, or over an unconnected socket the address of a server, or a
     /// [`Route`](crate::transport::Route) with the own address to ask from, of which the first one to a server holds for

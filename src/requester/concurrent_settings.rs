@@ -7,6 +7,7 @@ use std::io;
 use std::net::ToSocketAddrs;
 
 use super::groups::NewGroups;
+use super::held::Held;
 use super::peers::{Asked, NewPeers};
 use super::{Builder, ConcurrentRequester};
 use crate::entropy::labels;
@@ -139,6 +140,7 @@ impl Builder<Concurrent> {
             groups,
             buffer,
             to_read: 0,
+            held: Held::new(),
             limits,
             server: None,
             service: None,

@@ -12,6 +12,7 @@ mod concurrent;
 mod concurrent_settings;
 mod error;
 mod groups;
+mod held;
 mod peers;
 mod reply;
 mod sequential;

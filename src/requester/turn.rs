@@ -23,7 +23,7 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
         let (mut now, mut is_over, mut overdue) = (self.transport.now(), false, 0);
         let end = until.unwrap_or(Timestamp::MAX);
         loop {
-            let more = self.transmit(&mut now);
+            let more = self.holds(now) || self.transmit(&mut now);
             // What was sent last may have ended its request.
             if let Some(failed) = self.engine.next_finished() {
                 return Turn::Ended(failed, 0);
@@ -58,6 +58,7 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
                 Incoming::TimeUp(at) => {
                     now = at;
                     self.to_read = 0;
+                    self.held.on_nothing_queued(engine.ready());
                     engine.on_time_up(now);
                     is_over = now >= end;
                 }
@@ -66,6 +67,13 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
             // A flood of strays, or of errors, must not keep the caller past the time.
             is_over |= overdue > MOST_OVERDUE;
         }
+    }
+
+    /// Whether what is ready waits for more, as replies may be queued.
+    #[inline]
+    fn holds(&mut self, now: Timestamp) -> bool {
+        let ready = self.engine.ready();
+        self.held.holds(now, ready, self.engine.len().saturating_sub(ready))
     }
 
     /// Sends what is ready, a batch of it at most, and returns whether more is.

@@ -220,7 +220,10 @@ impl Ids {
             Kind::Short(at, ids) => {
                 if let Some(number) = id.and_then(|id| number(id, at.len())) {
                     ids.release(now, number, clean);
-                    self.recent.add(self.hashes.draw(number.into()));
+                    // Of two bytes, the last half of all ids rest: no more need be remembered.
+                    if at.len() == 1 {
+                        self.recent.add(self.hashes.draw(number.into()));
+                    }
                 }
             }
             _ => self.release_any(handle.slot, peer, id),

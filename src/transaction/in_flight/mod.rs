@@ -250,6 +250,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         })
     }
 
+    /// How many there are of those.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn ready(&self) -> usize {
+        if self.paused_until.is_some() { 0 } else { self.ready.len() as usize }
+    }
+
     /// When to report [`on_time_up`](Self::on_time_up) next: when something is due, or before. One that has come says: look, do
     /// not wait. `None` while nothing waits for time.
     ///

@@ -1,12 +1,13 @@
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec;
-use alloc::vec::Vec;
+mod free;
+mod resting;
+mod slot_table;
 
-use super::ids::halves;
+use self::free::FreeIds;
+use self::resting::Resting;
+use self::slot_table::SlotTable;
 use super::limits::Rest;
-use crate::entropy::{IdSource, uniform};
-use crate::time::{Ns, Timestamp};
+use crate::entropy::IdSource;
+use crate::time::Timestamp;
 
 /// Ids of one or two bytes: which request has which, and which rest because replies to them may be on their way.
 ///
@@ -14,55 +15,44 @@ use crate::time::{Ns, Timestamp};
 /// ids are gone: so each rests as long as the others allow, and what comes next stays unpredictable.
 #[derive(Debug)]
 pub(super) struct ShortIds {
-    /// By id: the slot of the request that has it, or as which of those that rest it was put in the queue.
-    slots: Box<[u32]>,
-    /// Those that may be used.
-    free: Vec<u16>,
+    slots: SlotTable,
+    /// Those that may be used. One bit each: a list of them would take as much of the caches as all else here.
+    free: FreeIds,
     /// Those that rest after clean requests, and after others.
-    clean: Queue,
-    other: Queue,
+    clean: Resting,
+    other: Resting,
     rest: Rest,
 }
 
 impl ShortIds {
     /// Of one byte or of two.
     pub(super) fn new(width: usize, rest: Rest) -> Self {
-        let last = if width == 1 { u16::from(u8::MAX) } else { u16::MAX };
-        let free: Vec<u16> = (0..=last).collect();
-        Self {
-            slots: vec![u32::MAX; free.len()].into_boxed_slice(),
-            free,
-            clean: Queue::EMPTY,
-            other: Queue::EMPTY,
-            rest,
-        }
+        let bits = if width == 1 { 8 } else { 16 };
+        let (slots, free) = (SlotTable::new(1 << bits), FreeIds::all(bits));
+        Self { slots, free, clean: Resting::EMPTY, other: Resting::EMPTY, rest }
     }
 
-    /// An id for a request.
+    /// An id for a request, to be [`set`](Self::set) at once.
     ///
     /// # Errors
     ///
     /// When the first one has rested, if all are in use or rest; `None` if all are in use.
     #[inline]
     pub(super) fn draw(&mut self, now: Timestamp, ids: &mut IdSource) -> Result<u16, Option<Timestamp>> {
-        if self.free.len() < self.slots.len() / 2 {
+        if self.free.is_less_than_half() {
             self.refill(now);
         }
-        let Some(last) = self.free.len().checked_sub(1) else { return Err(self.first_free()) };
-        let place = uniform(0, last as u64, ids.number());
-        Ok(self.free.swap_remove(usize::try_from(place).unwrap_or(last)))
+        self.free.draw(ids).ok_or_else(|| self.first_free())
     }
 
     #[inline]
     pub(super) fn find(&self, id: u16) -> Option<u32> {
-        self.slots.get(usize::from(id)).copied().filter(|&slot| slot < RESTS)
+        self.slots.get(id)
     }
 
     #[inline]
     pub(super) fn set(&mut self, id: u16, slot: u32) {
-        if let Some(place) = self.slots.get_mut(usize::from(id)) {
-            *place = slot;
-        }
+        self.slots.set(id, slot);
     }
 
     /// The request that has it has ended at `now`.
@@ -70,135 +60,38 @@ impl ShortIds {
     pub(super) fn release(&mut self, now: Timestamp, id: u16, clean: bool) {
         let Self { rest, clean: after_clean, other, .. } = self;
         let (queue, rest) = if clean { (after_clean, rest.clean) } else { (other, rest.other) };
-        let number = queue.push(now.after_ns(rest), id);
-        self.set(id, RESTS | number);
+        queue.push(now.after_ns(rest), id);
+        self.slots.clear(id);
     }
 
     /// Whether it was used, and rests.
     pub(super) fn is_resting(&self, id: u16) -> bool {
-        // What stands there of one that has rested is not written over: that would touch one more line of memory a request.
-        let number = self.slots.get(usize::from(id)).copied().filter(|&slot| slot >= RESTS);
-        number.is_some_and(|number| self.clean.holds(number, id) || self.other.holds(number, id))
+        !self.free.has(id) && self.slots.get(id).is_none()
     }
 
     /// Takes over those that have rested until half are free again.
     #[inline]
     fn refill(&mut self, now: Timestamp) {
-        while self.free.len() < self.slots.len() / 2 {
+        while self.free.is_less_than_half() {
             let queue = if self.clean.first <= self.other.first { &mut self.clean } else { &mut self.other };
             let Some(id) = queue.pop(now) else { return };
-            self.free.push(id);
+            self.free.add(id);
         }
     }
 
     fn first_free(&self) -> Option<Timestamp> {
-        let fronts = [&self.clean, &self.other].into_iter().filter(|queue| !queue.words.is_empty());
-        fronts.map(|queue| queue.first).min()
+        let fronts = [&self.clean, &self.other].into_iter().filter_map(|queue| queue.until());
+        fronts.min()
     }
 }
-
-/// Ids that rest, in the order of time.
-///
-/// All of it passes through the caches while requests are answered, so an entry takes 4 bytes if the one before it rests until
-/// at most 65 µs earlier, as where there are many; 12 otherwise.
-#[derive(Debug)]
-struct Queue {
-    /// Entries: in the low half the id, in the high half by how many nanoseconds it rests longer than the one before it;
-    /// if that is [`LONG`], the true number follows, its low half first.
-    words: VecDeque<u32>,
-    /// Until when the first rests, if there is any; and the last.
-    first: Timestamp,
-    last: Timestamp,
-    /// How many words were taken out.
-    taken: u32,
-}
-
-impl Queue {
-    const EMPTY: Self = Self { words: VecDeque::new(), first: Timestamp::MAX, last: Timestamp::ZERO, taken: 0 };
-
-    /// Returns its number, in as many bits as are below [`RESTS`].
-    #[inline]
-    fn push(&mut self, until: Timestamp, id: u16) -> u32 {
-        if self.words.is_empty() {
-            (self.first, self.last) = (until, until);
-        }
-        // A clock that ran backwards must not disturb the order.
-        let until = until.max(self.last);
-        let longer = until.since_ns(self.last);
-        self.last = until;
-        let number = self.taken.wrapping_add(self.len()) % RESTS;
-        if longer < LONG {
-            self.words.push_back(halves(longer).0 << 16 | u32::from(id));
-        } else {
-            self.push_long(longer, id);
-        }
-        number
-    }
-
-    #[inline(never)]
-    fn push_long(&mut self, longer: Ns, id: u16) {
-        let (low, high) = halves(longer);
-        self.words.extend([halves(LONG).0 << 16 | u32::from(id), low, high]);
-    }
-
-    /// Takes the first out, if it has rested.
-    #[inline]
-    fn pop(&mut self, now: Timestamp) -> Option<u16> {
-        let first = if self.first <= now { self.words.pop_front()? } else { return None };
-        self.taken = self.taken.wrapping_add(1);
-        if is_long(first) {
-            let _low = self.words.pop_front();
-            let _high = self.words.pop_front();
-            self.taken = self.taken.wrapping_add(2);
-        }
-        self.first = match self.words.front() {
-            Some(&next) if is_long(next) => self.first.after_ns(self.longer()),
-            Some(&next) => self.first.after_ns((next >> 16).into()),
-            None => Timestamp::MAX,
-        };
-        Some(id_of(first))
-    }
-
-    /// By how much the first rests longer than the one that was before it, where that follows it.
-    #[inline(never)]
-    fn longer(&self) -> Ns {
-        let word = |place| self.words.get(place).copied().map_or(0, u64::from);
-        word(1) | word(2) << 32
-    }
-
-    /// Whether the id that got this number is still there.
-    fn holds(&self, number: u32, id: u16) -> bool {
-        let place = number.wrapping_sub(self.taken) % RESTS;
-        self.words.get(place as usize).is_some_and(|&word| id_of(word) == id)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "three words at most for each id")]
-    #[inline]
-    fn len(&self) -> u32 {
-        self.words.len() as u32
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "its low half")]
-#[inline]
-const fn id_of(word: u32) -> u16 {
-    word as u16
-}
-
-#[inline]
-fn is_long(word: u32) -> bool {
-    Ns::from(word >> 16) == LONG
-}
-
-/// From here on a number is no slot's: those before would be 96 GiB.
-const RESTS: u32 = 1 << 31;
-/// By how much longer an id rests that is written in words of its own, in nanoseconds.
-const LONG: Ns = 0xffff;
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::{BTreeSet, VecDeque};
+    use alloc::vec::Vec;
+
     use super::*;
-    use crate::entropy::Seed;
+    use crate::entropy::{Seed, uniform};
 
     const REST: Rest = Rest { clean: 100, other: 1000 };
 
@@ -223,8 +116,12 @@ mod tests {
         assert_eq!((ids.find(7), ids.is_resting(7), ids.is_resting(9)), (None, true, false));
         assert_eq!(ids.draw(at(109), &mut source), Err(Some(at(110))));
         assert_eq!(ids.draw(at(110), &mut source), Ok(7));
+        ids.set(7, 70_000);
         assert_eq!(ids.draw(at(1009), &mut source), Err(Some(at(1010))));
         assert_eq!(ids.draw(at(1010), &mut source), Ok(8));
+        ids.set(8, 8);
+        // A number that needs more than two bytes has changed no other.
+        assert_eq!([7, 8, 9].map(|id| ids.find(id)), [Some(70_000), Some(8), Some(9)]);
         assert_eq!(ids.draw(at(1010), &mut source), Err(None));
         assert!(!ids.is_resting(7) && !ids.is_resting(8));
     }
@@ -233,8 +130,8 @@ mod tests {
     fn the_ids_drawn_are_those_of_plain_lists_whatever_ends_when() {
         let (mut ids, mut source) = (ShortIds::new(1, REST), IdSource::from_seed(Seed::new(4)));
         let mut same_source = IdSource::from_seed(Seed::new(4));
-        let (mut free, mut clean, mut other) = ((0..256).collect::<Vec<u16>>(), VecDeque::new(), VecDeque::new());
-        let (mut used, mut now, mut seen) = (Vec::new(), 0, [0; 3]);
+        let (mut free, mut clean, mut other) = ((0..256).collect::<BTreeSet<u16>>(), VecDeque::new(), VecDeque::new());
+        let (mut used, mut now, mut seen) = (Vec::new(), 0, [0; 4]);
         for turn in 0..50_000 {
             let draw = Seed::new(6).draw(turn);
             // So slowly that all are used up, or so fast that most have rested.
@@ -244,15 +141,25 @@ mod tests {
                 let queue = if first(&clean) <= first(&other) { &mut clean } else { &mut other };
                 let Some((_, id)) = queue.front().copied().filter(|&(until, _)| until <= now) else { break };
                 queue.pop_front();
-                free.push(id);
+                free.insert(id);
             }
-            let drawn = if free.is_empty() {
-                seen[0] += 1;
-                let first: Option<&(u64, u16)> = clean.front().into_iter().chain(other.front()).min();
-                Err(first.map(|&(until, _)| at(until)))
-            } else {
-                Ok(free.swap_remove(uniform(0, free.len() as u64 - 1, same_source.number()) as usize))
+            // The first of many that is free, or else one by its number among those that are.
+            let parts = |number: u64| [0, 16, 32, 48].map(|by| (number >> by) as u16 & 0xff);
+            let tried = (0..if free.is_empty() { 0 } else { 8 })
+                .find_map(|_| parts(same_source.number()).into_iter().find(|id| free.contains(id)));
+            let drawn = match (tried, free.len()) {
+                (Some(id), _) => Ok(id),
+                (None, 0) => {
+                    seen[0] += 1;
+                    let first: Option<&(u64, u16)> = clean.front().into_iter().chain(other.front()).min();
+                    Err(first.map(|&(until, _)| at(until)))
+                }
+                (None, few) => {
+                    seen[3] += 1;
+                    Ok(*free.iter().nth(uniform(0, few as u64 - 1, same_source.number()) as usize).unwrap())
+                }
             };
+            drawn.iter().for_each(|id| assert!(free.remove(id)));
             assert_eq!(ids.draw(at(now), &mut source), drawn, "{turn}");
             if let Ok(id) = drawn {
                 ids.set(id, id.into());
@@ -273,64 +180,18 @@ mod tests {
                 seen[2] += u32::from(used.contains(&id));
             }
         }
-        println!("used up {} times; {} looked at that rested, {} in use", seen[0], seen[1], seen[2]);
-        let bounds = [3_000..8_000, 120_000..200_000, 10_000..30_000];
+        println!(
+            "used up {} times, few free {}; {} looked at that rested, {} in use",
+            seen[0], seen[3], seen[1], seen[2]
+        );
+        let bounds = [3_000..8_000, 120_000..200_000, 10_000..30_000, 100..8_000];
         assert!(bounds.iter().zip(&seen).all(|(bounds, seen)| bounds.contains(seen)), "{seen:?}");
-    }
-
-    #[test]
-    fn a_queue_gives_back_what_was_put_in_to_the_nanosecond_and_knows_what_is_there() {
-        // Clocks that stand, that run on by as much as fits into a word and by one more, that jump by days or backwards.
-        let steps = [0, 1, 100, LONG - 1, LONG, LONG + 1, 1 << 32, (7 << 32) + 5, 1 << 50, u64::MAX >> 8];
-        let (mut queue, mut plain) = (Queue::EMPTY, VecDeque::new());
-        let mut draws = (0..).map(|n| Seed::new(5).draw(n) as usize);
-        let (mut now, mut last, mut longs, mut gone) = (0_u64, 0, 0, VecDeque::new());
-        // Numbers pass their end on the way.
-        queue.taken = RESTS - 1000;
-        for turn in 0..20_000_u64 {
-            let id = (turn * 7) as u16;
-            let step = steps[draws.next().unwrap() % if turn % 1000 == 7 { 10 } else { 7 }];
-            now = if turn % 97 == 0 { now.saturating_sub(step) } else { now.saturating_add(step) };
-            last = if plain.is_empty() { now } else { now.max(last) };
-            longs += u32::from(turn % 97 > 0 && step >= LONG);
-            let number = queue.push(at(now), id);
-            assert!(number < RESTS && queue.holds(number, id) && !queue.holds(number, !id));
-            plain.push_back((last, id, number));
-            for _ in 0..draws.next().unwrap() % 3 {
-                let Some(&(until, id, number)) = plain.front() else {
-                    assert_eq!((queue.first, queue.pop(Timestamp::MAX)), (Timestamp::MAX, None));
-                    break;
-                };
-                assert_eq!(queue.first, at(until));
-                assert_eq!(until.checked_sub(1).and_then(|before| queue.pop(at(before))), None);
-                assert!(queue.holds(number, id));
-                assert_eq!(queue.pop(at(until)), Some(id));
-                plain.pop_front();
-                gone.push_back((number, id));
-            }
-            if gone.len() > 500 {
-                let (number, id) = gone.pop_front().unwrap();
-                assert!(!queue.holds(number, id));
-            }
-        }
-        assert!((5_000..15_000).contains(&longs), "{longs}");
-    }
-
-    #[test]
-    fn an_entry_takes_four_bytes_while_requests_end_within_65_us_of_each_other() {
-        let (mut dense, mut sparse) = (Queue::EMPTY, Queue::EMPTY);
-        for n in 0..10_000_u16 {
-            dense.push(at(u64::from(n) * 65_534), n);
-            sparse.push(at(u64::from(n) * 65_535), n);
-        }
-        // The first has none before it.
-        assert_eq!((dense.len(), sparse.len()), (10_000, 29_998));
     }
 
     #[test]
     fn while_half_are_free_none_comes_again_although_it_has_rested() {
         let (mut ids, mut source) = (ShortIds::new(2, REST), IdSource::from_seed(Seed::new(1)));
-        let mut used = std::collections::BTreeSet::new();
+        let mut used = BTreeSet::new();
         for n in 0..u64::from(u16::MAX / 2) {
             let id = ids.draw(at(n * 10_000), &mut source).unwrap();
             assert!(used.insert(id), "{id} came again as number {n}");
