@@ -176,9 +176,9 @@ fn a_change_of_the_settings_holds_from_the_next_datagram_on() {
         for _ in 0..20 {
             assert_eq!(ask(&client, b"a"), b"a");
             control.set(Direction::ToServer, Impairments::loss(Probability::ONE));
-            client.send(b"lost").unwrap();
-            client.send(b"lost").unwrap();
             let lost = proxy.dropped_of(Direction::ToServer);
+            client.send(b"lost").unwrap();
+            client.send(b"lost").unwrap();
             proxy.until(|stats| stats.to_server.fates.dropped.loss == lost + 2);
             control.set(Direction::ToServer, Impairments::NONE);
         }

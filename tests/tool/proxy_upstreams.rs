@@ -114,6 +114,7 @@ fn both_families_of_a_name_are_tried_and_the_report_shows_which_one_answers() {
     assert_eq!(report["sessions"]["opened"], 1);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn why_a_client_is_not_served_stands_in_the_report_and_once_on_standard_error() {
     // The system forbids to send there.
