@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::audit::{self, Rate};
 
@@ -85,19 +85,21 @@ fn parts(value: &Value) -> Vec<String> {
 fn counters(report: &Value) -> Vec<(String, [u64; 2])> {
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let whole = |name: &str| (name.replace('_', " "), WAYS.map(|way| number(&report[way][name])));
-    let names = |of: &dyn Fn(&str) -> Option<&Map<String, Value>>| -> BTreeSet<String> {
-        WAYS.iter().filter_map(|way| of(way)).flat_map(|it| it.keys().cloned()).collect()
-    };
     let of_cause = |cause: &String| (format!("  {cause}"), WAYS.map(|way| number(&report[way]["dropped"][cause])));
-    let causes: Vec<_> = names(&|way| report[way]["dropped"].as_object()).iter().map(of_cause).collect();
+    let causes: Vec<_> = names(WAYS.map(|way| &report[way]["dropped"])).iter().map(of_cause).collect();
     let dropped = causes.iter().fold([0, 0], |[there, back], (_, [to, from])| [there + to, back + from]);
-    let others = names(&|way| report[way].as_object());
+    let others = names(WAYS.map(|way| &report[way]));
     let others = others.iter().filter(|name| !ORDER.contains(&name.as_str()) && *name != "received");
     let mut counters = vec![whole("received"), ("dropped".to_owned(), dropped)];
     counters.extend(causes);
     counters.extend(ORDER.map(whole));
     counters.extend(others.map(|name| whole(name)).filter(|(name, _)| name != "dropped"));
     counters
+}
+
+/// Those that stand in one of them, at least.
+fn names(objects: [&Value; 2]) -> BTreeSet<String> {
+    objects.into_iter().filter_map(Value::as_object).flat_map(|members| members.keys().cloned()).collect()
 }
 
 /// Without quotes.
