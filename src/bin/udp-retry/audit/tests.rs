@@ -4,6 +4,7 @@ use udp_retry::Seed;
 use udp_retry::fault::Link;
 use udp_retry::time::Timestamp;
 
+use super::rate::Verdict;
 use super::*;
 
 #[test]

@@ -22,7 +22,7 @@ impl fmt::Display for Table<'_> {
         // Also what is counted one day and has no name here.
         for (name, value) in report.as_object().into_iter().flatten() {
             if !APART.contains(&name.as_str()) {
-                writeln!(f, "{:<NAME$}{}", name.replace('_', " "), shown(value))?;
+                row(f, &name.replace('_', " "), &parts(value))?;
             }
         }
         writeln!(f, "\n{:<NAME$}{:>COUNT$}{:>COUNT$}", "", "to server", "to client")?;
@@ -49,43 +49,76 @@ impl fmt::Display for Table<'_> {
     }
 }
 
+/// A name and what belongs to it, in as many lines as that takes.
+fn row(f: &mut fmt::Formatter<'_>, name: &str, parts: &[String]) -> fmt::Result {
+    let mut line = format!("{name:<NAME$}");
+    for (n, part) in parts.iter().enumerate() {
+        let separator = if n + 1 < parts.len() { "," } else { "" };
+        if n > 0 && line.chars().count() + 1 + part.chars().count() + separator.len() > COLUMNS {
+            writeln!(f, "{line}")?;
+            line = format!("{:<NAME$}{part}{separator}", "");
+        } else {
+            line.push_str(&format!("{}{part}{separator}", if n > 0 { " " } else { "" }));
+        }
+    }
+    if parts.is_empty() { Ok(()) } else { writeln!(f, "{line}") }
+}
+
+/// What is known of it; of several counters those that have counted.
+fn parts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::Object(_) => parts(value),
+                Value::Null => Vec::new(),
+                value if *value == 0 => Vec::new(),
+                value => vec![format!("{} {}", name.replace('_', " "), shown(value))],
+            })
+            .collect(),
+        other => vec![shown(other)],
+    }
+}
+
 /// Of both directions, in the order of a datagram's life; the causes of drops below their sum.
 fn counters(report: &Value) -> Vec<(String, [u64; 2])> {
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let whole = |name: &str| (name.replace('_', " "), WAYS.map(|way| number(&report[way][name])));
-    let causes: BTreeSet<_> =
-        WAYS.iter().filter_map(|way| report[way]["dropped"].as_object()).flat_map(|it| it.keys()).collect();
     let of_cause = |cause: &String| (format!("  {cause}"), WAYS.map(|way| number(&report[way]["dropped"][cause])));
-    let causes: Vec<_> = causes.into_iter().map(of_cause).collect();
-    let [mut there, mut back] = [0, 0];
-    causes.iter().for_each(|(_, [to_server, to_client])| (there, back) = (there + to_server, back + to_client));
-    let mut counters = vec![whole("received"), ("dropped".to_owned(), [there, back])];
+    let causes: Vec<_> = names(WAYS.map(|way| &report[way]["dropped"])).iter().map(of_cause).collect();
+    let dropped = causes.iter().fold([0, 0], |[there, back], (_, [to, from])| [there + to, back + from]);
+    let others = names(WAYS.map(|way| &report[way]));
+    let others = others.iter().filter(|name| !ORDER.contains(&name.as_str()) && *name != "received");
+    let mut counters = vec![whole("received"), ("dropped".to_owned(), dropped)];
     counters.extend(causes);
-    counters.extend(["spared", "delivered", "duplicates", "passed", "in_flight", "discarded", "failed"].map(whole));
+    counters.extend(ORDER.map(whole));
+    counters.extend(others.map(|name| whole(name)).filter(|(name, _)| name != "dropped"));
     counters
 }
 
-/// Without quotes and braces.
+/// Those that stand in one of them, at least.
+fn names(objects: [&Value; 2]) -> BTreeSet<String> {
+    objects.into_iter().filter_map(Value::as_object).flat_map(|members| members.keys().cloned()).collect()
+}
+
+/// Without quotes.
 fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "unknown".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Object(members) => {
-            let member = |(name, value): (&String, &Value)| format!("{} {}", name.replace('_', " "), shown(value));
-            members.iter().map(member).collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 const WAYS: [&str; 2] = ["to_server", "to_client"];
 /// They have their own places, or say nothing that these do not.
 const APART: [&str; 7] = ["listen", "upstream", "seed", "seconds", "replay", "to_server", "to_client"];
+/// From what the link has let through to what became of it.
+const ORDER: [&str; 7] = ["spared", "delivered", "duplicates", "passed", "in_flight", "discarded", "failed"];
 /// Also if there were none.
 const KEPT: [&str; 3] = ["received", "dropped", "passed"];
 /// Columns.
 const NAME: usize = 14;
 const COUNT: usize = 14;
+/// Of all of it.
+const COLUMNS: usize = 80;
 
 #[cfg(test)]
 mod tests {
@@ -111,17 +144,23 @@ mod tests {
         report["to_server"]["unmet"] = json!(["outage", "dose"]);
         // What is counted one day.
         report["kernel_drops"] = json!(null);
+        report["unserved_why"] = json!({
+            "by_reason": { "no_port": 3, "no_socket": 0, "not_there_at_all": 12345678 },
+            "last_error": "Cannot assign requested address", "more": null,
+        });
         report["to_client"]["dropped"]["duststorm"] = json!(7);
+        report["to_client"]["vanished"] = json!(5);
         let rates = [vec![Rate::new("loss", 0.3, Some(37.0 / 120.0), 0.25, 120)], vec![]];
         let table = Table { report: &report, rates }.to_string();
         let expected = "\
 127.0.0.1:5353 in front of [2001:db8::53]:53
 for 12.3 s, --seed 18446744073709551615
 
-kernel drops  unknown
 path errors   2
-sessions      evicted 0, expired 1, open 3, opened 4
+sessions      expired 1, open 3, opened 4
 unserved      0
+unserved why  no port 3, not there at all 12345678,
+              last error Cannot assign requested address
 
                    to server     to client
 received                 120            83
@@ -130,6 +169,7 @@ dropped                   37             7
   loss                    37             0
 delivered                 83            83
 passed                    83            83
+vanished                   0             5
 
 to server: loss 30%
 
