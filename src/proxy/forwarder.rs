@@ -14,7 +14,8 @@ use super::pause::pause;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Receive, SOUND, Sent};
 use super::timer::Timer;
-use crate::fault::{Changed, Control, Direction, Fate, FateObserver, Seen};
+use super::watch::Watch;
+use crate::fault::{Changed, Control, Direction, Ends, Seen, Tag};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 
@@ -36,7 +37,7 @@ pub(super) struct Forwarder {
     lanes: Lanes,
     pub(super) control: Control,
     control_seen: Seen,
-    observer: Option<FateObserver<SocketAddr>>,
+    watch: Watch,
     unserved: u64,
     /// Reported while reading.
     path_errors: u64,
@@ -44,19 +45,17 @@ pub(super) struct Forwarder {
 }
 
 impl Forwarder {
-    pub(super) fn new(
-        mut listener: UdpSocket,
-        rules: Rules,
-        observer: Option<FateObserver<SocketAddr>>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(mut listener: UdpSocket, rules: Rules, watch: impl FnOnce(Instant) -> Watch) -> io::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), TIMER)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let origin = Instant::now();
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),
             timer,
-            origin: Instant::now(),
+            origin,
+            watch: watch(origin),
             local: listener.local_addr()?,
             listener,
             listener_ready: false,
@@ -66,7 +65,6 @@ impl Forwarder {
             control: Control::new(rules.profile.clone()),
             control_seen: Seen::default(),
             sessions: Sessions::new(rules),
-            observer,
             unserved: 0,
             path_errors: 0,
             buffer: Vec::new(),
@@ -147,9 +145,13 @@ impl Forwarder {
 
     /// Sends what is due, a slice in each direction.
     fn release(&mut self, now: Timestamp) {
-        let Self { listener, sessions, lanes, .. } = self;
-        lanes.to_server.release(now, SLICE, |ticket, datagram| send_to_server(sessions, ticket, datagram));
-        lanes.to_client.release(now, SLICE, |client, datagram| send_to_client(listener, client, datagram));
+        let Self { listener, local, sessions, lanes, watch, .. } = self;
+        lanes
+            .to_server
+            .release(now, SLICE, |ticket, tag, datagram| send_to_server(sessions, watch, ticket, tag, datagram));
+        lanes.to_client.release(now, SLICE, |client, tag, datagram| {
+            send_to_client(listener, watch, (*local, client), tag, datagram)
+        });
     }
 
     /// Reads a slice of what clients have sent. Returns `false` if there were only errors.
@@ -215,7 +217,7 @@ impl Forwarder {
     fn on_request(&mut self, client: SocketAddr, datagram: &[u8]) {
         self.follow_control();
         let now = self.now();
-        let Self { poll, sessions, lanes, observer, .. } = self;
+        let Self { poll, local, sessions, lanes, watch, .. } = self;
         let Some(place) = sessions.of_client(client, now, poll.registry(), lanes) else {
             self.unserved += 1;
             return;
@@ -224,32 +226,25 @@ impl Forwarder {
         let ticket = session.ticket(place);
         let capacity = lanes.to_server.admission(ticket, now);
         let record = session.links.transmit(Direction::ToServer, now, datagram.len(), capacity);
-        if let Some(observer) = observer {
-            lanes.to_server.observed(&record.fate, || observer(client, &record));
-        }
-        if let Fate::Delivered(deliveries) = &record.fate {
-            lanes.to_server.forward(ticket, deliveries, now, datagram, |ticket, datagram| {
-                send_to_server(sessions, ticket, datagram)
-            });
-        }
+        watch.entered(&mut lanes.to_server, client, &record, (client, *local), datagram);
+        lanes.to_server.forward(ticket, &record, now, datagram, |ticket, tag, datagram| {
+            send_to_server(sessions, watch, ticket, tag, datagram)
+        });
     }
 
     /// The service has answered a session.
     fn on_reply(&mut self, place: usize, datagram: &[u8]) {
         self.follow_control();
         let now = self.now();
-        let Self { listener, sessions, lanes, observer, .. } = self;
+        let Self { listener, local, sessions, lanes, watch, .. } = self;
+        let upstream = sessions.rules.upstream;
         let Some((client, session)) = sessions.used(place, now) else { return };
         let capacity = lanes.to_client.admission(client, now);
         let record = session.links.transmit(Direction::ToClient, now, datagram.len(), capacity);
-        if let Some(observer) = observer {
-            lanes.to_client.observed(&record.fate, || observer(client, &record));
-        }
-        if let Fate::Delivered(deliveries) = &record.fate {
-            lanes.to_client.forward(client, deliveries, now, datagram, |client, datagram| {
-                send_to_client(listener, client, datagram)
-            });
-        }
+        watch.entered(&mut lanes.to_client, client, &record, (upstream, session.local), datagram);
+        lanes.to_client.forward(client, &record, now, datagram, |client, tag, datagram| {
+            send_to_client(listener, watch, (*local, client), tag, datagram)
+        });
     }
 
     /// A change holds from the next datagram on.
@@ -282,15 +277,23 @@ impl Forwarder {
     }
 }
 
-fn send_to_server(sessions: &mut Sessions, ticket: Ticket, datagram: &[u8]) -> Sent {
-    match sessions.socket(ticket) {
-        Some(socket) => sockets::send(|| socket.send(datagram)),
-        None => Sent::Nowhere,
+fn send_to_server(sessions: &mut Sessions, watch: &Watch, ticket: Ticket, tag: Tag, datagram: &[u8]) -> Sent {
+    let upstream = sessions.rules.upstream;
+    let Some(session) = sessions.session(ticket) else { return Sent::Nowhere };
+    let sent = sockets::send(|| session.socket.send(datagram));
+    if sent.has_left() {
+        watch.left(&tag, (session.local, upstream), datagram);
     }
+    sent
 }
 
-fn send_to_client(listener: &UdpSocket, client: SocketAddr, datagram: &[u8]) -> Sent {
-    sockets::send(|| listener.send_to(datagram, client))
+fn send_to_client(listener: &UdpSocket, watch: &Watch, ends: Ends, tag: Tag, datagram: &[u8]) -> Sent {
+    let (_, client) = ends;
+    let sent = sockets::send(|| listener.send_to(datagram, client));
+    if sent.has_left() {
+        watch.left(&tag, ends, datagram);
+    }
+    sent
 }
 
 /// Sessions have their places as tokens, from 0.
@@ -309,7 +312,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::fault::{Capacity, Profile};
+    use crate::fault::{Capacity, Profile, Tap};
     use crate::processor::{at_most, spent, undisturbed};
     use crate::proxy::pause::LONGEST_PAUSE;
     use crate::{Impairments, Seed};
@@ -374,7 +377,10 @@ mod tests {
             receive_buffer: None,
             capacity: Capacity::DEFAULT,
         };
-        Forwarder::new(sockets::listening("127.0.0.1:0".parse().unwrap()).unwrap(), rules, None).unwrap()
+        Forwarder::new(sockets::listening("127.0.0.1:0".parse().unwrap()).unwrap(), rules, |origin| {
+            Watch::new(None, Tap::NONE, origin)
+        })
+        .unwrap()
     }
 
     #[expect(clippy::disallowed_types, reason = "the ends of a proxy block")]

@@ -20,19 +20,27 @@ mod pause;
 mod sessions;
 mod sockets;
 mod timer;
+mod watch;
 
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+#[cfg(feature = "pcap")]
+use std::time::SystemTime;
 
 use mio::net::UdpSocket;
 
 use self::forwarder::Forwarder;
 use self::sessions::Rules;
+use self::watch::Watch;
 use crate::entropy::Seed;
-use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Record, Trace};
+#[cfg(feature = "pcap")]
+use crate::fault::Capture;
+use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Record, Tap, Trace};
+#[cfg(feature = "pcap")]
+use crate::time::Timestamp;
 
 /// A UDP fault proxy, which runs inside [`run_for`](Self::run_for).
 ///
@@ -79,6 +87,8 @@ pub struct ProxyBuilder {
     max_sessions: NonZeroUsize,
     capacity: Capacity,
     observer: Option<FateObserver<SocketAddr>>,
+    #[cfg(feature = "pcap")]
+    capture: Option<Capture>,
 }
 
 /// What a [`Proxy`] has done.
@@ -115,6 +125,8 @@ impl Proxy {
             max_sessions: MAX_SESSIONS,
             capacity: Capacity::DEFAULT,
             observer: None,
+            #[cfg(feature = "pcap")]
+            capture: None,
         }
     }
 
@@ -209,6 +221,16 @@ impl ProxyBuilder {
         Self { observer: Some(Box::new(observer)), ..self }
     }
 
+    /// Writes every datagram and what became of it, as [`Capture`] says. Needs the feature `pcap`.
+    ///
+    /// On the clients' side a datagram goes between the client and the address that the proxy listens on, a wildcard if it is
+    /// one, on the server's side between the session's own address and the service.
+    #[cfg(feature = "pcap")]
+    #[must_use]
+    pub fn capture(self, capture: Capture) -> Self {
+        Self { capture: Some(capture), ..self }
+    }
+
     /// Listens on the first of the addresses that the system accepts, in front of the first address of the service.
     ///
     /// Their families may differ. With a wildcard address the system picks the address that replies come from, which
@@ -231,13 +253,30 @@ impl ProxyBuilder {
     }
 
     fn behind(self, listener: UdpSocket, upstream: SocketAddr) -> io::Result<Proxy> {
-        let Self { profile, replay, seed, idle, max_sessions, capacity, observer } = self;
+        let tap = self.tap();
+        let Self { profile, replay, seed, idle, max_sessions, capacity, observer, .. } = self;
         if sockets::receives(listener.local_addr()?, upstream) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy would be its own service"));
         }
         let receive_buffer = sockets::sessions_buffer(upstream, max_sessions)?;
         let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, receive_buffer, capacity };
-        Ok(Proxy { forwarder: Forwarder::new(listener, rules, observer)? })
+        Ok(Proxy { forwarder: Forwarder::new(listener, rules, |origin| Watch::new(observer, tap, origin))? })
+    }
+}
+
+#[cfg(feature = "pcap")]
+impl ProxyBuilder {
+    #[expect(clippy::disallowed_methods, reason = "the time of day is written, and decides nothing")]
+    fn tap(&self) -> Tap {
+        let capture = self.capture.clone();
+        capture.map_or(Tap::NONE, |capture| Tap::between_sides(capture, Timestamp::ZERO, SystemTime::now()))
+    }
+}
+
+#[cfg(not(feature = "pcap"))]
+impl ProxyBuilder {
+    const fn tap(&self) -> Tap {
+        Tap::NONE
     }
 }
 
@@ -253,7 +292,7 @@ impl fmt::Debug for Proxy {
 
 impl fmt::Debug for ProxyBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { profile, replay, seed, idle, max_sessions, capacity, observer: _ } = self;
+        let Self { profile, replay, seed, idle, max_sessions, capacity, .. } = self;
         f.debug_struct("ProxyBuilder")
             .field("profile", profile)
             .field("replay", replay)

@@ -47,6 +47,8 @@ pub(super) struct Rules {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) socket: UdpSocket,
+    /// Where the service sees it.
+    pub(super) local: SocketAddr,
     pub(super) links: LinkPair,
     ordinal: u64,
     used: Timestamp,
@@ -102,9 +104,9 @@ impl Sessions {
             opened => opened,
         };
         // Connect first: to end a session for a client that cannot be served would be a loss without a gain.
-        let socket = socket.ok()?;
+        let (socket, local) = socket.ok()?;
         while self.table.len() >= self.rules.max_sessions.get() && self.evict(registry, lanes) {}
-        self.admit(client, socket, now, registry).ok()
+        self.admit(client, (socket, local), now, registry).ok()
     }
 
     /// The session at a place, which counts as used at `now`.
@@ -115,10 +117,10 @@ impl Sessions {
         Some((client, session))
     }
 
-    /// The socket towards the service, if the session has not ended.
-    pub(super) fn socket(&mut self, ticket: Ticket) -> Option<&UdpSocket> {
+    /// The session, if it has not ended.
+    pub(super) fn session(&mut self, ticket: Ticket) -> Option<&Session> {
         let session = self.table.get_mut(ticket.place)?;
-        (session.ordinal == ticket.ordinal).then_some(&session.socket)
+        (session.ordinal == ticket.ordinal).then_some(session)
     }
 
     /// There may be something to read.
@@ -190,32 +192,32 @@ impl Sessions {
         self.table.values().map(move |session| session.links.stats(direction))
     }
 
-    /// A socket towards the service, from a port that no session gave up lately.
-    fn connect(&self) -> io::Result<UdpSocket> {
+    /// A socket towards the service, from a port that no session gave up lately, and its address.
+    fn connect(&self) -> io::Result<(UdpSocket, SocketAddr)> {
         let fresh = || {
             let socket = sockets::connected(self.rules.upstream, self.rules.receive_buffer)?;
-            let port = socket.local_addr()?.port();
-            Ok((socket, port))
+            let local = socket.local_addr()?;
+            Ok((socket, local))
         };
-        let (mut socket, mut port): (UdpSocket, u16) = fresh()?;
+        let (mut socket, mut local): (UdpSocket, SocketAddr) = fresh()?;
         for _ in 0..TRIES {
-            if !self.given_up.contains(port) {
+            if !self.given_up.contains(local.port()) {
                 break;
             }
             // The one before is still open, so this is another port.
             match fresh() {
-                Ok(other) => (socket, port) = other,
+                Ok(other) => (socket, local) = other,
                 Err(error) if sockets::exhausted(&error) => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(socket)
+        Ok((socket, local))
     }
 
     fn admit(
         &mut self,
         client: SocketAddr,
-        socket: UdpSocket,
+        (socket, local): (UdpSocket, SocketAddr),
         now: Timestamp,
         registry: &Registry,
     ) -> io::Result<usize> {
@@ -225,7 +227,7 @@ impl Sessions {
             None => LinkPair::new(&rules.profile, rules.seed, ordinal),
         };
         let links = links.over(IpFamily::of(rules.upstream.ip()), IpFamily::of(client.ip()));
-        let place = self.table.insert(client, Session { socket, links, ordinal, used: now, ready: false });
+        let place = self.table.insert(client, Session { socket, local, links, ordinal, used: now, ready: false });
         if let Some(session) = self.table.get_mut(place) {
             if let Err(error) = registry.register(&mut session.socket, Token(place), Interest::READABLE) {
                 self.table.remove(place);
