@@ -4,6 +4,7 @@
 //! does it to one datagram after the other, and [`LossySink`] puts links around any
 //! [`Transport`](crate::transport::Transport). The proxy and the simulator use the same [`Link`]: one specification and
 //! one seed give the same fates everywhere, what changes over time included, as its times count from the beginning of each.
+//! All of them can write a `Capture` (feature `pcap`), in which Wireshark shows what became of each datagram.
 
 mod capacity;
 #[cfg_attr(not(feature = "pcap"), path = "no_capture.rs")]

@@ -13,9 +13,9 @@ use std::time::SystemTime;
 use self::captured::Captured;
 use crate::entropy::Seed;
 use crate::fault::capacity::Capacity;
+use crate::fault::capture::Tag;
 #[cfg(feature = "pcap")]
-use crate::fault::capture::Capture;
-use crate::fault::capture::{Tag, Tap};
+use crate::fault::capture::{Capture, Tap};
 #[cfg(feature = "std")]
 use crate::fault::control::Control;
 use crate::fault::direction::Direction;
