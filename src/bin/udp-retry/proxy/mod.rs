@@ -4,17 +4,19 @@
 //! ```text
 //! udp-retry proxy --listen 127.0.0.1:5353 --upstream 9.9.9.9:53 --loss 30%
 //! udp-retry proxy --listen [::1]:5683 --upstream 127.0.0.1:5683 --profile lte --for 60
+//! udp-retry proxy --listen 127.0.0.1:5353 --upstream 9.9.9.9:53 --loss 30% --pcap - | tshark -r - -T fields -e frame.comment
 //! udp-retry proxy --listen 127.0.0.1:0 --upstream 127.0.0.1:123 --to-server "loss 5% burst 3; delay 50ms ~10ms"
 //! ```
 //!
 //! The first line of standard output is `listening on ADDR`, as soon as clients can come (of standard error with
-//! `--report -` or `--record -`). SIGINT, SIGTERM or `--for` end it; then it prints one line of JSON: what was asked for
+//! `--report -`, `--record -` or `--pcap -`). SIGINT, SIGTERM or `--for` end it; then it prints one line of JSON: what was asked for
 //! and what was observed, stage by stage and direction by direction. A knob's `ok` is null where nothing had to be seen
 //! of it, `unmet` names the stages that no datagram has met, and `capacity` is what the proxy itself could not keep.
 //! While it runs, a terminal shows counters. Without `--listen`, it shows itself: a service, the proxy and a client on
 //! loopback.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
 
+mod captured;
 mod demonstration;
 mod ending;
 mod network;
@@ -63,6 +65,9 @@ pub(crate) struct Arguments {
     /// Writes the fate of every datagram there, as lines of JSON; with "-" they stand alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     record: Option<OutputFile>,
+    /// Writes every datagram there and what became of it, as pcapng for Wireshark; with "-" it stands alone on standard output
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
+    pcap: Option<OutputFile>,
     /// Forgets a client when nothing has come for so long, either way
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "120")]
     idle: Duration,
@@ -80,7 +85,13 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Whether what is written there stands alone on standard output.
     fn take_stdout(&self) -> bool {
-        [&self.report, &self.record].contains(&&Some(OutputFile::Stdout))
+        self.of_stdout().next().is_some()
+    }
+
+    /// The options that ask for standard output.
+    fn of_stdout(&self) -> impl Iterator<Item = &'static str> {
+        let files = [("--record", &self.record), ("--report", &self.report), ("--pcap", &self.pcap)];
+        files.into_iter().filter(|(_, file)| **file == Some(OutputFile::Stdout)).map(|(option, _)| option)
     }
 
     /// Large enough for a single datagram, whatever was asked for.

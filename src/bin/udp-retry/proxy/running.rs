@@ -9,10 +9,10 @@ use udp_retry::net::system_seed;
 use udp_retry::proxy::Proxy;
 
 use super::Arguments;
+use super::captured::Captured;
 use super::ending::finish;
 use super::recorder::{Recorder, lock};
 use super::report::Counters;
-use crate::output::OutputFile;
 use crate::terminal::{Misuse, Outcome, say};
 
 /// A proxy, what it was told, and what it notes down.
@@ -21,16 +21,19 @@ pub(super) struct Running<'a> {
     pub(super) seed: Seed,
     pub(super) proxy: Proxy,
     pub(super) recorder: Option<Arc<Mutex<Recorder>>>,
+    pub(super) captured: Option<Captured>,
     pub(super) started: Instant,
 }
 
 impl<'a> Running<'a> {
     pub(super) fn new(arguments: &'a Arguments, listen: SocketAddr, upstream: SocketAddr) -> Outcome<Self> {
         let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
-        if arguments.record == Some(OutputFile::Stdout) && arguments.report == Some(OutputFile::Stdout) {
-            return Err(Misuse("'--record -' cannot be used with '--report -'".to_owned()).into());
+        let mut of_stdout = arguments.of_stdout();
+        if let (Some(one), Some(other)) = (of_stdout.next(), of_stdout.next()) {
+            return Err(Misuse(format!("'{one} -' cannot be used with '{other} -'")).into());
         }
         let recorder = arguments.record.as_ref().map(Recorder::create).transpose()?;
+        let captured = arguments.pcap.as_ref().map(Captured::create).transpose()?;
         let mut builder = Proxy::builder()
             .profile(arguments.network.path(arguments.listen.is_none()))
             .seed(seed)
@@ -43,9 +46,12 @@ impl<'a> Running<'a> {
         if let Some(recorder) = recorder.clone() {
             builder = builder.observer(move |_, record| lock(&recorder).note(record));
         }
+        if let Some(captured) = &captured {
+            builder = builder.capture(captured.capture.clone());
+        }
         let proxy = builder.bind(listen, upstream)?;
         writeln!(io::stderr(), "seed {seed} (repeat with --seed {seed})")?;
-        Ok(Self { arguments, seed, proxy, recorder, started: Instant::now() })
+        Ok(Self { arguments, seed, proxy, recorder, captured, started: Instant::now() })
     }
 
     /// Where clients may come to, on standard output if nothing was to stand alone there.
@@ -63,6 +69,10 @@ impl<'a> Running<'a> {
                 break;
             }
             self.proxy.run_for(left.min(TURN))?;
+            if let Some(captured) = &self.captured {
+                // For who looks on.
+                captured.capture.flush();
+            }
             if live {
                 // On one line, over and over; a terminal that is gone is no reason to end.
                 let _ = write!(io::stderr(), "\r{}\x1b[K", Counters(&self.proxy.stats()));
