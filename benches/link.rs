@@ -1,5 +1,5 @@
 //! The price of a bad network: what a link takes to decide over one datagram of 1,250 bytes, stage by stage, and what
-//! the proxy takes beside a bare loop of the same shape that only forwards.
+//! the proxy takes beside a bare loop of the same shape that only forwards. With `--features pcap` also what a capture costs it.
 //!
 //! `taskset -c 0 cargo bench --features proxy --bench link` measures on one core. The proxy and the bare loop forward bursts in turn.
 //!
@@ -32,6 +32,8 @@ fn main() {
     criterion.final_summary();
     let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { 300 };
     forwarding(rounds);
+    #[cfg(feature = "pcap")]
+    capturing(rounds);
 }
 
 /// Each link carries a datagram every 2 ms, which is twice the time that its bottleneck takes, where it has one.
@@ -129,6 +131,38 @@ fn forwarding(rounds: usize) {
             100.0 * median(&mut ratios),
         );
     }
+}
+
+/// The same through two proxies, of which one writes a capture to a file.
+#[cfg(feature = "pcap")]
+fn capturing(rounds: usize) {
+    let file = std::env::temp_dir().join(format!("udp-retry-bench-{}.pcapng", std::process::id()));
+    for clients in [1, 16] {
+        let (plain, written) = (Ends::new(clients), Ends::new(clients));
+        let capture = udp_retry::fault::Capture::new(std::fs::File::create(&file).unwrap());
+        let bind = |builder: udp_retry::proxy::ProxyBuilder, ends: &Ends| {
+            builder.bind("127.0.0.1:0", ends.service.local_addr().unwrap()).unwrap()
+        };
+        let mut proxy = bind(Proxy::builder(), &plain);
+        let mut writing = bind(Proxy::builder().capture(capture.clone()), &written);
+        let (to, writing_to) = (proxy.local_addr(), writing.local_addr());
+        let (mut times, mut ratios) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let time = plain.burst(to, || proxy.run_for(Duration::ZERO).unwrap());
+            let writing_time = written.burst(writing_to, || writing.run_for(Duration::ZERO).unwrap());
+            ratios.push(time / writing_time);
+            times.push(writing_time);
+        }
+        capture.finish().unwrap();
+        println!(
+            "forwarding with a capture, {clients} clients: {:.0} ns a datagram, {:.0} % of the throughput without \
+             (medians of {rounds} pairs of bursts, {} bytes in the file)",
+            median(&mut times),
+            100.0 * median(&mut ratios),
+            std::fs::metadata(&file).unwrap().len(),
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
 }
 
 /// Clients and a service around a forwarder.

@@ -94,9 +94,10 @@
 //! | `sim` | off | [`sim`]; brings `std` and `fault` |
 //! | `proxy` | off | [`proxy`]; brings `std`, `fault` and `trace` |
 //! | `trace` | off | `fault::Trace`: recorded faults, read back as scripts; brings `fault` |
+//! | `pcap` | off | `fault::Capture`: what sink, proxy and simulation do to datagrams, for Wireshark; brings `std` and `fault` |
 //! | `tracing` | off | a span for each request and an event for everything that happens in it, for `tracing` subscribers; brings `std` |
 //! | `tokio` | off | `AsyncRequester`: thousands of requests in flight as futures, under tokio; brings `std` |
-//! | `cli` | off | the tool `udp-retry`; brings `sim` and `proxy` |
+//! | `cli` | off | the tool `udp-retry`; brings `sim`, `proxy` and `pcap` |
 //!
 //! # Platforms
 //!

@@ -355,7 +355,19 @@ fn a_link_with_every_stage_allocates_nothing_once_its_queue_has_been_full() {
 
 #[test]
 fn a_lossy_sink_that_delays_allocates_nothing_once_its_lines_have_been_full() {
-    let mut sink = LossySink::new(Mirror::default(), bad_network("100ms"), Seed::new(7));
+    delays_without_allocating(LossySink::new(Mirror::default(), bad_network("100ms"), Seed::new(7)));
+}
+
+#[cfg(feature = "pcap")]
+#[test]
+fn nor_does_one_that_writes_a_capture() {
+    let capture = udp_retry::fault::Capture::new(std::io::sink());
+    let sink = LossySink::new(Mirror::default(), bad_network("100ms"), Seed::new(7));
+    delays_without_allocating(sink.capture(capture.clone()));
+    capture.finish().unwrap();
+}
+
+fn delays_without_allocating(mut sink: LossySink<Mirror>) {
     let (datagram, mut buffer) = ([0x5a; 1250], [0; 1500]);
     let mut carry = |datagrams: u32, apart: Duration| {
         for _ in 0..datagrams {

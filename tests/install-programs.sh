@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # install-programs.sh - the DNS, CoAP and SNMP programs that tests/tool/real_programs.rs sends through `udp-retry proxy`, the
 # strace by which tests/namespaces/system_calls.rs counts, the STUN server whose path tests/namespaces/services.rs
-# measures, and the tracepath and scamper that tests/namespaces/others.rs measures beside this crate.
+# measures, the tracepath and scamper that tests/namespaces/others.rs measures beside this crate, and the tshark that reads
+# what tests/capture writes.
 #
 # Debian 12 packages, some ten seconds; as root or with password-less sudo. Does nothing where they are installed.
 set -euo pipefail
 
 missing=()
-for package in dnsmasq-base bind9-dnsutils libcoap3-bin snmp snmpd strace coturn iputils-tracepath scamper; do
+for package in dnsmasq-base bind9-dnsutils libcoap3-bin snmp snmpd strace coturn iputils-tracepath scamper tshark; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} != 0 ] || exit 0

@@ -4,8 +4,11 @@
 //! does it to one datagram after the other, and [`LossySink`] puts links around any
 //! [`Transport`](crate::transport::Transport). The proxy and the simulator use the same [`Link`]: one specification and
 //! one seed give the same fates everywhere, what changes over time included, as its times count from the beginning of each.
+//! All of them can write a `Capture` (feature `pcap`), in which Wireshark shows what became of each datagram.
 
 mod capacity;
+#[cfg_attr(not(feature = "pcap"), path = "no_capture.rs")]
+mod capture;
 #[cfg_attr(not(feature = "std"), path = "no_control.rs")]
 mod control;
 mod direction;
@@ -19,6 +22,10 @@ mod sink;
 mod text;
 
 pub use capacity::Capacity;
+#[cfg(feature = "pcap")]
+pub use capture::Capture;
+#[cfg(any(feature = "proxy", feature = "sim"))]
+pub(crate) use capture::{Ends, Tag, Tap};
 #[cfg(feature = "std")]
 pub use control::Control;
 pub use direction::Direction;
@@ -42,8 +49,6 @@ pub use impairment::timeline::Setting;
 pub use link::Link;
 pub use link::fate::{Deliveries, Delivery, DropCause, Fate};
 pub use link::stats::{DirectionStats, Dropped, LinkStats};
-#[cfg(feature = "sim")]
-pub(crate) use link::{delay_line::DelayLine, packets::Packets};
 pub use record::Record;
 pub use sink::LossySink;
 pub use text::SpecError;
@@ -57,4 +62,9 @@ pub(crate) use {
     link::transit::Transit,
     recent::Recent,
     record::FateObserver,
+};
+#[cfg(feature = "sim")]
+pub(crate) use {
+    capture::Interface,
+    link::{delay_line::DelayLine, packets::Packets},
 };

@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use crate::fault::link::fate::Fate;
+use crate::fault::record::Record;
 
 /// The datagram that the system did not take when it was sent last, so that it keeps its fate when it is offered again.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct LastOffered<P> {
 struct Offered<P> {
     to: P,
     bytes: Vec<u8>,
-    fate: Fate,
+    record: Record,
     /// The copy that is to leave next.
     next: usize,
 }
@@ -32,20 +32,20 @@ impl<P: Copy + PartialEq> LastOffered<P> {
 
     /// The fate of this datagram and the copy to go on with, if it is the one that was kept; it is kept no longer.
     #[cold]
-    pub(super) fn take(&mut self, to: P, datagram: &[u8]) -> Option<(Fate, usize)> {
-        let Offered { to: kept_for, bytes, fate, next } = self.kept.take()?;
+    pub(super) fn take(&mut self, to: P, datagram: &[u8]) -> Option<(Record, usize)> {
+        let Offered { to: kept_for, bytes, record, next } = self.kept.take()?;
         let again = kept_for == to && bytes == datagram;
         self.spare = bytes;
-        again.then_some((fate, next))
+        again.then_some((record, next))
     }
 
     /// If the same bytes are offered next, they are the same datagram.
     #[cold]
-    pub(super) fn keep(&mut self, to: P, datagram: &[u8], fate: Fate, next: usize) {
+    pub(super) fn keep(&mut self, to: P, datagram: &[u8], record: Record, next: usize) {
         let mut bytes = core::mem::take(&mut self.spare);
         bytes.clear();
         bytes.extend_from_slice(datagram);
-        self.kept = Some(Offered { to, bytes, fate, next });
+        self.kept = Some(Offered { to, bytes, record, next });
     }
 
     /// What is sent from now on is another datagram, even if it has the same bytes.

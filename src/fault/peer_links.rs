@@ -9,7 +9,7 @@ use crate::fault::link::link_pair::LinkPair;
 use crate::fault::link::stats::LinkStats;
 use crate::fault::link::transit::Transit;
 use crate::fault::recent::Recent;
-use crate::fault::record::FateObserver;
+use crate::fault::record::{FateObserver, Record};
 use crate::size::IpFamily;
 use crate::time::Timestamp;
 
@@ -74,15 +74,17 @@ impl<P: Copy + Ord> PeerLinks<P> {
         len: usize,
         direct: Option<Timestamp>,
         transit: &mut Transit<P, K>,
-    ) -> Fate {
+    ) -> Record {
         let place = self.place(peer);
         // A place that was just found is there.
-        let Some(links) = self.links.get_mut(place) else { return Fate::Dropped(DropCause::Loss) };
+        let Some(links) = self.links.get_mut(place) else {
+            return Record { link: self.ordinal, direction, n: 0, at: now, len, fate: Fate::Dropped(DropCause::Loss) };
+        };
         let record = links.transmit(direction, now, len, transit.line.admission(peer, direct));
         if let Some(observer) = &mut self.observer {
             transit.observed(&record.fate, || observer(peer, &record));
         }
-        record.fate
+        record
     }
 
     /// Where the links of a peer are. A new peer beyond the limit replaces the least recently active one.

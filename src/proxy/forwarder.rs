@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::{Events, Interest, Poll, Token};
@@ -17,8 +16,9 @@ use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Receive, SOUND, Sent};
 use super::timer::Timer;
 use super::unserved::{NoSession, Unserved};
+use super::watch::Watch;
 use super::{KernelDrops, ProxyStats};
-use crate::fault::{Changed, Control, Direction, Fate, FateObserver, Seen};
+use crate::fault::{Changed, Control, Direction, Seen, Tag};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
 use crate::transport::Route;
@@ -40,7 +40,7 @@ pub(super) struct Forwarder {
     lanes: Lanes,
     pub(super) control: Control,
     control_seen: Seen,
-    observer: Option<FateObserver<SocketAddr>>,
+    watch: Watch,
     unserved: Unserved,
     /// The last reason, in the system's words.
     pub(super) unserved_error: Option<io::Error>,
@@ -56,16 +56,18 @@ impl Forwarder {
         mut listener: Listener,
         rules: Rules,
         sockets: ServiceSockets,
-        observer: Option<FateObserver<SocketAddr>>,
+        watch: impl FnOnce(Instant) -> Watch,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), TIMER)?;
         poll.registry().register(&mut listener.socket, LISTENER, Interest::READABLE)?;
+        let origin = Instant::now();
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),
             timer,
-            origin: Instant::now(),
+            origin,
+            watch: watch(origin),
             listener,
             listener_ready: false,
             receive: SOUND,
@@ -74,7 +76,6 @@ impl Forwarder {
             control: Control::new(rules.profile.clone()),
             control_seen: Seen::default(),
             sessions: Sessions::new(rules, sockets),
-            observer,
             unserved: Unserved::default(),
             unserved_error: None,
             strangers: 0,
@@ -167,11 +168,13 @@ impl Forwarder {
 
     /// Sends what is due, a slice in each direction.
     fn release(&mut self, now: Timestamp) {
-        let Self { listener, sessions, lanes, .. } = self;
-        lanes.to_server.release(now, SLICE, |ticket, datagram| send_to_server(sessions, now, ticket, datagram));
-        lanes.to_client.release(now, SLICE, |client, datagram| {
+        let Self { listener, sessions, lanes, watch, .. } = self;
+        lanes
+            .to_server
+            .release(now, SLICE, |ticket, tag, datagram| send_to_server((sessions, watch), now, ticket, tag, datagram));
+        lanes.to_client.release(now, SLICE, |client, tag, datagram| {
             sessions.on_reply_sent(client, now);
-            send_to_client(listener, client, datagram)
+            send_to_client((listener, watch), client, tag, datagram)
         });
     }
 
@@ -243,7 +246,7 @@ impl Forwarder {
     fn on_request(&mut self, client: Route, datagram: &[u8]) {
         self.follow_control();
         let now = self.now();
-        let Self { poll, sessions, lanes, observer, .. } = self;
+        let Self { poll, sessions, lanes, watch, .. } = self;
         let place = match sessions.of_client(client, now, poll.registry(), lanes) {
             Ok(place) => place,
             Err(refused) => return self.on_unserved(refused),
@@ -253,21 +256,17 @@ impl Forwarder {
         let capacity = lanes.to_server.admission(ticket, now);
         let Some(links) = sessions.links_at(place) else { return };
         let record = links.transmit(Direction::ToServer, now, datagram.len(), capacity);
-        if let Some(observer) = observer {
-            lanes.to_server.observed(&record.fate, || observer(client.remote, &record));
-        }
-        if let Fate::Delivered(deliveries) = &record.fate {
-            lanes.to_server.forward(ticket, deliveries, now, datagram, |ticket, datagram| {
-                send_to_server(sessions, now, ticket, datagram)
-            });
-        }
+        watch.entered(&mut lanes.to_server, client.remote, &record, (client.remote, client.local), datagram);
+        lanes.to_server.forward(ticket, &record, now, datagram, |ticket, tag, datagram| {
+            send_to_server((sessions, watch), now, ticket, tag, datagram)
+        });
     }
 
     /// The service has answered a session.
     fn on_reply(&mut self, place: usize, reply: &Reply, datagram: &[u8]) {
         self.follow_control();
         let now = self.now();
-        let Self { listener, sessions, lanes, observer, .. } = self;
+        let Self { listener, sessions, lanes, watch, .. } = self;
         let Some((client, session)) = sessions.used(place, now) else { return };
         if !session.socket.accepts(reply, listener.local) {
             self.strangers += 1;
@@ -275,17 +274,14 @@ impl Forwarder {
         }
         session.on_reply();
         let capacity = lanes.to_client.admission(client, now);
+        let ends = (session.socket.peer(), session.socket.own);
         let Some(links) = sessions.links_at(place) else { return };
         let record = links.transmit(Direction::ToClient, now, datagram.len(), capacity);
-        if let Some(observer) = observer {
-            lanes.to_client.observed(&record.fate, || observer(client.remote, &record));
-        }
-        if let Fate::Delivered(deliveries) = &record.fate {
-            lanes.to_client.forward(client, deliveries, now, datagram, |client, datagram| {
-                sessions.on_reply_sent(client, now);
-                send_to_client(listener, client, datagram)
-            });
-        }
+        watch.entered(&mut lanes.to_client, client.remote, &record, ends, datagram);
+        lanes.to_client.forward(client, &record, now, datagram, |client, tag, datagram| {
+            sessions.on_reply_sent(client, now);
+            send_to_client((listener, watch), client, tag, datagram)
+        });
     }
 
     #[cold]
@@ -324,13 +320,20 @@ impl Forwarder {
     }
 }
 
-fn send_to_server(sessions: &mut Sessions, now: Timestamp, ticket: Ticket, datagram: &[u8]) -> Sent {
+fn send_to_server(
+    (sessions, watch): (&mut Sessions, &Watch),
+    now: Timestamp,
+    ticket: Ticket,
+    tag: Tag,
+    datagram: &[u8],
+) -> Sent {
     let Some(session) = sessions.sending(ticket, now) else { return Sent::Nowhere };
     let mut refused = false;
     let attempt = || session.socket.send(datagram);
     let sent = sockets::send_reporting(attempt, |error| refused |= sockets::is_refusal(error));
-    if matches!(sent, Sent::Passed | Sent::PassedAfterError) {
+    if sent.has_left() {
         session.on_sent(now);
+        watch.left(&tag, (session.socket.own, session.socket.peer()), datagram);
     }
     if refused {
         sessions.on_refusal(ticket.place);
@@ -338,8 +341,12 @@ fn send_to_server(sessions: &mut Sessions, now: Timestamp, ticket: Ticket, datag
     sent
 }
 
-fn send_to_client(listener: &Listener, client: Route, datagram: &[u8]) -> Sent {
-    sockets::send(|| listener.send(client, datagram))
+fn send_to_client((listener, watch): (&Listener, &Watch), client: Route, tag: Tag, datagram: &[u8]) -> Sent {
+    let sent = sockets::send(|| listener.send(client, datagram));
+    if sent.has_left() {
+        watch.left(&tag, (client.local, client.remote), datagram);
+    }
+    sent
 }
 
 /// Sessions have their places as tokens, from 0.

@@ -1,5 +1,5 @@
 use super::sockets::Sent;
-use crate::fault::{Admission, Capacity, Deliveries, Delivery, DirectionStats, Fate, LinkStats, Transit};
+use crate::fault::{Admission, Capacity, Delivery, DirectionStats, Fate, LinkStats, Record, Tag, Transit};
 use crate::time::Timestamp;
 
 /// One direction of all sessions: sends what is due, and keeps the rest until it is.
@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 /// `P` says where a datagram goes, and shares the capacity with the others.
 #[derive(Debug)]
 pub(super) struct Lane<P> {
-    transit: Transit<P, ()>,
+    transit: Transit<P, Tag>,
     /// Errors of earlier datagrams that the system reported while later ones were sent.
     path_errors: u64,
     too_big: u64,
@@ -37,26 +37,28 @@ impl<P: Copy + Ord> Lane<P> {
     pub(super) fn forward(
         &mut self,
         to: P,
-        deliveries: &Deliveries,
+        record: &Record,
         now: Timestamp,
         datagram: &[u8],
-        mut send: impl FnMut(P, &[u8]) -> Sent,
+        mut send: impl FnMut(P, Tag, &[u8]) -> Sent,
     ) {
-        for delivery in deliveries {
+        let Fate::Delivered(deliveries) = &record.fate else { return };
+        for (nth, delivery) in deliveries.iter().enumerate() {
+            let tag = Tag::new(record, nth, delivery);
             if self.is_next(delivery, now) && delivery.is_whole(datagram.len()) {
-                let sent = send(to, datagram);
+                let sent = send(to, tag, datagram);
                 self.count(sent);
             } else {
-                self.transit.line.push(to, (), delivery, datagram);
+                self.transit.line.push(to, tag, delivery, datagram);
             }
         }
         self.release(now, A_FEW, send);
     }
 
     /// Sends what is due by now, `most` copies at most.
-    pub(super) fn release(&mut self, now: Timestamp, most: usize, mut send: impl FnMut(P, &[u8]) -> Sent) {
+    pub(super) fn release(&mut self, now: Timestamp, most: usize, mut send: impl FnMut(P, Tag, &[u8]) -> Sent) {
         for _ in 0..most {
-            match self.transit.line.pop_due(now, |to, (), _, datagram| send(to, datagram)) {
+            match self.transit.line.pop_due(now, |to, tag, _, datagram| send(to, tag, datagram)) {
                 Some(sent) => self.count(sent),
                 None => return,
             }

@@ -39,12 +39,15 @@ mod sockets;
 mod timer;
 mod unserved;
 mod upstream;
+mod watch;
 
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+#[cfg(feature = "pcap")]
+use std::time::SystemTime;
 
 use self::forwarder::Forwarder;
 pub use self::kernel_drops::KernelDrops;
@@ -55,9 +58,14 @@ use self::service_sockets::ServiceSockets;
 use self::sessions::Rules;
 pub use self::unserved::Unserved;
 use self::upstream::Upstream;
+use self::watch::Watch;
 use crate::entropy::Seed;
-use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Record, Trace};
+#[cfg(feature = "pcap")]
+use crate::fault::Capture;
+use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Record, Tap, Trace};
 use crate::size::IpFamily;
+#[cfg(feature = "pcap")]
+use crate::time::Timestamp;
 
 /// A UDP fault proxy, which runs inside [`run_for`](Self::run_for).
 ///
@@ -107,6 +115,8 @@ pub struct ProxyBuilder {
     shared: bool,
     do_not_fragment: bool,
     observer: Option<FateObserver<SocketAddr>>,
+    #[cfg(feature = "pcap")]
+    capture: Option<Capture>,
 }
 
 /// What a [`Proxy`] has done.
@@ -155,6 +165,8 @@ impl Proxy {
             shared: false,
             do_not_fragment: false,
             observer: None,
+            #[cfg(feature = "pcap")]
+            capture: None,
         }
     }
 
@@ -307,6 +319,16 @@ impl ProxyBuilder {
         Self { observer: Some(Box::new(observer)), ..self }
     }
 
+    /// Writes every datagram and what became of it, as [`Capture`] says. Needs the feature `pcap`.
+    ///
+    /// On the clients' side a datagram goes between the client and the address that it asked, on the server's side between the
+    /// session's own address, a wildcard where [any port](Self::any_port) may answer, and the service.
+    #[cfg(feature = "pcap")]
+    #[must_use]
+    pub fn capture(self, capture: Capture) -> Self {
+        Self { capture: Some(capture), ..self }
+    }
+
     /// Listens on the first of the addresses that the system accepts, in front of the service.
     ///
     /// Their families may differ. On a wildcard address, replies leave from the very address that the client asked, on Linux
@@ -340,8 +362,20 @@ impl ProxyBuilder {
     }
 
     fn behind(self, listener: Listener, upstream: Resolver) -> io::Result<Proxy> {
-        let Self { profile, replay, seed, idle, max_sessions, any_port, capacity, shared, do_not_fragment, observer } =
-            self;
+        let tap = self.tap();
+        let Self {
+            profile,
+            replay,
+            seed,
+            idle,
+            max_sessions,
+            any_port,
+            capacity,
+            shared,
+            do_not_fragment,
+            observer,
+            ..
+        } = self;
         let upstream = Upstream::new(upstream, listener.local)?;
         let service = upstream.current();
         if do_not_fragment {
@@ -350,10 +384,26 @@ impl ProxyBuilder {
         let shared = shared.then_some(IpFamily::of(listener.local.ip()));
         let sockets = ServiceSockets::new(upstream, any_port, do_not_fragment, max_sessions)?;
         let rules = Rules { profile, replay, seed, idle, max_sessions, capacity, shared };
-        let forwarder = Forwarder::new(listener, rules, sockets, observer)?;
+        let forwarder = Forwarder::new(listener, rules, sockets, |origin| Watch::new(observer, tap, origin))?;
         // Else it would start, and serve no one.
         sockets::try_one(service)?;
         Ok(Proxy { forwarder })
+    }
+}
+
+#[cfg(feature = "pcap")]
+impl ProxyBuilder {
+    #[expect(clippy::disallowed_methods, reason = "the time of day is written, and decides nothing")]
+    fn tap(&self) -> Tap {
+        let capture = self.capture.clone();
+        capture.map_or(Tap::NONE, |capture| Tap::between_sides(capture, Timestamp::ZERO, SystemTime::now()))
+    }
+}
+
+#[cfg(not(feature = "pcap"))]
+impl ProxyBuilder {
+    const fn tap(&self) -> Tap {
+        Tap::NONE
     }
 }
 
@@ -369,18 +419,7 @@ impl fmt::Debug for Proxy {
 
 impl fmt::Debug for ProxyBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            profile,
-            replay,
-            seed,
-            idle,
-            max_sessions,
-            any_port,
-            capacity,
-            shared,
-            do_not_fragment,
-            observer: _,
-        } = self;
+        let Self { profile, replay, seed, idle, max_sessions, any_port, capacity, shared, do_not_fragment, .. } = self;
         f.debug_struct("ProxyBuilder")
             .field("profile", profile)
             .field("replay", replay)

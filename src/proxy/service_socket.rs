@@ -38,6 +38,11 @@ impl ServiceSocket {
         Ok(Self { socket, service, own, next })
     }
 
+    /// Where the next datagram goes.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.next.unwrap_or(self.service)
+    }
+
     pub(super) fn send(&self, datagram: &[u8]) -> io::Result<usize> {
         match self.next {
             None => self.socket.send(datagram),

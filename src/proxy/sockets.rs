@@ -131,6 +131,12 @@ pub(super) enum Sent {
     Nowhere,
 }
 
+impl Sent {
+    pub(super) const fn has_left(self) -> bool {
+        matches!(self, Self::Passed | Self::PassedAfterError)
+    }
+}
+
 /// An error may belong to an earlier datagram, and this one then was not sent: so it is re-issued once, at once.
 pub(super) fn send(attempt: impl FnMut() -> io::Result<usize>) -> Sent {
     send_reporting(attempt, |_| ())

@@ -38,10 +38,9 @@ impl Held {
             State::Since(since) if may_hold && now.since_ns(since) < LONGEST => true,
             State::Since(since) => {
                 // A caller who does much with each reply must not have requests leave that much later.
-                if now.since_ns(since) < LONGEST {
-                    self.pauses.on_hit()
-                } else {
-                    self.pauses.on_miss()
+                match now.since_ns(since) < LONGEST {
+                    true => self.pauses.on_hit(),
+                    false => self.pauses.on_miss(),
                 }
                 self.state = State::None;
                 false
@@ -59,7 +58,10 @@ impl Held {
         if let State::Since(_) = self.state {
             self.state = State::Leave;
             // To look has taken a system call, and each but the first saves one.
-            if ready > 1 { self.pauses.on_hit() } else { self.pauses.on_miss() }
+            match ready > 1 {
+                true => self.pauses.on_hit(),
+                false => self.pauses.on_miss(),
+            }
         }
     }
 }

@@ -16,7 +16,8 @@
 //! [`check_determinism`] finds what makes a scenario differ from run to run, and [`Limits`] end one that has no end.
 //!
 //! A server is a closure, `net.serve(address, |now, from, datagram, out| out.send(from, datagram))?`. A fault that a test
-//! asks for and that meets no datagram proves nothing: [`SimNet::unmet`] lists those.
+//! asks for and that meets no datagram proves nothing: [`SimNet::unmet`] lists those. `SimNet::capture` (feature `pcap`) writes
+//! a run for Wireshark.
 //!
 //! A test of a protocol at 30 % loss in each direction, 1,000 seeds:
 //!

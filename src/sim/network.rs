@@ -14,6 +14,8 @@ use super::world::{Guard, Key, MadePath, Step, World};
 use super::{Endpoint, HostId, Limits, NetStats, Outbox, SimError, SimEvent, SimTransport, SimUnconnected, Stopped};
 use crate::atomic::AtomicU64;
 use crate::entropy::Seed;
+#[cfg(feature = "pcap")]
+use crate::fault::Capture;
 use crate::time::Timestamp;
 
 /// A network in virtual time: hosts, the paths between them, and the programs that listen there.
@@ -69,6 +71,44 @@ impl SimNet {
     /// Keeps all [`events`](Self::events) from now on, at some 300 bytes each.
     pub fn record(&self) {
         self.world.borrow_mut().start_recording();
+    }
+
+    /// Writes every datagram from now on, and what becomes of it, as [`Capture`] says. Needs the feature `pcap`.
+    ///
+    /// Each host has an interface, with its first address as name, from its first datagram on: what it sends is there as it enters its
+    /// link, and what comes to it as it arrives. Times are those of the network, from 1970-01-01 on by default, so that equal runs
+    /// give equal bytes. Beside the fates of links, comments are:
+    ///
+    /// ```text
+    /// dropped (partition)                                         on the side of the sender, whose host may be down, too
+    /// to_server n 4: delivered, then dropped (nothing listens)    on the other side
+    /// ```
+    ///
+    /// ICMP messages are left out, although each takes a number of its link: a refusal follows on "nothing listens", a router's
+    /// report on `dropped (mtu)`. What is sent to all enters once for each host. What a full receive buffer loses has arrived.
+    /// A second capture takes the place of the first.
+    ///
+    /// ```
+    /// use udp_retry::fault::Capture;
+    /// use udp_retry::sim::{SimNet, echo};
+    /// use udp_retry::{ReliableRequester, Seed, any_reply};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let writer = Vec::new();
+    /// let net = SimNet::new(Seed::new(1));
+    /// let capture = Capture::new(writer);
+    /// net.capture(capture.clone());
+    /// let (client, _) = (net.host("10.0.0.1".parse()?)?, net.host("10.0.0.2".parse()?)?);
+    /// net.serve("10.0.0.2:7".parse()?, echo())?;
+    /// let mut requester = ReliableRequester::builder(any_reply()).over(net.connect(client, "10.0.0.2:7".parse()?)?)?;
+    /// requester.request(b"ping")?;
+    /// capture.finish()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "pcap")]
+    pub fn capture(&self, capture: Capture) {
+        self.world.borrow_mut().capture(capture);
     }
 
     /// The seed of the links. Derive from it what else in a scenario should differ from seed to seed.

@@ -1,7 +1,11 @@
 use super::LossySink;
+use super::captured::Course;
+use crate::fault::capture::Tag;
 use crate::fault::link::fate::{Delivery, Fate};
 use crate::fault::link::transit::Transit;
+use crate::fault::record::Record;
 use crate::size::IpFamily;
+use crate::time::Timestamp;
 use crate::transport::{PathError, Transport};
 
 /// What is sent: it leaves at once, late, or not at all.
@@ -10,35 +14,38 @@ impl<T: Transport> LossySink<T> {
     pub(super) fn offer(&mut self, to: T::Peer, datagram: &[u8]) -> Result<(), PathError> {
         let now = self.inner.now();
         let known = if self.offered.is_kept() { self.offered_before(to, datagram) } else { None };
-        let (fate, next) = match known {
+        let (record, next) = match known {
             Some(known) => known,
             None => {
                 self.check_size(to, datagram.len())?;
-                (self.links.decide(self.sending, to, now, datagram.len(), Some(now), &mut self.outgoing), 0)
+                (self.decide(to, now, datagram), 0)
             }
         };
-        let deliveries = match fate {
+        let deliveries = match &record.fate {
             Fate::Delivered(deliveries) => deliveries,
             Fate::Dropped(_) => return Ok(()),
             Fate::TooBig { limit } => {
-                self.keep_offered(to, datagram, fate, next);
-                return Err(PathError::TooBig { limit: Some(limit) });
+                self.keep_offered(to, datagram, record, next);
+                return Err(PathError::TooBig { limit: Some(*limit) });
             }
         };
         let mut left = false;
         for (n, delivery) in deliveries.iter().enumerate().skip(next) {
+            let tag = Tag::new(&record, n, delivery);
             if delivery.at > now {
-                self.outgoing.line.push(to, (), delivery, datagram);
+                self.outgoing.line.push(to, tag, delivery, datagram);
                 left = true;
                 continue;
             }
             let copy = delivery.as_it_leaves(datagram, &mut self.scratch);
+            let family = self.links.family;
             if left {
                 // The datagram itself has left, so what happens to this copy is no error of it.
                 match send_again(&mut self.inner, to, copy) {
                     Ok(swallowed) => {
                         self.outgoing.passed += 1;
                         self.pending = swallowed.or(self.pending);
+                        self.captured.sent(&self.inner, to, family, &tag, copy);
                     }
                     Err(error) => {
                         self.outgoing.failed += 1;
@@ -48,13 +55,25 @@ impl<T: Transport> LossySink<T> {
                 continue;
             }
             if let Err(error) = self.inner.send(to, copy) {
-                self.keep_offered(to, datagram, fate, n);
+                self.keep_offered(to, datagram, record, n);
                 return Err(error);
             }
             self.outgoing.passed += 1;
             left = true;
+            self.captured.sent(&self.inner, to, family, &tag, copy);
         }
         Ok(())
+    }
+
+    /// What becomes of a datagram that enters its link.
+    fn decide(&mut self, to: T::Peer, now: Timestamp, datagram: &[u8]) -> Record {
+        let Self { links, outgoing, captured, .. } = self;
+        let record = links.decide(self.sending, to, now, datagram.len(), Some(now), outgoing);
+        if captured.is_on() {
+            let course = Course { peer: to, is_sent: true, family: links.family };
+            outgoing.observed(&record.fate, || captured.entered(course, &record, datagram));
+        }
+        record
     }
 
     /// What this host would refuse never enters the network, so that a delay does not hide it.
@@ -74,13 +93,13 @@ impl<T: Transport> LossySink<T> {
         if self.outgoing.line.len() == 0 {
             return;
         }
-        let Self { inner, outgoing: Transit { line, passed, failed, .. }, pending, .. } = self;
+        let Self { inner, outgoing: Transit { line, passed, failed, .. }, pending, captured, links, .. } = self;
         let now = inner.now();
-        while let Some((to, (), at, datagram)) = line.take_due(now) {
+        while let Some((to, tag, at, datagram)) = line.take_due(now) {
             match send_again(inner, to, &datagram) {
                 Err(PathError::Cancelled) => {
                     // Nothing leaves until the cancellation is taken; then this does.
-                    line.push(to, (), &Delivery::whole(at, datagram.len()), &datagram);
+                    line.push(to, tag, &Delivery::whole(at, datagram.len()), &datagram);
                     line.give_back(datagram);
                     return;
                 }
@@ -91,6 +110,7 @@ impl<T: Transport> LossySink<T> {
                 Ok(swallowed) => {
                     *passed += 1;
                     *pending = swallowed.or(*pending);
+                    captured.sent(inner, to, links.family, &tag, &datagram);
                 }
             }
             line.give_back(datagram);
@@ -99,17 +119,17 @@ impl<T: Transport> LossySink<T> {
 
     /// The fate that a datagram has been dealt already, if it is the one that was offered last, and its next copy.
     #[cold]
-    fn offered_before(&mut self, to: T::Peer, datagram: &[u8]) -> Option<(Fate, usize)> {
-        let (fate, next) = self.offered.take(to, datagram)?;
-        self.outgoing.failed -= fate.copies_from(next);
-        Some((fate, next))
+    fn offered_before(&mut self, to: T::Peer, datagram: &[u8]) -> Option<(Record, usize)> {
+        let (record, next) = self.offered.take(to, datagram)?;
+        self.outgoing.failed -= record.fate.copies_from(next);
+        Some((record, next))
     }
 
     /// Nothing of it has left.
     #[cold]
-    fn keep_offered(&mut self, to: T::Peer, datagram: &[u8], fate: Fate, next: usize) {
-        self.outgoing.failed += fate.copies_from(next);
-        self.offered.keep(to, datagram, fate, next);
+    fn keep_offered(&mut self, to: T::Peer, datagram: &[u8], record: Record, next: usize) {
+        self.outgoing.failed += record.fate.copies_from(next);
+        self.offered.keep(to, datagram, record, next);
     }
 }
 

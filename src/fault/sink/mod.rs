@@ -1,12 +1,21 @@
 mod arriving;
+mod captured;
 mod leaving;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+#[cfg(feature = "pcap")]
+use core::net::SocketAddr;
+#[cfg(feature = "pcap")]
+use std::time::SystemTime;
 
+use self::captured::Captured;
 use crate::entropy::Seed;
 use crate::fault::capacity::Capacity;
+use crate::fault::capture::Tag;
+#[cfg(feature = "pcap")]
+use crate::fault::capture::{Capture, Tap};
 #[cfg(feature = "std")]
 use crate::fault::control::Control;
 use crate::fault::direction::Direction;
@@ -53,9 +62,10 @@ pub struct LossySink<T: Transport> {
     /// The direction of what is sent here.
     sending: Direction,
     links: PeerLinks<T::Peer>,
-    outgoing: Transit<T::Peer, ()>,
+    captured: Captured<T::Peer>,
+    outgoing: Transit<T::Peer, Tag>,
     /// With the bytes of each datagram that the caller's buffer did not hold.
-    incoming: Transit<T::Peer, usize>,
+    incoming: Transit<T::Peer, (usize, Tag)>,
     /// The latest error of a datagram that left late, until a call reports it.
     pending: Option<PathError>,
     /// The datagram whose send failed last, until something else is done.
@@ -91,6 +101,7 @@ impl<T: Transport> LossySink<T> {
             inner,
             sending,
             links,
+            captured: Captured::NONE,
             outgoing: Transit::new(Capacity::DEFAULT),
             incoming: Transit::new(Capacity::DEFAULT),
             pending: None,
@@ -122,6 +133,60 @@ impl<T: Transport> LossySink<T> {
     #[must_use]
     pub fn observed(mut self, observer: impl FnMut(T::Peer, &Record) + Send + 'static) -> Self {
         self.links.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Writes every datagram and what became of it, as [`Capture`] says. Needs the feature `pcap`.
+    ///
+    /// What is sent enters its link when it is sent, and its copies leave when the transport inside takes them; what arrives
+    /// enters when it has arrived, and its copies leave at the time of the datagram that the caller is shown. A datagram that is
+    /// sent again because the first send failed is written once.
+    ///
+    /// A transport does not report its addresses, so those of documents are written, of the family that
+    /// [`over`](Self::over) says: this end is 192.0.2.1:49152 or \[2001:db8::1\]:49152, the peer of
+    /// [link](crate::fault::Record::link) 0 is 192.0.2.2:49153 or \[2001:db8::2\]:49153, that of link 1 has a 3 at the end, and
+    /// so on. [`capture_between`](Self::capture_between) has the true ones.
+    #[cfg(feature = "pcap")]
+    #[must_use]
+    pub fn capture(mut self, capture: Capture) -> Self {
+        let tap = Tap::between_sides(capture, self.inner.now(), SystemTime::UNIX_EPOCH);
+        self.captured = Captured { tap, addresses: None };
+        self
+    }
+
+    /// As [`capture`](Self::capture), with the addresses of this end and of the peer from `addresses`. Needs the feature
+    /// `pcap`.
+    ///
+    /// ```
+    /// use udp_retry::fault::{Capture, LossySink, Profile};
+    /// use udp_retry::net::UnconnectedUdp;
+    /// use udp_retry::{ConnectedUdp, Seed};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let writer = Vec::new();
+    /// let capture = Capture::new(writer);
+    /// // Of a socket without a peer, each route has both.
+    /// let server = UnconnectedUdp::bind("127.0.0.1:0")?;
+    /// let at = server.local_addr();
+    /// let server = LossySink::at_server(server, Profile::default(), Seed::new(7));
+    /// let server = server.capture_between(capture.clone(), |route| (route.local, route.remote));
+    ///
+    /// let client = ConnectedUdp::connect(at)?;
+    /// let ends = (client.local_addr()?, at);
+    /// let client = LossySink::at_client(client, Profile::default(), Seed::new(7));
+    /// let client = client.capture_between(capture, move |_| ends);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "pcap")]
+    #[must_use]
+    pub fn capture_between(
+        mut self,
+        capture: Capture,
+        addresses: impl FnMut(T::Peer) -> (SocketAddr, SocketAddr) + Send + 'static,
+    ) -> Self {
+        self = self.capture(capture);
+        self.captured.addresses = Some(Box::new(addresses));
         self
     }
 

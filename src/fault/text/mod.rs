@@ -2,7 +2,7 @@
 
 mod clauses;
 mod cursor;
-mod quantity;
+pub(super) mod quantity;
 mod rules;
 mod shown;
 mod specification;

@@ -1,7 +1,7 @@
 use std::thread;
 
 use super::*;
-use crate::fault::{Capacity, Profile};
+use crate::fault::{Capacity, Profile, Tap};
 use crate::processor::{at_most, spent, undisturbed};
 use crate::proxy::pause::LONGEST_PAUSE;
 use crate::proxy::resolving::Resolver;
@@ -71,7 +71,7 @@ fn forwarder(upstream: SocketAddr) -> Forwarder {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let upstream = Upstream::new(Resolver::of(upstream), listener.local).unwrap();
     let sockets = ServiceSockets::new(upstream, false, false, rules.max_sessions).unwrap();
-    Forwarder::new(listener, rules, sockets, None).unwrap()
+    Forwarder::new(listener, rules, sockets, |origin| Watch::new(None, Tap::NONE, origin)).unwrap()
 }
 
 #[expect(clippy::disallowed_types, reason = "the ends of a proxy block")]

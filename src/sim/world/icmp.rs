@@ -167,7 +167,7 @@ impl<A> World<A> {
         if let Fate::Delivered(copies) = fate {
             for copy in copies.iter().take(1) {
                 let arrival = Delivery::whole(copy.at, carried.len());
-                self.flights.push((), Flight { from: by, to: whom, host: there, what }, &arrival, carried);
+                self.flights.push((), Flight { from: by, to: whom, host: there, what, tag: None }, &arrival, carried);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | here | the verbs that change a network, its clock, and the order of what is due |
 //! | `history` | what is kept of an event |
+//! | `captured` | what is written of a datagram for others to read |
 //! | `passage` | one datagram: from a socket into its link, and out of it to another socket |
 //! | `transports`, `ends` | what a program does with its sockets; how they are bound, connected and watched |
 //! | `icmp` | messages of refusals, and of what is too large; what a kernel remembers of path MTUs |
@@ -15,6 +16,7 @@
 //! | `guard` | how much happens, and when it is too much |
 
 mod arena;
+mod captured;
 mod ends;
 mod guard;
 mod history;
@@ -37,6 +39,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use self::arena::Arena;
 pub(super) use self::arena::Key;
+use self::captured::Captured;
 pub(super) use self::guard::Guard;
 use self::icmp::PathMtus;
 use self::passage::Flight;
@@ -84,6 +87,7 @@ pub(super) struct World<A> {
     hash: u64,
     record: Option<Vec<SimEvent>>,
     observer: Option<Rc<RefCell<dyn Observer>>>,
+    captured: Captured,
     pub(super) guard: Guard,
 }
 
@@ -132,6 +136,7 @@ impl<A> World<A> {
             hash: seed.number(),
             record: None,
             observer,
+            captured: Captured::NONE,
             guard,
         }
     }

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::World;
 use super::arena::Key;
 use super::sockets::{Queued, Reader, Socket};
-use crate::fault::{Direction, Fate, Packets};
+use crate::fault::{Fate, Packets, Record, Tag};
 use crate::sim::event::{digest, head};
 use crate::sim::{Happened, SimEvent};
 use crate::size::{IpFamily, Pmtu};
@@ -19,6 +19,8 @@ pub(super) struct Flight {
     /// Which host it goes to.
     pub(super) host: usize,
     pub(super) what: Carried,
+    /// Of a copy of a datagram.
+    pub(super) tag: Option<Tag>,
 }
 
 /// What it is that arrives.
@@ -38,23 +40,28 @@ impl Flight {
     }
 }
 
-/// A datagram in its link: its number there, and what the link makes of it.
-struct Entered {
-    path: u64,
-    direction: Direction,
-    n: u64,
-    fate: Fate,
-}
-
 /// What keeps a datagram from its link, or from a socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Obstacle {
+pub(super) enum Obstacle {
     Partition,
     HostDown,
     ForgottenMapping,
     NothingListens,
     OtherPeer,
     EndpointPanicked,
+}
+
+impl Obstacle {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::HostDown => "host down",
+            Self::ForgottenMapping => "forgotten mapping",
+            Self::NothingListens => "nothing listens",
+            Self::OtherPeer => "other peer",
+            Self::EndpointPanicked => "endpoint panicked",
+        }
+    }
 }
 
 impl From<Obstacle> for Happened {
@@ -103,7 +110,7 @@ impl<A> World<A> {
         }
         let from = SocketAddr::new(source, bound.port());
         let packets = self.packets(mode, host, to.ip(), datagram.len())?;
-        self.launch(host, Flight { from, to, host: there, what: Carried::Datagram }, datagram, packets)
+        self.launch(host, Flight { from, to, host: there, what: Carried::Datagram, tag: None }, datagram, packets)
     }
 
     /// Sends a datagram from one host to another.
@@ -119,18 +126,25 @@ impl<A> World<A> {
         let event = self.event(from, to, datagram);
         let mut reported = None;
         match self.enter(host, there, datagram, packets, &mut reported) {
-            Ok(Entered { path, direction, n, fate }) => {
+            Ok(record) => {
+                let Record { link: path, direction, n, fate, .. } = record;
                 self.note(SimEvent { what: Happened::Sent { path, direction, n, fate }, ..event });
+                if self.captured.is_on() {
+                    self.capture_entry(host, &record, (from, to), datagram);
+                }
                 if let Some(pmtu) = reported {
                     self.send_report(to, from, pmtu, datagram);
                 }
-                self.deal_out(flight, fate, datagram)
+                self.deal_out(flight, &record, datagram)
             }
             Err(obstacle) => {
                 self.stats.sent += 1;
                 // Its sender cannot know.
                 self.stats.partitioned += 1;
                 self.note(SimEvent { what: obstacle.into(), ..event });
+                if self.captured.is_on() {
+                    self.capture_stop(host, obstacle, (from, to), datagram);
+                }
                 Ok(())
             }
         }
@@ -146,7 +160,7 @@ impl<A> World<A> {
         datagram: &[u8],
         packets: Packets,
         reported: &mut Option<Pmtu>,
-    ) -> Result<Entered, Obstacle> {
+    ) -> Result<Record, Obstacle> {
         let now = self.now;
         let choice = self.topology.plan().choice(self.stats.sent + 1);
         if self.topology.is_silent(from) {
@@ -159,28 +173,29 @@ impl<A> World<A> {
         // Choices count datagrams in the order of sending, whatever link they take.
         let chosen = choice.map(|choice| move |fate| choice.applied_to(fate));
         let mut capacity = self.flights.admission((), None);
-        let (path, direction) = (link.path, link.direction);
+        let (link_number, direction) = (link.path, link.direction);
         let (fate, n) = link.transmit(now, datagram, packets, reported, chosen, |copy| capacity.admits(copy));
-        Ok(Entered { path, direction, n, fate })
+        Ok(Record { link: link_number, direction, n, at: now, len: datagram.len(), fate })
     }
 
     /// Lets a datagram meet its fate.
     #[inline]
-    fn deal_out(&mut self, flight: Flight, fate: Fate, datagram: &[u8]) -> Result<(), PathError> {
-        let copies = match fate {
+    fn deal_out(&mut self, flight: Flight, record: &Record, datagram: &[u8]) -> Result<(), PathError> {
+        let copies = match &record.fate {
             Fate::Delivered(copies) => copies,
             Fate::Dropped(_) => {
                 self.stats.sent += 1;
                 self.stats.dropped += 1;
                 return Ok(());
             }
-            Fate::TooBig { limit } => return Err(PathError::TooBig { limit: Some(limit) }),
+            Fate::TooBig { limit } => return Err(PathError::TooBig { limit: Some(*limit) }),
         };
         self.stats.sent += 1;
         self.stats.delivered += copies.as_slice().len() as u64;
         self.stats.duplicates += copies.as_slice().len().saturating_sub(1) as u64;
-        for copy in &copies {
-            self.flights.push((), flight, copy, datagram);
+        for (nth, copy) in copies.iter().enumerate() {
+            let tag = Some(Tag::new(record, nth, copy));
+            self.flights.push((), Flight { tag, ..flight }, copy, datagram);
         }
         Ok(())
     }
@@ -196,7 +211,7 @@ impl<A> World<A> {
 impl<A> World<A> {
     /// A copy of a datagram, or an ICMP message, reaches the host that it was sent to.
     pub(super) fn arrive(&mut self, flight: Flight, at: Timestamp, datagram: Vec<u8>) {
-        let Flight { from, to, host, what } = flight;
+        let Flight { from, to, host, what, .. } = flight;
         let event = self.event(from, to, &datagram);
         match what {
             Carried::Datagram if self.topology.host_at(to.ip()) != Some(host) => {
@@ -212,7 +227,11 @@ impl<A> World<A> {
                 return self.flights.give_back(datagram);
             }
         }
-        match self.reader_of(host, from, to) {
+        let reader = self.reader_of(host, from, to);
+        if self.captured.is_on() {
+            self.capture_arrival(&flight, at, &datagram, reader.err().map(Obstacle::as_str));
+        }
+        match reader {
             Ok((_, Reader::Endpoint(resident))) => {
                 self.stats.arrived += 1;
                 self.note(event);

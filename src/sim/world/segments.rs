@@ -151,7 +151,8 @@ impl<A> World<A> {
         let receives = |there: &&usize| !to.ip().is_multicast() || self.segments.has_joined(**there, to.ip());
         let receiving: Vec<usize> = segment.hosts.iter().filter(receives).copied().collect();
         for there in receiving {
-            let flight = Flight { from: SocketAddr::new(from, port), to, host: there, what: Carried::Datagram };
+            let flight =
+                Flight { from: SocketAddr::new(from, port), to, host: there, what: Carried::Datagram, tag: None };
             // What is wrong with one copy is no error of the others. No router reports anything of them.
             let _ = self.launch(host, flight, datagram, Packets::whole(IpFamily::of(to.ip())));
         }
@@ -167,6 +168,10 @@ impl<A> World<A> {
         let up = !self.topology.is_silent(host);
         let joined = !to.ip().is_multicast() || self.segments.has_joined(host, to.ip());
         let receivers = if up && joined { self.receivers(host, to) } else { Vec::new() };
+        if self.captured.is_on() {
+            let none = if up { "no receiver" } else { "host down" };
+            self.capture_arrival(&flight, at, &datagram, receivers.is_empty().then_some(none));
+        }
         if receivers.is_empty() {
             let what = if up { Happened::Ignored } else { Happened::Vanished };
             return self.lose(event, what, datagram);

@@ -1,13 +1,15 @@
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex};
 
+use super::captured::Captured;
 use super::listeners::Listeners;
 use super::recorder::{Recorder, lock};
 use super::report::report;
+use super::running::Running;
 use super::table::Table;
 use crate::terminal::{Outcome, remark, say};
 
-/// Ends the listeners, completes their recordings, and reports: a line for each. What cannot be written leaves the rest of it as
+/// Ends the listeners, completes their recordings and captures, and reports: a line for each. What cannot be written leaves the rest of it as
 /// it is, and the report somewhere.
 pub(super) fn finish(listeners: Listeners<'_>) -> Outcome {
     let (reports_apart, records_apart) = (listeners.reports_to_stdout(), listeners.records_to_stdout());
@@ -18,8 +20,11 @@ pub(super) fn finish(listeners: Listeners<'_>) -> Outcome {
         running.iter().zip(&reports).map(|(running, report)| Table { report, rates: running.rates() }.to_string());
     let tables = tables.collect::<Vec<_>>().join("\n\n");
     // Their sessions may have all the descriptors that there are, and a report needs one.
-    let recorders: Vec<_> = running.into_iter().filter_map(|running| running.recorder).collect();
-    let recorded = recorders.iter().map(completed).fold(Ok(()), io::Result::and);
+    let files: Vec<_> = running.into_iter().map(|Running { recorder, captured, .. }| (recorder, captured)).collect();
+    let recorded =
+        files.iter().filter_map(|(recorder, _)| recorder.as_ref()).map(completed).fold(Ok(()), io::Result::and);
+    let captured = files.iter().filter_map(|(_, captured)| captured.as_ref()).map(Captured::finish);
+    let captured = captured.fold(Ok(()), io::Result::and);
     let filed = process.report.as_ref().map_or(Ok(()), |file| file.write(&format!("{text}\n")));
     let shown = match () {
         () if reports_apart || records_apart => Ok(()),
@@ -27,10 +32,13 @@ pub(super) fn finish(listeners: Listeners<'_>) -> Outcome {
         () => say(&text),
     };
     // Standard output is for something else, or takes nothing.
-    if is_loud(&shown) || (reports_apart && is_loud(&filed)) || (records_apart && is_loud(&recorded)) {
+    if is_loud(&shown)
+        || (reports_apart && is_loud(&filed))
+        || (records_apart && (is_loud(&recorded) || is_loud(&captured)))
+    {
         remark(&text);
     }
-    let outcomes = [recorded, filed, shown];
+    let outcomes = [recorded, captured, filed, shown];
     let told: Vec<_> = outcomes.iter().filter(|it| is_loud(it)).filter_map(|it| it.as_ref().err()).collect();
     match told.as_slice() {
         [] => Ok(outcomes.into_iter().collect::<io::Result<()>>()?),

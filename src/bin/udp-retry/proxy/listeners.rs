@@ -41,9 +41,9 @@ impl<'a> Listeners<'a> {
         self.process.report == Some(OutputFile::Stdout)
     }
 
-    /// Whether a recording does.
+    /// Whether a recording or a capture does.
     pub(super) fn records_to_stdout(&self) -> bool {
-        self.running.iter().any(|running| running.arguments.records_to_stdout())
+        self.running.iter().any(|running| running.arguments.of_stdout().next().is_some())
     }
 
     /// Where clients may come to, and commands, on standard output if nothing was to stand alone there. They are served even
@@ -101,13 +101,13 @@ impl<'a> Listeners<'a> {
 
 /// What cannot stand on standard output together.
 pub(super) fn check_stdout<'a>(process: &Process, listeners: impl Iterator<Item = &'a Listener>) -> Outcome {
-    let records = listeners.filter(|listener| listener.records_to_stdout()).count();
-    let misuse = match (process.report == Some(OutputFile::Stdout), records) {
-        (_, 0) | (false, 1) => return Ok(()),
-        (true, _) => "'--record -' cannot be used with '--report -'",
-        (false, _) => "only one listener can have '--record -'",
-    };
-    Err(Misuse(misuse.to_owned()).into())
+    let reports = (process.report == Some(OutputFile::Stdout)).then_some("--report");
+    let mut of_stdout = listeners.flat_map(Listener::of_stdout).chain(reports);
+    match (of_stdout.next(), of_stdout.next()) {
+        (Some(one), Some(other)) if one == other => Err(Misuse(format!("only one listener can have '{one} -'")).into()),
+        (Some(one), Some(other)) => Err(Misuse(format!("'{one} -' cannot be used with '{other} -'")).into()),
+        _ => Ok(()),
+    }
 }
 
 /// The end is noticed within this time.

@@ -4,13 +4,14 @@
 //! ```text
 //! udp-retry proxy --listen 127.0.0.1:5353 --upstream 9.9.9.9:53 --loss 30%
 //! udp-retry proxy --listen [::1]:5683 --upstream 127.0.0.1:5683 --profile lte --for 60s
+//! udp-retry proxy --listen 127.0.0.1:5353 --upstream 9.9.9.9:53 --loss 30% --pcap - | tshark -r - -T fields -e frame.comment
 //! udp-retry proxy --listen 127.0.0.1:0 --upstream 127.0.0.1:123 --to-server "loss 5% burst 3; delay 50ms ~10ms"
 //! udp-retry proxy --config listeners.txt --control 127.0.0.1:7070
 //! udp-retry proxy ctl 127.0.0.1:7070 @dns set to_client loss 30%
 //! ```
 //!
 //! The first line of standard output is `listening on ADDR`, as soon as clients can come (of standard error with
-//! `--report -` or `--record -`). SIGINT, SIGTERM, SIGHUP, SIGQUIT or `--for` end it; then it prints a report of what was
+//! `--report -`, `--record -` or `--pcap -`). SIGINT, SIGTERM, SIGHUP, SIGQUIT or `--for` end it; then it prints a report of what was
 //! asked for and what was observed, stage by stage and direction by direction: a table on a terminal, and one line of JSON
 //! elsewhere or with `--json`. A knob's `ok` is null where nothing had to be seen of it, `unmet` names the stages that no
 //! datagram has met, and `capacity` is what the proxy itself could not keep; `kernel_dropped` is what the system dropped before
@@ -24,11 +25,12 @@
 //! a service, the proxy and a client on loopback.
 //!
 //! A second signal ends it at once; so do not more of SIGHUP, of which a closed terminal sends several, and none of it ends
-//! what runs under `nohup`. Whatever ends it, a recording has whole lines. Where the file of `--report` or `--record` cannot
-//! be written, the report is on standard output nevertheless (on standard error with `--record -`), and the program ends
+//! what runs under `nohup`. Whatever ends it, a recording has whole lines. Where the file of `--report`, `--record` or `--pcap` cannot
+//! be written, the report is on standard output nevertheless (on standard error with `--record -` and `--pcap -`), and the program ends
 //! with 1.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
 
+mod captured;
 mod config;
 mod control;
 mod ctl;
@@ -110,6 +112,9 @@ pub(crate) struct Listener {
     /// Writes the fate of every datagram there, as lines of JSON; with "-" they stand alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     record: Option<OutputFile>,
+    /// Writes every datagram there and what became of it, as pcapng for Wireshark; with "-" it stands alone on standard output
+    #[arg(long, value_name = "FILE", value_parser = output_file())]
+    pcap: Option<OutputFile>,
     /// Forgets a client when nothing has come for this time, in either direction
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s")]
     idle: Duration,
@@ -130,9 +135,10 @@ impl Listener {
         self.upstream.as_ref().is_some_and(|upstream| upstream.literal().is_none())
     }
 
-    /// Whether its recording stands alone on standard output.
-    fn records_to_stdout(&self) -> bool {
-        self.record == Some(OutputFile::Stdout)
+    /// The options whose files stand alone on standard output.
+    fn of_stdout(&self) -> impl Iterator<Item = &'static str> {
+        let files = [("--record", &self.record), ("--pcap", &self.pcap)];
+        files.into_iter().filter(|(_, file)| **file == Some(OutputFile::Stdout)).map(|(option, _)| option)
     }
 
     /// Large enough for a single datagram, whatever was asked for.

@@ -8,6 +8,7 @@ use udp_retry::Seed;
 use udp_retry::proxy::Proxy;
 
 use super::Listener;
+use super::captured::Captured;
 use super::recorder::{Recorder, lock};
 use super::report::Counters;
 use super::steering::{Handle, Steering};
@@ -23,6 +24,7 @@ pub(super) struct Running<'a> {
     pub(super) seed: Seed,
     pub(super) proxy: Proxy,
     pub(super) recorder: Option<Arc<Mutex<Recorder>>>,
+    pub(super) captured: Option<Captured>,
     pub(super) started: Instant,
     pub(super) steering: Steering,
     turned_away: TurnedAway,
@@ -32,6 +34,7 @@ impl<'a> Running<'a> {
     pub(super) fn new(name: &'a str, arguments: &'a Listener, listen: SocketAddr, upstream: &Host) -> Outcome<Self> {
         let seed = arguments.seed.map_or_else(seeds::drawn, |seed| Ok(Seed::new(seed)))?;
         let recorder = arguments.record.as_ref().map(Recorder::create).transpose()?;
+        let captured = arguments.pcap.as_ref().map(Captured::create).transpose()?;
         let mut builder = Proxy::builder()
             .profile(arguments.network.path(arguments.listen.is_none()))
             .seed(seed)
@@ -51,6 +54,9 @@ impl<'a> Running<'a> {
         if let Some(recorder) = recorder.clone() {
             builder = builder.observer(move |_, record| lock(&recorder).note(record));
         }
+        if let Some(captured) = &captured {
+            builder = builder.capture(captured.capture.clone());
+        }
         if arguments.any_port {
             builder = builder.any_port();
         }
@@ -61,7 +67,7 @@ impl<'a> Running<'a> {
         }?;
         remark(format_args!("seed {seed} (repeat with --seed {seed})"));
         let (steering, turned_away) = (Steering::new(proxy.control().profile()), TurnedAway::default());
-        Ok(Self { name, arguments, seed, proxy, recorder, started: Instant::now(), steering, turned_away })
+        Ok(Self { name, arguments, seed, proxy, recorder, captured, started: Instant::now(), steering, turned_away })
     }
 
     /// What sends it commands.
@@ -79,6 +85,10 @@ impl<'a> Running<'a> {
             self.proxy.run_for(left.min(turn))?;
             self.obey();
             self.turned_away.look(&self.proxy);
+            if let Some(captured) = &self.captured {
+                // For who looks on.
+                captured.capture.flush();
+            }
             if let Some(recorder) = &self.recorder {
                 lock(recorder).write();
             }

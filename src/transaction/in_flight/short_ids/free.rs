@@ -55,8 +55,8 @@ impl FreeIds {
         for (first, &word) in (0..=u16::MAX).step_by(64).zip(&self.words) {
             let here = u64::from(word.count_ones());
             if before < here {
-                let of_word = (first..=first | 63).filter(|id| word >> (id & 63) & 1 == 1);
-                let id = of_word.skip(usize::try_from(before).unwrap_or_default()).next()?;
+                let mut of_word = (first..=first | 63).filter(|id| word >> (id & 63) & 1 == 1);
+                let id = of_word.nth(usize::try_from(before).unwrap_or_default())?;
                 self.remove(id);
                 return Some(id);
             }
