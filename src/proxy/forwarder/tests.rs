@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::thread;
 
 use super::*;
