@@ -245,7 +245,7 @@ fn serve(address: &str) -> (Running, String) {
 /// The address of a proxy that drops what is too large on its way to a service, until the process ends.
 fn behind_proxy(service: &str, to_server: &str) -> String {
     let profile = Profile { to_server: to_server.parse().unwrap(), ..Profile::default() };
-    let mut proxy = Proxy::builder().profile(profile).bind("127.0.0.1:0", service).unwrap();
+    let mut proxy = Proxy::builder().profile(profile).bind("127.0.0.1:0", service.to_owned()).unwrap();
     let address = proxy.local_addr().to_string();
     thread::spawn(move || while proxy.run_for(Duration::from_secs(1)).is_ok() {});
     address
