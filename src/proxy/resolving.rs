@@ -123,6 +123,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a name is answered by a thread")]
 mod tests {
     use std::sync::mpsc;
 

@@ -24,10 +24,11 @@
 //! listeners, each with a line of the report. While it runs, a terminal shows counters. Without `--listen`, it shows itself:
 //! a service, the proxy and a client on loopback.
 //!
-//! A second signal ends it at once; so do not more of SIGHUP, of which a closed terminal sends several, and none of it ends
-//! what runs under `nohup`. Whatever ends it, a recording has whole lines. Where the file of `--report`, `--record` or `--pcap` cannot
-//! be written, the report is on standard output nevertheless (on standard error with `--record -` and `--pcap -`), and the program ends
-//! with 1.
+//! A second signal ends it at once, but for SIGHUP, of which a closed terminal sends several; one that was ignored when the
+//! program started, as under `nohup`, stays ignored. Where the service is given by a name and the process has no terminal, as
+//! under a service manager, SIGHUP ends nothing but has the name resolved again. Whatever ends it, a recording has whole lines.
+//! Where the file of `--report`, `--record` or `--pcap` cannot be written, the report is on standard output nevertheless (on
+//! standard error with `--record -` and `--pcap -`), and the program ends with 1.
 #![expect(clippy::disallowed_methods, reason = "a thread for the service and one for the client of the demonstration")]
 
 mod captured;

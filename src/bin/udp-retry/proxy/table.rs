@@ -68,16 +68,20 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, parts: &[String]) -> fmt::Result 
 fn parts(value: &Value) -> Vec<String> {
     match value {
         Value::Null => Vec::new(),
-        Value::Object(members) => members
-            .iter()
-            .flat_map(|(name, value)| match value {
-                Value::Object(_) => parts(value),
-                Value::Null => Vec::new(),
-                value if *value == 0 => Vec::new(),
-                value => vec![format!("{} {}", name.replace('_', " "), shown(value))],
-            })
-            .collect(),
+        Value::Object(members) => {
+            let counted = members.iter().flat_map(|(name, value)| member(name, value)).collect::<Vec<_>>();
+            if counted.is_empty() { vec!["none".to_owned()] } else { counted }
+        }
         other => vec![shown(other)],
+    }
+}
+
+fn member(name: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Object(members) => members.iter().flat_map(|(name, value)| member(name, value)).collect(),
+        value if *value == 0 => Vec::new(),
+        value => vec![format!("{} {}", name.replace('_', " "), shown(value))],
     }
 }
 
@@ -148,6 +152,7 @@ mod tests {
             "by_reason": { "no_port": 3, "no_socket": 0, "not_there_at_all": 12345678 },
             "last_error": "Cannot assign requested address", "more": null,
         });
+        report["strangers"] = json!({ "by_reason": { "no_port": 0 }, "last_error": null });
         report["to_client"]["dropped"]["duststorm"] = json!(7);
         report["to_client"]["vanished"] = json!(5);
         let rates = [vec![Rate::new("loss", 0.3, Some(37.0 / 120.0), 0.25, 120)], vec![]];
@@ -158,6 +163,7 @@ for 12.3 s, --seed 18446744073709551615
 
 path errors   2
 sessions      expired 1, open 3, opened 4
+strangers     none
 unserved      0
 unserved why  no port 3, not there at all 12345678,
               last error Cannot assign requested address
