@@ -2,7 +2,7 @@
 # install-programs.sh - the DNS, CoAP and SNMP programs that tests/tool/real_programs.rs sends through `udp-retry proxy`, the
 # strace by which tests/namespaces/system_calls.rs counts, the STUN server whose path tests/namespaces/services.rs
 # measures, the tracepath and scamper that tests/namespaces/others.rs measures beside this crate, and the tshark that reads
-# what tests/capture writes.
+# what tests/capture and tests/tool/capture.rs write.
 #
 # Debian 12 packages, some ten seconds; as root or with password-less sudo. Does nothing where they are installed.
 set -euo pipefail

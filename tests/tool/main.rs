@@ -1,5 +1,6 @@
 //! The tool `udp-retry` as people run it: what each command prints, draws and writes, and how it ends.
 
+mod capture;
 #[path = "../common/closed.rs"]
 mod closed;
 mod faults;
