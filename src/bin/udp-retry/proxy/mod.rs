@@ -56,7 +56,6 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use udp_retry::fault::Capacity;
 
-use self::config::Named;
 use self::control::command::COMMANDS;
 use self::demonstration::show;
 use self::listeners::{Listeners, check_stdout};
