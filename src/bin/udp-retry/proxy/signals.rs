@@ -57,7 +57,10 @@ mod tests {
     fn a_hangup_resolves_once_and_ends_nothing_where_there_is_a_name_and_ends_it_elsewhere() {
         let resolved = Arc::new(AtomicUsize::new(0));
         let times = resolved.clone();
-        let resolving = Signals::with(Some(Box::new(move || drop(times.fetch_add(1, Ordering::Relaxed))))).unwrap();
+        let resolve = move || {
+            times.fetch_add(1, Ordering::Relaxed);
+        };
+        let resolving = Signals::with(Some(Box::new(resolve))).unwrap();
         let ending = Signals::with(None).unwrap();
         assert!(!resolving.have_ended_it() && !ending.have_ended_it());
         assert_eq!(resolved.load(Ordering::Relaxed), 0);
