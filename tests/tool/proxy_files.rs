@@ -1,6 +1,5 @@
 //! What `udp-retry proxy` writes where nothing can be written, and what it reads of what was written in part.
 #![cfg(unix)]
-#![expect(clippy::disallowed_methods, reason = "processes, in real time")]
 
 use std::fs;
 use std::process::{Command, Stdio};
