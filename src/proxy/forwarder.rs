@@ -8,12 +8,13 @@ use std::time::Instant;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
-use super::ProxyStats;
+use super::kernel_drops::kernel_drops;
 use super::lane::Lane;
 use super::pause::pause;
 use super::sessions::{Lanes, Rules, Sessions, Ticket};
 use super::sockets::{self, Read, Receive, SOUND, Sent};
 use super::timer::Timer;
+use super::{KernelDrops, ProxyStats};
 use crate::fault::{Changed, Control, Direction, Fate, FateObserver, Seen};
 use crate::size::LARGEST_DATAGRAM;
 use crate::time::Timestamp;
@@ -100,7 +101,12 @@ impl Forwarder {
             evicted: sessions.evicted,
             unserved: self.unserved,
             path_errors: self.path_errors + lanes.to_server.path_errors() + lanes.to_client.path_errors(),
+            too_big: lanes.to_server.too_big() + lanes.to_client.too_big(),
         }
+    }
+
+    pub(super) fn kernel_drops(&self) -> Option<KernelDrops> {
+        kernel_drops(&self.listener, self.sessions.sockets())
     }
 
     /// Waits for something to do, and does some of each kind, so that none of them holds up the others for long.
@@ -223,7 +229,8 @@ impl Forwarder {
         let Some((_, session)) = sessions.used(place, now) else { return };
         let ticket = session.ticket(place);
         let capacity = lanes.to_server.admission(ticket, now);
-        let record = session.links.transmit(Direction::ToServer, now, datagram.len(), capacity);
+        let Some(links) = sessions.links_at(place) else { return };
+        let record = links.transmit(Direction::ToServer, now, datagram.len(), capacity);
         if let Some(observer) = observer {
             lanes.to_server.observed(&record.fate, || observer(client, &record));
         }
@@ -239,9 +246,10 @@ impl Forwarder {
         self.follow_control();
         let now = self.now();
         let Self { listener, sessions, lanes, observer, .. } = self;
-        let Some((client, session)) = sessions.used(place, now) else { return };
+        let Some((client, _)) = sessions.used(place, now) else { return };
         let capacity = lanes.to_client.admission(client, now);
-        let record = session.links.transmit(Direction::ToClient, now, datagram.len(), capacity);
+        let Some(links) = sessions.links_at(place) else { return };
+        let record = links.transmit(Direction::ToClient, now, datagram.len(), capacity);
         if let Some(observer) = observer {
             lanes.to_client.observed(&record.fate, || observer(client, &record));
         }
@@ -373,6 +381,8 @@ mod tests {
             max_sessions: core::num::NonZeroUsize::MIN,
             receive_buffer: None,
             capacity: Capacity::DEFAULT,
+            shared: None,
+            do_not_fragment: false,
         };
         Forwarder::new(sockets::listening("127.0.0.1:0".parse().unwrap()).unwrap(), rules, None).unwrap()
     }

@@ -10,11 +10,12 @@ pub(super) struct Lane<P> {
     transit: Transit<P, ()>,
     /// Errors of earlier datagrams that the system reported while later ones were sent.
     path_errors: u64,
+    too_big: u64,
 }
 
 impl<P: Copy + Ord> Lane<P> {
     pub(super) fn new(capacity: Capacity) -> Self {
-        Self { transit: Transit::new(capacity), path_errors: 0 }
+        Self { transit: Transit::new(capacity), path_errors: 0, too_big: 0 }
     }
 
     /// What there is for a datagram that goes there now.
@@ -79,6 +80,10 @@ impl<P: Copy + Ord> Lane<P> {
         self.path_errors
     }
 
+    pub(super) fn too_big(&self) -> u64 {
+        self.too_big
+    }
+
     /// Whether it is due, and none that was kept is due before it: a delayed datagram must not be overtaken here.
     fn is_next(&self, delivery: &Delivery, now: Timestamp) -> bool {
         delivery.at <= now && self.next_due().is_none_or(|due| due > delivery.at)
@@ -92,6 +97,10 @@ impl<P: Copy + Ord> Lane<P> {
                 self.path_errors += 1;
             }
             Sent::Failed => self.transit.failed += 1,
+            Sent::TooBig => {
+                self.transit.failed += 1;
+                self.too_big += 1;
+            }
             Sent::Nowhere => self.transit.discarded += 1,
         }
     }

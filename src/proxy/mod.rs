@@ -8,14 +8,22 @@
 //! ```
 //!
 //! Every client address has a session: one connected socket towards the service, so that the service can distinguish
-//! its clients, and one [`Link`](crate::fault::Link) for each direction. Replies come from the address that the proxy
-//! listens on.
+//! its clients, and one [`Link`](crate::fault::Link) for each direction: **a rate is that of each client**, and its queue,
+//! unless all [share](ProxyBuilder::shared) one link. Replies come from the address that the proxy listens on.
+//!
+//! The proxy ends the IP path: what the headers of a datagram say beside its addresses does not pass. The service sees the
+//! TTL, the DSCP, the ECN marks and the DF bit of the proxy's host, and so does the client. A client that searches for the
+//! MTU of its path finds that of the path to the proxy, unless the datagrams towards the service
+//! [may not be fragmented](ProxyBuilder::do_not_fragment) or the impairments have an MTU.
 //!
 //! With nothing to do it forwards some 90 % of what a bare loop of the same shape does
 //! (`taskset -c 0 cargo bench --features proxy --bench link`).
 
 mod forwarder;
+mod fragmentation;
+mod kernel_drops;
 mod lane;
+mod links;
 mod pause;
 mod sessions;
 mod sockets;
@@ -30,9 +38,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use mio::net::UdpSocket;
 
 use self::forwarder::Forwarder;
+pub use self::kernel_drops::KernelDrops;
 use self::sessions::Rules;
 use crate::entropy::Seed;
 use crate::fault::{Capacity, Control, DirectionStats, FateObserver, Profile, Record, Trace};
+use crate::size::IpFamily;
 
 /// A UDP fault proxy, which runs inside [`run_for`](Self::run_for).
 ///
@@ -78,6 +88,8 @@ pub struct ProxyBuilder {
     idle: Duration,
     max_sessions: NonZeroUsize,
     capacity: Capacity,
+    shared: bool,
+    do_not_fragment: bool,
     observer: Option<FateObserver<SocketAddr>>,
 }
 
@@ -101,6 +113,10 @@ pub struct ProxyStats {
     pub unserved: u64,
     /// Errors that the system reported of earlier datagrams, such as refusals by a service that is not there.
     pub path_errors: u64,
+    /// Copies that the system refused as larger than a packet can be (`EMSGSIZE`), in either direction: a part of those
+    /// that [failed](DirectionStats::failed). To the service that is the MTU of the interface where fragments
+    /// [are forbidden](ProxyBuilder::do_not_fragment).
+    pub too_big: u64,
 }
 
 impl Proxy {
@@ -114,6 +130,8 @@ impl Proxy {
             idle: Duration::from_secs(120),
             max_sessions: MAX_SESSIONS,
             capacity: Capacity::DEFAULT,
+            shared: false,
+            do_not_fragment: false,
             observer: None,
         }
     }
@@ -152,6 +170,15 @@ impl Proxy {
     #[must_use]
     pub fn stats(&self) -> ProxyStats {
         self.forwarder.stats()
+    }
+
+    /// What never reached it because its sockets were full: of the listening one and of the sessions that are open.
+    ///
+    /// `None` where the system does not tell: it does on Linux and Android, where `/proc` may be read. That takes a
+    /// pass over all UDP sockets of the network, so it is for now and then.
+    #[must_use]
+    pub fn kernel_drops(&self) -> Option<KernelDrops> {
+        self.forwarder.kernel_drops()
     }
 }
 
@@ -203,6 +230,29 @@ impl ProxyBuilder {
         Self { capacity, ..self }
     }
 
+    /// Has all clients pass one link in each direction, as they would share one wire: its rate is that of all together, and
+    /// so are its queue, the order of datagrams, its draws and the numbers in a script. By default each client has links of
+    /// its own.
+    ///
+    /// All fates are then those of link 0, in recordings as well: what was recorded so is repeated so. The headers that
+    /// count are those of the family of the listening address. What is kept of what is delayed is still shared out by
+    /// [`Capacity`].
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Forbids that datagrams towards the service are fragmented (DF), so that a client can find the MTU of the path behind
+    /// the proxy: what is larger than that path carries is lost there. By default routers may fragment them.
+    ///
+    /// What is larger than the interface carries is refused by the system at once (`EMSGSIZE`), and counted as
+    /// [`too_big`](ProxyStats::too_big). A report of a router further on is counted as a path error. Neither is reported to
+    /// the client, whose path ends here.
+    #[must_use]
+    pub fn do_not_fragment(self) -> Self {
+        Self { do_not_fragment: true, ..self }
+    }
+
     /// Shows every fate as it is decided, with the client's address.
     #[must_use]
     pub fn observer(self, observer: impl FnMut(SocketAddr, &Record) + Send + 'static) -> Self {
@@ -217,7 +267,8 @@ impl ProxyBuilder {
     /// # Errors
     ///
     /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the service is
-    /// the proxy itself, by whatever address.
+    /// the proxy itself, by whatever address; [`Unsupported`](io::ErrorKind::Unsupported) if it is asked for
+    /// [no fragments](Self::do_not_fragment), and the system cannot do that (Linux and Android can).
     pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs) -> io::Result<Proxy> {
         let upstream = upstream.to_socket_addrs()?.next().ok_or_else(no_address)?;
         let mut last = no_address();
@@ -231,12 +282,27 @@ impl ProxyBuilder {
     }
 
     fn behind(self, listener: UdpSocket, upstream: SocketAddr) -> io::Result<Proxy> {
-        let Self { profile, replay, seed, idle, max_sessions, capacity, observer } = self;
+        let Self { profile, replay, seed, idle, max_sessions, capacity, shared, do_not_fragment, observer } = self;
         if sockets::receives(listener.local_addr()?, upstream) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy would be its own service"));
         }
+        if do_not_fragment {
+            fragmentation::can_be_forbidden(upstream)?;
+        }
+        let shared = shared.then_some(IpFamily::of(listener.local_addr()?.ip()));
         let receive_buffer = sockets::sessions_buffer(upstream, max_sessions)?;
-        let rules = Rules { upstream, profile, replay, seed, idle, max_sessions, receive_buffer, capacity };
+        let rules = Rules {
+            upstream,
+            profile,
+            replay,
+            seed,
+            idle,
+            max_sessions,
+            receive_buffer,
+            capacity,
+            shared,
+            do_not_fragment,
+        };
         Ok(Proxy { forwarder: Forwarder::new(listener, rules, observer)? })
     }
 }
@@ -253,7 +319,7 @@ impl fmt::Debug for Proxy {
 
 impl fmt::Debug for ProxyBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { profile, replay, seed, idle, max_sessions, capacity, observer: _ } = self;
+        let Self { profile, replay, seed, idle, max_sessions, capacity, shared, do_not_fragment, observer: _ } = self;
         f.debug_struct("ProxyBuilder")
             .field("profile", profile)
             .field("replay", replay)
@@ -261,6 +327,8 @@ impl fmt::Debug for ProxyBuilder {
             .field("idle", idle)
             .field("max_sessions", max_sessions)
             .field("capacity", capacity)
+            .field("shared", shared)
+            .field("do_not_fragment", do_not_fragment)
             .finish_non_exhaustive()
     }
 }

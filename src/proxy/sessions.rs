@@ -8,7 +8,8 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 
 use super::lane::Lane;
-use super::sockets;
+use super::links::Shared;
+use super::{fragmentation, sockets};
 use crate::entropy::Seed;
 use crate::fault::{Capacity, Direction, LinkPair, LinkStats, Profile, Recent, Trace};
 use crate::net::RecentPorts;
@@ -22,6 +23,7 @@ pub(super) struct Sessions {
     /// Places of sessions whose sockets may have something to read. A place may belong to another session by now.
     ready: VecDeque<usize>,
     given_up: RecentPorts,
+    shared: Shared,
     pub(super) rules: Rules,
     pub(super) opened: u64,
     pub(super) expired: u64,
@@ -42,12 +44,17 @@ pub(super) struct Rules {
     pub(super) receive_buffer: Option<usize>,
     /// For delayed datagrams of each session and direction.
     pub(super) capacity: Capacity,
+    /// All clients pass one link in each direction; the family that they count the headers of.
+    pub(super) shared: Option<IpFamily>,
+    /// Towards the service.
+    pub(super) do_not_fragment: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) socket: UdpSocket,
-    pub(super) links: LinkPair,
+    /// Unless all share those of all.
+    links: Option<LinkPair>,
     ordinal: u64,
     used: Timestamp,
     /// Whether its place stands among those to be read.
@@ -74,6 +81,7 @@ impl Sessions {
             table: Recent::new(),
             ready: VecDeque::new(),
             given_up: RecentPorts::remembering(PORTS_AVOIDED),
+            shared: Shared::new(&rules),
             rules,
             opened: 0,
             expired: 0,
@@ -113,6 +121,11 @@ impl Sessions {
         let (client, session) = self.table.entry_mut(place)?;
         session.used = now;
         Some((client, session))
+    }
+
+    /// What the datagrams of the session at a place pass.
+    pub(super) fn links_at(&mut self, place: usize) -> Option<&mut LinkPair> {
+        self.shared.or(self.table.get_mut(place).and_then(|session| session.links.as_mut()))
     }
 
     /// The socket towards the service, if the session has not ended.
@@ -173,27 +186,37 @@ impl Sessions {
     pub(super) fn reconfigure(&mut self, profile: Profile) {
         self.rules.profile = profile;
         if self.rules.replay.is_none() {
-            for session in self.table.values_mut() {
-                session.links.reconfigure(&self.rules.profile);
+            let apart = self.table.values_mut().filter_map(|session| session.links.as_mut());
+            for links in self.shared.and(apart) {
+                links.reconfigure(&self.rules.profile);
             }
         }
     }
 
     /// Nothing waits any more on the links of one direction.
     pub(super) fn release(&mut self, direction: Direction) {
-        for session in self.table.values_mut() {
-            session.links.release(direction);
+        let apart = self.table.values_mut().filter_map(|session| session.links.as_mut());
+        for links in self.shared.and(apart) {
+            links.release(direction);
         }
     }
 
     pub(super) fn links(&self, direction: Direction) -> impl Iterator<Item = &LinkStats> {
-        self.table.values().map(move |session| session.links.stats(direction))
+        let apart = self.table.values().filter_map(|session| session.links.as_ref());
+        self.shared.stats(direction).chain(apart.map(move |links| links.stats(direction)))
+    }
+
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
+        self.table.values().map(|session| &session.socket)
     }
 
     /// A socket towards the service, from a port that no session gave up lately.
     fn connect(&self) -> io::Result<UdpSocket> {
         let fresh = || {
             let socket = sockets::connected(self.rules.upstream, self.rules.receive_buffer)?;
+            if self.rules.do_not_fragment {
+                fragmentation::forbid(&socket)?;
+            }
             let port = socket.local_addr()?.port();
             Ok((socket, port))
         };
@@ -219,12 +242,8 @@ impl Sessions {
         now: Timestamp,
         registry: &Registry,
     ) -> io::Result<usize> {
-        let (ordinal, rules) = (self.opened, &self.rules);
-        let links = match &rules.replay {
-            Some(trace) => LinkPair::new(&trace.profile(ordinal), rules.seed, ordinal),
-            None => LinkPair::new(&rules.profile, rules.seed, ordinal),
-        };
-        let links = links.over(IpFamily::of(rules.upstream.ip()), IpFamily::of(client.ip()));
+        let ordinal = self.opened;
+        let links = self.shared.apart(&self.rules, ordinal, IpFamily::of(client.ip()));
         let place = self.table.insert(client, Session { socket, links, ordinal, used: now, ready: false });
         if let Some(session) = self.table.get_mut(place) {
             if let Err(error) = registry.register(&mut session.socket, Token(place), Interest::READABLE) {
@@ -252,8 +271,10 @@ impl Sessions {
         }
         // Closing the socket, which follows at once, removes it as well.
         let _ = registry.deregister(&mut session.socket);
-        lanes.to_server.retire(session.links.stats(Direction::ToServer));
-        lanes.to_client.retire(session.links.stats(Direction::ToClient));
+        if let Some(links) = session.links {
+            lanes.to_server.retire(links.stats(Direction::ToServer));
+            lanes.to_client.retire(links.stats(Direction::ToClient));
+        }
         true
     }
 }

@@ -93,6 +93,8 @@ pub(super) enum Sent {
     PassedAfterError,
     /// The system did not take it, possibly for a full queue: to wait until it does would delay all that follow.
     Failed,
+    /// It exceeds what a packet can be here (`EMSGSIZE`).
+    TooBig,
     /// There is no session any more to send it from.
     Nowhere,
 }
@@ -103,6 +105,7 @@ pub(super) fn send(mut attempt: impl FnMut() -> io::Result<usize>) -> Sent {
         Ok(_) => Sent::Passed,
         Err(_) => match uninterrupted(&mut attempt) {
             Ok(_) => Sent::PassedAfterError,
+            Err(error) if matches!(classify(&error), PathError::TooBig { .. }) => Sent::TooBig,
             Err(_) => Sent::Failed,
         },
     }

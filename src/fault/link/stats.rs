@@ -78,6 +78,17 @@ impl Dropped {
     pub const fn total(&self) -> u64 {
         self.script + self.outage + self.mtu + self.queue + self.loss + self.capacity
     }
+
+    const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            script: self.script.saturating_sub(earlier.script),
+            outage: self.outage.saturating_sub(earlier.outage),
+            mtu: self.mtu.saturating_sub(earlier.mtu),
+            queue: self.queue.saturating_sub(earlier.queue),
+            loss: self.loss.saturating_sub(earlier.loss),
+            capacity: self.capacity.saturating_sub(earlier.capacity),
+        }
+    }
 }
 
 impl LinkStats {
@@ -97,6 +108,28 @@ impl LinkStats {
         links: 0,
         in_burst: false,
     };
+
+    /// What has been counted since an earlier look at the same link, or at the same links together.
+    ///
+    /// Each count by itself, at least 0; `links` are those that there are now.
+    #[must_use]
+    pub const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            received: self.received.saturating_sub(earlier.received),
+            delivered: self.delivered.saturating_sub(earlier.delivered),
+            duplicates: self.duplicates.saturating_sub(earlier.duplicates),
+            dropped: self.dropped.since(&earlier.dropped),
+            bursts: self.bursts.saturating_sub(earlier.bursts),
+            corrupted: self.corrupted.saturating_sub(earlier.corrupted),
+            truncated: self.truncated.saturating_sub(earlier.truncated),
+            clamped: self.clamped.saturating_sub(earlier.clamped),
+            held: self.held.saturating_sub(earlier.held),
+            scripted: self.scripted.saturating_sub(earlier.scripted),
+            spared: self.spared.saturating_sub(earlier.spared),
+            links: self.links,
+            in_burst: self.in_burst,
+        }
+    }
 
     /// Counts a datagram that arrives once and whole.
     #[inline]
