@@ -29,6 +29,7 @@ mod paths;
 #[cfg(target_os = "linux")]
 #[path = "../common/processor.rs"]
 mod processor;
+mod proxy_df;
 mod renewal_rules;
 mod reserved;
 mod services;

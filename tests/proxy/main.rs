@@ -8,6 +8,7 @@
 
 mod cost;
 mod forwarding;
+mod kernel_drops;
 mod links;
 #[path = "../common/offers.rs"]
 mod offers;
@@ -16,6 +17,7 @@ mod over_time;
 #[path = "../common/processor.rs"]
 mod processor;
 mod sessions;
+mod shared;
 mod survival;
 mod tools;
 #[path = "../common/waits.rs"]

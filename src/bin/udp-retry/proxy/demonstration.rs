@@ -9,12 +9,14 @@ use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, Transport};
 use udp_retry::{ReliableRequester, RetryPolicy, transaction_id};
 
-use super::Arguments;
+use super::listeners::Listeners;
+use super::process::Process;
 use super::running::Running;
+use super::{Listener, NAME};
 use crate::terminal::Outcome;
 
 /// A service that repeats what it hears, and a client with twenty requests.
-pub(super) fn show(arguments: &Arguments) -> Outcome {
+pub(super) fn show(arguments: &Listener, process: &Process) -> Outcome {
     let mut service = UnconnectedUdp::bind("127.0.0.1:0")?;
     let upstream = service.local_addr();
     thread::spawn(move || {
@@ -25,9 +27,10 @@ pub(super) fn show(arguments: &Arguments) -> Outcome {
             }
         }
     });
-    let running = Running::new(arguments, SocketAddr::from(([127, 0, 0, 1], 0)), upstream)?;
+    let running = Running::new(NAME, arguments, SocketAddr::from(([127, 0, 0, 1], 0)), upstream)?;
     let address = running.proxy.local_addr();
-    running.announce()?;
+    let listeners = Listeners::new(vec![running], process)?;
+    listeners.announce()?;
     let ended = Arc::new(AtomicBool::new(false));
     let (client, done) = (thread::spawn(move || ask(address)), ended.clone());
     thread::spawn(move || {
@@ -35,7 +38,7 @@ pub(super) fn show(arguments: &Arguments) -> Outcome {
         done.store(true, Ordering::Relaxed);
         asked
     });
-    running.until(&ended)
+    listeners.until(&ended)
 }
 
 fn ask(address: SocketAddr) -> Outcome {

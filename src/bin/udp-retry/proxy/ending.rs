@@ -1,19 +1,19 @@
+use super::listeners::Listeners;
 use super::recorder::lock;
 use super::report::report;
-use super::running::Running;
 use crate::terminal::{Outcome, say};
 
-/// Completes the recording, and reports.
-pub(super) fn finish(running: &Running<'_>) -> Outcome {
-    let report = report(running).to_string();
-    if let Some(recorder) = &running.recorder {
+/// Completes the recordings, and reports: a line for each listener.
+pub(super) fn finish(listeners: &Listeners<'_>) -> Outcome {
+    let reports: Vec<String> = listeners.running.iter().map(|running| report(running).to_string()).collect();
+    for recorder in listeners.running.iter().filter_map(|running| running.recorder.as_ref()) {
         lock(recorder).finish()?;
     }
-    if let Some(file) = &running.arguments.report {
-        file.write(&format!("{report}\n"))?;
+    if let Some(file) = &listeners.process.report {
+        file.write(&format!("{}\n", reports.join("\n")))?;
     }
-    if !running.arguments.take_stdout() {
-        say(report)?;
+    if !listeners.take_stdout() {
+        say(reports.join("\n"))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 use udp_retry::Impairments;
-use udp_retry::fault::DirectionStats;
+use udp_retry::fault::{DirectionStats, LinkStats};
 use udp_retry::proxy::ProxyStats;
 
 use super::running::Running;
@@ -10,10 +10,12 @@ use crate::audit;
 
 /// What was asked for and what was observed.
 pub(super) fn report(running: &Running<'_>) -> Value {
-    let Running { arguments, seed, proxy, started, .. } = running;
+    let Running { name, arguments, seed, proxy, started, steering, .. } = running;
+    let [to_server, to_client] = &steering.before;
     let stats = proxy.stats();
     let profile = proxy.control().profile();
     json!({
+        "listener": name,
         "listen": proxy.local_addr().to_string(),
         "upstream": proxy.upstream_addr().to_string(),
         "seed": seed.number(),
@@ -25,16 +27,27 @@ pub(super) fn report(running: &Running<'_>) -> Value {
             "expired": stats.expired,
             "evicted": stats.evicted,
         },
+        "changes": {
+            "number": steering.changes,
+            "last": steering.changed.map(|changed| changed.as_secs_f64()),
+        },
+        "shared": arguments.shared,
         "unserved": stats.unserved,
         "path_errors": stats.path_errors,
-        "to_server": direction(&profile.to_server, &stats.to_server),
-        "to_client": direction(&profile.to_client, &stats.to_client),
+        "too_big": stats.too_big,
+        "kernel_dropped": proxy.kernel_drops().map(|dropped| json!({
+            "listener": dropped.listener,
+            "sessions": dropped.sessions,
+        })),
+        "to_server": direction(&profile.to_server, &stats.to_server, to_server),
+        "to_client": direction(&profile.to_client, &stats.to_client, to_client),
     })
 }
 
-fn direction(asked: &Impairments, stats: &DirectionStats) -> Value {
+/// Settings are held against what has come since they were made.
+fn direction(asked: &Impairments, stats: &DirectionStats, before: &LinkStats) -> Value {
     let DirectionStats { fates, passed, in_flight, discarded, failed, .. } = stats;
-    let dropped = &fates.dropped;
+    let (dropped, since) = (&fates.dropped, fates.since(before));
     json!({
         "spec": asked.to_string(),
         "received": fates.received,
@@ -52,9 +65,9 @@ fn direction(asked: &Impairments, stats: &DirectionStats) -> Value {
         "in_flight": in_flight,
         "discarded": discarded,
         "failed": failed,
-        "knobs": audit::rates(asked, fates).iter().map(audit::Rate::to_json).collect::<Vec<_>>(),
+        "knobs": audit::rates(asked, &since).iter().map(audit::Rate::to_json).collect::<Vec<_>>(),
         "spared": fates.spared,
-        "unmet": audit::unmet(asked, fates),
+        "unmet": audit::unmet(asked, &since),
     })
 }
 

@@ -1,4 +1,4 @@
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,28 +8,31 @@ use udp_retry::Seed;
 use udp_retry::net::system_seed;
 use udp_retry::proxy::Proxy;
 
-use super::Arguments;
-use super::ending::finish;
+use super::Listener;
 use super::recorder::{Recorder, lock};
 use super::report::Counters;
-use crate::output::OutputFile;
-use crate::terminal::{Misuse, Outcome, say};
+use super::steering::{Handle, Steering};
+use crate::terminal::Outcome;
 
 /// A proxy, what it was told, and what it notes down.
 pub(super) struct Running<'a> {
-    pub(super) arguments: &'a Arguments,
+    pub(super) name: &'a str,
+    pub(super) arguments: &'a Listener,
     pub(super) seed: Seed,
     pub(super) proxy: Proxy,
     pub(super) recorder: Option<Arc<Mutex<Recorder>>>,
     pub(super) started: Instant,
+    pub(super) steering: Steering,
 }
 
 impl<'a> Running<'a> {
-    pub(super) fn new(arguments: &'a Arguments, listen: SocketAddr, upstream: SocketAddr) -> Outcome<Self> {
+    pub(super) fn new(
+        name: &'a str,
+        arguments: &'a Listener,
+        listen: SocketAddr,
+        upstream: SocketAddr,
+    ) -> Outcome<Self> {
         let seed = arguments.seed.map_or_else(system_seed, |seed| Ok(Seed::new(seed)))?;
-        if arguments.record == Some(OutputFile::Stdout) && arguments.report == Some(OutputFile::Stdout) {
-            return Err(Misuse("'--record -' cannot be used with '--report -'".to_owned()).into());
-        }
         let recorder = arguments.record.as_ref().map(Recorder::create).transpose()?;
         let mut builder = Proxy::builder()
             .profile(arguments.network.path(arguments.listen.is_none()))
@@ -40,40 +43,40 @@ impl<'a> Running<'a> {
         if let Some(recording) = &arguments.network.replay {
             builder = builder.replay(recording.trace.clone());
         }
+        if arguments.shared {
+            builder = builder.shared();
+        }
+        if arguments.df {
+            builder = builder.do_not_fragment();
+        }
         if let Some(recorder) = recorder.clone() {
             builder = builder.observer(move |_, record| lock(&recorder).note(record));
         }
         let proxy = builder.bind(listen, upstream)?;
         writeln!(io::stderr(), "seed {seed} (repeat with --seed {seed})")?;
-        Ok(Self { arguments, seed, proxy, recorder, started: Instant::now() })
+        let steering = Steering::new(proxy.control().profile());
+        Ok(Self { name, arguments, seed, proxy, recorder, started: Instant::now(), steering })
     }
 
-    /// Where clients may come to, on standard output if nothing was to stand alone there.
-    pub(super) fn announce(&self) -> io::Result<()> {
-        let line = format!("listening on {}", self.proxy.local_addr());
-        if self.arguments.take_stdout() { writeln!(io::stderr(), "{line}") } else { say(line) }
+    /// What sends it commands.
+    pub(super) fn handle(&self) -> Handle {
+        self.steering.handle(self.name)
     }
 
-    pub(super) fn until(mut self, ended: &AtomicBool) -> Outcome {
-        let live = io::stderr().is_terminal();
-        let time = self.arguments.lasting.unwrap_or(Duration::MAX);
+    /// Forwards, a turn at a time, and obeys what has come meanwhile.
+    pub(super) fn until(&mut self, ended: &AtomicBool, lasting: Duration, turn: Duration, live: bool) -> Outcome {
         while !ended.load(Ordering::Relaxed) {
-            let left = time.saturating_sub(self.started.elapsed());
+            let left = lasting.saturating_sub(self.started.elapsed());
             if left.is_zero() {
                 break;
             }
-            self.proxy.run_for(left.min(TURN))?;
+            self.proxy.run_for(left.min(turn))?;
+            self.obey();
             if live {
                 // On one line, over and over; a terminal that is gone is no reason to end.
                 let _ = write!(io::stderr(), "\r{}\x1b[K", Counters(&self.proxy.stats()));
             }
         }
-        if live {
-            let _ = writeln!(io::stderr());
-        }
-        finish(&self)
+        Ok(())
     }
 }
-
-/// A signal is noticed within this time, should it not interrupt the wait.
-const TURN: Duration = Duration::from_millis(100);

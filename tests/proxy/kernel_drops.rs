@@ -1,0 +1,48 @@
+//! What the system drops while the proxy has no time.
+
+use udp_retry::proxy::Proxy;
+
+use crate::tools::{MS, client, hear_from, socket};
+use crate::watchdog::{MINUTE, within};
+
+/// More than any socket keeps here.
+const MANY: u64 = 20_000;
+const PAYLOAD: [u8; 1200] = [1; 1200];
+
+#[test]
+fn datagrams_that_found_a_socket_full_are_counted_on_either_side() {
+    within(MINUTE, || {
+        let service = socket("127.0.0.1:0");
+        let mut proxy = Proxy::builder().bind("127.0.0.1:0", service.local_addr().unwrap()).unwrap();
+        let client = client(proxy.local_addr());
+        client.send(b"first").unwrap();
+        while proxy.stats().to_server.passed == 0 {
+            proxy.run_for(MS).unwrap();
+        }
+        let (_, session) = hear_from(&service);
+        if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+            assert_eq!(proxy.kernel_drops(), None);
+            return;
+        }
+        let dropped = proxy.kernel_drops().unwrap();
+        assert_eq!((dropped.listener, dropped.sessions), (0, 0));
+        // No one runs the proxy meanwhile.
+        for _ in 0..MANY {
+            client.send(&PAYLOAD).unwrap();
+            service.send_to(&PAYLOAD, session).unwrap();
+        }
+        let dropped = proxy.kernel_drops().unwrap();
+        assert!(dropped.listener > 0 && dropped.sessions > 0, "{dropped:?}");
+        let kept = [MANY + 1 - dropped.listener, MANY - dropped.sessions];
+        let received = |proxy: &Proxy| {
+            let stats = proxy.stats();
+            [stats.to_server.fates.received, stats.to_client.fates.received]
+        };
+        while received(&proxy).iter().zip(&kept).any(|(received, kept)| received < kept) {
+            proxy.run_for(MS).unwrap();
+        }
+        proxy.run_for(50 * MS).unwrap();
+        assert_eq!(received(&proxy), kept, "sent is received and dropped");
+        assert_eq!(proxy.kernel_drops(), Some(dropped));
+    });
+}
