@@ -10,7 +10,7 @@ use udp_retry::time::Timestamp;
 use udp_retry::{Impairments, Seed};
 
 use crate::links::recording;
-use crate::tools::{Running, Service, ask, client, hear, loss, socket, to_server};
+use crate::tools::{Running, Service, ask, client, hear, socket, to_server};
 use crate::watchdog::{MINUTE, within};
 
 /// Of 200 bytes with its headers: 25 ms at 64 kbit/s.
@@ -96,7 +96,7 @@ fn a_change_and_a_release_are_of_the_shared_link_too() {
         assert_eq!((hear(&one), hear(&other)), (b"1".to_vec(), b"2".to_vec()));
         // Nothing waits behind what was released.
         assert_eq!((ask(&one, b"3"), ask(&other, b"4")), (b"3".to_vec(), b"4".to_vec()));
-        proxy.control.set(Direction::ToClient, Impairments::NONE.with_loss(loss(1.0)));
+        proxy.control.set(Direction::ToClient, "loss 100%".parse().unwrap());
         one.send(b"5").unwrap();
         other.send(b"6").unwrap();
         proxy.until(|stats| stats.to_client.fates.dropped.loss == 2);

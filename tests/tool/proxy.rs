@@ -56,7 +56,7 @@ fn wrong_usage_ends_with_2_and_says_where() {
         usage("--listen here --upstream there", "no address such as"),
         usage("--listen 127.0.0.1:+0 --upstream 127.0.0.1:9", "without sign or leading zero"),
         usage("--listen 127.0.0.1:0 --upstream 127.0.0.1:053", "without sign or leading zero"),
-        usage("nonsense", "unexpected argument"),
+        usage("nonsense", "unrecognized subcommand 'nonsense'"),
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let ended = run("proxy", &arguments, Duration::from_secs(5));

@@ -187,7 +187,7 @@ fn the_counters_are_text_that_a_strict_parser_takes() {
     assert_eq!(commands.ask("help")["ok"], true);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(udp_retry_portable)))]
 #[test]
 fn what_the_system_dropped_while_the_proxy_stood_still_is_in_the_report() {
     const SENT: u64 = 20_000;

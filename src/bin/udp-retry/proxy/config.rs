@@ -77,7 +77,17 @@ const MOST_LISTENERS: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::proxy::process::OF_LISTENERS;
+
+    #[test]
+    fn no_option_of_a_listener_stands_beside_a_file_of_them() {
+        let line = Line::command();
+        let all: BTreeSet<_> = line.get_arguments().map(|it| it.get_id().as_str()).collect();
+        assert_eq!(all, BTreeSet::from(OF_LISTENERS));
+    }
 
     #[test]
     fn a_line_is_a_name_and_the_options_of_the_command_line() {

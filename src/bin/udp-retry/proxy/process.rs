@@ -22,7 +22,7 @@ pub(super) struct Process {
     #[arg(long, value_name = "ADDR", value_parser = loopback)]
     pub(super) control: Option<SocketAddr>,
     /// Several listeners, a line each: NAME: and the options of one, such as "dns: --listen ADDR --upstream ADDR --loss 5%"
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["Listener", "Network"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_LISTENERS)]
     pub(super) config: Option<PathBuf>,
 }
 
@@ -34,3 +34,23 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         false => Err("only this host may steer: an address of loopback, such as 127.0.0.1:0 or [::1]:0".to_owned()),
     }
 }
+
+/// What a listener has of its own, which then stands in the file.
+pub(super) const OF_LISTENERS: [&str; 16] = [
+    "listen",
+    "upstream",
+    "profile",
+    "to_server",
+    "to_client",
+    "both",
+    "loss",
+    "replay",
+    "seed",
+    "shared",
+    "df",
+    "record",
+    "idle",
+    "max_sessions",
+    "capacity",
+    "capacity_bytes",
+];

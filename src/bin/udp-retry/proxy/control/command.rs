@@ -14,9 +14,9 @@ With --control, a line is a command, and a line of JSON answers it; a position c
 from 1. \"udp-retry proxy ctl ADDR COMMAND\" sends one:
   set to_client loss 30%       a SPEC from now on, without files; or \"to_server\", or \"both\"
   outage 5s                    nothing passes for this time; \"outage none\" ends it at once
-  release                      all that is in flight leaves now; in one direction: \"release to_server\"
+  release                      all that is in flight leaves now; or only \"release to_server\"
   stats                        a report of what was asked for and what was observed so far
-  stats prometheus             the counters as text for Prometheus, which ends with the line \"# EOF\"
+  stats prometheus             the counters for Prometheus; the text ends with the line \"# EOF\"
   listeners                    their names and addresses
   help                         these commands
 With --config, a command is for all listeners, or for one: \"@NAME set both none\".";
