@@ -68,8 +68,9 @@ const UNVERIFIED: &str = "2";
 
 fn packet(line: &str) -> Packet {
     let fields: Vec<&str> = line.split('\t').collect();
+    let fields: [&str; 15] = fields.try_into().unwrap_or_else(|fields| panic!("{fields:?}"));
     let [at, interface, comment, v4_from, v4_to, v6_from, v6_to, from, to, payload, len, captured, ip_sum, sum, udp] =
-        fields.try_into().unwrap_or_else(|fields| panic!("{fields:?}"));
+        fields;
     let (seconds, nanos) = at.split_once('.').unwrap();
     assert_eq!(nanos.len(), 9, "nanoseconds: {line}");
     let address = |v4: &str, v6: &str, port: &str| {
