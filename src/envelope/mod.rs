@@ -6,7 +6,7 @@
 //! | how much time the client still has | a request that no one waits for any more is dropped instead of executed |
 //! | which incarnation of the server is meant | a copy that comes after a restart is answered "unknown" instead of executed again |
 //!
-//! Both ends must want it: a client by `Builder::envelope`, a server by what its responder offers. Without it nothing changes
+//! Both ends must want it: a client by `Builder::envelope` of any requester, a server by what its responder offers. Without it nothing changes
 //! on the wire. The header is outermost: ranges of ids and keys of matchers count in the payload after it, and what is called
 //! request or reply elsewhere is that payload.
 //!

@@ -12,7 +12,7 @@
 //! | threads of its own | none | none | none; one task |
 //! | finds a reply by | its id, or by a port for each request ([`any_reply`](crate::any_reply)) | its id | its id |
 //! | can build each transmission anew | yes (`request_with`) | no | no |
-//! | has an [envelope](crate::envelope): a round trip from each reply, no execution after a restart | yes ([`Builder::envelope`](crate::requester::Builder::envelope)) | no | no |
+//! | has an [envelope](crate::envelope): a round trip from each reply, no execution after a restart | yes ([`Builder::envelope`](crate::requester::Builder::envelope)) | yes | yes |
 //! | remembers which sizes of requests get through | yes ([`BuildFor::at_most`](crate::transaction::BuildFor::at_most)) | no | no |
 //! | leaves a port that was in vain | before the next request | once nothing came from a peer for a whole request | the same |
 //! | memory of a request in flight | | 80 bytes and its own, of a clean one; 224 in an outage | 531 bytes with its task and 32 of its own |

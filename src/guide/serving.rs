@@ -42,8 +42,10 @@
 //! - **A restart.** A new process remembers nothing. Either it is
 //!   [silent](crate::replies::Responder::silent_after_start) until no copy of before can arrive, which delays clients by a lifetime;
 //!   or both ends use the [`envelope`](crate::envelope), whose incarnation tells a server that a request may be a copy of before.
-//!   `Responder::over(…)?.envelope(Incarnation::over(&mut socket)?)` is all it takes at the server. Without either, a server
-//!   that restarted every 20 s ran 1.8 % of the requests above twice.
+//!   `Responder::over(…)?.envelope(Incarnation::over(&mut socket)?)` is all it takes at the server, and
+//!   [`envelope()`](crate::requester::Builder::envelope) on the builder of any requester at the client. A request then ends with
+//!   [`Failure::ServerRestarted`](crate::transaction::Failure::ServerRestarted) if a server that is gone may have executed it.
+//!   Without either, a server that restarted every 20 s ran 1.8 % of the requests above twice.
 //! - **Another address.** The key has the peer's address and port, so a client that a NAT gives another port asks anew: where that
 //!   happened every second, 21 % ran twice. With ids of 64 random bits, which no two clients have in common,
 //!   [`from_any_peer`](crate::replies::SameId::from_any_peer) recognises it all the same, and then whoever sees an id can fetch the

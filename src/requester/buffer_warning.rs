@@ -62,7 +62,8 @@ macro_rules! warned_over {
             /// ```
             #[must_use]
             pub fn buffer_warning(&self, reply: usize) -> Option<BufferWarning> {
-                BufferWarning::of(self.transport.receive_buffer(), self.limits, self.peers.count.min($sharing), reply)
+                let (peers, reply) = (self.peers.count.min($sharing), reply.saturating_add(self.engine.header_len()));
+                BufferWarning::of(self.transport.receive_buffer(), self.limits, peers, reply)
             }
         }
     )+};

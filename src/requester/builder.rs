@@ -1,3 +1,5 @@
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
@@ -122,6 +124,11 @@ impl<F> Builder<F> {
         let Self { policy, budget, fails_over_budget, on_unreachable, estimator, deadline, seed, buffer, front: _ } =
             self;
         Builder { policy, budget, fails_over_budget, on_unreachable, estimator, deadline, seed, buffer, front }
+    }
+
+    /// Bytes to receive into, where replies have this many before their payload.
+    pub(super) fn receive_buffer(&self, header: usize) -> Vec<u8> {
+        vec![0; self.buffer.saturating_add(header).min(LARGEST_DATAGRAM)]
     }
 
     /// Where jitter and ids come from: the caller's seed, else what the transport has.

@@ -93,7 +93,7 @@ impl<'r, P: PeerAddress> Completion<'r, P> {
     }
 
     /// The time from transmission to reply, unless the reply may belong to more than one of them (Karn's rule,
-    /// RFC 6298 §3).
+    /// RFC 6298 §3); in an [envelope](crate::envelope) it says to which it does.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.finished.round_trip

@@ -278,7 +278,8 @@ impl<T: Transport<Peer: PeerAddress>> ConcurrentRequester<T> {
     /// `None` never: no peer is removed.
     fn completion(&self, finished: Finished, len: usize) -> Option<Completion<'_, T::Peer>> {
         let asked = self.engine.address(finished.peer)?;
-        Some(Completion::new(finished, asked.address, self.server, self.buffer.get(..len).unwrap_or_default()))
+        let payload = self.engine.payload(self.buffer.get(..len).unwrap_or_default());
+        Some(Completion::new(finished, asked.address, self.server, payload))
     }
 }
 

@@ -1,7 +1,6 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec;
 use core::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -11,6 +10,7 @@ use super::held::Held;
 use super::peers::{Asked, NewPeers};
 use super::{Builder, ConcurrentRequester};
 use crate::entropy::labels;
+use crate::envelope::HEADER_LEN;
 use crate::net::UdpPaths;
 use crate::policy::RetryBudget;
 use crate::servers::{Paths, ServerSettings};
@@ -21,6 +21,7 @@ use crate::transport::{NoEntropy, PathIndex, PeerAddress, Transport};
 ///
 /// | setting | default |
 /// |---|---|
+/// | [`envelope`](Builder::envelope) | off: nothing beside the request |
 /// | [`limits`](Builder::limits) | 65,536 requests, 64 of them on the wire at a peer: [`Limits`] |
 /// | [`servers`](Builder::servers) | [`ServerSettings::new`], where it connects to several |
 ///
@@ -36,13 +37,22 @@ use crate::transport::{NoEntropy, PathIndex, PeerAddress, Transport};
 #[derive(Clone)]
 pub struct Concurrent {
     matcher: SharedKeyedMatcher,
+    has_envelope: bool,
     pub(super) limits: Limits,
     pub(super) servers: ServerSettings,
 }
 
 impl Concurrent {
     pub(super) fn new(matcher: impl KeyedMatcher + Send + Sync + 'static) -> Self {
-        Self { matcher: Arc::new(Box::new(matcher)), limits: Limits::default(), servers: ServerSettings::new() }
+        let (limits, servers) = (Limits::default(), ServerSettings::new());
+        Self { matcher: Arc::new(Box::new(matcher)), has_envelope: false, limits, servers }
+    }
+}
+
+impl Concurrent {
+    /// Bytes of a datagram before its payload.
+    pub(super) fn header_len(&self) -> usize {
+        if self.has_envelope { HEADER_LEN } else { 0 }
     }
 }
 
@@ -50,6 +60,20 @@ impl Builder<Concurrent> {
     /// How much may be in flight, and how much of it on the wire at one peer.
     pub fn limits(self, limits: Limits) -> Self {
         Self { front: Concurrent { limits, ..self.front }, ..self }
+    }
+
+    /// Puts an [envelope](crate::envelope) of 16 bytes around every request, and expects one around every reply: for servers that
+    /// do the same, such as our responder. Without it nothing changes on the wire.
+    ///
+    /// - Every reply is a measurement of the round trip, also after retransmissions, as it says which one it answers.
+    /// - The server drops requests that wait in its queue until no one waits for them any more. That takes a
+    ///   [deadline](Self::deadline), the policy's or the request's own.
+    /// - A request that may have been executed before its server restarted is not executed again: it ends with
+    ///   [`Failure::ServerRestarted`](crate::transaction::Failure::ServerRestarted).
+    ///
+    /// Ids and matchers see nothing of it; a request has 16 bytes less to fit. Of several servers each has its own incarnation.
+    pub fn envelope(self) -> Self {
+        Self { front: Concurrent { has_envelope: true, ..self.front }, ..self }
     }
 
     /// How one of several servers is chosen, and when another one is asked: for names with several addresses, and for
@@ -131,7 +155,7 @@ impl Builder<Concurrent> {
     /// [`NoEntropy`] if the matcher stamps ids and the transport has no unpredictable bytes for them. A weaker source is
     /// never used; jitter alone needs none.
     pub fn over<T: Transport<Peer: PeerAddress>>(self, mut transport: T) -> Result<ConcurrentRequester<T>, NoEntropy> {
-        let (buffer, limits) = (vec![0; self.buffer], self.front.limits);
+        let (buffer, limits) = (self.receive_buffer(self.front.header_len()), self.front.limits);
         let Many { engine, peers, groups } = self.engine(&mut transport)?;
         Ok(ConcurrentRequester {
             transport,
@@ -150,11 +174,14 @@ impl Builder<Concurrent> {
     /// The machine, with the entropy of this transport.
     pub(super) fn engine<T: Transport<Peer: PeerAddress>>(self, transport: &mut T) -> Result<Many<T::Peer>, NoEntropy> {
         let (seed, ids) = self.chance(transport, self.front.matcher.stamps())?;
-        let Concurrent { matcher, limits, servers: _ } = self.front;
+        let Concurrent { matcher, has_envelope, limits, servers: _ } = self.front;
         let mut engine = InFlight::new(self.policy, matcher, limits, seed.derive(labels::REQUESTS), ids)
             .with_on_unreachable(self.on_unreachable);
         if self.fails_over_budget {
             engine = engine.failing_over_budget();
+        }
+        if has_envelope {
+            engine = engine.with_envelope();
         }
         if let Some(deadline) = self.deadline {
             engine = engine.with_deadline(deadline);

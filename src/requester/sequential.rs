@@ -1,7 +1,6 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -14,7 +13,6 @@ use crate::envelope::HEADER_LEN;
 use crate::net::UdpPaths;
 use crate::policy::RetryBudget;
 use crate::servers::{ServerSet, ServerSettings};
-use crate::size::LARGEST_DATAGRAM;
 use crate::transaction::{Event, Observer, ReplyMatcher, Transaction};
 use crate::transport::{NoEntropy, PathIndex, Transport};
 
@@ -217,7 +215,7 @@ impl Builder<Sequential> {
     ) -> Result<ReliableRequester<T>, NoEntropy> {
         let (seed, ids) = self.chance(&mut transport, self.front.matcher.stamps())?;
         let header = if self.front.has_envelope { HEADER_LEN } else { 0 };
-        let buffer = vec![0; self.buffer.saturating_add(header).min(LARGEST_DATAGRAM)];
+        let buffer = self.receive_buffer(header);
         let mut transaction = aim(self.transaction(), seed);
         if let Some(ids) = ids {
             transaction = transaction.with_ids(ids);

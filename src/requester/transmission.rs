@@ -27,6 +27,7 @@ pub(super) fn transmit<T: Transport<Peer: PeerAddress>>(
     now: Timestamp,
 ) -> Transmission {
     let (mut sent, mut result, mut stale) = (0, Ok(()), None);
+    engine.seal(now, CLOCK_EACH);
     let mut batch: Batch<'_, T::Peer> = Batch::default();
     for next in engine.transmits().take(CLOCK_EACH) {
         if next.renewal_due {

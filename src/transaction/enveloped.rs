@@ -1,8 +1,8 @@
 //! What a transaction with envelopes does otherwise. Apart, so that one without is not slowed by it.
 
 use super::active_request::Answer;
-use super::enveloping::Meaning;
 use super::reach::routed;
+use super::said::Meaning;
 use super::{Match, ReplyMatcher, Stray, Transaction};
 use crate::envelope::{HEADER_LEN, ReplyHeader, ReplyKind};
 use crate::time::Timestamp;

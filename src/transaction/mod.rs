@@ -41,6 +41,7 @@ mod request;
 mod requests;
 mod resting;
 mod routing;
+mod said;
 mod settings;
 mod several;
 mod sized;

@@ -1,6 +1,9 @@
 //! The optional header before requests and replies: its bytes, and what both ends do with it over a bad network.
 
 mod codec;
+mod in_flight;
+mod many;
+mod rebuilt;
 mod restarts;
 mod round_trips;
 mod server;

@@ -66,11 +66,11 @@ fn requester(
     impairments: &str,
     set: impl FnOnce(udp_retry::requester::Builder) -> udp_retry::requester::Builder,
 ) -> ReliableRequester<Logged> {
-    let transport = Logged { inner: connected(seed, impairments), sent: Vec::new(), received_at: Timestamp::ZERO };
+    let transport = Logged::over(connected(seed, impairments));
     set(ReliableRequester::builder(transaction_id(0..4)).policy(policy()).envelope()).over(transport).unwrap()
 }
 
-fn connected(seed: u64, impairments: &str) -> SimTransport {
+pub(crate) fn connected(seed: u64, impairments: &str) -> SimTransport {
     let net = SimNet::new(Seed::new(seed));
     let (client, server) = (net.host(CLIENT).unwrap(), net.host(SERVER.ip()).unwrap());
     net.path(client, server, Profile::both(impairments.parse().unwrap())).unwrap();
@@ -78,15 +78,21 @@ fn connected(seed: u64, impairments: &str) -> SimTransport {
     net.connect(client, SERVER).unwrap()
 }
 
-fn policy() -> RetryPolicy {
+pub(crate) fn policy() -> RetryPolicy {
     RetryPolicy::new(Backoff::constant(ms(60)).unwrap()).with_max_transmissions(16).unwrap()
 }
 
 /// Writes down what is sent and received, and when.
-struct Logged {
-    inner: SimTransport,
-    sent: Vec<(Timestamp, Vec<u8>)>,
-    received_at: Timestamp,
+pub(crate) struct Logged {
+    pub(crate) inner: SimTransport,
+    pub(crate) sent: Vec<(Timestamp, Vec<u8>)>,
+    pub(crate) received_at: Timestamp,
+}
+
+impl Logged {
+    pub(crate) fn over(inner: SimTransport) -> Self {
+        Self { inner, sent: Vec::new(), received_at: Timestamp::ZERO }
+    }
 }
 
 impl Transport for Logged {

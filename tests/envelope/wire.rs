@@ -339,11 +339,11 @@ fn answered_by(incarnation: u64) -> Transaction<TransactionId> {
     transaction
 }
 
-fn reply(incarnation: u64, transmission: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn reply(incarnation: u64, transmission: u32, payload: &[u8]) -> Vec<u8> {
     answer(ReplyKind::Reply, incarnation, transmission, ms(60_000), payload)
 }
 
-fn unknown(incarnation: u64, transmission: u32, uptime: Duration, request: &[u8]) -> Vec<u8> {
+pub(crate) fn unknown(incarnation: u64, transmission: u32, uptime: Duration, request: &[u8]) -> Vec<u8> {
     answer(ReplyKind::Unknown, incarnation, transmission, uptime, request)
 }
 
@@ -354,11 +354,11 @@ fn answer(kind: ReplyKind, incarnation: u64, transmission: u32, uptime: Duration
 }
 
 /// 100 ms, 200 ms, 400 ms, within a second.
-fn policy() -> RetryPolicy {
+pub(crate) fn policy() -> RetryPolicy {
     let doubling = Backoff::exponential(ms(100), ms(2_000)).unwrap();
     RetryPolicy::new(doubling).with_deadline(ms(1_000)).unwrap()
 }
 
-fn at(millis: u64) -> Timestamp {
+pub(crate) fn at(millis: u64) -> Timestamp {
     Timestamp::ZERO.after(ms(millis))
 }

@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use udp_retry::entropy::IdSource;
+use udp_retry::envelope::{HEADER_LEN, Incarnation, ReplyHeader, ReplyKind, RequestHeader};
 use udp_retry::policy::Backoff;
 use udp_retry::servers::{ServerSet, ServerSettings, Spread};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{
-    Arrived, Event, Finished, GroupId, Handle, InFlight, Limits, Match, Next, OnUnreachable, PeerId, Request, Stray,
-    Timeline, Transaction,
+    Arrived, Event, Failure, Finished, GroupId, Handle, InFlight, Limits, Match, Next, OnUnreachable, PeerId, Request,
+    Stray, Timeline, Transaction,
 };
 use udp_retry::transport::{PathError, PathIndex};
 use udp_retry::{RetryBudget, RetryPolicy, Seed};
@@ -44,10 +45,15 @@ fn a_request_to_a_group_does_what_a_transaction_with_its_servers_does() {
             unsent,
             stale,
             forgotten,
+            unknown,
+            restarted,
+            wrong,
         } = met;
         assert!(forgotten * 50 <= stale, "ids of requests that ended lately are forgotten: {met:?}");
         let all = [replies, failures, failovers, probes, hedges, provisional, parked, refused, withheld, unsent, stale];
-        assert!(all.into_iter().min() > Some(worlds / 40), "too little happens to prove anything: {met:?}");
+        // A third of the worlds have envelopes.
+        let all = all.into_iter().chain([unknown, restarted, wrong]);
+        assert!(all.min() > Some(worlds / 40), "too little happens to prove anything: {met:?}");
     });
 }
 
@@ -67,6 +73,11 @@ struct Met {
     stale: u64,
     /// Stale ones that the engine knows no more.
     forgotten: u64,
+    /// Requests that a server did not know.
+    unknown: u64,
+    restarted: u64,
+    /// Answers in wrong envelopes.
+    wrong: u64,
 }
 
 impl Met {
@@ -83,6 +94,9 @@ impl Met {
         self.unsent += other.unsent;
         self.stale += other.stale;
         self.forgotten += other.forgotten;
+        self.unknown += other.unknown;
+        self.restarted += other.restarted;
+        self.wrong += other.wrong;
     }
 }
 
@@ -99,6 +113,9 @@ struct World {
     /// What left: on which path, as the engine has it and as the model has it.
     sent: Vec<(PathIndex, Vec<u8>, Vec<u8>)>,
     before: Vec<(PathIndex, Vec<u8>, Vec<u8>)>,
+    has_envelope: bool,
+    /// The incarnation that each server has.
+    lives: [u64; 4],
     answering: u64,
     failing: u64,
     requests: u64,
@@ -135,6 +152,11 @@ impl World {
             engine = engine.failing_over_budget();
             model = model.failing_over_budget();
         }
+        let has_envelope = dice.one_in(3);
+        if has_envelope {
+            engine = engine.with_envelope();
+            model = model.with_envelope();
+        }
         let set = || ServerSet::new(count, settings, seed).unwrap();
         let model = model.with_budget(budgets[1].clone()).with_servers(set());
         let members: Vec<PeerId> =
@@ -154,6 +176,8 @@ impl World {
             began: now,
             sent: Vec::new(),
             before: Vec::new(),
+            has_envelope,
+            lives: [1; 4],
             answering,
             failing,
             requests: 0,
@@ -237,7 +261,9 @@ impl World {
                 Next::Transmit(path) => {
                     let [(to, datagram)] = &transmits[..] else { self.differs("one is to be sent") };
                     assert_eq!(*to, address(path.number()));
-                    assert_eq!(datagram[2..].len(), self.model.datagram()[2..].len());
+                    let header = self.header_len();
+                    assert_eq!(datagram[..header], self.model.datagram()[..header], "what it says of itself");
+                    assert_eq!(datagram.len(), self.model.datagram().len());
                     self.transmit(path, datagram.clone());
                 }
                 Next::WaitUntil(until) => {
@@ -262,7 +288,9 @@ impl World {
         panic!("spins");
     }
 
-    fn transmits(&self) -> Vec<(u32, Vec<u8>)> {
+    /// What the engine has to send at this moment.
+    fn transmits(&mut self) -> Vec<(u32, Vec<u8>)> {
+        self.engine.seal(self.now, 16);
         self.engine.transmits().map(|it| (it.to, it.datagram.to_vec())).collect()
     }
 
@@ -347,8 +375,11 @@ impl World {
         }
         let kind = if self.dice.one_in(3) { self.dice.pick(&[STOP, SLOW]) } else { REPLY };
         let more = usize::from(kind == REPLY && self.dice.one_in(12));
-        let (own, models) = (answer(&own, kind), answer(&models, kind));
-        self.tell(|| format!("{} from {path:?}, {more} missing", char::from(kind)));
+        let is_unknown = self.has_envelope && self.dice.one_in(4);
+        let more = if is_unknown { 0 } else { more };
+        let [own, models] = self.answers(path, [&own, &models], if is_unknown { None } else { Some(kind) });
+        self.tell(|| format!("{} from {path:?}, {more} missing, unknown {is_unknown}", char::from(kind)));
+        let before = self.model.strays();
         let arrived = self.engine.on_datagram(self.now, address(path.number()), &own, own.len() + more);
         let verdict = self.model.on_datagram(self.now, path, &models, models.len() + more);
         match (arrived, verdict) {
@@ -367,14 +398,53 @@ impl World {
                 self.met.provisional += 1;
                 self.obey();
             }
-            (Arrived::Stray(_), Match::Foreign) => {}
+            (Arrived::Unknown(handle), Match::Foreign) => {
+                assert_eq!((Some(handle), self.model.strays()), (self.handle, before));
+                self.met.unknown += 1;
+                self.obey();
+            }
+            (Arrived::Stray(kind), Match::Foreign) => {
+                let wrong = self.model.strays().envelope - before.envelope;
+                assert_eq!((kind == Stray::Envelope, self.model.strays().total()), (wrong > 0, before.total() + 1));
+                self.met.wrong += u64::from(wrong);
+            }
             other => panic!("{other:?}"),
         }
     }
 
+    /// What a server sends that has received one of these: a reply of this kind, or that it does not know the request.
+    fn answers(&mut self, path: PathIndex, datagrams: [&[u8]; 2], kind: Option<u8>) -> [Vec<u8>; 2] {
+        let header = self.header_len();
+        let payloads = datagrams.map(|it| kind.map_or(it[header..].to_vec(), |kind| answer(&it[header..], kind)));
+        if !self.has_envelope {
+            return payloads;
+        }
+        let lives = &mut self.lives[path.number() as usize];
+        if self.dice.one_in(12) {
+            *lives = self.dice.within(1..=3);
+        }
+        let incarnation = if self.dice.one_in(20) { self.dice.within(1..=3) } else { *lives };
+        let sent = RequestHeader::decode(datagrams[0]).unwrap().0.transmission();
+        let other = RequestHeader::new(self.dice.within(1..=5) as u32, None, None).transmission();
+        let number = if self.dice.one_in(12) { other } else { sent };
+        let uptime = match self.dice.within(0..=2) {
+            0 => Duration::ZERO,
+            1 => Duration::from_secs(3_600),
+            _ => Duration::from_nanos(self.dice.within(0..=self.now.since(self.began).as_nanos() as u64 * 2)),
+        };
+        let kind = if kind.is_some() { ReplyKind::Reply } else { ReplyKind::Unknown };
+        let header = ReplyHeader::new(kind, number, uptime, Incarnation::new(incarnation).unwrap()).encode();
+        payloads.map(|payload| [&header[..], &payload].concat())
+    }
+
+    /// Bytes before each payload.
+    fn header_len(&self) -> usize {
+        if self.has_envelope { HEADER_LEN } else { 0 }
+    }
+
     fn receive_stale(&mut self, path: PathIndex, own: &[u8], models: &[u8]) {
         let were_dead = self.engine.servers(self.group).unwrap().is_all_dead();
-        let (own, models) = (answer(own, REPLY), answer(models, REPLY));
+        let [own, models] = self.answers(path, [own, models], Some(REPLY));
         self.tell(|| format!("stale from {path:?}"));
         let arrived = self.engine.on_datagram(self.now, address(path.number()), &own, own.len());
         if arrived == Arrived::Stray(Stray::Foreign) {
@@ -425,6 +495,7 @@ impl World {
         let Self { model, now, .. } = self;
         self.met.replies += u64::from(finished.failure.is_none());
         self.met.failures += u64::from(finished.failure.is_some());
+        self.met.restarted += u64::from(finished.failure == Some(Failure::ServerRestarted));
         self.met.withheld += u64::from(model.withheld());
         if self.told {
             println!("{finished:?}");

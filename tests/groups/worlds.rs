@@ -261,7 +261,7 @@ impl World {
                 open.is_held = true;
             }
             Arrived::Stray(_) => assert!(!is_open, "the answer to request {token} from {from} completes nothing"),
-            Arrived::Truncated(_) => panic!("nothing is missing"),
+            other => panic!("{other:?}: nothing is missing, and there are no envelopes"),
         }
     }
 

@@ -97,7 +97,7 @@ fn each_failure_counts_by_its_kind_and_the_sum_is_what_was_sent() {
             assert_eq!((&line["sent"], &line["answered"], &line["wrong"]), (&40.into(), &30.into(), &0.into()));
             // A busy machine may send one again.
             line["retransmissions"] == 10 * (transmissions - 1)
-                && line["strays"] == json!({ "stale": 10, "empty": 10, "truncated": 0, "foreign": 10 })
+                && line["strays"] == json!({ "stale": 10, "empty": 10, "truncated": 0, "envelope": 0, "foreign": 10 })
         });
     }
     let closed = closed_port().to_string();
@@ -569,7 +569,7 @@ fn summary(ended: &Ended) -> Value {
     let ended: u64 = ["answered", "wrong"].iter().map(|key| line[key].as_u64().unwrap()).sum();
     assert_eq!(line["sent"], failed + ended, "{line}");
     let strays: Vec<_> = line["strays"].as_object().unwrap().keys().collect();
-    assert_eq!(strays, ["empty", "foreign", "stale", "truncated"]);
+    assert_eq!(strays, ["empty", "envelope", "foreign", "stale", "truncated"]);
     line.clone()
 }
 

@@ -486,7 +486,7 @@ pub(crate) fn reports(ended: &Ended) -> Vec<Value> {
 }
 
 fn foreign(strays: u8) -> Value {
-    serde_json::json!({ "stale": 0, "empty": 0, "truncated": 0, "foreign": strays })
+    serde_json::json!({ "stale": 0, "empty": 0, "truncated": 0, "envelope": 0, "foreign": strays })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -35,6 +35,64 @@ fn without_arguments_it_shows_itself() {
 }
 
 #[test]
+fn it_shows_itself_with_envelopes_too() {
+    let ended = run("serve", &["--envelope", "--json"], PATIENCE);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+    assert_eq!((ended.code, &report["counter"], &report["executed"]), (Some(0), &100.into(), &100.into()), "{report}");
+    // At first no request names the server, which asks for each once more.
+    let names = ["without_envelope", "foreign", "truncated"];
+    assert_eq!(names.map(|name| report[name].as_u64().unwrap()), [0, 0, 0], "{report}");
+    assert!(report["unknown"].as_u64() > Some(0), "{report}");
+}
+
+#[test]
+fn requests_of_the_tool_have_envelopes_one_by_one_and_in_flight() {
+    let server = Server::start(&["counter", "--envelope", "--json", "--listen", "127.0.0.1:0"]);
+    let address = server.address.to_string();
+    // So that the server was up before whatever a busy machine holds up.
+    thread::sleep(Duration::from_millis(500));
+    let common = ["--text", "........+1", "--id", "0:8", "--stamp", "--envelope", "--repeat", "20", "--json"];
+    for more in [&[][..], &["--in-flight", "8"]] {
+        let ended = run("request", &[&[&*address][..], &common, more].concat(), PATIENCE);
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+        assert_eq!(ended.stdout.lines().count(), 20);
+        for line in ended.stdout.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            assert!(line["round_trip_ms"].as_f64().is_some(), "each reply is measured: {line}");
+            // An id of 8 bytes and a number, in hex and without a header.
+            let reply = line["reply_hex"].as_str().unwrap();
+            assert!((18..=20).contains(&reply.len()) && reply[16..].starts_with('3'), "{line}");
+        }
+    }
+    let report = server.end("-TERM");
+    assert_eq!((&report["counter"], &report["without_envelope"]), (&40.into(), &0.into()), "{report}");
+}
+
+#[test]
+fn a_reply_without_an_envelope_is_a_stray_that_the_tool_names() {
+    let server = Server::start(&["echo", "--listen", "127.0.0.1:0", "--json"]);
+    let address = server.address.to_string();
+    let common = ["--text", "id 1 ping", "--id", "0:4", "--envelope", "--policy", "20ms 2 transmissions", "--json"];
+    let ended = run("request", &[&[&*address][..], &common, &["--summary"]].concat(), PATIENCE);
+    let line: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+    assert_eq!((ended.code, &line["failed"]["timed_out"]), (Some(1), &1.into()), "{line}");
+    assert!(line["strays"]["envelope"].as_u64() > Some(0) && line["strays"]["foreign"] == 0, "{line}");
+    let text = run("request", &[&[&*address][..], &common[..7], &["--summary"]].concat(), PATIENCE);
+    assert!(text.stdout.contains("wrong envelope"), "{text:?}");
+    server.end("-TERM");
+
+    let long = "00".repeat(65_492);
+    let lines = std::env::temp_dir().join(format!("udp-retry-{}-long", std::process::id()));
+    std::fs::write(&lines, long).unwrap();
+    let lines = lines.to_str().unwrap();
+    let ended = run("request", &[&address, "--hex-lines", lines, "--envelope"], PATIENCE);
+    std::fs::remove_file(lines).unwrap();
+    assert!(ended.code == Some(2) && ended.stderr.contains("65491 are the most"), "{ended:?}");
+    let ended = run("request", &["--envelope"], PATIENCE);
+    assert!(ended.code == Some(2) && ended.stderr.contains("HOST:PORT"), "{ended:?}");
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_says_where() {
     for (arguments, said) in [
         ("counter", "--listen"),
@@ -45,7 +103,6 @@ fn wrong_usage_ends_with_2_and_says_where() {
         ("--lifetime 0s", "a number above 0 with a unit"),
         ("--work fast", "a number above 0 with a unit"),
         ("--threads 0", ""),
-        ("--envelope", "--listen"),
         ("--for -1s", ""),
         ("nonsense", ""),
     ] {

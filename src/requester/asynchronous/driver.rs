@@ -90,7 +90,8 @@ impl<A: PeerAddress> Driver<A> {
                 let datagram = buffer.get(..received.len).unwrap_or_default();
                 let arrived = state.engine.on_datagram(at, Asked::at(received.from), datagram, received.actual);
                 if let Arrived::Reply(finished) = arrived {
-                    state.deliver(finished, datagram, &mut self.wakes);
+                    let payload = state.engine.payload(datagram);
+                    state.deliver(finished, payload, &mut self.wakes);
                     has_ended = true;
                 }
             }

@@ -1,7 +1,6 @@
 //! The driver of a requester in a simulated network: a task among the others there.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
@@ -30,8 +29,9 @@ impl Builder<Asynchronous> {
         tasks: &SimTasks,
         mut transport: T,
     ) -> Result<AsyncRequester<T::Peer>, NoEntropy> {
-        let (deadline, buffer) = (self.deadline, vec![0; self.buffer]);
-        let many = self.many().engine(&mut transport)?;
+        let (deadline, many) = (self.deadline, self.many());
+        let buffer = many.receive_buffer(many.front.header_len());
+        let many = many.engine(&mut transport)?;
         let clock = tasks.clock();
         let clock = move || Timestamp::from_nanos(clock.load(Ordering::Relaxed));
         let shared = Shared::new(Beginning { many, deadline, server: None, service: None }, Box::new(clock));

@@ -8,6 +8,7 @@ use crate::transaction::{KeyedMatcher, Limits};
 ///
 /// | setting | default |
 /// |---|---|
+/// | [`envelope`](Builder::envelope) | off: nothing beside the request |
 /// | [`limits`](Builder::limits) | 65,536 requests, 64 of them on the wire at a peer: [`Limits`] |
 /// | [`servers`](Builder::servers) | [`ServerSettings::new`], where it connects to several |
 ///
@@ -28,6 +29,12 @@ impl Builder<Asynchronous> {
     /// How much may be in flight, and how much of it on the wire at one peer. Requests beyond it wait.
     pub fn limits(self, limits: Limits) -> Self {
         self.with(|many| many.limits(limits))
+    }
+
+    /// Puts an [envelope](crate::envelope) of 16 bytes around every request, and expects one around every reply: for servers that
+    /// do the same, as for a [`Concurrent`] requester.
+    pub fn envelope(self) -> Self {
+        self.with(Builder::<Concurrent>::envelope)
     }
 
     /// How one of several servers is chosen, and when another one is asked: for names with several addresses, and for

@@ -12,15 +12,6 @@ use crate::transaction::KeyedMatcher;
 use crate::transport::PathIndex;
 
 impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
-    /// The slot whose bytes a request that is to be transmitted sends, to its peer.
-    #[inline]
-    pub(super) fn carrier(&self, number: u32) -> u32 {
-        if !self.groups.are_used() {
-            return number;
-        }
-        self.groups.request(number).and_then(|request| request.carrier()).unwrap_or(number)
-    }
-
     /// Makes sure that a request has what the peer of this path gets: its own bytes, or a copy. `false` if there is no space.
     pub(super) fn is_carried(&mut self, now: Timestamp, number: u32, path: PathIndex) -> bool {
         let Some(request) = self.groups.request(number).filter(|request| request.at(path).is_none()) else {
@@ -67,6 +58,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             self.ids.release(now, handle, peer, false, self.matcher.id(self.payloads.get(place)));
             self.payloads.release(place);
             self.groups.forget_copy(alias);
+            if let Some(envelopes) = &mut self.envelopes {
+                envelopes.forget(alias);
+            }
             self.groups.aliases -= 1;
             self.leave_place(now, alias, peer);
         }

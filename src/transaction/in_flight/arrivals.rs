@@ -6,6 +6,7 @@ use super::progress::{Case, Turn};
 use super::recipient::{Recipient, routed};
 use super::slots::{Clean, Freed, NONE, Slot};
 use super::{InFlight, State};
+use crate::envelope::ReplyHeader;
 use crate::policy::RttEstimator;
 use crate::time::{Ns, Timestamp};
 use crate::transaction::active_request::{ActiveRequest, Answer};
@@ -36,28 +37,48 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             return self.on_stray(at, None, None, datagram, actual);
         };
         peer.on_heard(at);
+        if self.envelopes.is_some() {
+            return self.take_enveloped(at, peer_number, datagram, actual);
+        }
+        self.take_payload(at, peer_number, datagram, actual, None)
+    }
+
+    /// A payload arrived from a peer, after this header where there are envelopes.
+    #[inline(always)] // one of its callers is the usual one, and has no header
+    pub(super) fn take_payload(
+        &mut self,
+        at: Timestamp,
+        peer_number: u32,
+        datagram: &[u8],
+        actual: usize,
+        header: Option<&ReplyHeader>,
+    ) -> Arrived {
         let id = self.matcher.reply_id(datagram);
         let found = id.and_then(|id| self.ids.find(id, peer_number, self.kept(), &self.matcher));
         let Some((number, slot)) = found.filter(|(number, slot)| self.accepts(at, *number, slot)) else {
             return self.on_stray(at, Some(peer_number), id, datagram, actual);
         };
-        match self.matcher.judge_found(self.payloads.get(slot.place), datagram) {
+        let verdict = self.matcher.judge_found(self.payloads.get(slot.place), datagram);
+        if header.is_some_and(|header| verdict != Match::Foreign && !self.fits(number, header)) {
+            return self.count_stray(Stray::Envelope);
+        }
+        match verdict {
             Match::Reply if actual > datagram.len() => {
-                self.on_truncated(at, number, Failure::truncated(datagram.len(), actual))
+                self.on_truncated(at, number, header, Failure::truncated(datagram.len(), actual))
             }
             Match::Reply if slot.record == NONE => {
                 let (clean, token) = (slot.clean(number), slot.token);
                 self.on_clean_reply(at, clean, token, id)
             }
-            Match::Reply => self.on_troubled_reply(at, number),
-            Match::Provisional(hold) => self.on_provisional(at, number, hold),
+            Match::Reply => self.on_troubled_reply(at, number, header),
+            Match::Provisional(hold) => self.on_provisional(at, number, header, hold),
             Match::Foreign => self.on_stray(at, None, None, datagram, actual),
         }
     }
 
     /// Whether a reply to this request that arrived at `at` would be accepted.
     #[inline]
-    fn accepts(&self, at: Timestamp, number: u32, slot: &Slot) -> bool {
+    pub(super) fn accepts(&self, at: Timestamp, number: u32, slot: &Slot) -> bool {
         match if slot.record == NONE { None } else { self.records.get(slot.record) } {
             // The deadline of a policy counts from the transmission.
             None => {
@@ -111,8 +132,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     #[cold]
-    fn on_troubled_reply(&mut self, at: Timestamp, found: u32) -> Arrived {
-        let (number, answer) = self.answer(at, found);
+    fn on_troubled_reply(&mut self, at: Timestamp, found: u32, header: Option<&ReplyHeader>) -> Arrived {
+        let (number, answer) = self.answer(at, found, header);
         self.detach(number);
         let mut measured = None;
         if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
@@ -130,8 +151,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     #[cold]
-    fn on_truncated(&mut self, at: Timestamp, found: u32, truncated: Failure) -> Arrived {
-        let (number, answer) = self.answer(at, found);
+    fn on_truncated(&mut self, at: Timestamp, found: u32, header: Option<&ReplyHeader>, truncated: Failure) -> Arrived {
+        let (number, answer) = self.answer(at, found, header);
         let handle = self.slots.handle(number);
         if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
             troubled.on_answer(answer.round_trip);
@@ -147,8 +168,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     #[cold]
-    fn on_provisional(&mut self, at: Timestamp, found: u32, hold: Hold) -> Arrived {
-        let (number, answer) = self.answer(at, found);
+    fn on_provisional(&mut self, at: Timestamp, found: u32, header: Option<&ReplyHeader>, hold: Hold) -> Arrived {
+        let (number, answer) = self.answer(at, found, header);
         let handle = self.slots.handle(number);
         if let Some(Case { troubled, terms, mut recipient }) = self.case(at, number) {
             troubled.on_answer(answer.round_trip);
@@ -163,16 +184,21 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         Arrived::Provisional(handle)
     }
 
-    /// What an answer is to, that this slot has found.
-    fn answer(&mut self, at: Timestamp, found: u32) -> (u32, Answer) {
+    /// What an answer is to, that this slot has found; where it has a header, that says to which transmission.
+    fn answer(&mut self, at: Timestamp, found: u32, header: Option<&ReplyHeader>) -> (u32, Answer) {
         let number = self.groups.request(found).map_or(found, |request| request.slot);
         let only = self.case(at, number).and_then(|case| case.troubled.round_trip(at));
-        let Some(request) = self.groups.request_mut(found) else {
-            return (number, Answer { at, path: PathIndex::FIRST, round_trip: only });
+        let path = self.groups.request_mut(found).map(|request| {
+            let path = request.of_slot(found).map_or(PathIndex::FIRST, |asked| asked.report.path);
+            request.on_answered(path);
+            path
+        });
+        let round_trip = match (header, path) {
+            (Some(header), _) => self.round_trip_by(at, number, found, header),
+            (None, Some(path)) => self.round_trip_on(at, number, path),
+            (None, None) => only,
         };
-        let path = request.of_slot(found).map_or(PathIndex::FIRST, |asked| asked.report.path);
-        request.on_answered(path);
-        (number, Answer { at, path, round_trip: self.round_trip_on(at, number, path) })
+        (number, Answer { at, path: path.unwrap_or_default(), round_trip })
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use super::recipient::{Recipient, routed};
 use super::{InFlight, State};
 use crate::time::{Ns, Timestamp};
 use crate::transaction::KeyedMatcher;
-use crate::transaction::active_request::{Reported, Unsent, Whose};
+use crate::transaction::active_request::{ActiveRequest, Reported, Unsent, Whose};
 use crate::transaction::conclusion::is_refusal;
 use crate::transport::{PathError, PathIndex};
 
@@ -35,6 +35,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let swallowed = self.case(now, number).and_then(|case| case.troubled.active.as_mut()?.take_swallowed());
         if let Some(swallowed) = swallowed {
             self.on_earlier_error(now, number, swallowed);
+        }
+        if self.envelopes.is_some() {
+            let active = self.case(now, number).and_then(|case| case.troubled.active.as_ref());
+            let transmission = active.map_or(0, ActiveRequest::transmissions).saturating_add(1);
+            self.note_transmitted(now, self.groups.carrier(number), transmission);
         }
         let path = self.groups.request(number).map(|request| request.course.named());
         if let Some(Case { troubled, terms, mut recipient }) = self.case(now, number) {
@@ -74,7 +79,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn on_send_failed(&mut self, now: Timestamp, error: PathError) {
         let Some(number) = self.ready.pop_front(&mut self.slots) else { return };
         self.wheel.remove(&mut self.slots, number);
-        let len = self.slots.get(number).map_or(0, |slot| self.payloads.get(slot.place).len());
+        let len = self.slots.get(number).map_or(0, |slot| self.payloads.datagram(slot.place).len());
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         let has_begun = self.case(now, number).is_some();
         let left_once = self.groups.request_mut(number).filter(|_| has_begun).map(|request| {
@@ -97,7 +102,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// A send to the peer of this request took an error off the socket: of this request if there is no other, else of any.
     fn on_earlier_error(&mut self, now: Timestamp, number: u32, error: PathError) {
-        let carrier = self.carrier(number);
+        let carrier = self.groups.carrier(number);
         let Some(slot) = self.slots.get(carrier) else { return };
         let Some(peer) = self.peers.get_mut(slot.peer) else { return };
         if peer.only_occupant() != Some(carrier) {
@@ -140,6 +145,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             Some(known) => known,
             None => self.peers.only(),
         };
+        // What tells requests apart stands after the header.
+        let quoted = self.payload(quoted);
         if !quoted.is_empty() {
             if let Some(number) = self.quoted(quoted, peer.map(|peer| peer.0)) {
                 self.on_own_error(now, number, error, None);

@@ -47,6 +47,10 @@ pub enum Arrived {
     Truncated(Handle),
     /// A provisional answer to this request.
     Provisional(Handle),
+    /// The server has restarted and does not know whether it executed this request before, as its
+    /// [envelope](crate::envelope) says. It is sent once more, or ends as
+    /// [`ServerRestarted`](crate::transaction::Failure::ServerRestarted) unless the socket holds a reply.
+    Unknown(Handle),
     /// It answers nothing.
     Stray(Stray),
 }
@@ -158,6 +162,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn release(&mut self, number: u32) {
         if self.groups.group_of(number).is_some() {
             self.groups.forget(number);
+        }
+        if let Some(envelopes) = &mut self.envelopes {
+            envelopes.forget(number);
         }
         if let Some(Freed { link, place }) = self.slots.remove(number) {
             self.wheel.take_out(&mut self.slots, number, link);

@@ -11,7 +11,6 @@ use super::slots::{Clean, Slot, State};
 use crate::servers::Sent;
 use crate::time::{Ns, Timestamp};
 use crate::transaction::course::Course;
-use crate::transaction::routing::Routing;
 use crate::transaction::{Identity, KeyedMatcher, Next};
 use crate::transport::PathIndex;
 
@@ -248,10 +247,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// From its only transmission on a path to what arrived from there at `at`, if that was read in time to be a measurement.
     pub(super) fn round_trip_on(&mut self, at: Timestamp, number: u32, path: PathIndex) -> Option<Ns> {
         let sent = self.groups.request(number).and_then(|request| request.at(path)?.sent_once())?;
-        let Case { troubled, mut recipient, .. } = self.case(at, number)?;
-        let is_late = troubled.active.as_ref().is_none_or(|active| active.is_overdue(at));
-        let is_late = is_late || routed!(&mut recipient, routing => routing.wake(at, Timestamp::MAX) <= at);
-        (!is_late).then(|| at.since_ns(sent))
+        (!self.is_bound(at, number)).then(|| at.since_ns(sent))
     }
 }
 

@@ -268,6 +268,15 @@ impl Groups {
         self.requests.get_mut(self.owner(slot).as_request()?)
     }
 
+    /// The slot whose bytes a request that is to be transmitted sends, to its peer.
+    #[inline]
+    pub(super) fn carrier(&self, slot: u32) -> u32 {
+        if !self.are_used() {
+            return slot;
+        }
+        self.request(slot).and_then(GroupRequest::carrier).unwrap_or(slot)
+    }
+
     /// Whether the request was sent that this slot has a copy of, to the peer that it has it for.
     pub(super) fn was_asked(&self, slot: u32) -> bool {
         self.request(slot).and_then(|request| request.of_slot(slot)).is_some_and(Asked::has_left)

@@ -5,6 +5,8 @@ mod arrivals;
 mod chunks;
 mod clean;
 mod ending;
+mod enveloped;
+mod envelopes;
 mod facts;
 mod finished;
 mod group_places;
@@ -24,11 +26,13 @@ mod slots;
 mod submit;
 mod troubled;
 
+use alloc::boxed::Box;
 use core::fmt::{self, Debug};
 use core::time::Duration;
 
 #[cfg(any(feature = "tokio", feature = "sim"))]
 pub(crate) use self::chunks::Chunks;
+use self::envelopes::Envelopes;
 pub use self::finished::{Arrived, Finished, Handle, PeerId, Transmit};
 use self::groups::Groups;
 pub use self::groups::{Addressee, GroupId};
@@ -127,6 +131,8 @@ pub struct InFlight<P, M> {
     /// Ended, and not reported yet.
     finished: Queue,
     groups: Groups,
+    /// What was said beside requests, if anything is.
+    envelopes: Option<Box<Envelopes>>,
     /// The first wait of each slot, where round trips decide that.
     first_waits: Option<chunks::Chunks<Ns>>,
     /// The send buffer was full: nothing is transmitted until then.
@@ -163,6 +169,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             suspects: Queue::EMPTY,
             finished: Queue::EMPTY,
             groups: Groups::new(),
+            envelopes: None,
             first_waits: None,
             paused_until: None,
             pauses: 0,
@@ -238,15 +245,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// What to send now, the oldest first; nothing while a full send buffer holds everything up. Report how many of them have
     /// left, [`on_transmitted`](Self::on_transmitted), or what became of the first, [`on_not_transmitted`](Self::on_not_transmitted).
-    /// Before one whose port is to be renewed, [`on_renewed`](Self::on_renewed).
+    /// Before one whose port is to be renewed, [`on_renewed`](Self::on_renewed); before they leave in envelopes, [`seal`](Self::seal).
     pub fn transmits(&self) -> impl Iterator<Item = Transmit<'_, P>> {
         let ready = if self.paused_until.is_some() { Queue::EMPTY } else { self.ready };
         ready.iter(&self.slots).filter_map(|(number, slot)| {
             let handle = Handle { slot: number, generation: slot.generation };
-            let slot = if self.groups.are_used() { self.slots.get(self.carrier(number))? } else { slot };
+            let slot = if self.groups.are_used() { self.slots.get(self.groups.carrier(number))? } else { slot };
             let peer = self.peers.get(slot.peer)?;
             let (to, renewal_due) = (peer.address, peer.is_renewal_due());
-            Some(Transmit { handle, to, datagram: self.payloads.get(slot.place), renewal_due })
+            Some(Transmit { handle, to, datagram: self.payloads.datagram(slot.place), renewal_due })
         })
     }
 
@@ -273,7 +280,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         [suspected, self.paused_until, self.wheel.next_deadline(), probe].into_iter().flatten().min()
     }
 
-    /// The bytes of a request that has not ended, as they are sent.
+    /// The bytes of a request that has not ended, as they are sent; of one in an envelope, those in it.
     #[must_use]
     pub fn request(&self, handle: Handle) -> Option<&[u8]> {
         self.slots.open(handle).map(|slot| self.payloads.get(slot.place))

@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 use core::mem;
 use core::ops::Range;
 
+use crate::envelope::HEADER_LEN;
+
 /// The bytes of requests, each in a block at most a quarter too large, in chunks of 64 KiB.
 ///
 /// A chunk holds blocks of one size while any of them is used; one that has become empty serves any size. So a load of
@@ -13,6 +15,8 @@ use core::ops::Range;
 pub(super) struct Payloads {
     chunks: Vec<Chunk>,
     most_chunks: usize,
+    /// Bytes of the header before each payload that is kept from now on: those of an envelope, or none.
+    header: u8,
     /// For each class, the first of its chunks in which a block is free: a list that runs both ways.
     with_free_block: [u32; CLASSES],
     /// The first chunk of which no block is used: a list that runs one way.
@@ -21,8 +25,8 @@ pub(super) struct Payloads {
 
 /// Where a payload is kept: what [`Payloads::keep_with`] gave out, good until it is released.
 ///
-/// From the highest bits down: the chunk, twelve bits of the block in it, 16 of the length, 16 of the class. One number,
-/// because what is written in parts and read as a whole makes the processor wait.
+/// From the highest bits down: the chunk, twelve bits of the block in it, 16 of the length, eight of the header's, eight of the
+/// class. One number, because what is written in parts and read as a whole makes the processor wait.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Place(u64);
 
@@ -48,31 +52,67 @@ impl Payloads {
     /// Room for `most_bytes`, counted in whole chunks of 64 KiB, from 1 to 2^20 of them. They are taken as needed.
     pub(super) fn new(most_bytes: usize) -> Self {
         let most_chunks = (most_bytes / CHUNK_BYTES).clamp(1, MOST_CHUNKS);
-        Self { chunks: Vec::new(), most_chunks, with_free_block: [NONE; CLASSES], empty: NONE }
+        Self { chunks: Vec::new(), most_chunks, header: 0, with_free_block: [NONE; CLASSES], empty: NONE }
     }
 
-    /// Keeps a copy of `bytes`; `None` if there is no room for them, or if they are more than the 65,507 of a datagram.
+    /// From now on each payload has the header of an envelope before it.
+    pub(super) fn envelop(&mut self) {
+        self.header = ENVELOPE;
+    }
+
+    /// The longest payload that is kept.
+    #[inline]
+    pub(super) fn longest(&self) -> usize {
+        usize::from(LONGEST - u16::from(self.header))
+    }
+
+    /// Keeps a copy of `bytes`; `None` if there is no room for them, or if they are more than the [`longest`](Self::longest).
     #[cfg(test)]
     pub(super) fn keep(&mut self, bytes: &[u8]) -> Option<Place> {
         self.keep_with(bytes, |_| ()).map(|(place, ())| place)
     }
 
-    /// As [`keep`](Self::keep), and has the copy changed at once; what that returns.
+    /// As [`keep`](Self::keep), and has the copy changed at once; what that returns. A header is empty at first.
     #[inline]
     pub(super) fn keep_with<R>(&mut self, bytes: &[u8], change: impl FnOnce(&mut [u8]) -> R) -> Option<(Place, R)> {
-        let len = u16::try_from(bytes.len()).ok().filter(|&len| len <= LONGEST)?;
+        let header = self.header;
+        let len = u16::try_from(bytes.len() + usize::from(header)).ok().filter(|&len| len <= LONGEST)?;
         let class = class_of(len);
         let number = self.chunk_for(class)?;
         let chunk = self.chunks.get_mut(index(number))?;
         let block = chunk.take_block()?;
         let start = chunk.start(block);
-        let kept = chunk.bytes.get_mut(start..start + bytes.len())?;
+        let mut kept = chunk.bytes.get_mut(start..start + usize::from(len))?;
+        if header > 0 {
+            let (empty, payload) = kept.split_at_mut_checked(header.into())?;
+            empty.fill(0);
+            kept = payload;
+        }
         kept.copy_from_slice(bytes);
         let changed = change(kept);
         if chunk.is_full() {
             self.unlink(number);
         }
-        Some((Place::new(number << BLOCK_BITS | u32::from(block), len, class), changed))
+        Some((Place::new(number << BLOCK_BITS | u32::from(block), len, header, class), changed))
+    }
+
+    /// The header before the bytes kept there, if they have one, and these bytes.
+    #[inline]
+    pub(super) fn datagram(&self, place: Place) -> &[u8] {
+        let chunk = self.chunks.get(index(place.chunk()));
+        chunk.and_then(|chunk| chunk.bytes.get(chunk.whole(place))).unwrap_or(&[])
+    }
+
+    /// The header before the bytes kept there, if they have one.
+    pub(super) fn header(&self, place: Place) -> Option<&[u8; HEADER_LEN]> {
+        self.datagram(place).first_chunk().filter(|_| place.header() == ENVELOPE)
+    }
+
+    /// The same, to be written over.
+    pub(super) fn header_mut(&mut self, place: Place) -> Option<&mut [u8; HEADER_LEN]> {
+        let chunk = self.chunks.get_mut(index(place.chunk())).filter(|_| place.header() == ENVELOPE)?;
+        let range = chunk.whole(place);
+        chunk.bytes.get_mut(range)?.first_chunk_mut()
     }
 
     /// The bytes kept there.
@@ -182,8 +222,8 @@ impl Payloads {
 #[expect(clippy::cast_possible_truncation, reason = "its parts")]
 impl Place {
     #[inline]
-    fn new(block: u32, len: u16, class: u8) -> Self {
-        Self(u64::from(block) << 32 | u64::from(len) << 16 | u64::from(class))
+    fn new(block: u32, len: u16, header: u8, class: u8) -> Self {
+        Self(u64::from(block) << 32 | u64::from(len) << 16 | u64::from(header) << 8 | u64::from(class))
     }
 
     /// The chunk, and in the low twelve bits the block in it.
@@ -197,9 +237,15 @@ impl Place {
         self.block() >> BLOCK_BITS
     }
 
+    /// Of the header and the payload.
     #[inline]
     const fn len(self) -> u16 {
         (self.0 >> 16) as u16
+    }
+
+    #[inline]
+    const fn header(self) -> u8 {
+        (self.0 >> 8) as u8
     }
 
     #[inline]
@@ -247,6 +293,13 @@ impl Chunk {
     /// Where the bytes kept at a place of this chunk stand.
     #[inline]
     fn range(&self, place: Place) -> Range<usize> {
+        let Range { start, end } = self.whole(place);
+        start + usize::from(place.header())..end
+    }
+
+    /// The same, with the header before them.
+    #[inline]
+    fn whole(&self, place: Place) -> Range<usize> {
         let start = self.start(place.block_in_chunk());
         start..start + usize::from(place.len())
     }
@@ -319,7 +372,9 @@ const fn index(number: u32) -> usize {
 const CHUNK_BYTES: usize = 1 << 16;
 const SMALLEST: u16 = 16;
 /// The payload of the largest datagram of IPv4.
-pub(super) const LONGEST: u16 = 65_507;
+const LONGEST: u16 = 65_507;
+#[expect(clippy::cast_possible_truncation, reason = "16")]
+const ENVELOPE: u8 = HEADER_LEN as u8;
 /// The sizes from the smallest to a whole chunk.
 const CLASSES: usize = 49;
 /// A chunk holds 4096 of the smallest blocks.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::finished::PeerId;
 use super::port::Port;
 use super::slots::Queue;
+use crate::envelope::Incarnation;
 use crate::policy::{RetryBudget, RetryPolicy, RttEstimator};
 use crate::time::{Ns, Timestamp};
 use crate::transaction::OnUnreachable;
@@ -25,6 +26,8 @@ pub(super) struct Peer<P> {
     /// The exclusive or of their slots: while there is one, its slot.
     pub(super) occupants: u32,
     pub(super) waiting: Queue,
+    /// The incarnation that answered last, where there are envelopes.
+    pub(super) incarnation: Option<Incarnation>,
     /// When its latest datagram arrived.
     pub(super) heard: Option<Timestamp>,
     /// The latest error of which no one says whose it is.
@@ -84,6 +87,7 @@ impl<P: Copy + Ord> Peers<P> {
             places: 0,
             occupants: 0,
             waiting: Queue::EMPTY,
+            incarnation: None,
             heard: None,
             error: None,
             is_removed: false,

@@ -227,6 +227,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if slot.record == NONE {
             let troubled = self.replay(number, &slot, now);
             self.slots.get_mut(number)?.record = self.records.insert(troubled);
+            if self.envelopes.is_some() {
+                self.keep_envelope(number, &slot);
+            }
         }
         if self.groups.are_used() {
             self.keep_in_group(number, &slot);

@@ -4,7 +4,7 @@ use super::finished::{Finished, Handle, PeerId};
 use super::groups::Addressee;
 use super::ids::Name;
 use super::limits::SubmitError;
-use super::payloads::{LONGEST, Place};
+use super::payloads::Place;
 use super::slots::Slot;
 use super::troubled::Troubled;
 use super::{InFlight, State};
@@ -78,7 +78,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         number: u32,
         to: PeerId,
     ) -> Result<(Place, u32), SubmitError> {
-        if bytes.len() > usize::from(LONGEST) {
+        if bytes.len() > self.payloads.longest() {
             return Err(SubmitError::TooLarge { len: bytes.len() });
         }
         let kept = self.payloads.keep_with(bytes, |kept| self.ids.stamp_wide(kept, number));

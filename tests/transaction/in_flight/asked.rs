@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use udp_retry::envelope::{Incarnation, ReplyHeader, ReplyKind, RequestHeader};
 use udp_retry::policy::RttEstimator;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{
@@ -31,6 +32,9 @@ pub(super) struct Peer {
     /// Transmissions of ended requests that may still be refused.
     pub(super) unsettled: u32,
     pub(super) is_removed: bool,
+    /// The incarnation that its server has, and the one that answered last.
+    pub(super) lives: u64,
+    pub(super) known: Option<Incarnation>,
 }
 
 /// A request, and how far it has got.
@@ -72,6 +76,8 @@ pub(super) struct Begun<M> {
     /// Its transmissions that have met a refusal.
     pub(super) refusals: u32,
     pub(super) answered: bool,
+    /// How often nothing had been queued when its server did not know it.
+    pub(super) repeated: Option<u64>,
     /// Refusals that were taken for those of earlier requests.
     pub(super) guessed: u32,
     pub(super) sent: Vec<Timestamp>,
@@ -105,13 +111,19 @@ pub(super) enum Arrival {
     Reply(End),
     Truncated(End),
     Provisional(usize),
+    /// Its server does not know whether it executed it.
+    Unknown(usize),
     Stray,
 }
 
 impl<M: KeyedMatcher> Begun<M> {
     /// It is sent for the first time, or should be.
     pub(super) fn start(now: Timestamp, asked: &Asked<M>, peer: &Peer, matcher: Arc<M>, settings: &Settings) -> Self {
-        let mut transaction = after_others(Transaction::new(asked.policy, Judge(matcher)), now)
+        let mut transaction = Transaction::new(asked.policy, Judge(matcher));
+        if settings.envelope {
+            transaction = transaction.with_envelope();
+        }
+        let mut transaction = after_others(transaction, now, peer.known)
             .with_budget(peer.budgets[1].clone())
             .with_on_unreachable(settings.on_unreachable);
         if settings.fails_over_budget {
@@ -144,6 +156,7 @@ impl<M: KeyedMatcher> Begun<M> {
             failed_sends: 0,
             refusals: 0,
             answered: false,
+            repeated: None,
             guessed: 0,
             sent: Vec::new(),
             noted: Vec::new(),
@@ -216,10 +229,20 @@ impl End {
 
 /// The transaction as one before which others have sent a lot: a refusal that quotes nothing is not its own. Those that
 /// are, the model has quote it.
-fn after_others<M: KeyedMatcher>(transaction: Transaction<Judge<M>>, now: Timestamp) -> Transaction<Judge<M>> {
+fn after_others<M: KeyedMatcher>(
+    transaction: Transaction<Judge<M>>,
+    now: Timestamp,
+    known: Option<Incarnation>,
+) -> Transaction<Judge<M>> {
     let mut transaction = transaction.keeping_port();
     transaction.start(b"", now, Seed::new(0));
     (0..BEFORE).for_each(|_| transaction.on_transmitted(now));
+    if let Some(known) = known {
+        // It has just come up, so it may have been another that executed the request.
+        let latest = RequestHeader::new(BEFORE, None, None).transmission();
+        let header = ReplyHeader::new(ReplyKind::Unknown, latest, Duration::ZERO, known).encode();
+        transaction.on_datagram(now.after(Duration::from_nanos(1)), PathIndex::FIRST, &header, header.len());
+    }
     transaction.on_cancelled();
     assert!(matches!(transaction.next(now), Next::Failed(_)));
     transaction

@@ -12,6 +12,7 @@ impl<M: KeyedMatcher> World<M> {
         let Self { engine, model, now, .. } = self;
         assert_eq!(engine.len(), model.open.len());
         assert_eq!((engine.is_empty(), engine.strays().total()), (model.open.is_empty(), self.strays));
+        assert_eq!(engine.strays().envelope, model.wrong_envelopes);
         assert_eq!(engine.available(), model.settings.requests as usize - model.open.len());
         for peer in &model.peers {
             assert_eq!(engine.on_wire(peer.id), peer.places as usize, "on the wire at {}", peer.address);
@@ -34,7 +35,8 @@ impl<M: KeyedMatcher> World<M> {
         let order = self.ready();
         for (transmit, &token) in self.engine.transmits().zip(&order) {
             let asked = &self.model.asked[token];
-            assert_eq!((transmit.to, transmit.datagram), (self.model.peers[asked.peer].address, &asked.bytes[..]));
+            let request = &transmit.datagram[self.header_len()..];
+            assert_eq!((transmit.to, request), (self.model.peers[asked.peer].address, &asked.bytes[..]));
             assert!(self.model.is_ready(token), "request {token} is not due at {:?}", self.now);
         }
         if self.paused.is_some() {
@@ -114,19 +116,26 @@ impl<M: KeyedMatcher> World<M> {
         self.tally.replies += u64::from(end.failure.is_none());
         self.tally.failures += u64::from(end.failure.is_some());
         self.tally.withheld += u64::from(end.withheld);
+        self.tally.restarted += u64::from(end.failure == Some(Failure::ServerRestarted));
+        self.tally.clear += u64::from(end.transmissions > 1 && end.round_trip.is_some());
         self.tally.refused += u64::from(matches!(end.failure, Some(Failure::Refused | Failure::Unreachable)));
     }
 
     pub(super) fn stray(&mut self, kind: Stray, datagram: &[u8], actual: usize) {
         self.strays += 1;
         self.tally.strays += 1;
-        let id = self.format.id_in(datagram);
+        let (payload, len) = (datagram.get(self.header_len()..).unwrap_or(&[]), self.header_len());
+        // A copy of a request has its id, too.
+        let copied = self.format.id_of(payload).filter(|_| len > 0);
+        let is_copy = |asked: &Asked<M>| copied.is_some() && self.format.id_of(&asked.bytes) == copied;
+        let id = self.format.id_in(payload);
         let known = |asked: &Asked<M>| id.is_some() && self.format.id_of(&asked.bytes) == id;
         let possible = match kind {
-            Stray::Stale => self.model.asked.iter().any(known),
-            Stray::Empty => actual == 0,
+            Stray::Stale => self.model.asked.iter().any(|asked| known(asked) || is_copy(asked)),
+            Stray::Empty => actual <= len,
             Stray::Truncated => actual > datagram.len(),
-            _ => actual > 0 && actual == datagram.len(),
+            Stray::Envelope => len > 0,
+            _ => actual > 0 && (actual == datagram.len() || len > 0),
         };
         assert!(possible, "{kind:?} for {datagram:?} of {actual} bytes");
     }

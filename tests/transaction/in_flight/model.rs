@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use udp_retry::envelope::{HEADER_LEN, ReplyHeader};
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Failure, GiveUp, KeyedMatcher, Match, Next};
 use udp_retry::transport::PathError;
@@ -18,7 +19,12 @@ pub(super) struct Model<M> {
     pub(super) asked: Vec<Asked<M>>,
     /// Those that have not ended.
     pub(super) open: Vec<usize>,
+    /// Datagrams whose envelope was missing or wrong.
+    pub(super) wrong_envelopes: u32,
+    /// How often nothing was queued.
+    pub(super) looks: u64,
 }
+
 impl<M: KeyedMatcher> Model<M> {
     pub(super) fn admit(&mut self, now: Timestamp, asked: Asked<M>) {
         let (token, peer) = (self.asked.len(), asked.peer);
@@ -42,6 +48,7 @@ impl<M: KeyedMatcher> Model<M> {
     /// Nothing was queued at `now`. Whoever is `first` draws from the budget first, and who has `ended` gives back to it in this
     /// order: before, where one that is first needs that. Returns the failures.
     pub(super) fn on_time_up(&mut self, now: Timestamp, first: &[usize], ended: &[usize]) -> Vec<End> {
+        self.looks += 1;
         let (mut ends, mut ended) = (Vec::new(), ended.to_vec());
         for &token in first {
             let gives = |other: &usize| self.asked[*other].peer == self.asked[token].peer && self.is_ready(*other);
@@ -119,7 +126,8 @@ impl<M: KeyedMatcher> Model<M> {
 
     /// Whether it is ready, and nothing puts that in doubt.
     pub(super) fn must_be_sent(&self, now: Timestamp, token: usize) -> bool {
-        let unsure = matches!(&self.asked[token].stage, Stage::Begun(begun) if begun.unsure);
+        // What is sent once more may wait for a look, whatever was seen at the same moment before.
+        let unsure = matches!(&self.asked[token].stage, Stage::Begun(begun) if begun.unsure || begun.repeated == Some(self.looks));
         self.is_ready(token) && !unsure && !self.has_expired(token, now)
     }
 
@@ -130,7 +138,7 @@ impl<M: KeyedMatcher> Model<M> {
     }
 
     /// Has the request begin, if it has not.
-    fn begin(&mut self, now: Timestamp, token: usize) -> &mut Begun<M> {
+    pub(super) fn begin(&mut self, now: Timestamp, token: usize) -> &mut Begun<M> {
         let Self { asked, peers, matcher, settings, .. } = self;
         let asked = &mut asked[token];
         if let Stage::Placed { .. } = asked.stage {
@@ -177,6 +185,8 @@ impl<M: KeyedMatcher> Model<M> {
             return Arrival::Stray;
         }
         self.peers[peer].heard = self.peers[peer].heard.max(Some(at));
+        let header = ReplyHeader::decode(datagram).ok().map(|(header, _)| header);
+        let mut is_wrong = self.settings.envelope && header.is_none() && actual > 0;
         let mut arrival = Arrival::Stray;
         for token in self.open.clone() {
             let asked = &mut self.asked[token];
@@ -184,8 +194,19 @@ impl<M: KeyedMatcher> Model<M> {
             if asked.peer != peer {
                 continue;
             }
+            let before = begun.transaction.strays();
             let verdict = begun.transaction.on_datagram(at, PathIndex::FIRST, datagram, actual);
+            let strays = begun.transaction.strays();
+            is_wrong |= strays.envelope > before.envelope;
             if verdict == Match::Foreign {
+                if strays == before {
+                    assert_eq!(arrival, Arrival::Stray, "two requests have the same bytes");
+                    assert_eq!(self.settle(at, token), None, "no restart ends a request before a look");
+                    if let Stage::Begun(begun) = &mut self.asked[token].stage {
+                        begun.repeated = Some(self.looks);
+                    }
+                    arrival = Arrival::Unknown(token);
+                }
                 continue;
             }
             begun.answered = true;
@@ -195,6 +216,10 @@ impl<M: KeyedMatcher> Model<M> {
                 Some(end) if end.failure.is_none() => Arrival::Reply(end),
                 Some(end) => Arrival::Truncated(end),
             };
+        }
+        self.wrong_envelopes += u32::from(is_wrong);
+        if let Some(header) = header.filter(|_| self.settings.envelope && arrival != Arrival::Stray) {
+            self.peers[peer].known = Some(header.incarnation());
         }
         arrival
     }
@@ -210,7 +235,10 @@ impl<M: KeyedMatcher> Model<M> {
         if let Stage::Begun(begun) = &mut asked[token].stage {
             let most = begun.transaction.transmissions();
             begun.refusals = (begun.refusals + u32::from(is_refusal(error))).min(most);
-            begun.transaction.on_quoted_error(now, Some(PathIndex::FIRST), error, quoted);
+            let header = if self.settings.envelope { HEADER_LEN } else { 0 };
+            // Any of its transmissions may have met it: what their headers say differs.
+            let quoted = [&vec![0; header], quoted].concat();
+            begun.transaction.on_quoted_error(now, Some(PathIndex::FIRST), error, &quoted);
             assert_eq!(self.settle(now, token), None, "no error ends a request before a look");
         }
     }

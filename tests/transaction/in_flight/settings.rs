@@ -34,6 +34,8 @@ pub(super) struct Settings {
     pub(super) late: u64,
     pub(super) answering: u64,
     pub(super) turns: u64,
+    /// Requests and replies have one.
+    pub(super) envelope: bool,
 }
 
 /// Who makes the ids, and who judges the replies.
@@ -70,6 +72,7 @@ impl Settings {
         let window = if dice.one_in(3) { 1 } else { dice.pick(&[2, 3, 5, 8, 64]) };
         let least = Duration::from_millis(1);
         let estimator = dice.one_in(4).then(|| RttEstimator::new(least * 20, least, least * 500).unwrap());
+        let envelope = dice.one_in(3);
         Self {
             ids,
             format,
@@ -88,10 +91,12 @@ impl Settings {
             fails_over_budget: dice.one_in(3),
             estimator,
             prompt: dice.one_in(2) || budget.is_some() && window > 1,
-            failing: dice.pick(&[4, 20, 1_000_000]),
+            // Whom a transmission names is decided anew if it is offered again, and a transaction knows of no other's answers.
+            failing: if envelope { u64::MAX } else { dice.pick(&[4, 20, 1_000_000]) },
             late: dice.pick(&[2, 6, 1_000_000]),
             answering: dice.pick(&[1, 3, 8, 60]),
             turns: dice.within(10..=70),
+            envelope,
         }
     }
 

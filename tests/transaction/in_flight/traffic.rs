@@ -1,5 +1,6 @@
 //! What leaves and what comes in.
 
+use udp_retry::envelope::ReplyKind;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Arrived, Handle, KeyedMatcher};
 use udp_retry::transport::PathError;
@@ -36,8 +37,12 @@ impl<M: KeyedMatcher> World<M> {
     pub(super) fn transmit(&mut self, count: usize) {
         let tokens: Vec<usize> = self.ready().into_iter().take(count).collect();
         self.tell(|_| format!("transmitted {tokens:?}"));
+        let sealed = self.seal(tokens.len());
         self.engine.on_transmitted(self.now, count);
-        for token in tokens {
+        for (place, token) in tokens.into_iter().enumerate() {
+            if let Some(&sealed) = sealed.get(place) {
+                self.says_as_much(token, sealed);
+            }
             self.model.on_transmitted(self.now, token);
             self.tally.transmissions += 1;
         }
@@ -115,6 +120,7 @@ impl<M: KeyedMatcher> World<M> {
             0 => self.path_error(at),
             1 => self.forgery(at),
             2 => self.late_copy(at),
+            3 if self.model.settings.envelope => self.unknown(at),
             _ if answers => self.answer(at),
             _ => {}
         }
@@ -134,6 +140,7 @@ impl<M: KeyedMatcher> World<M> {
         let asked = &self.model.asked[token];
         let kind = self.dice.pick(&[REPLY, REPLY, REPLY, REPLY, STOP, SLOW]);
         let (peer, datagram) = (asked.peer, self.format.answer(&asked.bytes, kind));
+        let datagram = self.enclose(token, ReplyKind::Reply, ms(1), &datagram);
         let actual = datagram.len() + if self.dice.one_in(12) { 9 } else { 0 };
         self.deliver(at, peer, &datagram, actual);
         if self.dice.one_in(4) {
@@ -149,8 +156,10 @@ impl<M: KeyedMatcher> World<M> {
             .take(10)
             .collect();
         if !ended.is_empty() {
-            let asked = &self.model.asked[self.dice.pick(&ended)];
+            let token = self.dice.pick(&ended);
+            let asked = &self.model.asked[token];
             let (peer, datagram) = (asked.peer, self.format.answer(&asked.bytes, REPLY));
+            let datagram = self.enclose(token, ReplyKind::Reply, ms(1), &datagram);
             self.deliver(at, peer, &datagram, datagram.len());
         }
     }
@@ -169,6 +178,11 @@ impl<M: KeyedMatcher> World<M> {
             4 => datagram.truncate(self.dice.index(kind_at)),
             _ => datagram.clear(),
         }
+        let mut datagram = self.enclose(token, ReplyKind::Reply, ms(1), &datagram);
+        if self.model.settings.envelope && self.dice.one_in(3) {
+            self.damage(&mut datagram);
+        }
+        let len = len + self.header_len();
         let actual = datagram.len().max(if self.dice.one_in(4) { len } else { 0 });
         if self.dice.one_in(8) {
             // From someone who was never asked.
@@ -193,6 +207,10 @@ impl<M: KeyedMatcher> World<M> {
             (Arrived::Provisional(handle), Arrival::Provisional(token)) => {
                 assert_eq!(self.model.asked[*token].handle, *handle);
                 self.tally.provisional += 1;
+            }
+            (Arrived::Unknown(handle), Arrival::Unknown(token)) => {
+                assert_eq!(self.model.asked[*token].handle, *handle);
+                self.tally.unknown += 1;
             }
             (Arrived::Stray(kind), Arrival::Stray) => self.stray(*kind, datagram, actual),
             other => panic!("{other:?} at {at:?}"),
@@ -232,7 +250,8 @@ impl<M: KeyedMatcher> World<M> {
         } else if !unnamed || is_only || stamped {
             let len = if self.dice.one_in(3) { self.format.range().end } else { bytes.len() };
             self.tell(|_| format!("at {from:?} {error}, quoting {len} bytes of {token}"));
-            self.engine.on_path_error(at, from, error, &bytes[..len]);
+            let quoted = [&vec![7; self.header_len()], &bytes[..len]].concat();
+            self.engine.on_path_error(at, from, error, &quoted);
             self.model.on_quoted_error(at, Some(peer).filter(|_| !unnamed), error, &bytes[..len]);
         }
     }

@@ -43,6 +43,13 @@ pub(super) struct Tally {
     pub(super) provisional: u64,
     pub(super) strays: u64,
     pub(super) refused: u64,
+    /// Transmissions that named an incarnation.
+    pub(super) named: u64,
+    /// Answers of servers that did not know what they had executed.
+    pub(super) unknown: u64,
+    pub(super) restarted: u64,
+    /// Round trips after more than one transmission.
+    pub(super) clear: u64,
 }
 
 impl Tally {
@@ -55,6 +62,10 @@ impl Tally {
         self.provisional += other.provisional;
         self.strays += other.strays;
         self.refused += other.refused;
+        self.named += other.named;
+        self.unknown += other.unknown;
+        self.restarted += other.restarted;
+        self.clear += other.clear;
     }
 }
 
@@ -71,11 +82,22 @@ impl<M: KeyedMatcher> World<M> {
         if settings.fails_over_budget {
             engine = engine.failing_over_budget();
         }
+        if settings.envelope {
+            engine = engine.with_envelope();
+        }
         if let Some(deadline) = settings.deadline {
             engine = engine.with_deadline(deadline);
         }
         let (now, format) = (Timestamp::from_nanos(dice.within(1..=1 << 40) * TICK), settings.format);
-        let model = Model { settings, matcher, peers: Vec::new(), asked: Vec::new(), open: Vec::new() };
+        let model = Model {
+            settings,
+            matcher,
+            peers: Vec::new(),
+            asked: Vec::new(),
+            open: Vec::new(),
+            wrong_envelopes: 0,
+            looks: 0,
+        };
         let tally = Tally::default();
         let mut world =
             Self { engine, model, format, dice, now, looked: now, paused: None, strays: 0, tally, start: now, told };
@@ -102,6 +124,8 @@ impl<M: KeyedMatcher> World<M> {
             heard: None,
             unsettled: 0,
             is_removed: false,
+            lives: 1,
+            known: None,
         });
     }
 

@@ -107,6 +107,7 @@ impl<'a> Client<'a> {
         let settings = ServerSettings::new().with_spread(self.arguments.spread.into()).map_err(io::Error::other)?;
         let builder = ReliableRequester::builder(matcher).policy(self.policy).seed(seed);
         let builder = builder.servers(settings).observer(record.observer());
+        let builder = if self.arguments.envelope { builder.envelope() } else { builder };
         // As addresses: looking a name up again knows no deadline.
         let servers: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
         let whom =

@@ -4,7 +4,7 @@
 //! udp-retry request HOST:PORT[,HOST:PORT...]... (--hex HEX | --text TEXT | --file FILE | --hex-lines FILE)
 //!         [--id OFFSET:LEN[:REPLY_OFFSET]] [--policy POLICY] [--spread ORDER] [--deadline 5s]
 //!         [--repeat N [--every 1s] [--keep-id | --stamp]] [--in-flight W] [--qps Q] [--expect echo]
-//!         [--seed N] [--summary] [--json]
+//!         [--envelope] [--seed N] [--summary] [--json]
 //! udp-retry request 9.9.9.9:53 --id 0:2 --policy dns \
 //!         --hex "1d0c 0100 0001 0000 0000 0000 076578616d706c65 03636f6d 00 0001 0001"
 //! ```
@@ -14,7 +14,7 @@
 //!
 //! ```text
 //! {"reply_hex":"706f6e67","transmissions":2,"elapsed_ms":100.4,"round_trip_ms":null,"sent_ms":[0.0,100.1],
-//!  "strays":{"stale":0,"empty":0,"truncated":0,"foreign":0}}
+//!  "strays":{"stale":0,"empty":0,"truncated":0,"envelope":0,"foreign":0}}
 //! {"error":"timed_out","execution":"unknown","transmissions":2,"sent_ms":[0.0,100.1],"elapsed_ms":300.1}
 //! ```
 //!
@@ -31,7 +31,7 @@
 //! ```
 //!
 //! Errors are `refused`, `timed_out`, `too_large`, `truncated`, `unreachable`, `cancelled`, `unmatchable`,
-//! `no_fresh_port`, `ids_resting` and `io`; executions `not_sent`, `refused` and `unknown`. A request that could not even
+//! `no_fresh_port`, `ids_resting`, `server_restarted` and `io`; executions `not_sent`, `refused` and `unknown`. A request that could not even
 //! be asked has its line too: of names of which one has no address, or a socket that the system refuses (`io`). `elapsed_ms` and
 //! the deadline include finding the address of a name, which the first request waits for. The round trip is null where the
 //! reply may belong to more than one transmission. `sent_ms` counts from the first transmission, and has all of them. The
@@ -41,6 +41,11 @@
 //! Several targets, between spaces, are asked one after the other: each is a service of its own. Each line and each story names
 //! its target then. With `--expect echo` the reply has to be the request, byte for byte as it was sent; a line says whether it was
 //! (`"wrong":false`), and the exit code is 1 if one was not.
+//!
+//! With `--envelope` a header of 16 bytes goes before each request and is expected before each reply, as `udp-retry serve
+//! --envelope` and every server with the envelope of this crate have it. Every reply has a round trip then, also after
+//! retransmissions, and a request that the server may have executed before a restart ends as `server_restarted`. Ids and replies
+//! count and are printed without the header; `envelope` among the strays are replies in which it is missing or wrong.
 //!
 //! # Load
 //!
@@ -58,7 +63,7 @@
 //!
 //! ```text
 //! {"sent":50000,"answered":49998,"failed":{"timed_out":2},"wrong":0,"retransmissions":41,
-//!  "strays":{"stale":3,"empty":0,"truncated":0,"foreign":0},"rate":61234.5,
+//!  "strays":{"stale":3,"empty":0,"truncated":0,"envelope":0,"foreign":0},"rate":61234.5,
 //!  "p50_ms":0.051,"p99_ms":0.089,"p999_ms":0.312,"elapsed_s":0.816507}
 //! ```
 //!
@@ -110,12 +115,13 @@ use client::Preference;
 use lines::Requests;
 use source::Source;
 use udp_retry::RetryPolicy;
+use udp_retry::envelope::HEADER_LEN;
 use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, Transport};
 
 use crate::terminal::{Misuse, Outcome};
-use crate::values::{Hosts, Id, at_least_one, duration, hosts, id, policy, rate};
+use crate::values::{Hosts, Id, LARGEST_PAYLOAD, at_least_one, duration, hosts, id, policy, rate};
 
 /// Sends a request until its reply is there; without HOST:PORT, to a service of its own
 #[derive(Args)]
@@ -156,6 +162,10 @@ pub(crate) struct Arguments {
     /// What a reply has to be; any other counts as wrong, and ends with 1
     #[arg(long, value_name = "WHAT", value_enum)]
     expect: Option<Expectation>,
+    /// Puts the header of the envelope before each request, and expects one before each reply: for servers that do the same, such
+    /// as "udp-retry serve --envelope"
+    #[arg(long, requires = "target")]
+    envelope: bool,
     /// Repeats the id too: then a late reply to one request counts for the next one
     #[arg(long, requires = "id")]
     keep_id: bool,
@@ -198,6 +208,18 @@ impl Arguments {
         self.expect.is_some_and(|Expectation::Echo| request != reply)
     }
 
+    /// That each request fits into a datagram, with the header of its envelope.
+    fn check_sizes(&self, requests: &Requests) -> Result<(), Misuse> {
+        let most = LARGEST_PAYLOAD - HEADER_LEN;
+        let lengths = (0..requests.count()).map(|number| requests.get(number).len());
+        match lengths.max().filter(|&len| self.envelope && len > most) {
+            Some(len) => {
+                Err(Misuse(format!("no datagram holds a request of {len} bytes in an envelope: {most} are the most")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The bytes of the id, as far as they can be one's.
     fn check_id(&self, requests: &Requests) -> Result<(), Misuse> {
         let length = requests.get(0).len();
@@ -220,6 +242,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let requests = arguments.source.requests(id_end).map_err(|unusable| Misuse(unusable.to_string()))?;
     let requests = requests.unwrap_or_else(|| Requests::single(DEMONSTRATION.to_vec()));
     arguments.check_id(&requests)?;
+    arguments.check_sizes(&requests)?;
     match &arguments.target[..] {
         [] => show(arguments, &requests),
         targets => ask(arguments, targets, &requests, arguments.policy.unwrap_or_default()),

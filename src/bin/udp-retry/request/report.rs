@@ -178,8 +178,10 @@ pub(crate) fn ms(time: Duration) -> String {
 }
 
 fn strays(reply: &Reply<'_>) -> String {
-    let Strays { stale, empty, truncated, foreign, .. } = reply.strays();
-    format!("{{\"stale\":{stale},\"empty\":{empty},\"truncated\":{truncated},\"foreign\":{foreign}}}")
+    let Strays { stale, empty, truncated, envelope, foreign, .. } = reply.strays();
+    format!(
+        "{{\"stale\":{stale},\"empty\":{empty},\"truncated\":{truncated},\"envelope\":{envelope},\"foreign\":{foreign}}}"
+    )
 }
 
 pub(crate) fn kind(failure: Failure) -> &'static str {

@@ -19,7 +19,7 @@ pub(crate) struct Summary {
     pub(crate) wrong: u64,
     failed: BTreeMap<&'static str, u64>,
     retransmissions: u64,
-    strays: [u64; 4],
+    strays: [u64; 5],
     latencies: Latencies,
     /// How long after it was due a request was begun at the latest; `None` where none was due at a time.
     pub(crate) behind: Option<Duration>,
@@ -34,7 +34,7 @@ impl Summary {
             wrong: 0,
             failed: BTreeMap::new(),
             retransmissions: 0,
-            strays: [0; 4],
+            strays: [0; 5],
             latencies: Latencies::new(),
             behind: None,
             elapsed: Duration::ZERO,
@@ -52,8 +52,8 @@ impl Summary {
         self.retransmissions += u64::from(transmissions.saturating_sub(1));
     }
 
-    pub(crate) fn on_strays(&mut self, Strays { stale, empty, truncated, foreign, .. }: Strays) {
-        for (count, more) in self.strays.iter_mut().zip([stale, empty, truncated, foreign]) {
+    pub(crate) fn on_strays(&mut self, Strays { stale, empty, truncated, envelope, foreign, .. }: Strays) {
+        for (count, more) in self.strays.iter_mut().zip([stale, empty, truncated, envelope, foreign]) {
             *count += u64::from(more);
         }
     }
@@ -89,14 +89,15 @@ impl Summary {
     fn json(&self, out: &mut impl Write) -> io::Result<()> {
         let failed =
             self.failed.iter().map(|(kind, count)| format!("\"{kind}\":{count}")).collect::<Vec<_>>().join(",");
-        let [stale, empty, truncated, foreign] = self.strays;
+        let [stale, empty, truncated, envelope, foreign] = self.strays;
         let [p50, p99, p999] =
             PERCENTILES.map(|(_, share)| self.latencies.per_mille(share).map_or_else(|| "null".to_owned(), ms));
         let behind = self.behind.map_or_else(String::new, |behind| format!(",\"behind_ms\":{}", ms(behind)));
         writeln!(
             out,
             "{{\"sent\":{},\"answered\":{},\"failed\":{{{failed}}},\"wrong\":{},\"retransmissions\":{},\
-             \"strays\":{{\"stale\":{stale},\"empty\":{empty},\"truncated\":{truncated},\"foreign\":{foreign}}},\
+             \"strays\":{{\"stale\":{stale},\"empty\":{empty},\"truncated\":{truncated},\"envelope\":{envelope},\
+             \"foreign\":{foreign}}},\
              \"rate\":{:.1},\"p50_ms\":{p50},\"p99_ms\":{p99},\"p999_ms\":{p999},\"elapsed_s\":{:?}{behind}}}",
             self.sent,
             self.answered,
@@ -115,7 +116,8 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, answered, wrong, retransmissions, strays: [stale, empty, truncated, foreign], .. } = self;
+        let Self { sent, answered, wrong, retransmissions, strays, .. } = self;
+        let [stale, empty, truncated, envelope, foreign] = strays;
         let seconds = self.elapsed.as_secs_f64();
         writeln!(f, "requests         {sent} in {seconds:.3} s, {:.1} answered a second", self.rate())?;
         write!(f, "answered         {answered}, wrong {wrong}, failed {}", self.failed())?;
@@ -123,7 +125,8 @@ impl fmt::Display for Summary {
             write!(f, "{} {kind} {count}", if n == 0 { ":" } else { "," })?;
         }
         writeln!(f, "\nretransmissions  {retransmissions}")?;
-        writeln!(f, "strays           stale {stale}, empty {empty}, truncated {truncated}, foreign {foreign}")?;
+        write!(f, "strays           stale {stale}, empty {empty}, truncated {truncated}, ")?;
+        writeln!(f, "wrong envelope {envelope}, foreign {foreign}")?;
         if let Some(behind) = self.behind {
             writeln!(f, "behind           {} ms at most", ms(behind))?;
         }

@@ -111,6 +111,9 @@ fn connect(
     if let Some(deadline) = arguments.deadline {
         builder = builder.deadline(deadline);
     }
+    if arguments.envelope {
+        builder = builder.envelope();
+    }
     if let Some(seed) = arguments.seed {
         builder = builder.seed(Seed::new(seed));
     }

@@ -27,7 +27,7 @@ pub(super) fn show(arguments: &Arguments) -> Outcome {
     let (asked, report) = thread::scope(|scope| {
         let serving = scope.spawn(move || server.run(|| is_over.load(Ordering::Relaxed)));
         scope.spawn(move || while !is_over.load(Ordering::Relaxed) && network.run_for(TURN).is_ok() {});
-        let asked = ask(address);
+        let asked = ask(arguments, address);
         is_over.store(true, Ordering::Relaxed);
         (asked, serving.join())
     });
@@ -44,10 +44,16 @@ pub(super) fn show(arguments: &Arguments) -> Outcome {
 }
 
 /// How many were answered.
-fn ask(address: SocketAddr) -> Outcome<u64> {
+fn ask(arguments: &Arguments, address: SocketAddr) -> Outcome<u64> {
     let policy: RetryPolicy = "50ms x2 max 400ms 12 transmissions".parse()?;
     let id = transaction_id(0..8).stamped();
-    let mut client = ConcurrentRequester::builder(id).policy(policy).connect(address)?;
+    let mut client = ConcurrentRequester::builder(id).policy(policy);
+    if arguments.envelope {
+        // A server that is as young as a request cannot tell whether the one before has executed it.
+        thread::sleep(YOUNG);
+        client = client.envelope();
+    }
+    let mut client = client.connect(address)?;
     for increment in 0..INCREMENTS {
         client.submit(b"........+1", increment)?;
     }
@@ -61,3 +67,5 @@ fn ask(address: SocketAddr) -> Outcome<u64> {
 const INCREMENTS: u64 = 100;
 const NETWORK: &str = "loss 20%; duplicate 20%; delay 5ms";
 const TURN: Duration = Duration::from_millis(20);
+/// More than a datagram takes, however busy the machine is.
+const YOUNG: Duration = Duration::from_millis(500);

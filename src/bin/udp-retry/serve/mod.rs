@@ -27,7 +27,7 @@
 //! waited for any more, and `unknown` those that this server may have executed before it was restarted; neither was executed.
 //!
 //! Without arguments it shows itself on loopback: the counter behind a network that loses a fifth and duplicates a fifth in each
-//! direction, and a client that adds one a hundred times.
+//! direction, and a client that adds one a hundred times; with `--envelope` both ends have it.
 #![expect(clippy::disallowed_methods, reason = "threads that serve, work that takes time, and how long it has run")]
 
 mod demonstration;
@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
     lasting: Option<Duration>,
     /// Takes only requests with the header of the envelope, as clients send that ask for it: a copy of before a restart is not
     /// executed
-    #[arg(long, requires = "listen")]
+    #[arg(long)]
     envelope: bool,
     /// Reports as one line of JSON
     #[arg(long)]

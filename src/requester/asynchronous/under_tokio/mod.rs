@@ -138,8 +138,8 @@ impl Builder<Asynchronous> {
     ) -> io::Result<AsyncRequester<T::Peer>> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
         transport.prepare();
-        let (deadline, buffer) = (self.deadline, vec![0; self.buffer]);
-        let many = self.many();
+        let (deadline, many) = (self.deadline, self.many());
+        let buffer = many.receive_buffer(many.front.header_len());
         let settings = many.front.servers;
         let mut many = many.engine(&mut transport).map_err(io::Error::other)?;
         let service = service.map(|all| many.groups.add(&mut many.engine, &mut many.peers, all, settings)).transpose();
