@@ -1,8 +1,9 @@
 use alloc::vec::Vec;
 
 use super::SharedResponder;
+use super::shared::Step;
 use crate::replies::{DuplicateKey, Job};
-use crate::transport::{Incoming, PathError, Route, Transport};
+use crate::transport::{Incoming, PathError, Received, Route, Transport};
 
 /// What a loop sends its answers by.
 pub(super) struct Line<'l, T, K> {
@@ -18,9 +19,14 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
         Self { transport, responder, datagram: Vec::new(), is_cancelled: false }
     }
 
-    /// What is to be sent is copied there.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.datagram
+    /// What is to be done about a datagram; what is to be sent is copied here.
+    #[inline]
+    pub(super) fn on_datagram<'d>(&mut self, received: &Received<Route>, datagram: &'d [u8]) -> Step<'d> {
+        self.responder.lock().on_datagram(received, datagram, &mut self.datagram)
+    }
+
+    pub(super) fn abandon(&self, job: Job) {
+        self.responder.abandon(job);
     }
 
     /// Keeps the reply, and sends it then: a copy of the request that comes between meets it.

@@ -5,6 +5,7 @@ mod many_threads;
 mod scripted;
 mod simulated;
 mod tasks;
+mod tasks_stopped;
 #[path = "../common/watchdog.rs"]
 mod watchdog;
 
