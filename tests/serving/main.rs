@@ -2,6 +2,7 @@
 
 mod loopback;
 mod many_threads;
+mod refused;
 mod scripted;
 mod simulated;
 mod tasks;
