@@ -68,7 +68,7 @@ impl<K: DuplicateKey> SharedResponder<K> {
         let (mut buffer, mut reply, mut overdue) = (vec![0; LARGEST_DATAGRAM], Vec::new(), 0);
         let mut line = Line::new(transport, self);
         while overdue <= MOST_OVERDUE {
-            let now = line.transport.now();
+            let now = line.now();
             match line.transport.recv(&mut buffer, now, until) {
                 Incoming::Datagram(received) => {
                     // A flood must not keep the caller past its time.
