@@ -39,13 +39,7 @@ impl ReplyRing {
 
     /// Keeps the reply to the request of this tag, and returns where. The owners of those that make place for it come to
     /// `forget`, with where theirs began. `None` if it exceeds the ring, or any datagram: then nothing has changed.
-    pub(super) fn put(
-        &mut self,
-        owner: u32,
-        tag: Tag,
-        reply: &[u8],
-        mut forget: impl FnMut(u32, u32),
-    ) -> Option<u32> {
+    pub(super) fn put(&mut self, owner: u32, tag: Tag, reply: &[u8], mut forget: impl FnMut(u32, u32)) -> Option<u32> {
         let len = u16::try_from(reply.len()).ok().filter(|&len| len <= LONGEST)?;
         let head = Head { owner, len, replays: 0 };
         if head.units() > self.units {

@@ -134,7 +134,8 @@ fn a_copy_that_is_read_once_the_server_is_cancelled_is_neither_answered_nor_coun
         runtime.block_on(async {
             let (socket, responder, stop) = stopped();
             let client = plain_client(&socket).await;
-            let serving = responder.serve_async(socket, most(10), async |request: AsyncRequest| request.reply(*b"done"));
+            let serving =
+                responder.serve_async(socket, most(10), async |request: AsyncRequest| request.reply(*b"done"));
             let mut serving = pin!(serving);
             let mut turn = || serving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             client.send(b"0001").await.unwrap();
