@@ -40,15 +40,13 @@ mod measured {
         let mut full = cache(entries, WhenFull::Refuse);
         (0..entries).for_each(|n| execute(&mut full, n, true));
         let calls = entries.clamp(100_000, 500_000);
-        let (draws, mut drawn) = (Seed::new(7), 0);
-        let mut any = || {
-            drawn += 1;
-            (draws.draw(drawn) % u64::from(entries)) as u32
-        };
+        // Drawn beforehand, as the draws are not what is measured.
+        let draws = Seed::new(7);
+        let order: Vec<u32> = (0..u64::from(calls)).map(|n| (draws.draw(n) % u64::from(entries)) as u32).collect();
         let replay = median(|| {
             timed(calls, || {
-                for _ in 0..calls {
-                    let verdict = ask(&mut full, any());
+                for &n in &order {
+                    let verdict = ask(&mut full, n);
                     assert!(matches!(black_box(verdict), Verdict::Replay(reply) if reply[0] == 7));
                 }
             })
@@ -59,7 +57,7 @@ mod measured {
         let mut working = cache(entries, WhenFull::Refuse);
         (0..entries).for_each(|n| execute(&mut working, n, false));
         let in_progress = median(|| {
-            timed(calls, || (0..calls).for_each(|_| assert!(matches!(ask(&mut working, any()), Verdict::InProgress))))
+            timed(calls, || order.iter().for_each(|&n| assert!(matches!(ask(&mut working, n), Verdict::InProgress))))
         });
         let (mut turning, mut next) = (cache(entries, WhenFull::Forget), 0);
         (0..entries).for_each(|_| turn(&mut turning, &mut next));
@@ -73,7 +71,7 @@ mod measured {
     fn cache(entries: u32, when_full: WhenFull) -> ReplyCache {
         let limits = ReplyLimits::default().with_entries(NonZeroU32::new(entries).unwrap());
         // As many replays as the rounds ask for.
-        let limits = limits.with_bytes(entries as usize * (REPLY + 8)).with_replays(u16::MAX).when_full(when_full);
+        let limits = limits.with_bytes(entries as usize * (REPLY + 20)).with_replays(u16::MAX).when_full(when_full);
         ReplyCache::new(limits, &[7; 32])
     }
 

@@ -21,7 +21,7 @@ fn an_entry_takes_at_most_64_bytes_besides_its_reply() {
     const REPLY: usize = 64;
     for entries in [100_000, 1_000_000] {
         let mut kept = None;
-        let limits = limits(entries).with_bytes(entries as usize * (REPLY + 8));
+        let limits = limits(entries).with_bytes(entries as usize * (REPLY + 20));
         let taken = grown(|| {
             let mut cache = ReplyCache::new(limits, &SECRET);
             for n in 0..entries {
@@ -44,14 +44,21 @@ fn an_entry_takes_at_most_64_bytes_besides_its_reply() {
 
 #[test]
 fn ten_million_peers_take_no_more_than_none() {
-    for (when_full, per_peer) in [(WhenFull::Refuse, false), (WhenFull::Forget, false), (WhenFull::Forget, true)] {
+    // 10⁵ and 10⁶ a second.
+    let floods = [
+        (WhenFull::Refuse, false, 10_000),
+        (WhenFull::Forget, false, 10_000),
+        (WhenFull::Refuse, true, 1_000),
+        (WhenFull::Forget, true, 1_000),
+    ];
+    for (when_full, per_peer, apart) in floods {
         let limits = limits(65_536).when_full(when_full);
         let limits = if per_peer { limits.with_per_peer(NonZeroU32::new(1_000).unwrap()) } else { limits };
         let mut cache = ReplyCache::new(limits, &SECRET);
         let (draws, memory) = (Seed::new(7), cache.memory());
         let taken = peak(|| {
             for n in 0..10_000_000 {
-                let now = Timestamp::from_nanos(n * 10_000);
+                let now = Timestamp::from_nanos(n * apart);
                 if let Verdict::Fresh(ticket) = cache.on_request(now, &key(draws.draw(n), &n.to_le_bytes())) {
                     cache.on_reply(now, ticket, &[7; 40][..n as usize % 40]);
                 }

@@ -1,13 +1,18 @@
+#[cfg(feature = "tokio")]
+use core::task::{Context, Waker};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "tokio")]
+use std::sync::{Mutex, PoisonError};
 
 use super::sys::Bell;
 
 /// Ends the wait of a requester from any thread: made by
 /// [`ReliableRequester::cancel_handle`](crate::ReliableRequester::cancel_handle), or by
 /// [`Cancel::cancel_handle`] of the transport before that goes into one. A
-/// [`ConcurrentRequester`](crate::ConcurrentRequester::cancel_handle) ends its wait by it, and no request.
+/// [`ConcurrentRequester`](crate::ConcurrentRequester::cancel_handle) ends its wait by it, and no request. A server's loop
+/// ([`serving`](crate::serving)) ends by it, once what it has executed is answered.
 ///
 /// - The request under way fails as cancelled; if none is, or if its reply was quicker, the next one does, without
 ///   being sent. So no call is missed; calls that come before one has taken effect count as one.
@@ -24,6 +29,9 @@ pub struct CancelHandle {
 struct Shared {
     cancelled: AtomicBool,
     bell: Bell,
+    /// Waits for it instead of the bell, where a runtime does the waiting.
+    #[cfg(feature = "tokio")]
+    task: Mutex<Option<Waker>>,
 }
 
 impl CancelHandle {
@@ -32,6 +40,26 @@ impl CancelHandle {
         // In this order: the one who is woken looks for the flag.
         self.shared.cancelled.store(true, Ordering::SeqCst);
         self.shared.bell.ring();
+        #[cfg(feature = "tokio")]
+        self.shared.wake();
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Shared {
+    fn wakes(&self, waker: &Waker) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            *task = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        // Without the lock, as what is woken may come here at once.
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 }
 
@@ -56,7 +84,12 @@ impl Cancellable {
         if let Some(shared) = &self.shared {
             return Ok(CancelHandle { shared: Arc::clone(shared) });
         }
-        let shared = Arc::new(Shared { cancelled: AtomicBool::new(false), bell: Bell::new()? });
+        let shared = Arc::new(Shared {
+            cancelled: AtomicBool::new(false),
+            bell: Bell::new()?,
+            #[cfg(feature = "tokio")]
+            task: Mutex::new(None),
+        });
         self.shared = Some(Arc::clone(&shared));
         Ok(CancelHandle { shared })
     }
@@ -84,6 +117,15 @@ impl Cancellable {
         shared.bell.silence();
         call();
         shared.cancelled.swap(false, Ordering::SeqCst)
+    }
+
+    /// As [`take`](Self::take), and if it was not, the next call wakes this task.
+    #[cfg(feature = "tokio")]
+    pub(super) fn poll(&self, context: &Context<'_>) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        // In this order: a call that comes too early for the flag wakes.
+        shared.wakes(context.waker());
+        self.is_cancelled() && self.take()
     }
 
     /// What a wait watches beside its socket.

@@ -74,7 +74,8 @@ pub(super) fn rest(bell: Option<&Bell>, wait: Duration) -> bool {
 }
 
 fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
-    let timeout = Timespec::try_from(wait.min(LONGEST)).ok();
+    // Without a timer where the wait has no end: the system sets and takes back one for each other.
+    let timeout = if wait < ENDLESS { Timespec::try_from(wait.min(LONGEST)).ok() } else { None };
     match rustix::event::poll(fds, timeout.as_ref()) {
         Ok(_) => Ok(()),
         Err(Errno::INTR) => {
@@ -88,5 +89,7 @@ fn ready(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
 
 /// How long nothing is looked for where the system cannot even wait.
 const UNPOLLED: Duration = Duration::from_millis(100);
+/// No wait that has an end is as long: 146 years.
+const ENDLESS: Duration = Duration::from_nanos(1 << 62);
 /// Some systems refuse a wait of more than 2³¹ ms.
 const LONGEST: Duration = Duration::from_secs(1 << 20);

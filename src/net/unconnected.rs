@@ -1,3 +1,5 @@
+#[cfg(feature = "tokio")]
+use core::task::Context;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 
@@ -218,6 +220,12 @@ impl UnconnectedUdp {
     /// What the system says; the first handle needs a descriptor.
     pub fn cancel_handle(&mut self) -> io::Result<CancelHandle> {
         self.endpoint.cancel_handle()
+    }
+
+    /// Whether it was cancelled, which is forgotten then; if it was not, a cancellation wakes this task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_cancelled(&self, context: &Context<'_>) -> bool {
+        self.endpoint.cancellation().poll(context)
     }
 
     /// Gives the socket back, without a timeout of ours.

@@ -1,11 +1,11 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::entries::{Entries, Entry, LONGEST, Ms, State};
-use super::index::Index;
+use super::entries::{Entries, Entry, Ms, State};
+use super::index::{At, Index};
 use super::key::RequestKey;
 use super::limits::{ReplyLimits, WhenFull};
-use super::reply_ring::ReplyRing;
+use super::reply_ring::{Replayed, ReplyRing};
 use super::shares::Shares;
 use super::stats::ReplyStats;
 use super::tag::{Tag, Tags};
@@ -68,34 +68,14 @@ impl ReplyCache {
         self.drop_ended(AT_ONCE);
         let tag = self.tags.of_request(key);
         let known = self.find(tag);
-        let Some(slot) = known.filter(|&slot| self.lives(slot)) else {
-            if let Some(ended) = known {
-                self.index.remove(tag.fragment(), ended);
-            }
-            return self.admit(now, tag, key);
-        };
-        let Self { entries, replies, stats, limits, .. } = self;
-        let Some(entry) = entries.get_mut(slot) else { return Verdict::InProgress };
-        match entry.state() {
-            State::InProgress | State::Abandoned => {
-                stats.in_progress += 1;
-                Verdict::InProgress
-            }
-            State::Done { .. } if entry.replays >= limits.replays => {
-                stats.replayed_often += 1;
-                Verdict::ReplayedOften
-            }
-            State::Done { place, len } => match replies.get(place, len) {
-                Some(reply) => {
-                    entry.replays += 1;
-                    stats.replayed += 1;
-                    Verdict::Replay(reply)
+        match known.filter(|&at| self.lives(at)) {
+            Some(At::Reply(place)) => self.replay(place),
+            Some(At::Entry(slot)) => self.without_reply(slot),
+            None => {
+                if let Some(ended) = known {
+                    self.index.remove(tag.fragment(), ended);
                 }
-                None => Verdict::ReplyForgotten,
-            },
-            State::Forgotten => {
-                stats.replies_forgotten += 1;
-                Verdict::ReplyForgotten
+                self.admit(now, tag, key)
             }
         }
     }
@@ -104,31 +84,28 @@ impl ReplyCache {
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is used once")]
     pub fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: &[u8]) -> Kept {
         self.pass(now);
-        let Some(slot) = self.entries.in_progress(&ticket).filter(|&slot| self.lives(slot)) else {
+        let Some(slot) = self.entries.in_progress(&ticket).filter(|&slot| self.lives(At::Entry(slot))) else {
             let late = self.now.saturating_sub(ms(ticket.arrived)) > self.lifetime;
             *(if late { &mut self.stats.late } else { &mut self.stats.forgotten }) += 1;
             return if late { Kept::Late } else { Kept::Forgotten };
         };
-        let Self { entries, replies, stats, .. } = self;
-        let len = u16::try_from(reply.len()).ok().filter(|&len| len <= LONGEST);
-        let place = len.and_then(|_| {
-            replies.put(slot, reply, |owner, place| {
-                // It may have ended meanwhile, and its slot may be another's.
-                let entry = entries.get_mut(owner);
-                if let Some(entry) =
-                    entry.filter(|it| matches!(it.state(), State::Done { place: its, .. } if its == place))
-                {
-                    entry.set_state(State::Forgotten);
-                }
-            })
+        let Self { entries, index, replies, stats, .. } = self;
+        let tag = entries.get(slot).map(|entry| entry.tag).unwrap_or_default();
+        let place = replies.put(slot, tag, reply, |owner, place| {
+            // It may have ended meanwhile, and its slot may be another's.
+            if let Some(entry) = entries.get_mut(owner).filter(|entry| entry.state == State::Done(place)) {
+                entry.state = State::Forgotten;
+                index.replace(entry.tag.fragment(), At::Reply(place), At::Entry(owner));
+            }
         });
-        let (state, kept) = match (place, len) {
-            (Some(place), Some(len)) => (State::Done { place, len }, Kept::Kept),
-            _ => (State::Forgotten, Kept::TooLarge),
+        let (state, kept) = match place {
+            Some(place) => (State::Done(place), Kept::Kept),
+            None => (State::Forgotten, Kept::TooLarge),
         };
         *(if kept == Kept::Kept { &mut stats.kept } else { &mut stats.too_large }) += 1;
         if let Some(entry) = entries.get_mut(slot) {
-            entry.set_state(state);
+            entry.state = state;
+            index.replace(tag.fragment(), At::Entry(slot), entry.at(slot));
         }
         kept
     }
@@ -138,12 +115,12 @@ impl ReplyCache {
     pub fn on_abandoned(&mut self, ticket: Ticket) {
         let Some(slot) = self.entries.in_progress(&ticket) else { return };
         let Some(entry) = self.entries.get_mut(slot) else { return };
-        entry.set_state(State::Abandoned);
-        self.index.remove(entry.tag.fragment(), slot);
+        entry.state = State::Abandoned;
+        self.index.remove(entry.tag.fragment(), At::Entry(slot));
         self.shares.remove(entry.share);
         self.stats.abandoned += 1;
         // What stands between others is free when it is the oldest, this at once.
-        while self.entries.newest().is_some_and(|(_, newest)| newest.state() == State::Abandoned) {
+        while self.entries.newest().is_some_and(|(_, newest)| newest.state == State::Abandoned) {
             self.entries.drop_newest();
         }
     }
@@ -177,13 +154,22 @@ impl ReplyCache {
     }
 
     #[inline]
-    fn find(&self, tag: Tag) -> Option<u32> {
-        self.index.find(tag.fragment(), |slot| self.entries.get(slot).is_some_and(|entry| entry.tag == tag))
+    fn find(&self, tag: Tag) -> Option<At> {
+        self.index.find(tag.fragment(), |at| match at {
+            At::Entry(slot) => self.entries.get(slot).is_some_and(|entry| entry.tag == tag),
+            At::Reply(place) => self.replies.is_to(place, tag),
+        })
     }
 
     #[inline]
-    fn lives(&self, slot: u32) -> bool {
-        self.entries.get(slot).is_some_and(|entry| !self.has_ended(entry))
+    fn lives(&self, at: At) -> bool {
+        let slot = match at {
+            At::Entry(slot) => Some(slot),
+            // None has ended if the oldest has not, which spares a look at its own entry.
+            At::Reply(_) if self.entries.oldest().is_some_and(|(_, oldest)| !self.has_ended(oldest)) => return true,
+            At::Reply(place) => self.replies.owner(place),
+        };
+        slot.and_then(|slot| self.entries.get(slot)).is_some_and(|entry| !self.has_ended(entry))
     }
 
     #[inline]
@@ -195,18 +181,44 @@ impl ReplyCache {
     fn drop_ended(&mut self, most: u32) {
         for _ in 0..most {
             match self.entries.oldest() {
-                Some((_, oldest)) if self.has_ended(oldest) || oldest.state() == State::Abandoned => self.drop_oldest(),
+                Some((_, oldest)) if self.has_ended(oldest) || oldest.state == State::Abandoned => self.drop_oldest(),
                 _ => break,
             }
         }
     }
 
     fn drop_oldest(&mut self) {
-        if let Some((slot, oldest)) = self.entries.oldest().filter(|(_, oldest)| oldest.state() != State::Abandoned) {
-            self.index.remove(oldest.tag.fragment(), slot);
+        if let Some((slot, oldest)) = self.entries.oldest().filter(|(_, oldest)| oldest.state != State::Abandoned) {
+            self.index.remove(oldest.tag.fragment(), oldest.at(slot));
             self.shares.remove(oldest.share);
         }
         self.entries.drop_oldest();
+    }
+
+    #[inline]
+    fn replay(&mut self, place: u32) -> Verdict<'_> {
+        let Self { replies, stats, limits, .. } = self;
+        match replies.replay(place, limits.replays) {
+            Some(Replayed::Reply(reply)) => {
+                stats.replayed += 1;
+                Verdict::Replay(reply)
+            }
+            Some(Replayed::Often) => {
+                stats.replayed_often += 1;
+                Verdict::ReplayedOften
+            }
+            None => Verdict::ReplyForgotten,
+        }
+    }
+
+    /// A copy of what this entry is of, to which no reply is there.
+    fn without_reply(&mut self, slot: u32) -> Verdict<'_> {
+        if self.entries.get(slot).is_some_and(|entry| entry.state == State::Forgotten) {
+            self.stats.replies_forgotten += 1;
+            return Verdict::ReplyForgotten;
+        }
+        self.stats.in_progress += 1;
+        Verdict::InProgress
     }
 
     fn admit(&mut self, now: Timestamp, tag: Tag, key: &RequestKey<'_>) -> Verdict<'_> {
@@ -225,7 +237,7 @@ impl ReplyCache {
             self.stats.evicted_early += 1;
         }
         let (slot, number) = self.entries.push(Entry::new(tag, self.now, share));
-        self.index.insert(tag.fragment(), slot);
+        self.index.insert(tag.fragment(), At::Entry(slot));
         self.shares.add(share);
         self.stats.fresh += 1;
         Verdict::Fresh(Ticket { number, arrived: now, check: tag.check() })

@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
+use super::index::At;
 use super::tag::Tag;
 use super::verdict::Ticket;
 
@@ -23,11 +24,7 @@ pub(super) struct Entry {
     arrived: [u16; 3],
     /// The share of its peer.
     pub(super) share: u16,
-    /// Where its reply begins; [`Entry::state`].
-    place: u32,
-    /// How long that is, or one of the values that are no length.
-    len: u16,
-    pub(super) replays: u16,
+    pub(super) state: State,
 }
 
 /// What has become of a request.
@@ -38,10 +35,8 @@ pub(super) enum State {
     Abandoned,
     /// It was executed. Its reply is not there.
     Forgotten,
-    Done {
-        place: u32,
-        len: u16,
-    },
+    /// It was executed, and the ring of replies has the rest, from this place on.
+    Done(u32),
 }
 
 /// Milliseconds since the origin of time, which 48 bits hold for 8,900 years.
@@ -115,7 +110,7 @@ impl Entries {
     #[inline]
     pub(super) fn in_progress(&self, ticket: &Ticket) -> Option<u32> {
         let (slot, entry) = self.at(u32::try_from(ticket.number.wrapping_sub(self.number)).ok()?)?;
-        (entry.tag.check() == ticket.check && entry.state() == State::InProgress).then_some(slot)
+        (entry.tag.check() == ticket.check && entry.state == State::InProgress).then_some(slot)
     }
 
     /// The one that is this far from the oldest.
@@ -139,7 +134,7 @@ impl Entry {
     #[expect(clippy::cast_possible_truncation, reason = "its three parts")]
     pub(super) fn new(tag: Tag, arrived: Ms, share: u16) -> Self {
         let arrived = [arrived as u16, (arrived >> 16) as u16, (arrived >> 32) as u16];
-        Self { tag, arrived, share, place: 0, len: IN_PROGRESS, replays: 0 }
+        Self { tag, arrived, share, state: State::InProgress }
     }
 
     #[inline]
@@ -148,32 +143,15 @@ impl Entry {
         high << 32 | middle << 16 | low
     }
 
+    /// Where it is recognised, if this is its slot.
     #[inline]
-    pub(super) fn state(&self) -> State {
-        match self.len {
-            IN_PROGRESS => State::InProgress,
-            ABANDONED => State::Abandoned,
-            FORGOTTEN => State::Forgotten,
-            len => State::Done { place: self.place, len },
-        }
-    }
-
-    #[inline]
-    pub(super) fn set_state(&mut self, state: State) {
-        (self.place, self.len) = match state {
-            State::InProgress => (0, IN_PROGRESS),
-            State::Abandoned => (0, ABANDONED),
-            State::Forgotten => (0, FORGOTTEN),
-            State::Done { place, len } => (place, len),
+    pub(super) fn at(&self, slot: u32) -> At {
+        match self.state {
+            State::Done(place) => At::Reply(place),
+            State::InProgress | State::Abandoned | State::Forgotten => At::Entry(slot),
         }
     }
 }
-
-/// The longest reply that is kept: no datagram is longer.
-pub(super) const LONGEST: u16 = 65_527;
-const IN_PROGRESS: u16 = 65_535;
-const ABANDONED: u16 = 65_534;
-const FORGOTTEN: u16 = 65_533;
 
 const _: () = assert!(size_of::<Entry>() == 32, "two of them are read at once");
 
@@ -184,13 +162,8 @@ mod tests {
     #[test]
     fn an_entry_gives_back_what_it_holds() {
         for arrived in [0, 1, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, 0xffff_ffff_ffff] {
-            let mut entry = Entry::new(Tag::default(), arrived, 7);
-            assert_eq!((entry.arrived(), entry.state(), entry.share), (arrived, State::InProgress, 7));
-            let done = |place, len| State::Done { place, len };
-            for state in [State::Abandoned, State::Forgotten, done(3, 0), done(u32::MAX, LONGEST), State::InProgress] {
-                entry.set_state(state);
-                assert_eq!(entry.state(), state);
-            }
+            let entry = Entry::new(Tag::default(), arrived, 7);
+            assert_eq!((entry.arrived(), entry.state, entry.share), (arrived, State::InProgress, 7));
         }
     }
 

@@ -3,11 +3,21 @@ use alloc::vec;
 
 /// Where each request that is remembered stands, by a fragment of its tag: a table of fixed size, a third of it empty.
 ///
-/// A place names fragment and slot, so that other requests are passed by without a look at their entries, each of which
-/// is a miss in the processor's memory. A search goes from the place that the fragment names on to the first empty one.
+/// A place names fragment and whereabouts, so that other requests are passed by without a look at them, each of which is a
+/// miss in the processor's memory. A search goes from the place that the fragment names on to the first empty one.
 pub(super) struct Index {
-    /// The fragment, and below it the slot; or [`EMPTY`].
+    /// The fragment, of 31 bits, and below it the whereabouts; or [`EMPTY`].
     places: Box<[u64]>,
+}
+
+/// Where a request is recognised: one that was replied to by what stands before its reply, so that a copy is answered without
+/// a look at its entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum At {
+    /// In the entry of this slot.
+    Entry(u32),
+    /// In the ring of replies, where its reply begins.
+    Reply(u32),
 }
 
 impl Index {
@@ -16,43 +26,45 @@ impl Index {
         Self { places: vec![EMPTY; entries + entries / 2 + 1].into() }
     }
 
-    /// The slot with this fragment of which `is_it` is true.
+    /// The one with this fragment of which `is_it` is true.
     #[inline]
-    pub(super) fn find(&self, fragment: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, fragment: u32, is_it: impl Fn(At) -> bool) -> Option<At> {
         let mut place = self.home(fragment);
         loop {
             let value = self.get(place);
             if value == EMPTY {
                 return None;
             }
-            if fragment_of(value) == fragment && is_it(slot_of(value)) {
-                return Some(slot_of(value));
+            if fragment_of(value) == fragment && is_it(at(value)) {
+                return Some(at(value));
             }
             place = self.after(place);
         }
     }
 
-    /// Adds a slot; there are never more than entries, so that a place is empty.
+    /// Adds one; there are never more than entries, so that a place is empty.
     #[inline]
-    pub(super) fn insert(&mut self, fragment: u32, slot: u32) {
+    pub(super) fn insert(&mut self, fragment: u32, added: At) {
         let mut place = self.home(fragment);
         while self.get(place) != EMPTY {
             place = self.after(place);
         }
-        self.put(place, value(fragment, slot));
+        self.put(place, value(fragment, added));
     }
 
-    /// Takes a slot out, if it is there. What stands behind and could not stand where its fragment says moves up: no search
+    /// One that is there is found elsewhere from now on.
+    #[inline]
+    pub(super) fn replace(&mut self, fragment: u32, from: At, to: At) {
+        if let Some(place) = self.place(fragment, from) {
+            self.put(place, value(fragment, to));
+        }
+    }
+
+    /// Takes one out, if it is there. What stands behind and could not stand where its fragment says moves up: no search
     /// ends at a gap before it.
     #[inline]
-    pub(super) fn remove(&mut self, fragment: u32, slot: u32) {
-        let mut gap = self.home(fragment);
-        while self.get(gap) != value(fragment, slot) {
-            if self.get(gap) == EMPTY {
-                return;
-            }
-            gap = self.after(gap);
-        }
+    pub(super) fn remove(&mut self, fragment: u32, removed: At) {
+        let Some(mut gap) = self.place(fragment, removed) else { return };
         let mut place = self.after(gap);
         while self.get(place) != EMPTY {
             let moved = self.get(place);
@@ -67,6 +79,18 @@ impl Index {
 
     pub(super) fn memory(&self) -> usize {
         size_of_val(&*self.places)
+    }
+
+    #[inline]
+    fn place(&self, fragment: u32, of: At) -> Option<usize> {
+        let (value, mut place) = (value(fragment, of), self.home(fragment));
+        while self.get(place) != value {
+            if self.get(place) == EMPTY {
+                return None;
+            }
+            place = self.after(place);
+        }
+        Some(place)
     }
 
     #[inline]
@@ -85,7 +109,7 @@ impl Index {
 
     #[inline]
     fn home(&self, fragment: u32) -> usize {
-        ((u64::from(fragment) * self.places.len() as u64) >> 32) as usize
+        ((u64::from(fragment) * self.places.len() as u64) >> FRAGMENT) as usize
     }
 
     #[inline]
@@ -96,20 +120,27 @@ impl Index {
     }
 }
 
-fn value(fragment: u32, slot: u32) -> u64 {
-    u64::from(fragment) << 32 | u64::from(slot)
+fn value(fragment: u32, at: At) -> u64 {
+    let (is_reply, number) = match at {
+        At::Entry(slot) => (0, slot),
+        At::Reply(place) => (1, place),
+    };
+    u64::from(fragment) << 33 | is_reply << 32 | u64::from(number)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
-fn slot_of(value: u64) -> u32 {
-    value as u32
+fn at(value: u64) -> At {
+    if value >> 32 & 1 == 0 { At::Entry(value as u32) } else { At::Reply(value as u32) }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
 fn fragment_of(value: u64) -> u32 {
-    (value >> 32) as u32
+    (value >> 33) as u32
 }
 
-/// No slot has this number.
+/// Bits of a fragment.
+const FRAGMENT: u32 = 31;
+/// No reply begins there.
 const EMPTY: u64 = u64::MAX;
 
 #[cfg(test)]
@@ -127,23 +158,33 @@ mod tests {
                 let draw = draws.draw(n);
                 let slot = u32::try_from(draw >> 8).unwrap_or_else(|_| (draw >> 8) as u32 % entries) % entries;
                 // Few fragments, many of them at the last places.
-                let fragment = u32::MAX - (draw >> 40) as u32 % 7 * 0x1000_0000;
-                match naive.iter().position(|&(_, it)| it == slot) {
+                let fragment = u32::MAX / 2 - (draw >> 40) as u32 % 7 * 0x0800_0000;
+                match naive.iter().position(|&(_, _, it)| it == slot) {
+                    Some(at) if draw >> 60 < 5 => {
+                        // The number of a reply is often that of an entry, too.
+                        let to = if draw >> 60 == 0 { At::Entry(slot) } else { At::Reply(slot * 3 / 2) };
+                        let (fragment, from, _): (u32, At, u32) = naive[at];
+                        index.replace(fragment, from, to);
+                        naive[at].1 = to;
+                    }
                     Some(at) => {
-                        let (fragment, slot) = naive.swap_remove(at);
-                        index.remove(fragment, slot);
+                        let (fragment, removed, _) = naive.swap_remove(at);
+                        index.remove(fragment, removed);
                     }
                     None => {
-                        index.insert(fragment, slot);
-                        naive.push((fragment, slot));
+                        index.insert(fragment, At::Entry(slot));
+                        naive.push((fragment, At::Entry(slot), slot));
                     }
                 }
-                index.remove(fragment, u32::MAX - 1); // was never there
+                // Were never there.
+                index.remove(fragment, At::Entry(u32::MAX));
+                index.replace(fragment, At::Reply(u32::MAX - 1), At::Entry(0));
                 for slot in 0..entries {
-                    let at = naive.iter().find(|it| it.1 == slot);
-                    let found = at.and_then(|it| index.find(it.0, |it| it == slot));
-                    assert_eq!(found, at.map(|it| it.1), "seed {seed}, step {n}, slot {slot}");
-                    assert_eq!(index.find(fragment ^ 1, |it| it == slot), None, "seed {seed}, step {n}");
+                    let of = naive.iter().find(|it| it.2 == slot).copied();
+                    let found = of.and_then(|of| index.find(of.0, |it| it == of.1));
+                    assert_eq!(found, of.map(|of| of.1), "seed {seed}, step {n}, slot {slot}");
+                    let elsewhere = of.and_then(|of| index.find(of.0 ^ 1, |it| it == of.1));
+                    assert_eq!(elsewhere, None, "seed {seed}, step {n}");
                 }
                 let used = index.places.iter().filter(|&&it| it != EMPTY).count();
                 assert_eq!(used, naive.len(), "seed {seed}, step {n}");

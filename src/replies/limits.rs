@@ -87,13 +87,13 @@ impl ReplyLimits {
         }
     }
 
-    /// How many requests are remembered. Each takes some 50 bytes, all of them from the start.
+    /// How many requests are remembered. Each takes 44 bytes, all of them from the start.
     #[must_use]
     pub const fn with_entries(self, entries: NonZeroU32) -> Self {
         Self { entries, ..self }
     }
 
-    /// How much memory the replies take, all of it from the start. With 0 none is kept, and no copy is answered.
+    /// How much memory the replies take, all of it from the start: each what it has and 20 bytes more. With 0 none is kept, and no copy is answered.
     #[must_use]
     pub const fn with_bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }

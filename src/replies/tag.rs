@@ -11,11 +11,21 @@ use super::key::RequestKey;
 pub(super) struct Tag(u64, u64);
 
 impl Tag {
-    /// The part that the index goes by.
+    /// The part that the index goes by, of 31 bits.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "a part of it")]
     pub(super) fn fragment(self) -> u32 {
-        self.0 as u32
+        self.0 as u32 >> 1
+    }
+
+    /// The part that stands before a reply: all bits that are not below 32.
+    #[inline]
+    pub(super) fn rest(self) -> [u8; REST] {
+        let mut rest = [0; REST];
+        let (low, high) = rest.split_at_mut(4);
+        low.copy_from_slice(&((self.0 >> 32) as u32).to_le_bytes());
+        high.copy_from_slice(&self.1.to_le_bytes());
+        rest
     }
 
     /// The part that a ticket has.
@@ -24,6 +34,9 @@ impl Tag {
         self.1
     }
 }
+
+/// Bytes of [`Tag::rest`].
+pub(super) const REST: usize = 12;
 
 /// Makes tags of requests, and shares of peers.
 pub(super) struct Tags {

@@ -68,13 +68,13 @@ impl<K: DuplicateKey> SharedResponder<K> {
         let (mut buffer, mut reply, mut overdue) = (vec![0; LARGEST_DATAGRAM], Vec::new(), 0);
         let mut line = Line::new(transport, self);
         while overdue <= MOST_OVERDUE {
-            let now = line.transport.now();
+            let now = line.now();
             match line.transport.recv(&mut buffer, now, until) {
                 Incoming::Datagram(received) => {
                     // A flood must not keep the caller past its time.
                     overdue += u32::from(now > until);
                     let datagram = buffer.get(..received.len).unwrap_or_default();
-                    self.serve_one(&mut line, &received, datagram, &mut reply, &mut handler);
+                    serve_one(&mut line, &received, datagram, &mut reply, &mut handler);
                     if line.is_cancelled {
                         return Ended::Cancelled;
                     }
@@ -86,33 +86,32 @@ impl<K: DuplicateKey> SharedResponder<K> {
         }
         Ended::TimeUp
     }
+}
 
-    #[inline]
-    fn serve_one<T: Transport<Peer = Route>>(
-        &self,
-        line: &mut Line<'_, T, K>,
-        received: &Received<Route>,
-        datagram: &[u8],
-        reply: &mut Vec<u8>,
-        handler: &mut impl FnMut(&mut Request<'_>, &mut Vec<u8>) -> Handled,
-    ) {
-        let step = self.lock().on_datagram(received, datagram, line.buffer());
-        match step {
-            Step::Execute(job, bytes) => {
-                reply.clear();
-                let mut provisional = |job: &_, answer: &_| line.provisional(job, answer);
-                let mut request = Request::new(bytes, received.from, received.at, job, &mut provisional);
-                let handled = handler(&mut request, reply);
-                // Without a job it comes later; one that is dropped here stays in progress.
-                match (handled, request.later()) {
-                    (Handled::Reply, Some(job)) => line.finish(job, reply),
-                    (Handled::NotExecuted, Some(job)) => self.abandon(job),
-                    _ => {}
-                }
+#[inline]
+fn serve_one<T: Transport<Peer = Route>, K: DuplicateKey>(
+    line: &mut Line<'_, T, K>,
+    received: &Received<Route>,
+    datagram: &[u8],
+    reply: &mut Vec<u8>,
+    handler: &mut impl FnMut(&mut Request<'_>, &mut Vec<u8>) -> Handled,
+) {
+    let step = line.on_datagram(received, datagram);
+    match step {
+        Step::Execute(job, bytes) => {
+            reply.clear();
+            let mut provisional = |job: &_, answer: &_| line.provisional(job, answer);
+            let mut request = Request::new(bytes, received.from, received.at, job, &mut provisional);
+            let handled = handler(&mut request, reply);
+            // Without a job it comes later; one that is dropped here stays in progress.
+            match (handled, request.later()) {
+                (Handled::Reply, Some(job)) => line.finish(job, reply),
+                (Handled::NotExecuted, Some(job)) => line.abandon(job),
+                _ => {}
             }
-            Step::Send(to) => line.send(to),
-            Step::Nothing => {}
         }
+        Step::Send(to) => line.send(to),
+        Step::Nothing => {}
     }
 }
 

@@ -1,31 +1,47 @@
 use alloc::vec::Vec;
 
 use super::SharedResponder;
+use super::shared::Step;
 use crate::replies::{DuplicateKey, Job};
-use crate::transport::{Incoming, PathError, Route, Transport};
+use crate::time::Timestamp;
+use crate::transport::{Incoming, PathError, Received, Route, Transport};
 
 /// What a loop sends its answers by.
 pub(super) struct Line<'l, T, K> {
     pub(super) transport: &'l mut T,
     responder: &'l SharedResponder<K>,
     datagram: Vec<u8>,
+    /// When the last reply was finished, if nothing else has happened since but that it was sent.
+    finished: Option<Timestamp>,
     /// A send has met a cancellation, which was taken so that the answer could leave.
     pub(super) is_cancelled: bool,
 }
 
 impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
     pub(super) fn new(transport: &'l mut T, responder: &'l SharedResponder<K>) -> Self {
-        Self { transport, responder, datagram: Vec::new(), is_cancelled: false }
+        Self { transport, responder, datagram: Vec::new(), finished: None, is_cancelled: false }
     }
 
-    /// What is to be sent is copied there.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.datagram
+    /// The time as it was read a moment ago, or is read now: a reading less for each request.
+    #[inline]
+    pub(super) fn now(&mut self) -> Timestamp {
+        self.finished.take().unwrap_or_else(|| self.transport.now())
+    }
+
+    /// What is to be done about a datagram; what is to be sent is copied here.
+    #[inline]
+    pub(super) fn on_datagram<'d>(&mut self, received: &Received<Route>, datagram: &'d [u8]) -> Step<'d> {
+        self.responder.lock().on_datagram(received, datagram, &mut self.datagram)
+    }
+
+    pub(super) fn abandon(&self, job: Job) {
+        self.responder.abandon(job);
     }
 
     /// Keeps the reply, and sends it then: a copy of the request that comes between meets it.
     pub(super) fn finish(&mut self, job: Job, reply: &[u8]) {
         let now = self.transport.now();
+        self.finished = Some(now);
         let to = self.responder.lock().finish(now, job, reply, &mut self.datagram);
         if let Some(to) = to {
             self.send(to);

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::asynchronous::{AsyncHandled, AsyncRequest, Made};
-use super::line::offer;
+use super::line::Line;
 use super::shared::{SharedResponder, Step};
 use crate::net::{Look, Sockets, UnconnectedUdp};
 use crate::replies::DuplicateKey;
@@ -29,8 +29,9 @@ impl<K: DuplicateKey> SharedResponder<K> {
     /// what that does not hold is lost, so that the client asks again. A handler that panics ends its own task alone, and its
     /// request stays in progress.
     ///
-    /// To end it, drop the future: that ends the handlers, too, and what they executed is not answered. A cancel handle does not wake
-    /// it.
+    /// It ends by a [cancel handle](UnconnectedUdp::cancel_handle) that was made before, from any thread: it reads nothing from then
+    /// on, answers what is in progress once that has ended, and returns. To end it at once, drop the future: that ends the handlers,
+    /// too, and what they executed is not answered.
     ///
     /// ```
     /// use std::num::NonZeroUsize;
@@ -44,7 +45,8 @@ impl<K: DuplicateKey> SharedResponder<K> {
     /// let mut socket = UnconnectedUdp::bind("127.0.0.1:0")?;
     /// let address = socket.local_addr();
     /// let responder = SharedResponder::from(Responder::over(&mut socket, ReplyLimits::default(), same_id(0..8))?);
-    /// tokio::spawn(async move {
+    /// let stop = socket.cancel_handle()?;
+    /// let serving = tokio::spawn(async move {
     ///     let most = NonZeroUsize::new(1000).unwrap();
     ///     responder.serve_async(socket, most, async |request: AsyncRequest| {
     ///         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -55,6 +57,8 @@ impl<K: DuplicateKey> SharedResponder<K> {
     ///
     /// let requester = AsyncRequester::connect(address, transaction_id(0..8).stamped()).await?;
     /// assert_eq!(requester.request(b"........ping").await?.payload()[8..], *b"pong");
+    /// stop.cancel();
+    /// serving.await??;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok(())
@@ -66,7 +70,7 @@ impl<K: DuplicateKey> SharedResponder<K> {
     /// There is no tokio runtime, or it has no descriptor for the socket, or it ends. Nothing that the network does is an error.
     pub async fn serve_async<F>(
         &self,
-        socket: UnconnectedUdp,
+        mut socket: UnconnectedUdp,
         most: NonZeroUsize,
         handler: impl FnMut(AsyncRequest) -> F,
     ) -> io::Result<()>
@@ -76,34 +80,28 @@ impl<K: DuplicateKey> SharedResponder<K> {
         Handle::try_current().map_err(io::Error::other)?;
         let sockets = Sockets::of(&socket)?;
         let mut server = Server {
-            responder: self,
             sockets,
             dried: socket.now(),
-            socket,
+            line: Line::new(&mut socket, self),
             handler,
             most: most.get(),
             in_progress: JoinSet::new(),
             buffer: vec![0; LARGEST_DATAGRAM],
-            datagram: Vec::new(),
             rest: Box::pin(sleep(Duration::ZERO)),
             is_dry: false,
         };
-        poll_fn(|context| server.turn(context)).await;
-        Err(io::Error::other("the runtime has ended"))
+        poll_fn(|context| server.turn(context)).await
     }
 }
 
 struct Server<'s, K, H> {
-    responder: &'s SharedResponder<K>,
+    line: Line<'s, UnconnectedUdp, K>,
     sockets: Sockets,
-    socket: UnconnectedUdp,
     handler: H,
     most: usize,
     /// Dropped with this: no handler outlives its server.
     in_progress: JoinSet<AsyncHandled>,
     buffer: Vec<u8>,
-    /// To be sent.
-    datagram: Vec<u8>,
     rest: Pin<Box<Sleep>>,
     /// Nothing was left at the last look, which was then.
     is_dry: bool,
@@ -111,16 +109,21 @@ struct Server<'s, K, H> {
 }
 
 impl<K: DuplicateKey, H: FnMut(AsyncRequest) -> F, F: Future<Output = AsyncHandled> + Send + 'static> Server<'_, K, H> {
-    /// Ready once the runtime has ended.
-    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..ROUNDS {
             self.answer(context);
-            if self.in_progress.len() >= self.most {
+            self.line.is_cancelled |= self.line.transport.poll_cancelled(context);
+            if self.line.is_cancelled && self.in_progress.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.reads() {
                 // The end of any wakes this.
                 return Poll::Pending;
             }
-            let now = self.socket.now();
-            let Some(is_ready) = self.sockets.poll(now, context) else { return Poll::Ready(()) };
+            let now = self.line.transport.now();
+            let Some(is_ready) = self.sockets.poll(now, context) else {
+                return Poll::Ready(Err(io::Error::other("the runtime has ended")));
+            };
             if is_ready || !self.is_dry {
                 self.look();
             } else if self.rests(now, context) {
@@ -139,31 +142,36 @@ impl<K: DuplicateKey, H: FnMut(AsyncRequest) -> F, F: Future<Output = AsyncHandl
             let Ok(AsyncHandled { made }) = handled else { continue };
             match made {
                 Made::Reply(job, reply) => {
-                    let now = self.socket.now();
-                    let to = self.responder.lock().finish(now, job, &reply, &mut self.datagram);
-                    to.into_iter().for_each(|to| self.send(to));
+                    self.line.finish(job, &reply);
+                    self.sockets.on_sent();
                 }
-                Made::NotExecuted(job) => self.responder.abandon(job),
+                Made::NotExecuted(job) => self.line.abandon(job),
                 Made::Silence => {}
             }
         }
     }
 
-    /// Reads until nothing is left, or as many are in progress as may be; a batch at most.
+    /// Whether what comes may be executed.
+    fn reads(&self) -> bool {
+        !self.line.is_cancelled && self.in_progress.len() < self.most
+    }
+
+    /// Reads until nothing is left, or no more may be executed; a batch at most.
     fn look(&mut self) {
         self.is_dry = false;
         for _ in 0..BATCH {
-            if self.in_progress.len() >= self.most {
+            if !self.reads() {
                 return;
             }
-            let now = self.socket.now();
-            match self.socket.look(&mut self.buffer, self.dried, now) {
+            let now = self.line.transport.now();
+            match self.line.transport.look(&mut self.buffer, self.dried, now) {
                 Some(Incoming::Datagram(received)) => {
                     self.sockets.on_given(0, true);
                     self.take(&received);
                 }
                 Some(Incoming::PathError { .. }) => self.sockets.on_given(0, false),
-                Some(Incoming::TimeUp(_) | Incoming::Cancelled) => {}
+                Some(Incoming::Cancelled) => self.line.is_cancelled = true,
+                Some(Incoming::TimeUp(_)) => {}
                 None => {
                     self.sockets.on_dry(now);
                     (self.is_dry, self.dried) = (true, now);
@@ -175,21 +183,18 @@ impl<K: DuplicateKey, H: FnMut(AsyncRequest) -> F, F: Future<Output = AsyncHandl
 
     fn take(&mut self, received: &Received<Route>) {
         let datagram = self.buffer.get(..received.len).unwrap_or_default();
-        let step = self.responder.lock().on_datagram(received, datagram, &mut self.datagram);
+        let step = self.line.on_datagram(received, datagram);
         match step {
             Step::Execute(job, bytes) => {
                 let request = AsyncRequest::new(bytes, received.at, job);
                 self.in_progress.spawn((self.handler)(request));
             }
-            Step::Send(to) => self.send(to),
+            Step::Send(to) => {
+                self.line.send(to);
+                self.sockets.on_sent();
+            }
             Step::Nothing => {}
         }
-    }
-
-    fn send(&mut self, to: Route) {
-        let sent = offer(&mut self.socket, to, &self.datagram);
-        self.responder.sent(sent);
-        self.sockets.on_sent();
     }
 
     /// Whether there is nothing to do until it is woken.

@@ -36,7 +36,7 @@ pub enum Outcome<'a> {
     /// With this reply.
     #[non_exhaustive]
     Reply {
-        /// What the server sent.
+        /// What the server sent, without its [envelope](crate::envelope) if it has one.
         payload: &'a [u8],
         /// How often the request was sent.
         transmissions: u32,
@@ -77,7 +77,7 @@ where
     }
 
     /// Does what the transaction asks for, until it has to wait or has ended.
-    fn drive(&mut self, now: Timestamp, reply: &[u8], out: &mut Outbox<'_>) {
+    fn drive(&mut self, now: Timestamp, datagram: &[u8], out: &mut Outbox<'_>) {
         loop {
             let outcome = match self.transaction.next(now) {
                 // Its bytes are given, so there is nothing to build.
@@ -97,7 +97,7 @@ where
                     return;
                 }
                 Next::Done => Outcome::Reply {
-                    payload: reply,
+                    payload: datagram.get(self.transaction.reply()).unwrap_or_default(),
                     transmissions: self.transaction.transmissions(),
                     elapsed: self.transaction.elapsed(now),
                     timeline: self.transaction.timeline(),

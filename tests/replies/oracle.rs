@@ -225,13 +225,13 @@ impl World {
         self.settle();
         let len = self.dice.pick(&[0, 1, 8, 8, 30, 30, 30, 93, 93, 93, 500, 500, 65_527, 65_528]);
         let reply: Vec<u8> = (0..len).map(|n: u64| (n as u8) ^ (place as u8)).collect();
-        let fits = len <= 65_527 && 8 + len.div_ceil(8) * 8 <= self.bytes / 8 * 8;
+        let fits = len <= 65_527 && 20 + len.next_multiple_of(4) <= self.bytes / 4 * 4;
         let (known, ended) = (self.is_known(&self.ever[place]), self.has_ended(&self.ever[place]));
         let kept = self.cache.on_reply(self.now, ticket, &reply);
         match kept {
             Kept::Kept if known && fits => {
                 self.ever[place].state = State::Done(reply);
-                self.replies.push((place, 8 + len.next_multiple_of(8)));
+                self.replies.push((place, 20 + len.next_multiple_of(4)));
                 self.stats.kept += 1;
             }
             Kept::TooLarge if known && !fits => {
@@ -306,7 +306,7 @@ impl World {
         let from = self.replies.iter().rposition(|it| it.0 == place).unwrap_or_default();
         let sizes = self.replies.iter().skip(from).map(|it| it.1);
         let (all, longest) = (sizes.clone().sum::<u64>(), sizes.max().unwrap_or_default());
-        let space = self.bytes / 8 * 8;
+        let space = self.bytes / 4 * 4;
         (all + longest <= space, all <= space)
     }
 }

@@ -18,10 +18,10 @@ use udp_retry::{ConcurrentRequester, ReliableRequester, RetryPolicy, Seed, trans
 
 use crate::wire::{MS, SECRET};
 
-const BAD: &str = "loss 30%; duplicate 30% late 300ms ~300ms; delay 50ms ~45ms unordered";
-const SERVER: &str = "10.0.0.2:1060";
+pub(super) const BAD: &str = "loss 30%; duplicate 30% late 300ms ~300ms; delay 50ms ~45ms unordered";
+pub(super) const SERVER: &str = "10.0.0.2:1060";
 /// LAN's last transmission leaves after 1.5 s, and this network has no datagram for longer than 0.7 s.
-const NETWORK: Duration = Duration::from_secs(2);
+pub(super) const NETWORK: Duration = Duration::from_secs(2);
 
 #[test]
 fn ten_thousand_increments_one_by_one_are_executed_once_each() {
@@ -105,7 +105,7 @@ fn copies_of_what_a_slow_handler_works_on_are_not_executed() {
 fn replies_may_be_forgotten_their_requests_are_not() {
     let forgotten = Cell::new(0);
     holds(0..100, |net| {
-        let limits = Server::default().limits.with_bytes(4 * (8 + 24));
+        let limits = Server::default().limits.with_bytes(4 * (20 + 24));
         let world = World::new(net, Server { limits, ..Server::default() });
         // Other clients' requests use the memory up.
         for client in 0..4 {
@@ -372,11 +372,11 @@ impl<E: Endpoint> Endpoint for Watched<E> {
     }
 }
 
-fn holds(seeds: std::ops::Range<u64>, scenario: impl Fn(&SimNet) -> Result<(), String>) {
+pub(super) fn holds(seeds: std::ops::Range<u64>, scenario: impl Fn(&SimNet) -> Result<(), String>) {
     explore(seeds, scenario).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-fn breaks(scenario: impl Fn(&SimNet) -> Result<(), String>) -> Counterexample {
+pub(super) fn breaks(scenario: impl Fn(&SimNet) -> Result<(), String>) -> Counterexample {
     explore(0..1_000, scenario).expect_err("something is executed twice")
 }
 
@@ -387,23 +387,23 @@ fn shrinks_to_at_most(most: usize, found: &Counterexample) {
     assert!(found.shrunk_error.as_ref().unwrap_or(&found.error).contains("times"), "{found}");
 }
 
-fn ensure(is_right: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn ensure(is_right: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
     if is_right { Ok(()) } else { Err(wrong()) }
 }
 
 /// Space for the id, and the number.
-fn increment(n: u64) -> [u8; 16] {
+pub(super) fn increment(n: u64) -> [u8; 16] {
     let mut request = [0; 16];
     request[8..].copy_from_slice(&n.to_le_bytes());
     request
 }
 
-fn number(request: &[u8]) -> u64 {
+pub(super) fn number(request: &[u8]) -> u64 {
     u64::from_le_bytes(request[8..16].try_into().unwrap())
 }
 
-fn at(address: &str) -> SocketAddr {
+pub(super) fn at(address: &str) -> SocketAddr {
     address.parse().unwrap()
 }
 
-const CLIENT: &str = "10.0.0.1:0";
+pub(super) const CLIENT: &str = "10.0.0.1:0";

@@ -2,9 +2,11 @@
 
 mod loopback;
 mod many_threads;
+mod refused;
 mod scripted;
 mod simulated;
 mod tasks;
+mod tasks_stopped;
 #[path = "../common/watchdog.rs"]
 mod watchdog;
 

@@ -15,7 +15,7 @@ use udp_retry::{AsyncRequester, RetryPolicy, transaction_id};
 use crate::over;
 use crate::watchdog::{MINUTE, within};
 
-fn on_either_runtime(test: impl AsyncFn() + Send + Copy + 'static) {
+pub(super) fn on_either_runtime(test: impl AsyncFn() + Send + Copy + 'static) {
     let one: fn() -> Builder = Builder::new_current_thread;
     for builder in [one, Builder::new_multi_thread] {
         within(MINUTE, move || {
@@ -25,23 +25,23 @@ fn on_either_runtime(test: impl AsyncFn() + Send + Copy + 'static) {
     }
 }
 
-fn bound() -> (UnconnectedUdp, SharedResponder<SameId>) {
+pub(super) fn bound() -> (UnconnectedUdp, SharedResponder<SameId>) {
     let mut socket = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
     let responder = over(&mut socket);
     (socket, responder)
 }
 
-fn most(requests: usize) -> NonZeroUsize {
+pub(super) fn most(requests: usize) -> NonZeroUsize {
     NonZeroUsize::new(requests).unwrap()
 }
 
-async fn plain_client(server: &UnconnectedUdp) -> tokio::net::UdpSocket {
+pub(super) async fn plain_client(server: &UnconnectedUdp) -> tokio::net::UdpSocket {
     let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.connect(server.local_addr()).await.unwrap();
     client
 }
 
-async fn received(client: &tokio::net::UdpSocket) -> Vec<u8> {
+pub(super) async fn received(client: &tokio::net::UdpSocket) -> Vec<u8> {
     let mut buffer = [0; 64];
     let len = tokio::time::timeout(Duration::from_secs(20), client.recv(&mut buffer)).await.unwrap().unwrap();
     buffer[..len].to_vec()

@@ -111,6 +111,12 @@ impl Receiver {
     /// Sets a timeout for waits like this one; `false` if it is too short for any.
     #[cold]
     fn suit(&mut self, socket: &UdpSocket, wait: Ns) -> io::Result<bool> {
+        if wait >= ENDLESS {
+            // Without one the system sets no timer for each wait.
+            socket.set_read_timeout(None)?;
+            self.suited = ENDLESS..Ns::MAX;
+            return Ok(true);
+        }
         let Some(timeout) = timeout_within(wait) else { return Ok(false) };
         socket.set_read_timeout(Some(Duration::from_nanos(timeout)))?;
         self.suited = waits_around(timeout);
@@ -181,6 +187,8 @@ fn waits_around(timeout: Ns) -> Range<Ns> {
     ending_within(timeout).max(SHORTEST)..ending_within(timeout.saturating_mul(4))
 }
 
+/// No wait that has an end is as long: 146 years.
+const ENDLESS: Ns = 1 << 62;
 /// The shortest wait that is worth a timeout.
 const SHORTEST: Ns = 25_000_000;
 const TICKS: Ns = 12_000_000;
