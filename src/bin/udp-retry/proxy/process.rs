@@ -38,9 +38,10 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// What a listener has of its own, which then stands in the file.
-pub(super) const OF_LISTENERS: [&str; 16] = [
+pub(super) const OF_LISTENERS: [&str; 18] = [
     "listen",
     "upstream",
+    "any_port",
     "profile",
     "to_server",
     "to_client",
@@ -51,6 +52,7 @@ pub(super) const OF_LISTENERS: [&str; 16] = [
     "shared",
     "df",
     "record",
+    "pcap",
     "idle",
     "max_sessions",
     "capacity",
