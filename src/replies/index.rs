@@ -133,7 +133,6 @@ fn at(value: u64) -> At {
     if value >> 32 & 1 == 0 { At::Entry(value as u32) } else { At::Reply(value as u32) }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
 fn fragment_of(value: u64) -> u32 {
     (value >> 33) as u32
 }
