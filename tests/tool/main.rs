@@ -20,6 +20,7 @@ mod proxy_config;
 mod proxy_control;
 mod proxy_ctl;
 mod proxy_files;
+mod proxy_hangups;
 mod proxy_report;
 mod proxy_scale;
 mod proxy_signals;

@@ -262,7 +262,7 @@ impl Proxy {
         Self::of(&mut after(shell, service, arguments))
     }
 
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let mut running = Running::start(command, PATIENCE);
         let mut stdout = BufReader::new(running.stdout());
         let mut line = String::new();

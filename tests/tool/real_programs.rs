@@ -1,4 +1,4 @@
-//! Programs of others, in other languages, through `udp-retry proxy`: clients and servers of DNS, CoAP and SNMP. They come through a bad network as often as their own retransmissions let them.
+//! Programs of others, in other languages, through `udp-retry proxy`: clients and servers of DNS, CoAP, SNMP and TFTP. They come through a bad network as often as their own retransmissions let them.
 //!
 //! `tests/install-programs.sh` installs them; where they are not, the tests are skipped and say so, and with
 //! `UDP_RETRY_REQUIRE_ALL` set that is a failure.
@@ -35,7 +35,7 @@ fn dns_lookups_come_through_as_often_as_three_attempts_do() {
     };
     let answered = |stdout: &str| stdout.lines().last() == Some("192.0.2.7");
     until_it_serves(|| answered(&stdout_of(lookup(port, 1))));
-    come_through(port, 3, &|port| lookup(port, 2), &answered);
+    come_through(port, &[], &three_attempts, &|port| lookup(port, 2), &answered);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn coap_requests_come_through_as_often_as_their_three_transmissions_do() {
     };
     let answered = |stdout: &str| !stdout.trim().is_empty();
     until_it_serves(|| answered(&stdout_of(get(port, 1))));
-    come_through(port, 3, &|port| get(port, 12), &answered);
+    come_through(port, &[], &three_attempts, &|port| get(port, 12), &answered);
 }
 
 #[test]
@@ -77,7 +77,52 @@ fn snmp_requests_come_through_as_often_as_their_three_transmissions_do() {
     };
     let answered = |stdout: &str| stdout.contains("example.test");
     until_it_serves(|| answered(&stdout_of(get(port, 1))));
-    come_through(port, 3, &|port| get(port, 2), &answered);
+    come_through(port, &[], &three_attempts, &|port| get(port, 2), &answered);
+}
+
+/// The server answers each request from a port of its own, and sends what it has answered again.
+#[test]
+fn transfers_come_through_as_often_as_three_requests_and_what_is_sent_of_a_file_do() {
+    if !installed("tftp_transfers", &["tftp", "in.tftpd"]) || !is_root("tftp_transfers") {
+        return;
+    }
+    let (port, file) = (free_port(), Scratch::new("transferred"));
+    std::fs::write(&file.0, "192.0.2.7\n").unwrap();
+    let mut server = Command::new("in.tftpd");
+    // After 3.2 s, and then after 6.4 s.
+    server.args(["-L", "--user", "root", "-a", &format!("127.0.0.1:{port}"), "--retransmit", "3200000"]);
+    let _server = Running::start(server.arg(file.0.parent().unwrap()).stderr(Stdio::null()), PATIENCE);
+    // Requests at 0, 2 and 4 s, until 6 s.
+    let get = |port: u16, timeout: u32| {
+        let script = format!("mode octet\nrexmt 2\ntimeout {timeout}\nget {} /dev/stdout\nquit\n", file.path());
+        let mut client = Command::new("sh");
+        client.args(["-c", &format!("printf '{script}' | tftp 127.0.0.1 {port}")]);
+        client
+    };
+    let answered = |stdout: &str| stdout.contains("192.0.2.7");
+    until_it_serves(|| answered(&stdout_of(get(port, 2))));
+    // Of the data of the first two requests a second copy comes in time, of that of the third one none. Once the proxy has
+    // seen the port of a transfer, later requests go there and are ignored.
+    let expected = |p: f64| {
+        let q = 1.0 - p;
+        (q + p * q) * (1.0 - p * p) + p * p * q * q
+    };
+    come_through(port, &["--any-port"], &expected, &|port| get(port, 6), &answered);
+}
+
+fn is_root(test: &str) -> bool {
+    let is = stdout_of({
+        let mut id = Command::new("id");
+        id.arg("-u");
+        id
+    })
+    .trim()
+        == "0";
+    assert!(is || std::env::var_os("UDP_RETRY_REQUIRE_ALL").is_none(), "{test} takes root");
+    if !is {
+        println!("SKIPPED {test}: it takes root");
+    }
+    is
 }
 
 /// It reads no descriptions of what it is asked for, and keeps nothing outside of the tests' own files.
@@ -87,23 +132,29 @@ fn without_mibs(program: &str) -> Command {
     command
 }
 
-/// At 30 % and 50 % loss each way, with so many attempts a client, the rate of success is 1-(1-(1-p)²)ⁿ.
+/// The rate of success of three attempts, at a loss of p each way.
+fn three_attempts(p: f64) -> f64 {
+    1.0 - (1.0 - (1.0 - p) * (1.0 - p)).powi(3)
+}
+
+/// At 30 % and 50 % loss each way, as often as is expected of such a loss.
 #[track_caller]
 fn come_through(
     port: u16,
-    attempts: i32,
+    proxy: &[&str],
+    expected: &(impl Fn(f64) -> f64 + Sync),
     client: &(impl Fn(u16) -> Command + Sync),
     answered: &(impl Fn(&str) -> bool + Sync),
 ) {
     thread::scope(|scope| {
         for (loss, p) in [("0.3", 0.3_f64), ("50%", 0.5)] {
             scope.spawn(move || {
-                let proxy = Proxy::start(port, loss);
+                let proxy = Proxy::start(port, loss, proxy);
                 let clients: Vec<_> = (0..CLIENTS).map(|_| piped(client(proxy.port))).collect();
                 let successes =
                     clients.into_iter().map(|client| client.end().stdout).filter(|out| answered(out)).count();
                 let (rate, n) = (successes as f64 / f64::from(CLIENTS), f64::from(CLIENTS));
-                let expected = 1.0 - (1.0 - (1.0 - p) * (1.0 - p)).powi(attempts);
+                let expected = expected(p);
                 let sigma = (expected * (1.0 - expected) / n).sqrt();
                 println!("loss {loss} each way: {successes} of {CLIENTS} came through, {:.0} expected", expected * n);
                 // By chance alone, one of 16,000 seeds.
@@ -129,10 +180,10 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn start(upstream: u16, loss: &str) -> Self {
+    fn start(upstream: u16, loss: &str, arguments: &[&str]) -> Self {
         let mut command = tool("proxy");
         command.args(["--listen", "127.0.0.1:0", "--upstream", &format!("127.0.0.1:{upstream}")]);
-        command.args(["--loss", loss, "--seed", "1"]);
+        command.args(["--loss", loss, "--seed", "1"]).args(arguments);
         let mut running = Running::start(&mut command, PATIENCE);
         let mut stdout = BufReader::new(running.stdout());
         let mut line = String::new();
