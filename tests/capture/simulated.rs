@@ -94,6 +94,7 @@ fn the_largest_datagrams_of_both_families_are_whole() {
     }
     let World { net, client: mut by_v4, memory, capture } = captured(7, "none", "none");
     let [client, _] = ["2001:db8::1", "2001:db8::2"].map(|address| net.host(address.parse().unwrap()).unwrap());
+    net.serve("[2001:db8::2]:9".parse().unwrap(), |_, _, _, _| {}).unwrap();
     let mut by_v6 = net.connect(client, "[2001:db8::2]:9".parse().unwrap()).unwrap();
     // Odd lengths, and what sums up to a checksum of 0 among others.
     let pattern = |len: usize| (0..len).map(|n| (n % 251) as u8).collect::<Vec<u8>>();
@@ -124,7 +125,8 @@ fn no_checksum_is_zero() {
         client.send(PathIndex::FIRST, &word.to_be_bytes()).unwrap();
     }
     capture.finish().unwrap();
-    assert_eq!(packets(&memory.bytes()).len(), 65_536);
+    let entered = packets(&memory.bytes()).iter().filter(|it| it.interface == "10.0.0.1").count();
+    assert_eq!(entered, 65_536);
 }
 
 #[test]

@@ -86,6 +86,8 @@ fn of_one_family(from: IpAddr, to: IpAddr) -> (IpAddr, IpAddr) {
     match (from.to_canonical(), to.to_canonical()) {
         (from @ IpAddr::V4(_), to) if to.is_unspecified() => (from, Ipv4Addr::UNSPECIFIED.into()),
         (from, to @ IpAddr::V4(_)) if from.is_unspecified() => (Ipv4Addr::UNSPECIFIED.into(), to),
+        (from, to @ IpAddr::V6(_)) if from.is_unspecified() => (Ipv6Addr::UNSPECIFIED.into(), to),
+        (from @ IpAddr::V6(_), to) if to.is_unspecified() => (from, Ipv6Addr::UNSPECIFIED.into()),
         (IpAddr::V4(from), IpAddr::V4(to)) => (from.into(), to.into()),
         // Unmapped ones of different families meet in no network.
         (from, to) => (v6(from).into(), v6(to).into()),
