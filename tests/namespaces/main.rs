@@ -31,6 +31,7 @@ mod paths;
 mod processor;
 mod renewal_rules;
 mod reserved;
+mod served_full;
 mod services;
 mod settings;
 mod settings_survive;
