@@ -80,6 +80,7 @@
 //! |---|---|---|
 //! | 10⁴ a second | 0, 0 | 0, 0 |
 //! | 10⁵ a second | 65 %, 0 | 0, 33 % |
+//! | 10⁶ a second, for 10 s | 90 %, 0 | 0, 80 % |
 //!
 //! Neither is good, so choose by the handler: `Refuse`, the default, where an effect must not be repeated; `Forget` where the cache
 //! only saves work. A request that may be executed any number of times, such as a read, needs no place in a cache at all: answer it

@@ -35,6 +35,7 @@ mod proxy_df;
 mod proxy_ports;
 mod renewal_rules;
 mod reserved;
+mod served_full;
 mod services;
 mod settings;
 mod settings_survive;

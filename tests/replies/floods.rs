@@ -1,4 +1,4 @@
-//! Floods of requests from forged addresses, for 30 s, beside 100 honest requests a second whose copies come 2 s and 30 s
+//! Floods of requests from forged addresses, for 30 s or 10 s, beside 100 honest requests a second whose copies come 2 s and 30 s
 //! later: what a cache of 2²⁰ entries does to these, as the documentation says.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use crate::wire::{SECRET, at};
 fn below_what_it_holds_a_flood_changes_nothing() {
     for when_full in [WhenFull::Refuse, WhenFull::Forget] {
         for a_second in [1_000, 10_000] {
-            let flood = Flood::of(a_second, when_full);
+            let flood = Flood::of(a_second, 30_000, when_full);
             assert_eq!((flood.refused, flood.twice), (0, 0), "{flood:?}");
         }
     }
@@ -22,12 +22,26 @@ fn below_what_it_holds_a_flood_changes_nothing() {
 
 #[test]
 fn a_flood_has_honest_requests_refused_or_their_copies_executed_as_the_caller_chose() {
-    let refuse = Flood::of(100_000, WhenFull::Refuse);
+    let refuse = Flood::of(100_000, 30_000, WhenFull::Refuse);
     assert_eq!((refuse.twice, refuse.evicted), (0, 0), "{refuse:?}");
     assert!((0.55..0.75).contains(&refuse.share(refuse.refused)), "{refuse:?}");
-    let forget = Flood::of(100_000, WhenFull::Forget);
+    let forget = Flood::of(100_000, 30_000, WhenFull::Forget);
     assert_eq!(forget.refused, 0, "{forget:?}");
     assert!(forget.evicted > 1_000_000 && (0.5..0.8).contains(&forget.share(forget.twice)), "{forget:?}");
+}
+
+#[test]
+fn ten_times_as_many_execute_no_honest_request_twice_where_new_ones_are_refused() {
+    let refuse = Flood::of(1_000_000, 10_000, WhenFull::Refuse);
+    assert_eq!((refuse.twice, refuse.evicted), (0, 0), "{refuse:?}");
+    assert!((0.85..0.95).contains(&refuse.share(refuse.refused)), "{refuse:?}");
+}
+
+#[test]
+fn ten_times_as_many_have_no_honest_request_refused_where_the_oldest_is_forgotten() {
+    let forget = Flood::of(1_000_000, 10_000, WhenFull::Forget);
+    assert_eq!(forget.refused, 0, "{forget:?}");
+    assert!(forget.evicted > 8_900_000 && (1.45..1.7).contains(&forget.share(forget.twice)), "{forget:?}");
 }
 
 #[test]
@@ -52,7 +66,7 @@ struct Flood {
 }
 
 impl Flood {
-    fn of(a_second: u64, when_full: WhenFull) -> Self {
+    fn of(a_second: u64, lasts: u64, when_full: WhenFull) -> Self {
         let limits = ReplyLimits::default().with_entries(NonZeroU32::new(1 << 20).unwrap()).with_bytes(32 << 20);
         let mut cache = ReplyCache::new(limits.when_full(when_full), &SECRET);
         let memory = cache.memory();
@@ -61,15 +75,15 @@ impl Flood {
         // Of each honest request, when its copies come, and whether it was executed.
         let mut copies: [VecDeque<(u64, u64, bool)>; 2] = [VecDeque::new(), VecDeque::new()];
         let mut spoofed = 0;
-        for ms in 0..62_000 {
-            let in_flood = if ms < 30_000 { a_second / 1000 } else { 0 };
+        for ms in 0..lasts + 32_000 {
+            let in_flood = if ms < lasts { a_second / 1000 } else { 0 };
             for _ in 0..in_flood {
                 spoofed += 1;
                 let draw = draws.draw(spoofed);
                 let peer = SocketAddr::new(Ipv4Addr::from(draw as u32).into(), (draw >> 32) as u16);
                 ask(&mut cache, ms, &RequestKey::new(peer, &draw.to_le_bytes()));
             }
-            if ms < 30_000 && ms % 10 == 0 {
+            if ms < lasts && ms % 10 == 0 {
                 flood.honest += 1;
                 let executed = honest(&mut cache, ms, flood.honest);
                 flood.refused += u64::from(!executed);
@@ -88,7 +102,7 @@ impl Flood {
         assert_eq!(cache.memory(), memory);
         flood.evicted = cache.stats().evicted_early;
         println!(
-            "{a_second} a second, {when_full:?}: {:.1} % of {} honest requests refused, {:.1} % of their copies executed",
+            "{a_second} a second for {lasts} ms, {when_full:?}: {:.1} % of {} honest requests refused, {:.1} % of their copies executed",
             flood.share(flood.refused) * 100.0,
             flood.honest,
             flood.share(flood.twice) * 50.0

@@ -7,5 +7,6 @@ mod enveloped;
 mod floods;
 mod oracle;
 mod responder;
+mod restarts;
 mod wire;
 mod worlds;
