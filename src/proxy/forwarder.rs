@@ -361,4 +361,4 @@ const MOST_ERRORS: u64 = 16;
 const SESSIONS_SLICE: usize = 4 * SLICE;
 
 #[cfg(all(test, target_os = "linux"))]
-mod tests;
+mod failing_sockets;

@@ -1,4 +1,5 @@
 use alloc::collections::BTreeSet;
+use core::mem;
 use core::num::NonZeroUsize;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,6 +22,8 @@ pub(super) struct ServiceSockets {
     open: BTreeSet<SocketAddr>,
     any_port: bool,
     do_not_fragment: bool,
+    /// The last time, the system had no port to offer but known ones.
+    has_few_ports: bool,
     /// Capacity for unread replies to ask for, in bytes; `None` if the system gives as much by default.
     receive_buffer: Option<usize>,
 }
@@ -37,7 +40,7 @@ impl ServiceSockets {
     ) -> io::Result<Self> {
         let receive_buffer = sockets::sessions_buffer(upstream.current(), max_sessions)?;
         let (given_up, open) = (GivenUpPorts::default(), BTreeSet::new());
-        Ok(Self { upstream, given_up, open, any_port, do_not_fragment, receive_buffer })
+        Ok(Self { upstream, given_up, open, any_port, do_not_fragment, has_few_ports: false, receive_buffer })
     }
 
     /// A socket to the current address of the service, or to the next one that can be reached.
@@ -77,26 +80,37 @@ impl ServiceSockets {
     }
 
     /// A socket on a port that can serve: one that has rested, else one that was not given up lately, else one whose session
-    /// was owed nothing. Where the system has few ports, it offers the same ones over and over: then it is asked no more.
+    /// was owed nothing. Where the system has few ports, it has none or offers the same ones over and over, and takes long
+    /// for it: then the last kind comes before it is asked.
     fn bound(&mut self, service: SocketAddr, now: Timestamp) -> Result<UdpSocket, NoSession> {
-        for _ in 0..A_FEW {
-            let Some(port) = self.given_up.take_rested(now) else { break };
-            // Another program may have it by now.
-            if let Ok(socket) = self.bound_to(service, port) {
-                return Ok(socket);
-            }
+        let before = mem::replace(&mut self.has_few_ports, false);
+        let take = |given_up: &mut GivenUpPorts| {
+            given_up.take_rested(now).or_else(|| if before { given_up.take_settled() } else { None })
+        };
+        if let Some(socket) = self.bound_again(service, take) {
+            self.has_few_ports = before;
+            return Ok(socket);
         }
         let few = match self.picked(service, A_FEW) {
             Err(few) if few.reason == Reason::NoPort => few,
             picked => return picked,
         };
-        for _ in 0..A_FEW {
-            let Some(port) = self.given_up.take_settled() else { break };
-            if let Ok(socket) = self.bound_to(service, port) {
-                return Ok(socket);
-            }
+        self.has_few_ports = true;
+        match self.bound_again(service, GivenUpPorts::take_settled) {
+            Some(socket) => Ok(socket),
+            // It has none at all.
+            None if few.error.raw_os_error().is_some() => Err(few),
+            None => self.picked(service, MANY),
         }
-        if few.error.raw_os_error().is_some() { Err(few) } else { self.picked(service, MANY) }
+    }
+
+    /// A socket on a port that was given up, if another program has not got it since.
+    fn bound_again(
+        &mut self,
+        service: SocketAddr,
+        mut take: impl FnMut(&mut GivenUpPorts) -> Option<u16>,
+    ) -> Option<UdpSocket> {
+        (0..A_FEW).map_while(|_| take(&mut self.given_up)).find_map(|port| self.bound_to(service, port).ok())
     }
 
     /// A socket on a port that the system picks and that was not given up lately.

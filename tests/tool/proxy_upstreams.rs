@@ -1,6 +1,6 @@
 //! How `udp-retry proxy` is told its service, and what it tells of clients that it cannot serve.
 #![cfg(unix)]
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a real client is the point")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real clients and services are the point")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
