@@ -107,7 +107,8 @@ fn the_largest_datagrams_of_both_families_are_whole() {
     capture.finish().unwrap();
     let found = packets(&memory.bytes());
     assert_eq!(found.len(), 12);
-    for (packet, len) in found.iter().zip([0, 1, 65_507, 0, 1, 65_527].into_iter().cycle()) {
+    let (entries, exits): (Vec<_>, Vec<_>) = found.iter().partition(|it| it.interface.ends_with('1'));
+    for (packet, len) in entries.iter().chain(&exits).zip([0, 1, 65_507, 0, 1, 65_527].into_iter().cycle()) {
         let headers = if packet.from.is_ipv4() { 28 } else { 48 };
         assert_eq!((packet.len, packet.captured), (len + headers, len + headers));
         assert!(packet.payload == pattern(len), "{len} bytes from {}", packet.from);
