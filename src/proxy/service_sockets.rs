@@ -110,7 +110,13 @@ impl ServiceSockets {
         service: SocketAddr,
         mut take: impl FnMut(&mut GivenUpPorts) -> Option<u16>,
     ) -> Option<UdpSocket> {
-        (0..A_FEW).map_while(|_| take(&mut self.given_up)).find_map(|port| self.bound_to(service, port).ok())
+        for _ in 0..A_FEW {
+            let port = take(&mut self.given_up)?;
+            if let Ok(socket) = self.bound_to(service, port) {
+                return Some(socket);
+            }
+        }
+        None
     }
 
     /// A socket on a port that the system picks and that was not given up lately.

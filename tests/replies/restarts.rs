@@ -182,7 +182,7 @@ impl<'t> World<'t> {
 
     fn fleet(&self, clients: u64, requests: u64) -> Result<(), String> {
         let wrong: Rc<RefCell<Option<String>>> = Rc::default();
-        let counts: Rc<RefCell<Vec<(u64, Option<Failure>)>>> = Rc::default();
+        let counts: Rc<RefCell<Vec<Ended>>> = Rc::default();
         for client in 0..clients {
             let transaction = Transaction::new(RetryPolicy::LAN, transaction_id(0..8));
             let transaction = if self.against == Against::Silence { transaction } else { transaction.with_envelope() };
@@ -273,6 +273,9 @@ impl Server {
         net.serve_endpoint(at(SERVER), endpoint).unwrap();
     }
 }
+
+/// A request of a fleet, and why it failed, if it did.
+type Ended = (u64, Option<Failure>);
 
 fn is_right(executions: &BTreeMap<u64, u32>, n: u64, reply: &[u8]) -> Result<(), String> {
     let times = executions.get(&n).copied().unwrap_or_default();
