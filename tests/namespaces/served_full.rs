@@ -117,7 +117,7 @@ impl Client {
         println!("{} of {REQUESTS} replies left at once, {unsent} did not", answered.len());
         assert_eq!((stats.fresh, stats.kept), (REQUESTS.into(), REQUESTS.into()));
         assert!(unsent > 0 && !answered.is_empty(), "{unsent} replies did not leave");
-        assert_eq!(answered.len() as u64 + unsent, REQUESTS.into(), "none is lost without a count");
+        assert_eq!(answered.len() as u64 + unsent, u64::from(REQUESTS), "none is lost without a count");
         for n in 0..REQUESTS {
             if !answered.contains(&n) {
                 self.ask(n);
