@@ -68,7 +68,12 @@ fn forwards(listen: &str, client: &str, service: &str) {
 
     let found = packets(&memory.bytes());
     let session = session.unwrap();
-    let shown = if listen == "[::]:0" { SocketAddr::new([0, 0, 0, 0].into(), listener.port()) } else { listener };
+    // Where the system does not say which address was asked, a wildcard has it.
+    let knows_asked = cfg!(all(any(target_os = "linux", target_os = "android"), not(udp_retry_portable)));
+    let shown = match listen {
+        "[::]:0" if !knows_asked => SocketAddr::new([0, 0, 0, 0].into(), listener.port()),
+        _ => listener,
+    };
     for packet in &found {
         let ends = match (packet.interface.as_str(), &packet.comment[..9]) {
             ("client", "to_server") => (client_at, shown),
