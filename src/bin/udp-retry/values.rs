@@ -243,7 +243,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let number = number.parse::<f64>().ok();
     if unit.is_empty() && number.is_some_and(|number| number > 0.0) {
         return Err(format!(
-            "a duration is a number above 0 with a unit, us, ms, s, min or h: if it is in seconds, {text}s"
+            "a duration is a number above 0 with a unit, us, ms, s, min or h, such as 500ms or 5s: if it is in seconds, {text}s"
         ));
     }
     let unit = UNITS.into_iter().find(|(name, _)| *name == unit).map(|(_, seconds)| seconds);

@@ -33,7 +33,7 @@ pub(super) fn finish(listeners: Listeners<'_>) -> Outcome {
     };
     // Standard output is for something else, or takes nothing.
     if is_loud(&shown)
-        || (reports_apart && is_loud(&filed))
+        || ((reports_apart || records_apart) && is_loud(&filed))
         || (records_apart && (is_loud(&recorded) || is_loud(&captured)))
     {
         remark(&text);

@@ -105,7 +105,7 @@ pub(super) fn check_stdout<'a>(process: &Process, listeners: impl Iterator<Item 
     let mut of_stdout = listeners.flat_map(Listener::of_stdout).chain(reports);
     match (of_stdout.next(), of_stdout.next()) {
         (Some(one), Some(other)) if one == other => Err(Misuse(format!("only one listener can have '{one} -'")).into()),
-        (Some(one), Some(other)) => Err(Misuse(format!("'{one} -' cannot be used with '{other} -'")).into()),
+        [one, other, ..] => Err(Misuse(format!("'{one} -' cannot be used with '{other} -'")).into()),
         _ => Ok(()),
     }
 }

@@ -51,12 +51,12 @@ impl fmt::Display for Table<'_> {
 
 /// A name and what belongs to it, in as many lines as that takes.
 fn row(f: &mut fmt::Formatter<'_>, name: &str, parts: &[String]) -> fmt::Result {
-    let mut line = format!("{name:<NAME$}");
+    let mut line = format!("{name:<PROPERTY$}");
     for (n, part) in parts.iter().enumerate() {
         let separator = if n + 1 < parts.len() { "," } else { "" };
         if n > 0 && line.chars().count() + 1 + part.chars().count() + separator.len() > COLUMNS {
             writeln!(f, "{line}")?;
-            line = format!("{:<NAME$}{part}{separator}", "");
+            line = format!("{:<PROPERTY$}{part}{separator}", "");
         } else {
             line.push_str(&format!("{}{part}{separator}", if n > 0 { " " } else { "" }));
         }
@@ -121,6 +121,8 @@ const KEPT: [&str; 3] = ["received", "dropped", "passed"];
 /// Columns.
 const NAME: usize = 14;
 const COUNT: usize = 14;
+/// Of what is not counted in each direction.
+const PROPERTY: usize = 16;
 /// Of all of it.
 const COLUMNS: usize = 80;
 
@@ -161,12 +163,12 @@ mod tests {
 127.0.0.1:5353 in front of [2001:db8::53]:53
 for 12.3 s, --seed 18446744073709551615
 
-path errors   2
-sessions      expired 1, open 3, opened 4
-strangers     none
-unserved      0
-unserved why  no port 3, not there at all 12345678,
-              last error Cannot assign requested address
+path errors     2
+sessions        expired 1, open 3, opened 4
+strangers       none
+unserved        0
+unserved why    no port 3, not there at all 12345678,
+                last error Cannot assign requested address
 
                    to server     to client
 received                 120            83
