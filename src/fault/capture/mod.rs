@@ -54,10 +54,10 @@ pub(crate) use self::tap::Tap;
 /// use udp_retry::transport::{PathIndex, Transport};
 /// use udp_retry::{ConnectedUdp, Impairments, Probability, Seed};
 /// # use udp_retry::net::UnconnectedUdp;
-/// # let directory = std::env::temp_dir();
-/// # let path = directory.join(format!("udp-retry-capture-{}.pcapng", std::process::id()));
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir();
+/// # let path = directory.join(format!("udp-retry-capture-{}.pcapng", std::process::id()));
 /// # let server = UnconnectedUdp::bind("127.0.0.1:0")?;
 /// let client = ConnectedUdp::connect(server.local_addr())?;
 /// let capture = Capture::new(std::fs::File::create(&path)?).starting_at(std::time::SystemTime::now());

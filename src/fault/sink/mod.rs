@@ -172,7 +172,7 @@ impl<T: Transport> LossySink<T> {
     /// let server = server.capture_between(capture.clone(), |route| (route.local, route.remote));
     ///
     /// let client = ConnectedUdp::connect(at)?;
-    /// let ends = (client.local_addr()?, at);
+    /// let ends = (client.local_addr(), at);
     /// let client = LossySink::at_client(client, Profile::default(), Seed::new(7));
     /// let client = client.capture_between(capture, move |_| ends);
     /// # Ok(())
