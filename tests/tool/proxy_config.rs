@@ -88,7 +88,7 @@ fn a_wrong_line_is_wrong_usage_and_named_by_its_number() {
         (format!("{right} --record -\nb{} --record -", &right[1..]), "only one listener can have '--record -'"),
     ] {
         fs::write(&file.0, &lines).unwrap();
-        let ended = run("proxy", &["--config", file.path(), "--for", "0.1"], PATIENCE);
+        let ended = run("proxy", &["--config", file.path(), "--for", "100ms"], PATIENCE);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{lines}: {ended:?}");
         assert!(ended.stderr.contains(said), "{lines}: no {said:?} in {ended:?}");
     }
@@ -110,7 +110,7 @@ fn a_listener_that_cannot_listen_is_named_and_none_starts() {
     let taken = echo();
     let lines = format!("a: --listen 127.0.0.1:0 --upstream {taken}\nb: --listen {taken} --upstream 127.0.0.1:53\n");
     fs::write(&file.0, lines).unwrap();
-    let ended = run("proxy", &["--config", file.path(), "--for", "0.1"], PATIENCE);
+    let ended = run("proxy", &["--config", file.path(), "--for", "100ms"], PATIENCE);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
     assert!(ended.stderr.contains("error: b: "), "{ended:?}");
 }

@@ -154,7 +154,7 @@ fn only_this_host_may_steer() {
 #[test]
 fn the_line_of_the_control_port_goes_where_that_of_the_listener_goes() {
     let service = echo().to_string();
-    let arguments = ["--listen", "127.0.0.1:0", "--upstream", &service, "--control", "127.0.0.1:0", "--for", "0.1"];
+    let arguments = ["--listen", "127.0.0.1:0", "--upstream", &service, "--control", "127.0.0.1:0", "--for", "100ms"];
     let ended = run("proxy", &[&arguments[..], &["--report", "-"]].concat(), Duration::from_secs(10));
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 1), "{ended:?}");
     let lines: Vec<&str> = ended.stderr.lines().filter(|line| line.contains(" on 127.0.0.1:")).collect();

@@ -449,7 +449,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         ("[127.0.0.1]:9 --hex 00", "in brackets"),
         ("[localhost]:9 --hex 00", "in brackets"),
         ("[]:9 --hex 00", "in brackets"),
-        ("::1:9 --hex 00", "in brackets: such as [::1]:53"),
+        ("::1:9 --hex 00", "in brackets: such as [::1]:9"),
         ("[::1:9 --hex 00", "in brackets"),
         ("127.0.0.1:9 more --hex 00", "it lacks a port"),
     ] {

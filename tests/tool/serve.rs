@@ -81,13 +81,13 @@ fn a_reply_without_an_envelope_is_a_stray_that_the_tool_names() {
     assert!(text.stdout.contains("wrong envelope"), "{text:?}");
     server.end("-TERM");
 
-    let long = "00".repeat(65_492);
+    let long = "00".repeat(65_512);
     let lines = std::env::temp_dir().join(format!("udp-retry-{}-long", std::process::id()));
     std::fs::write(&lines, long).unwrap();
     let lines = lines.to_str().unwrap();
     let ended = run("request", &[&address, "--hex-lines", lines, "--envelope"], PATIENCE);
     std::fs::remove_file(lines).unwrap();
-    assert!(ended.code == Some(2) && ended.stderr.contains("65491 are the most"), "{ended:?}");
+    assert!(ended.code == Some(2) && ended.stderr.contains("65511 are the most"), "{ended:?}");
     let ended = run("request", &["--envelope"], PATIENCE);
     assert!(ended.code == Some(2) && ended.stderr.contains("HOST:PORT"), "{ended:?}");
 }
