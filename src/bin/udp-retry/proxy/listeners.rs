@@ -102,9 +102,10 @@ impl<'a> Listeners<'a> {
 /// What cannot stand on standard output together.
 pub(super) fn check_stdout<'a>(process: &Process, listeners: impl Iterator<Item = &'a Listener>) -> Outcome {
     let reports = (process.report == Some(OutputFile::Stdout)).then_some("--report");
-    let mut of_stdout = listeners.flat_map(Listener::of_stdout).chain(reports);
-    match (of_stdout.next(), of_stdout.next()) {
-        (Some(one), Some(other)) if one == other => Err(Misuse(format!("only one listener can have '{one} -'")).into()),
+    let mut of_stdout: Vec<_> = listeners.flat_map(Listener::of_stdout).chain(reports).collect();
+    of_stdout.sort_by_key(|option| ["--record", "--report", "--pcap"].iter().position(|it| it == option));
+    match of_stdout.as_slice() {
+        [one, other, ..] if one == other => Err(Misuse(format!("only one listener can have '{one} -'")).into()),
         [one, other, ..] => Err(Misuse(format!("'{one} -' cannot be used with '{other} -'")).into()),
         _ => Ok(()),
     }
