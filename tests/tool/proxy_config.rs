@@ -95,7 +95,7 @@ fn a_wrong_line_is_wrong_usage_and_named_by_its_number() {
     for (arguments, said) in [
         (&["--config", "/nowhere/at/all"][..], "cannot read /nowhere/at/all"),
         (&["--config", file.path(), "--loss", "5%"], "cannot be used with"),
-        (&["--config", file.path(), "--idle", "5"], "cannot be used with"),
+        (&["--config", file.path(), "--idle", "5s"], "cannot be used with"),
         (&["--config", file.path(), "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:53"], "cannot be used with"),
     ] {
         let ended = run("proxy", arguments, PATIENCE);
