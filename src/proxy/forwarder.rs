@@ -278,9 +278,12 @@ impl Forwarder {
         let Some(links) = sessions.links_at(place) else { return };
         let record = links.transmit(Direction::ToClient, now, datagram.len(), capacity);
         watch.entered(&mut lanes.to_client, client.remote, &record, ends, datagram);
-        lanes.to_client.forward(client, &record, now, datagram, |client, tag, datagram| {
-            sessions.on_reply_sent(client, now);
-            send_to_client((listener, watch), client, tag, datagram)
+        lanes.to_client.forward(client, &record, now, datagram, |to, tag, datagram| {
+            // Its own session has just been used.
+            if to != client {
+                sessions.on_reply_sent(to, now);
+            }
+            send_to_client((listener, watch), to, tag, datagram)
         });
     }
 

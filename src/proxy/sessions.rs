@@ -156,8 +156,12 @@ impl Sessions {
 
     /// The session that sends to the service now, if it has not ended.
     pub(super) fn sending(&mut self, ticket: Ticket, now: Timestamp) -> Option<&mut Session> {
-        self.table.get_mut(ticket.place).filter(|session| session.ordinal == ticket.ordinal)?;
-        self.used(ticket.place, now).map(|(_, session)| session)
+        let session = self.table.get_mut(ticket.place).filter(|session| session.ordinal == ticket.ordinal)?;
+        // What leaves as it comes has been counted already.
+        if session.used < now {
+            self.used(ticket.place, now);
+        }
+        self.table.get_mut(ticket.place)
     }
 
     /// Something is sent to a client now.

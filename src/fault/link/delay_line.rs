@@ -142,7 +142,6 @@ impl<P: Copy + Ord, K: Copy> DelayLine<P, K> {
     }
 
     /// Whether something of a peer is inside.
-    #[cfg(any(test, feature = "proxy"))]
     #[cfg(feature = "proxy")]
     pub(crate) fn holds(&self, peer: P) -> bool {
         !self.due.is_empty() && self.shares.get(&peer).is_some_and(|share| share.datagrams > 0)
