@@ -61,7 +61,7 @@ use crate::fault::{Control, DirectionStats};
 /// full, is counted as failed, as a network card would drop it. One that exceeds an MTU is dropped even where the
 /// impairments ask for an error, as its sender is on another host.
 ///
-/// Of what is delayed it keeps what [`Capacity`] says, of each session. A copy in flight to the service when its session
+/// Of what is delayed it keeps what [`Capacity`](crate::fault::Capacity) says, of each session. A copy in flight to the service when its session
 /// ends is discarded when it is due; one in flight to a client arrives.
 ///
 /// ```
