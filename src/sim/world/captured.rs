@@ -41,8 +41,8 @@ impl<A> World<A> {
     #[cold]
     pub(super) fn capture_stop(&mut self, host: usize, obstacle: Obstacle, ends: Ends, datagram: &[u8]) {
         let (interface, now) = (self.interface(host), self.now);
-        let comment = format_args!("dropped ({})", obstacle.as_str());
-        self.captured.tap.packet(interface, now, ends, (datagram, 0), comment);
+        // Older compilers end what is in it with the statement.
+        self.captured.tap.packet(interface, now, ends, (datagram, 0), format_args!("dropped ({})", obstacle.as_str()));
     }
 
     /// A copy arrives at a host, where `dropped` may be the end of it.
@@ -51,8 +51,8 @@ impl<A> World<A> {
         let Flight { from, to, host, tag: Some(tag), .. } = flight else { return };
         let interface = self.interface(*host);
         let (comma, cause, end) = dropped.map_or(("", "", ""), |cause| (", then dropped (", cause, ")"));
-        let comment = format_args!("{tag}{comma}{cause}{end}");
-        self.captured.tap.packet(interface, at, (*from, *to), (datagram, 0), comment);
+        let ends = (*from, *to);
+        self.captured.tap.packet(interface, at, ends, (datagram, 0), format_args!("{tag}{comma}{cause}{end}"));
     }
 
     fn interface(&mut self, host: usize) -> Interface {
