@@ -194,15 +194,23 @@ impl Payloads {
         Some(number)
     }
 
-    /// Puts a chunk in front of the others of its class that have a free block.
+    /// Puts a chunk behind the first of its class that have a free block: requests fill that one up first. In front it would be
+    /// full again with the next request, and to be taken out.
     fn link(&mut self, number: u32, class: u8) {
         let Some(first) = self.with_free_block.get_mut(usize::from(class)) else { return };
-        let next = mem::replace(first, number);
+        let prev = *first;
+        let next = match self.chunks.get_mut(index(prev)) {
+            Some(prev) => mem::replace(&mut prev.next, number),
+            None => {
+                *first = number;
+                NONE
+            }
+        };
         if let Some(next) = self.chunks.get_mut(index(next)) {
             next.prev = number;
         }
         if let Some(chunk) = self.chunks.get_mut(index(number)) {
-            (chunk.next, chunk.prev) = (next, NONE);
+            (chunk.next, chunk.prev) = (next, prev);
         }
     }
 

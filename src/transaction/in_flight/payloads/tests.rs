@@ -65,6 +65,29 @@ fn small_requests_that_have_ended_leave_their_chunks_to_large_ones() {
     assert_eq!(payloads.bytes_held(), 4 * 65_536);
 }
 
+/// Each time that a chunk is full, or has a block again, it changes its list.
+#[test]
+fn free_blocks_spread_over_the_chunks_instead_of_filling_one_that_was_full_a_moment_ago() {
+    let mut payloads = Payloads::new(4 * CHUNK_BYTES);
+    let blocks = CHUNK_BYTES / 32;
+    let mut places: Vec<_> = (0..blocks * 7 / 2).map(|_| payloads.keep(&[7; 32]).unwrap()).collect();
+    let full = |payloads: &Payloads| payloads.chunks.iter().map(|chunk| chunk.is_full()).collect::<Vec<_>>();
+    assert_eq!(full(&payloads), [true, true, true, false]);
+    let (mut chance, mut changes) = (Chance(3), 0);
+    for turn in 0..40_000 {
+        let before = full(&payloads);
+        payloads.release(places.swap_remove(chance.below(places.len())));
+        let between = full(&payloads);
+        places.push(payloads.keep(&[9; 32]).unwrap());
+        let changed = |one: &[bool], other: &[bool]| one.iter().zip(other).filter(|(one, other)| one != other).count();
+        if turn >= 20_000 {
+            changes += changed(&before, &between) + changed(&between, &full(&payloads));
+        }
+    }
+    println!("{changes} changes");
+    assert!((1..2_000).contains(&changes), "{changes}");
+}
+
 #[test]
 fn a_block_that_is_released_in_a_chunk_of_another_class_changes_nothing() {
     let mut payloads = Payloads::new(0);
