@@ -95,6 +95,13 @@ impl Wheel {
     #[must_use]
     pub(crate) fn take_in(&mut self, links: &mut impl Links, item: u32, due: Timestamp) -> Link {
         let list = self.list(first_tick_from(due));
+        self.take_into(links, item, list)
+    }
+
+    /// As [`take_in`](Self::take_in), for what is due when this list is.
+    #[inline]
+    #[must_use]
+    pub(crate) fn take_into(&mut self, links: &mut impl Links, item: u32, list: u16) -> Link {
         let Some((occupied, last)) = self.bucket(list) else { return Link::FREE };
         // What is no longer occupied names an old last item, which may wait elsewhere by now.
         let behind = if *occupied & bit(list) != 0 { links.link(*last) } else { None };
@@ -111,10 +118,10 @@ impl Wheel {
         Link { next: first, prev: before, list }
     }
 
-    /// Whether what is inserted for this moment would come before it, as from a level above 0.
+    /// The list of what is inserted for this moment, if it would come before that, as from a level above 0.
     #[inline]
-    pub(crate) fn comes_early(&self, due: Timestamp) -> bool {
-        self.list(first_tick_from(due)) >= LISTS_OF_LEVEL_0
+    pub(crate) fn early_list(&self, due: Timestamp) -> Option<u16> {
+        Some(self.list(first_tick_from(due))).filter(|&list| list >= LISTS_OF_LEVEL_0)
     }
 
     /// Takes `item` out, if it waits.

@@ -86,10 +86,15 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 self.keep_first_wait(clean, start);
             }
         }
-        let is_drawn_later = self.first_waits.is_none() && self.wheel.comes_early(least);
-        let due = if is_drawn_later { least } else { self.first_due(clean) };
+        let drawn_later = if self.first_waits.is_none() { self.wheel.early_list(least) } else { None };
+        let (due, link) = match drawn_later {
+            Some(list) => (least, self.wheel.take_into(&mut self.slots, number, list)),
+            None => {
+                let due = self.first_due(clean);
+                (due, self.wheel.take_in(&mut self.slots, number, due))
+            }
+        };
         self.soonest = self.soonest.min(due);
-        let link = self.wheel.take_in(&mut self.slots, number, due);
         if let Some(slot) = self.slots.get_mut(number) {
             (slot.state, slot.link) = (State::Sent, link);
             slot.set_at(now);
