@@ -55,8 +55,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     ) -> Arrived {
         let id = self.matcher.reply_id(datagram);
         let found = id.and_then(|id| self.ids.find(id, peer_number, self.kept(), &self.matcher));
-        let Some((number, slot)) = found.filter(|(number, slot)| self.accepts(at, *number, slot)) else {
-            return self.on_stray(at, Some(peer_number), id, datagram, actual);
+        let (number, slot) = match found {
+            Some((number, slot)) if self.accepts(at, number, slot) => (number, slot),
+            _ => return self.on_stray(at, Some(peer_number), id, datagram, actual),
         };
         let verdict = self.matcher.judge_found(self.payloads.get(slot.place), datagram);
         if header.is_some_and(|header| verdict != Match::Foreign && !self.fits(number, header)) {

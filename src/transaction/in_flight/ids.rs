@@ -36,14 +36,6 @@ enum Kind {
     Table { slots: IdTable, stamps: bool },
 }
 
-/// The name that a request gets.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Name {
-    pub(super) slot: u32,
-    pub(super) generation: u32,
-    pub(super) peer: u32,
-}
-
 /// What the ids of requests are looked up in.
 #[derive(Clone, Copy)]
 pub(super) struct Kept<'k> {
@@ -82,79 +74,90 @@ impl Ids {
         Self { kind, source, hashes, recent: Recent::new() }
     }
 
-    /// Gives a request a wide id, which has it found by that from now on, and returns its generation. `None` if ids are not
-    /// wide.
+    /// Gives a request an id, which has it found by that from now on, and returns the generation of its slot. `None` if such
+    /// ids have to be [entered](Self::enter) in a table.
     ///
     /// # Errors
     ///
-    /// There is no source of ids, or no space for one in the request.
+    /// There is no source of ids, or no space for one in the request; or none is free.
     #[inline]
-    pub(super) fn stamp_wide(&mut self, request: &mut [u8], slot: u32) -> Option<Result<u32, SubmitError>> {
-        let (Kind::Eight(at) | Kind::Wide(at)) = &self.kind else { return None };
-        let id = request.get_mut(at.clone()).and_then(|id| id.split_first_chunk_mut::<WIDE>());
-        let (Some(source), Some((first, rest))) = (&mut self.source, id) else {
-            return Some(Err(SubmitError::Unmatchable));
-        };
-        let (_, generation) = halves(source.number());
-        *first = (u64::from(generation) << 32 | u64::from(slot)).to_le_bytes();
-        if !rest.is_empty() {
-            source.fill(rest);
-        }
-        Some(Ok(generation))
-    }
-
-    /// As [`stamp_wide`](Self::stamp_wide), for ids of other kinds, some of which are the caller's.
-    ///
-    /// # Errors
-    ///
-    /// No id is free, the caller's is in use, or there is none; then nothing has changed but bytes of the request.
-    pub(super) fn admit(
+    pub(super) fn stamp(
         &mut self,
         now: Timestamp,
-        matcher: &impl KeyedMatcher,
-        (slots, payloads): (&Slots, &mut Payloads),
-        place: Place,
-        name: Name,
-    ) -> Result<u32, SubmitError> {
-        let Self { kind, source, hashes, recent } = self;
+        request: &mut [u8],
+        slot: u32,
+        slots: &Slots,
+    ) -> Option<Result<u32, SubmitError>> {
+        let Self { kind, source, .. } = self;
         match kind {
-            Kind::Eight(_) | Kind::Wide(_) => Err(SubmitError::Unmatchable),
+            Kind::Eight(at) | Kind::Wide(at) => {
+                let id = request.get_mut(at.clone()).and_then(|id| id.split_first_chunk_mut::<WIDE>());
+                let (Some(source), Some((first, rest))) = (source, id) else {
+                    return Some(Err(SubmitError::Unmatchable));
+                };
+                let (_, generation) = halves(source.number());
+                *first = (u64::from(generation) << 32 | u64::from(slot)).to_le_bytes();
+                if !rest.is_empty() {
+                    source.fill(rest);
+                }
+                Some(Ok(generation))
+            }
             Kind::Short(at, ids) => {
-                let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
-                let place = payloads.get_mut(place).get_mut(at.clone()).ok_or(SubmitError::Unmatchable)?;
-                let id = ids.draw(now, source).map_err(|until| SubmitError::IdsUsedUp { until })?;
+                let (Some(source), Some(place)) = (source, request.get_mut(at.clone())) else {
+                    return Some(Err(SubmitError::Unmatchable));
+                };
+                let id = match ids.draw(now, source) {
+                    Ok(id) => id,
+                    Err(until) => return Some(Err(SubmitError::IdsUsedUp { until })),
+                };
                 match (place, id.to_be_bytes()) {
                     ([high, low], id) => [*high, *low] = id,
                     ([low], [_, id]) => *low = id,
                     _ => {}
                 }
-                ids.set(id, name.slot);
-                Ok(name.generation)
+                ids.set(id, slot);
+                Some(Ok(slots.next_generation(slot)))
             }
-            Kind::Table { slots: table, stamps } => {
-                let mut tries = if *stamps { DRAWS } else { 1 };
-                loop {
-                    if *stamps {
-                        let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
-                        matcher.stamp(payloads.get_mut(place), source);
-                    }
-                    let kept = Kept { slots, payloads };
-                    let id = matcher.id(kept.payloads.get(place)).filter(|id| id.len() <= MOST);
-                    let id = id.ok_or(SubmitError::Unmatchable)?;
-                    let hash = hash(hashes, id);
-                    let is_stale = *stamps && recent.holds(hash);
-                    let is_it = |slot| kept.has(slot, name.peer, id, matcher);
-                    let admitted = match is_stale {
-                        true => Err(SubmitError::IdInUse),
-                        false => table.insert(at_peer(hash, name.peer), name.slot, is_it),
-                    };
-                    tries -= 1;
-                    match admitted {
-                        Err(SubmitError::IdInUse) if tries > 0 => {}
-                        Err(SubmitError::IdInUse) if *stamps => return Err(SubmitError::IdsUsedUp { until: None }),
-                        admitted => return admitted.map(|()| name.generation),
-                    }
-                }
+            Kind::Table { .. } => None,
+        }
+    }
+
+    /// As [`stamp`](Self::stamp), for ids that are in a table, some of which are the caller's.
+    ///
+    /// # Errors
+    ///
+    /// No id is free, the caller's is in use, or there is none; then nothing has changed but bytes of the request.
+    pub(super) fn enter(
+        &mut self,
+        matcher: &impl KeyedMatcher,
+        (slots, payloads): (&Slots, &mut Payloads),
+        place: Place,
+        slot: u32,
+        peer: u32,
+    ) -> Result<u32, SubmitError> {
+        let Self { kind, source, hashes, recent } = self;
+        let Kind::Table { slots: table, stamps } = kind else { return Err(SubmitError::Unmatchable) };
+        let mut tries = if *stamps { DRAWS } else { 1 };
+        loop {
+            if *stamps {
+                let source = source.as_mut().ok_or(SubmitError::Unmatchable)?;
+                matcher.stamp(payloads.get_mut(place), source);
+            }
+            let kept = Kept { slots, payloads };
+            let id = matcher.id(kept.payloads.get(place)).filter(|id| id.len() <= MOST);
+            let id = id.ok_or(SubmitError::Unmatchable)?;
+            let hash = hash(hashes, id);
+            let is_stale = *stamps && recent.holds(hash);
+            let is_it = |slot| kept.has(slot, peer, id, matcher);
+            let entered = match is_stale {
+                true => Err(SubmitError::IdInUse),
+                false => table.insert(at_peer(hash, peer), slot, is_it),
+            };
+            tries -= 1;
+            match entered {
+                Err(SubmitError::IdInUse) if tries > 0 => {}
+                Err(SubmitError::IdInUse) if *stamps => return Err(SubmitError::IdsUsedUp { until: None }),
+                entered => return entered.map(|()| slots.next_generation(slot)),
             }
         }
     }

@@ -187,6 +187,12 @@ impl Slots {
         Handle { slot: number, generation: self.slots.get(number).map_or(0, |slot| slot.generation) }
     }
 
+    /// What a request that gets this slot next is told by from the one before, where its id does not say it.
+    #[inline]
+    pub(super) fn next_generation(&self, number: u32) -> u32 {
+        self.handle(number).generation.wrapping_add(1)
+    }
+
     /// All that are in use.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
         0..self.slots.len()

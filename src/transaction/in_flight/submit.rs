@@ -2,7 +2,6 @@ use core::fmt::Debug;
 
 use super::finished::{Finished, Handle, PeerId};
 use super::groups::Addressee;
-use super::ids::Name;
 use super::limits::SubmitError;
 use super::payloads::Place;
 use super::slots::Slot;
@@ -81,14 +80,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if bytes.len() > self.payloads.longest() {
             return Err(SubmitError::TooLarge { len: bytes.len() });
         }
-        let kept = self.payloads.keep_with(bytes, |kept| self.ids.stamp_wide(kept, number));
+        let Self { ids, slots, payloads, matcher, .. } = self;
+        let kept = payloads.keep_with(bytes, |kept| ids.stamp(now, kept, number, slots));
         let (place, stamped) = kept.ok_or(SubmitError::Full)?;
-        let admitted = stamped.unwrap_or_else(|| {
-            let generation = self.slots.handle(number).generation.wrapping_add(1);
-            let name = Name { slot: number, generation, peer: to.0 };
-            self.ids.admit(now, &self.matcher, (&self.slots, &mut self.payloads), place, name)
-        });
-        let generation = admitted.inspect_err(|_| self.payloads.release(place))?;
+        let stamped = stamped.unwrap_or_else(|| ids.enter(matcher, (slots, payloads), place, number, to.0));
+        let generation = stamped.inspect_err(|_| self.payloads.release(place))?;
         Ok((place, generation))
     }
 

@@ -6,20 +6,22 @@ use crate::entropy::{IdSource, uniform};
 /// A set of ids, from which one is drawn at random.
 #[derive(Debug)]
 pub(super) struct FreeIds {
-    /// A bit for each id, which has these many bits itself.
+    /// A bit for each id.
     words: Box<[u64]>,
-    bits: u32,
+    /// The greatest id: all its bits are set.
+    mask: u16,
     len: u32,
 }
 
 impl FreeIds {
     pub(super) fn all(bits: u32) -> Self {
-        Self { words: vec![u64::MAX; 1 << bits >> 6].into_boxed_slice(), bits, len: 1 << bits }
+        let mask = u16::MAX >> (u16::BITS - bits);
+        Self { words: vec![u64::MAX; 1 << bits >> 6].into_boxed_slice(), mask, len: 1 << bits }
     }
 
     #[inline]
     pub(super) fn is_less_than_half(&self) -> bool {
-        self.len < 1 << (self.bits - 1)
+        self.len <= u32::from(self.mask / 2)
     }
 
     #[inline]
@@ -35,17 +37,21 @@ impl FreeIds {
         }
         // As long as half are free, two tries are needed on average.
         for _ in 0..NUMBERS {
-            let mut number = ids.number();
-            for _ in 0..u64::BITS / u16::BITS {
-                let id = low(number) & (u16::MAX >> (u16::BITS - self.bits));
-                if self.has(id) {
-                    self.remove(id);
-                    return Some(id);
-                }
-                number >>= u16::BITS;
+            if let Some(id) = self.first_of(ids.number()) {
+                self.take(id);
+                return Some(id);
             }
         }
         self.draw_few(ids)
+    }
+
+    /// The first id in this number that is free. Each is looked at, whatever came before: where half are free, which it will be
+    /// cannot be foreseen.
+    #[inline]
+    fn first_of(&self, number: u64) -> Option<u16> {
+        let ids = [0, 16, 32, 48].map(|shift| low(number >> shift) & self.mask);
+        let free = ids.iter().rev().fold(0_u32, |free, &id| free << 1 | u32::from(self.has(id)));
+        ids.get(free.trailing_zeros() as usize).copied()
     }
 
     /// Of a few: so many tries would be needed that counting takes less.
@@ -57,20 +63,21 @@ impl FreeIds {
             if before < here {
                 let mut of_word = (first..=first | 63).filter(|id| word >> (id & 63) & 1 == 1);
                 let id = of_word.nth(usize::try_from(before).unwrap_or_default())?;
-                self.remove(id);
-                return Some(id);
+                return Some(id).filter(|&id| self.take(id));
             }
             before -= here;
         }
         None
     }
 
+    /// Takes this one out, if it is free.
     #[inline]
-    fn remove(&mut self, id: u16) {
-        if let Some(word) = self.words.get_mut(usize::from(id >> 6)) {
-            *word &= !(1 << (id & 63));
-            self.len -= 1;
-        }
+    fn take(&mut self, id: u16) -> bool {
+        let Some(word) = self.words.get_mut(usize::from(id >> 6)) else { return false };
+        let taken = *word & 1 << (id & 63);
+        *word ^= taken;
+        self.len -= u32::from(taken != 0);
+        taken != 0
     }
 
     #[inline]
