@@ -56,10 +56,11 @@ impl File {
                 buffer.extend_from_slice(&nanos.rotate_left(32).to_le_bytes());
                 let lengths = buffer.len();
                 buffer.extend_from_slice(&[0; 8]);
-                let packet::Lengths { captured, original } = packet::write(buffer, ends, datagram, missing);
-                patch(buffer, lengths, &captured.to_le_bytes());
+                let original = packet::write(buffer, ends, datagram, missing);
+                let captured = buffer.len() - lengths - 8;
+                patch(buffer, lengths, &u32::try_from(captured).unwrap_or(u32::MAX).to_le_bytes());
                 patch(buffer, lengths + 4, &original.to_le_bytes());
-                pad(buffer, captured as usize);
+                pad(buffer, captured);
                 text(buffer, COMMENT, comment);
                 option(buffer, END_OF_OPTIONS, |_| {});
             });
