@@ -87,7 +87,8 @@ impl Capture {
     }
 
     /// Sets the time of day at which a network begins to write: what its clock shows when it is given this handle is that
-    /// moment, and all later times count from there.
+    /// moment, and all later times count from there. A time before 1970 counts as 1970, and in 2554 the nanoseconds of the
+    /// file end: what is later has its last.
     ///
     /// By default a proxy takes the system's time of day when it is bound. A sink and a simulated network begin at 1970-01-01,
     /// so that the same run gives the same bytes.

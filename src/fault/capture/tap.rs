@@ -100,3 +100,89 @@ impl Tap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+    use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
+    use core::time::Duration;
+    use std::io::{self, Write};
+
+    use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
+    use pcap_file::pcapng::{Block, PcapNgReader};
+
+    use super::*;
+
+    #[test]
+    fn a_comment_ends_where_an_option_does_and_within_no_character() {
+        for (letter, longest) in [("a", 65_535), ("\u{e9}", 65_534), ("\u{20ac}", 65_535), ("\u{1d11e}", 65_532)] {
+            for more in [0, 1, 70_000] {
+                let long = letter.repeat(longest / letter.len() + more);
+                let found = written(SystemTime::UNIX_EPOCH, &[(0, &long), (0, ""), (0, "next")]);
+                assert!(found[0].1.len() == longest && long.starts_with(&found[0].1), "{} bytes", found[0].1.len());
+                assert_eq!(found[1..], [(0, String::new()), (0, "next".to_owned())]);
+            }
+        }
+    }
+
+    #[test]
+    fn times_before_1970_and_after_the_last_that_fits_are_the_nearest_that_do() {
+        let times = |start| written(start, &[(0, ""), (1, ""), (2, ""), (Ns::MAX, "")]).into_iter().map(|it| it.0);
+        let of = |nanos| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert!(times(before).eq([0, 1, 2, Ns::MAX]));
+        assert!(times(of(700)).eq([700, 701, 702, Ns::MAX]));
+        // Some systems count in steps of 100 ns.
+        let late = Ns::MAX - Ns::MAX % 100;
+        assert!(times(of(late)).eq([late, late + 1, late + 2, Ns::MAX]));
+        assert!(times(of(Ns::MAX) + Duration::from_secs(1)).eq([Ns::MAX; 4]));
+    }
+
+    #[test]
+    fn a_packet_at_no_interface_ends_the_file_with_an_error() {
+        let capture = Capture::new(io::sink());
+        let tap = Tap::new(capture.clone(), Timestamp::ZERO, SystemTime::UNIX_EPOCH);
+        tap.packet(Interface(0), Timestamp::ZERO, ends(), (&[], 0), format_args!(""));
+        assert!(capture.finish().unwrap_err().to_string().contains("interface"));
+        assert!(capture.finish().is_ok(), "it has been told");
+    }
+
+    /// What a file has of packets at these times with these comments.
+    fn written(start: SystemTime, packets: &[(Ns, &str)]) -> Vec<(Ns, String)> {
+        let memory = Memory::default();
+        let capture = Capture::new(memory.clone()).starting_at(start);
+        let tap = Tap::new(capture.clone(), Timestamp::ZERO, SystemTime::UNIX_EPOCH);
+        let interface = tap.interface(&"side");
+        for (at, comment) in packets {
+            tap.packet(interface, Timestamp::from_nanos(*at), ends(), (b"datagram", 0), format_args!("{comment}"));
+        }
+        capture.finish().unwrap();
+        let file = memory.0.lock().unwrap().clone();
+        let (mut reader, mut found) = (PcapNgReader::new(file.as_slice()).unwrap(), Vec::new());
+        while let Some(block) = reader.next_block() {
+            let Block::EnhancedPacket(packet) = block.unwrap() else { continue };
+            let [EnhancedPacketOption::Comment(comment)] = packet.options.as_slice() else { panic!("{packet:?}") };
+            found.push((saturating_ns(packet.timestamp), comment.to_string()));
+        }
+        assert_eq!(found.len(), packets.len());
+        found
+    }
+
+    fn ends() -> Ends {
+        (([192, 0, 2, 1], 1).into(), ([192, 0, 2, 2], 2).into())
+    }
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
