@@ -31,6 +31,16 @@ fn sessions(most: usize) -> NonZeroUsize {
     NonZeroUsize::new(most).unwrap()
 }
 
+/// In a network that has no traffic but the test's.
+fn apart(test: &'static str, check: impl FnOnce() + Send + 'static) {
+    within(MINUTE, move || {
+        if may_have_networks(test) {
+            own_network();
+            check();
+        }
+    });
+}
+
 #[track_caller]
 fn run_until(proxy: &mut Proxy, is_done: impl Fn(&Proxy) -> bool) {
     let started = Instant::now();
@@ -42,11 +52,7 @@ fn run_until(proxy: &mut Proxy, is_done: impl Fn(&Proxy) -> bool) {
 
 #[test]
 fn a_late_reply_never_reaches_another_client_and_who_has_no_port_is_counted() {
-    within(MINUTE, || {
-        if !may_have_networks(this_test!()) {
-            return;
-        }
-        own_network();
+    apart(this_test!(), || {
         const PORTS: usize = 20;
         const CLIENTS: usize = 60;
         few_ports(PORTS);
@@ -89,11 +95,7 @@ fn a_late_reply_never_reaches_another_client_and_who_has_no_port_is_counted() {
 
 #[test]
 fn any_number_of_clients_that_are_answered_takes_turns_at_few_ports() {
-    within(MINUTE, || {
-        if !may_have_networks(this_test!()) {
-            return;
-        }
-        own_network();
+    apart(this_test!(), || {
         const PORTS: usize = 100;
         const CLIENTS: u32 = 1000;
         few_ports(PORTS);
@@ -125,11 +127,7 @@ fn any_number_of_clients_that_are_answered_takes_turns_at_few_ports() {
 /// What no check of names can see: the host gets the address of the service when the proxy is running already.
 #[test]
 fn a_proxy_that_has_become_its_own_service_forwards_nothing_twice() {
-    within(MINUTE, || {
-        if !may_have_networks(this_test!()) {
-            return;
-        }
-        own_network();
+    apart(this_test!(), || {
         run("ip route add default dev lo");
         for (any_port, listen, moved) in
             [(false, "0.0.0.0", 1), (true, "0.0.0.0", 2), (false, "[::]", 3), (true, "[::]", 4)]
