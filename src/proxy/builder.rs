@@ -18,20 +18,13 @@ use crate::entropy::Seed;
 #[cfg(feature = "pcap")]
 use crate::fault::Capture;
 use crate::fault::{Capacity, FateObserver, Profile, Record, Tap, Trace};
-use crate::size::IpFamily;
 #[cfg(feature = "pcap")]
 use crate::time::Timestamp;
 
-/// How a [`Proxy`] behaves; made by [`Proxy::builder`].
+/// How a [`Proxy`] behaves; made by [`Proxy::builder`]. Without any setting it only forwards.
 pub struct ProxyBuilder {
-    profile: Profile,
-    replay: Option<Trace>,
-    seed: Seed,
-    idle: Duration,
-    max_sessions: NonZeroUsize,
+    rules: Rules,
     any_port: bool,
-    capacity: Capacity,
-    shared: bool,
     do_not_fragment: bool,
     observer: Option<FateObserver<SocketAddr>>,
     #[cfg(feature = "pcap")]
@@ -40,15 +33,18 @@ pub struct ProxyBuilder {
 
 impl ProxyBuilder {
     pub(super) fn new() -> Self {
-        Self {
+        let rules = Rules {
             profile: Profile::default(),
             replay: None,
             seed: Seed::new(0),
             idle: Duration::from_secs(120),
             max_sessions: MAX_SESSIONS,
-            any_port: false,
             capacity: Capacity::DEFAULT,
             shared: false,
+        };
+        Self {
+            rules,
+            any_port: false,
             do_not_fragment: false,
             observer: None,
             #[cfg(feature = "pcap")]
@@ -63,19 +59,19 @@ impl ProxyBuilder {
     /// replies.
     #[must_use]
     pub fn profile(self, profile: Profile) -> Self {
-        Self { profile, ..self }
+        Self { rules: Rules { profile, ..self.rules }, ..self }
     }
 
     /// Sets the seed of all decisions; 0 by default.
     #[must_use]
     pub fn seed(self, seed: Seed) -> Self {
-        Self { seed, ..self }
+        Self { rules: Rules { seed, ..self.rules }, ..self }
     }
 
     /// Repeats a recording instead of the profile: session number n meets what link n met.
     #[must_use]
     pub fn replay(self, trace: Trace) -> Self {
-        Self { replay: Some(trace), ..self }
+        Self { rules: Rules { replay: Some(trace), ..self.rules }, ..self }
     }
 
     /// Ends a session when nothing has come or left for this time, in either direction; 120 s by default, the least that a
@@ -84,7 +80,7 @@ impl ProxyBuilder {
     /// A session that has a datagram in flight is not idle, however long that takes.
     #[must_use]
     pub fn idle(self, idle: Duration) -> Self {
-        Self { idle, ..self }
+        Self { rules: Rules { idle, ..self.rules }, ..self }
     }
 
     /// Limits the number of sessions; 1,024 by default. The session that was idle for the longest time ends when a new
@@ -94,7 +90,7 @@ impl ProxyBuilder {
     /// longest time ends as well.
     #[must_use]
     pub fn max_sessions(self, max_sessions: NonZeroUsize) -> Self {
-        Self { max_sessions, ..self }
+        Self { rules: Rules { max_sessions, ..self.rules }, ..self }
     }
 
     /// Takes replies from any port of the service's host, and sends what a client sends next to the port that answered last:
@@ -113,7 +109,7 @@ impl ProxyBuilder {
     /// What exceeds it is dropped and counted, as [`Dropped::capacity`](crate::fault::Dropped::capacity).
     #[must_use]
     pub fn capacity(self, capacity: Capacity) -> Self {
-        Self { capacity, ..self }
+        Self { rules: Rules { capacity, ..self.rules }, ..self }
     }
 
     /// Has all clients pass one link in each direction, as they would share one wire: its rate is that of all together, and
@@ -125,7 +121,7 @@ impl ProxyBuilder {
     /// [`Capacity`].
     #[must_use]
     pub fn shared(self) -> Self {
-        Self { shared: true, ..self }
+        Self { rules: Rules { shared: true, ..self.rules }, ..self }
     }
 
     /// Forbids that datagrams towards the service are fragmented (DF), so that a client can find the MTU of the path behind
@@ -139,7 +135,8 @@ impl ProxyBuilder {
         Self { do_not_fragment: true, ..self }
     }
 
-    /// Shows every fate as it is decided, with the client's address.
+    /// Shows every fate as it is decided, with the client's address: within [`Proxy::run_for`], where nothing is forwarded
+    /// until it returns. By default no one looks on.
     #[must_use]
     pub fn observer(self, observer: impl FnMut(SocketAddr, &Record) + Send + 'static) -> Self {
         Self { observer: Some(Box::new(observer)), ..self }
@@ -155,7 +152,8 @@ impl ProxyBuilder {
         Self { capture: Some(capture), ..self }
     }
 
-    /// Listens on the first of the addresses that the system accepts, in front of the service.
+    /// Listens on the first of the addresses that the system accepts, in front of the service. What clients send from now on
+    /// waits in the socket until [`Proxy::run_for`] forwards it.
     ///
     /// Their families may differ. On a wildcard address, replies leave from the very address that the client asked, on Linux
     /// and Android; elsewhere the system picks their source, and on a host with several addresses a proxy for each is needed.
@@ -173,7 +171,7 @@ impl ProxyBuilder {
     /// [`Unsupported`](io::ErrorKind::Unsupported) if it is asked for [no fragments](Self::do_not_fragment), and the system
     /// cannot do that (Linux and Android can). That of the system if it has no descriptor, memory or port for a single client.
     pub fn bind(self, listen: impl ToSocketAddrs, upstream: impl ToSocketAddrs + Send + 'static) -> io::Result<Proxy> {
-        if self.idle < SHORTEST_IDLE {
+        if self.rules.idle < SHORTEST_IDLE {
             let error = "an idle time below 1 ms would end a session before its reply comes: 120 s is usual";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
         }
@@ -189,27 +187,13 @@ impl ProxyBuilder {
 
     fn behind(self, listener: Listener, upstream: Resolver) -> io::Result<Proxy> {
         let tap = self.tap();
-        let Self {
-            profile,
-            replay,
-            seed,
-            idle,
-            max_sessions,
-            any_port,
-            capacity,
-            shared,
-            do_not_fragment,
-            observer,
-            ..
-        } = self;
+        let Self { rules, any_port, do_not_fragment, observer, .. } = self;
         let upstream = Upstream::new(upstream, listener.local)?;
         let service = upstream.current();
         if do_not_fragment {
             fragmentation::can_be_forbidden(service)?;
         }
-        let shared = shared.then_some(IpFamily::of(listener.local.ip()));
-        let sockets = ServiceSockets::new(upstream, any_port, do_not_fragment, max_sessions)?;
-        let rules = Rules { profile, replay, seed, idle, max_sessions, capacity, shared };
+        let sockets = ServiceSockets::new(upstream, any_port, do_not_fragment, rules.max_sessions)?;
         let forwarder = Forwarder::new(listener, rules, sockets, |origin| Watch::new(observer, tap, origin))?;
         // Else it would start, and serve no one.
         sockets::try_one(service)?;
@@ -235,16 +219,10 @@ impl ProxyBuilder {
 
 impl fmt::Debug for ProxyBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { profile, replay, seed, idle, max_sessions, any_port, capacity, shared, do_not_fragment, .. } = self;
+        let Self { rules, any_port, do_not_fragment, .. } = self;
         f.debug_struct("ProxyBuilder")
-            .field("profile", profile)
-            .field("replay", replay)
-            .field("seed", seed)
-            .field("idle", idle)
-            .field("max_sessions", max_sessions)
+            .field("rules", rules)
             .field("any_port", any_port)
-            .field("capacity", capacity)
-            .field("shared", shared)
             .field("do_not_fragment", do_not_fragment)
             .finish_non_exhaustive()
     }

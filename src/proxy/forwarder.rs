@@ -19,7 +19,7 @@ use super::unserved::{NoSession, Unserved};
 use super::watch::Watch;
 use super::{KernelDrops, ProxyStats};
 use crate::fault::{Changed, Control, Direction, Seen, Tag};
-use crate::size::LARGEST_DATAGRAM;
+use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::Timestamp;
 use crate::transport::Route;
 
@@ -62,6 +62,7 @@ impl Forwarder {
         let timer = Timer::new(poll.registry(), TIMER)?;
         poll.registry().register(&mut listener.socket, LISTENER, Interest::READABLE)?;
         let origin = Instant::now();
+        let listening = IpFamily::of(listener.local.ip());
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -75,7 +76,7 @@ impl Forwarder {
             lanes: Lanes { to_server: Lane::new(rules.capacity), to_client: Lane::new(rules.capacity) },
             control: Control::new(rules.profile.clone()),
             control_seen: Seen::default(),
-            sessions: Sessions::new(rules, sockets),
+            sessions: Sessions::new(rules, sockets, listening),
             unserved: Unserved::default(),
             unserved_error: None,
             strangers: 0,

@@ -9,8 +9,8 @@ use crate::size::IpFamily;
 pub(super) struct Shared(Option<LinkPair>);
 
 impl Shared {
-    pub(super) fn new(rules: &Rules, service: IpFamily) -> Self {
-        Self(rules.shared.map(|clients| rules.links(0, (service, clients))))
+    pub(super) fn new(rules: &Rules, families: (IpFamily, IpFamily)) -> Self {
+        Self(rules.shared.then(|| rules.links(0, families)))
     }
 
     /// The links of a new client, unless it passes those of all.

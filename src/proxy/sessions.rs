@@ -44,8 +44,8 @@ pub(super) struct Rules {
     pub(super) max_sessions: NonZeroUsize,
     /// For delayed datagrams of each session and direction.
     pub(super) capacity: Capacity,
-    /// All clients pass one link in each direction; the family that they count the headers of.
-    pub(super) shared: Option<IpFamily>,
+    /// All clients pass one link in each direction.
+    pub(super) shared: bool,
 }
 
 #[derive(Debug)]
@@ -79,11 +79,13 @@ pub(super) struct Lanes {
 }
 
 impl Sessions {
-    pub(super) fn new(rules: Rules, sockets: ServiceSockets) -> Self {
+    /// `listening` is the family of the address that clients send to.
+    pub(super) fn new(rules: Rules, sockets: ServiceSockets, listening: IpFamily) -> Self {
+        let families = (IpFamily::of(sockets.upstream.current().ip()), listening);
         Self {
             table: Recent::new(),
             ready: VecDeque::new(),
-            shared: Shared::new(&rules, IpFamily::of(sockets.upstream.current().ip())),
+            shared: Shared::new(&rules, families),
             moving: VecDeque::new(),
             sockets,
             rules,

@@ -70,7 +70,7 @@ mod tests {
             idle: Duration::from_secs(60),
             max_sessions: core::num::NonZeroUsize::MIN,
             capacity: Capacity::DEFAULT,
-            shared: None,
+            shared: false,
         };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let upstream = Upstream::new(Resolver::of(upstream), listener.local).unwrap();
