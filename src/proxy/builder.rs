@@ -165,7 +165,7 @@ impl ProxyBuilder {
     ///
     /// # Errors
     ///
-    /// That of the last address, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the idle time is
+    /// That of the last address to listen on, which it names, or of the name resolution; [`InvalidInput`](io::ErrorKind::InvalidInput) if the idle time is
     /// below 1 ms, or if the service has no address but such as cannot be one: the proxy itself, by whatever address; a
     /// broadcast or multicast address, which many hosts would answer by addresses of their own; or port 0.
     /// [`Unsupported`](io::ErrorKind::Unsupported) if it is asked for [no fragments](Self::do_not_fragment), and the system
@@ -179,7 +179,7 @@ impl ProxyBuilder {
         for address in listen.to_socket_addrs()? {
             match Listener::bind(address) {
                 Ok(listener) => return self.behind(listener, Resolver::of(upstream)),
-                Err(error) => last = error,
+                Err(error) => last = io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")),
             }
         }
         Err(last)

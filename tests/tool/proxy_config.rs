@@ -80,6 +80,13 @@ fn a_wrong_line_is_wrong_usage_and_named_by_its_number() {
             "line 3: the following required arguments were not provided: --upstream",
         ),
         (format!("{right}\n# fine\n{right}"), "line 3: there is a listener \"a\" already"),
+        (
+            "a: --listen 127.0.0.1:4545 --upstream 127.0.0.1:53\nb: --listen 127.0.0.1:4545 --upstream 127.0.0.1:54"
+                .to_owned(),
+            "line 2: \"a\" listens on 127.0.0.1:4545 already",
+        ),
+        (format!("{right} --lose 5%"), "line 1: unexpected argument '--lose'"),
+        (format!("\n  # one\n{right}\n\n dns --listen"), "line 5: expected a name"),
         (format!("{right} --both 'loss 5'"), "line 1: invalid value 'loss 5' for '--both <SPEC>': at 7: expected"),
         (format!("{right} --both \"loss 5%"), "line 1: a quote is not closed"),
         (format!("{right} --for 5"), "line 1: unexpected argument '--for'"),
@@ -112,5 +119,5 @@ fn a_listener_that_cannot_listen_is_named_and_none_starts() {
     fs::write(&file.0, lines).unwrap();
     let ended = run("proxy", &["--config", file.path(), "--for", "100ms"], PATIENCE);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
-    assert!(ended.stderr.contains("error: b: "), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("error: b: cannot listen on {taken}: ")), "{ended:?}");
 }

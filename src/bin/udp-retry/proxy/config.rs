@@ -1,6 +1,6 @@
 //! Several listeners from a file, a line each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -21,12 +21,18 @@ pub(super) struct Named {
 pub(super) fn read(file: &Path) -> Outcome<Vec<Named>> {
     let shown = file.display();
     let text = fs::read_to_string(file).map_err(|error| Misuse(format!("cannot read {shown}: {error}")))?;
-    let (mut names, mut listeners) = (BTreeSet::new(), Vec::new());
+    let (mut names, mut addresses, mut listeners) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
     for (n, line) in text.lines().enumerate() {
         let wrong = |what: String| Misuse(format!("{shown}, line {}: {what}", n + 1));
         let Some(named) = listener(line).map_err(wrong)? else { continue };
         if !names.insert(named.name.clone()) {
             return Err(wrong(format!("there is a listener {:?} already", named.name)).into());
+        }
+        // Port 0 is another one each time.
+        if let Some(address) = named.listener.listen.filter(|address| address.port() > 0) {
+            if let Some(other) = addresses.insert(address, named.name.clone()) {
+                return Err(wrong(format!("{other:?} listens on {address} already")).into());
+            }
         }
         if listeners.len() == MOST_LISTENERS {
             return Err(wrong(format!("more than {MOST_LISTENERS} listeners")).into());
@@ -69,8 +75,10 @@ struct Line {
 /// In one line, and without the usage, which is another's.
 fn said(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let lines = text.trim_start_matches("error: ").lines().map(str::trim);
-    lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    let lines = || text.trim_start_matches("error: ").lines().map(str::trim);
+    let what = lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let tips: String = lines().filter(|line| line.starts_with("tip: ")).map(|tip| format!("; {tip}")).collect();
+    what + &tips
 }
 
 const MOST_LISTENERS: usize = 256;
@@ -117,6 +125,10 @@ mod tests {
                 "unexpected argument '--control'",
             ),
             ("dns: --help", "unexpected argument '--help'"),
+            (
+                "dns: --listen 127.0.0.1:0 --upstrem 127.0.0.1:53",
+                "'--upstrem' found; tip: a similar argument exists: '--upstream'",
+            ),
         ] {
             let said = listener(line).err().unwrap_or_else(|| panic!("{line:?} is taken"));
             assert!(said.contains(wrong) && !said.contains('\n'), "{line:?}: {said:?}");
