@@ -16,8 +16,10 @@ pub(super) fn finish(listeners: Listeners<'_>) -> Outcome {
     let Listeners { running, process, .. } = listeners;
     let reports: Vec<_> = running.iter().map(report).collect();
     let text = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let tables =
-        running.iter().zip(&reports).map(|(running, report)| Table { report, rates: running.rates() }.to_string());
+    let is_one_of_several = running.len() > 1;
+    let table =
+        |(running, report): (&Running<'_>, _)| Table { report, rates: running.rates(), is_one_of_several }.to_string();
+    let tables = running.iter().zip(&reports).map(table);
     let tables = tables.collect::<Vec<_>>().join("\n\n");
     // Their sessions may have all the descriptors that there are, and a report needs one.
     let files: Vec<_> = running.into_iter().map(|Running { recorder, captured, .. }| (recorder, captured)).collect();

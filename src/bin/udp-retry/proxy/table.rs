@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -10,18 +11,20 @@ pub(super) struct Table<'a> {
     pub(super) report: &'a Value,
     /// Of requests, and of replies.
     pub(super) rates: [Vec<Rate>; 2],
+    /// There are other listeners, so that its name says which one it is.
+    pub(super) is_one_of_several: bool,
 }
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { report, rates } = self;
+        let Self { report, rates, .. } = self;
         let text = |key: &str| shown(&report[key]);
         let seconds = report["seconds"].as_f64().unwrap_or_default();
         writeln!(f, "{} in front of {}", text("listen"), text("upstream"))?;
         writeln!(f, "for {seconds:.1} s, --seed {}\n", text("seed"))?;
         // Also what is counted one day and has no name here.
         for (name, value) in report.as_object().into_iter().flatten() {
-            if !APART.contains(&name.as_str()) {
+            if !APART.contains(&name.as_str()) && self.says_something(name, value) {
                 row(f, &name.replace('_', " "), &parts(value))?;
             }
         }
@@ -46,6 +49,17 @@ impl fmt::Display for Table<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Table<'_> {
+    /// Whether a line of its own for that is any use to who reads the first one.
+    fn says_something(&self, name: &str, value: &Value) -> bool {
+        match name {
+            "listener" => self.is_one_of_several,
+            "upstream_name" => value.as_str().is_some_and(|name| name.parse::<SocketAddr>().is_err()),
+            _ => true,
+        }
     }
 }
 
@@ -158,7 +172,7 @@ mod tests {
         report["to_client"]["dropped"]["duststorm"] = json!(7);
         report["to_client"]["vanished"] = json!(5);
         let rates = [vec![Rate::new("loss", 0.3, Some(37.0 / 120.0), 0.25, 120)], vec![]];
-        let table = Table { report: &report, rates }.to_string();
+        let table = Table { report: &report, rates, is_one_of_several: false }.to_string();
         let expected = "\
 127.0.0.1:5353 in front of [2001:db8::53]:53
 for 12.3 s, --seed 18446744073709551615
@@ -188,5 +202,25 @@ to server: loss 30%
 
 to client: none";
         assert_eq!(table, expected, "\n{table}");
+    }
+
+    #[test]
+    fn names_are_shown_where_they_say_something() {
+        let shown = |upstream_name: &Value, is_one_of_several: bool| {
+            let mut report = json!({ "listener": "dns", "listen": "127.0.0.1:5353", "upstream": "9.9.9.9:53" });
+            (report["upstream_name"], report["seconds"]) = (upstream_name.clone(), 1.into());
+            let (rates, nothing) = ([vec![], vec![]], way("none", 0, 0));
+            (report["to_server"], report["to_client"]) = (nothing.clone(), nothing);
+            let table = Table { report: &report, rates, is_one_of_several }.to_string();
+            ["listener        dns\n", "upstream name   "].map(|line| table.contains(line))
+        };
+        assert_eq!(shown(&json!("9.9.9.9:53"), false), [false, false]);
+        assert_eq!(shown(&json!("dns.quad9.net:53"), false), [false, true]);
+        assert_eq!(
+            shown(&json!("[fe80::1%eth0]:53"), true),
+            [true, true],
+            "the interface is shown by its name here alone"
+        );
+        assert_eq!(shown(&Value::Null, true), [true, false]);
     }
 }
