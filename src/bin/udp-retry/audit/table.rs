@@ -29,7 +29,11 @@ fn row(rate: &Rate) -> [String; 6] {
         (Verdict::NotDue, _) => "not due",
     };
     let observed = observed.map_or_else(|| "none".to_owned(), |observed| value(knob, observed));
-    let bound = if *bound == 0.0 { "exact".to_owned() } else { format!("± {}", value(knob, *bound)) };
+    let bound = match () {
+        () if rate.observed.is_none() => "-".to_owned(),
+        () if *bound == 0.0 => "exact".to_owned(),
+        () => format!("± {}", value(knob, *bound)),
+    };
     [(*knob).to_owned(), value(knob, *asked), observed, bound, of.to_string(), verdict.to_owned()]
 }
 
@@ -60,3 +64,20 @@ fn short(value: f64) -> String {
 
 /// Seconds that a duration is shown up to.
 const AGES: f64 = 1e15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_shown_of_what_was_observed() {
+        let of = |observed, bound, of| Rate::new("loss", 0.3, observed, bound, of);
+        let shown = table(&[of(None, 0.0, 0), of(Some(0.3), 0.0, 10), of(Some(0.3), 0.1, 10)]);
+        let expected = "
+        asked  observed  bound  of
+  loss    30%      none      -   0  not due
+  loss    30%       30%  exact  10       ok
+  loss    30%       30%  ± 10%  10       ok";
+        assert_eq!(shown, expected, "{shown}");
+    }
+}
