@@ -15,7 +15,7 @@ use udp_retry::fault::{Direction, Fate, Link, Profile, Trace};
 use udp_retry::time::Timestamp;
 
 use crate::files::Scratch;
-use crate::program::{Ended, Running, run, tool};
+use crate::program::{Ended, Running, bare, run, tool};
 use crate::proxy_signals::default_hangup;
 
 #[test]
@@ -60,12 +60,30 @@ fn wrong_usage_ends_with_2_and_says_where() {
         usage("--listen here --upstream there", "no address such as"),
         usage("--listen 127.0.0.1:+0 --upstream 127.0.0.1:9", "without sign or leading zero"),
         usage("--listen 127.0.0.1:0 --upstream 127.0.0.1:053", "without sign or leading zero"),
+        usage("--listen 127.0.0.1:0 --upstream 127.0.0.1:9 --lose 5%", "'--loss'"),
+        usage("--seed 0x10", "a whole number from 0 to 18446744073709551615"),
+        usage("--seed -1", "a whole number from 0 to 18446744073709551615"),
+        usage("--loss -0.5", "such as 0.3 or 30%"),
+        usage("--for -1s", "a number above 0 with a unit"),
+        usage("--idle -1s", "a number above 0 with a unit"),
+        usage("--max-sessions -1", "a number from 1"),
         usage("nonsense", "unrecognized subcommand 'nonsense'"),
+        usage("crl 127.0.0.1:7070 stats", "'ctl'"),
+        usage("127.0.0.1:5353 9.9.9.9:53", "udp-retry proxy --listen ADDR --upstream HOST:PORT"),
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let ended = run("proxy", &arguments, Duration::from_secs(5));
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {ended:?}");
         assert!(ended.stderr.contains(&said), "{arguments:?}: no {said:?} in {ended:?}");
+    }
+}
+
+/// What is addressed to another command, or lacks an address, gets no advice that is none.
+#[test]
+fn only_who_gives_an_address_bare_is_told_how_it_is_given() {
+    for arguments in [&["proxy", "nonsense"][..], &["127.0.0.1:5353"]] {
+        let ended = bare(arguments, Duration::from_secs(5));
+        assert_eq!((ended.code, ended.stderr.contains("--listen ADDR")), (Some(2), false), "{arguments:?}: {ended:?}");
     }
 }
 

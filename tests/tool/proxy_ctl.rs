@@ -64,6 +64,7 @@ fn it_says_if_there_is_no_proxy_and_what_is_wrong_with_its_arguments() {
     let ended = run("proxy", &["ctl", &nowhere, "stats"], PATIENCE);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
     assert!(ended.stderr.contains(&format!("no proxy takes commands at {nowhere}")), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("as one with '--control {nowhere}' would")), "{ended:?}");
     let address = proxy.control.to_string();
     for (arguments, said) in [
         (&["ctl"][..], "ADDR"),

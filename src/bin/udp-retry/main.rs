@@ -49,7 +49,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let (name, outcome) = match Arguments::parse().command {
+    let arguments = Arguments::try_parse().unwrap_or_else(|mut error| {
+        proxy::hint(&mut error);
+        error.exit()
+    });
+    let (name, outcome) = match arguments.command {
         Some(Command::Request(arguments)) => ("request", request::run(&arguments)),
         Some(Command::Schedule(arguments)) => ("schedule", schedule::run(&arguments)),
         Some(Command::Proxy(arguments)) => ("proxy", proxy::run(&arguments)),

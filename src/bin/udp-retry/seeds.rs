@@ -11,6 +11,11 @@ pub(crate) fn drawn() -> io::Result<Seed> {
     Ok(Seed::new(system_seed()?.number() % EXACT))
 }
 
+/// For `clap`.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
 /// A number, or where a float would not hold it a string, which is given back to `--seed` just as well.
 pub(crate) fn json(seed: u64) -> Value {
     if seed < EXACT { seed.into() } else { seed.to_string().into() }

@@ -75,7 +75,7 @@ struct Verify {
     #[arg(long, value_parser = PossibleValuesParser::new(WAYS.map(Direction::as_str)))]
     direction: Option<String>,
     /// Which datagrams it hits: the same seed hits the same
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = seeds::seed, allow_negative_numbers = true)]
     seed: u64,
     /// How many datagrams: four times as many halve the bounds
     #[arg(long, default_value_t = 200_000, value_name = "N")]

@@ -48,6 +48,7 @@ use server::Cause;
 use study::{Extent, Study};
 
 use crate::output::{OutputFile, output_file};
+use crate::seeds::seed;
 use crate::terminal::{Misuse, Outcome, say};
 use crate::values;
 
@@ -74,7 +75,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "servers")]
     situations: Vec<String>,
     /// The same seed gives the same figures
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// Only these policies, such as exponential,recommended [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

@@ -56,7 +56,9 @@ struct Proxy {
 
 impl Proxy {
     fn connect(address: SocketAddr) -> Outcome<Self> {
-        let failed = |error: io::Error| format!("no proxy takes commands at {address}: {error}");
+        let failed = |error: io::Error| {
+            format!("no proxy takes commands at {address}, as one with '--control {address}' would: {error}")
+        };
         let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;

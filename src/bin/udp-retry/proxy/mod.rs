@@ -53,6 +53,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Subcommand};
 use udp_retry::fault::Capacity;
 
@@ -65,6 +66,7 @@ use self::running::Running;
 use self::signals::Signals;
 use crate::grammar::GRAMMAR;
 use crate::output::{OutputFile, output_file};
+use crate::seeds::seed;
 use crate::terminal::{Misuse, Outcome};
 use crate::values::{Host, address, duration, host};
 
@@ -99,8 +101,8 @@ pub(crate) struct Listener {
     any_port: bool,
     #[command(flatten)]
     network: Network,
-    /// Which datagrams it hits: the same seed hits the same [default: any below 2^53, which standard error shows]
-    #[arg(long, value_name = "N")]
+    /// Repeats a run: the same seed hits the same datagrams [default: any below 2^53, which standard error shows]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// All clients share one link in each direction, as one wire: its rate is that of all together [default: links, and a rate,
     /// of each client's own]
@@ -116,16 +118,16 @@ pub(crate) struct Listener {
     #[arg(long, value_name = "FILE", value_parser = output_file())]
     pcap: Option<OutputFile>,
     /// Forgets a client when nothing has come for this time, in either direction
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s", allow_hyphen_values = true)]
     idle: Duration,
-    /// Knows so many clients at once; the one idle for longest makes room
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1024")]
+    /// Serves this many clients at once; a further one ends the session that was idle for longest
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1024", allow_negative_numbers = true)]
     max_sessions: NonZeroUsize,
-    /// Keeps so many delayed datagrams of a client each way; of all clients twice as many, in fair shares
-    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "65536")]
+    /// Keeps this many delayed datagrams of a client in each direction; of all clients twice as many, in fair shares
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "65536", allow_negative_numbers = true)]
     capacity: NonZeroUsize,
-    /// Keeps so many bytes of delayed datagrams, by the same rule [default: 1024 for each datagram of --capacity]
-    #[arg(long, value_name = "BYTES", value_parser = at_least_one)]
+    /// Keeps this many bytes of delayed datagrams, by the same rule [default: 1024 for each datagram of --capacity]
+    #[arg(long, value_name = "BYTES", value_parser = at_least_one, allow_negative_numbers = true)]
     capacity_bytes: Option<NonZeroUsize>,
 }
 
@@ -164,6 +166,17 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         }
         (None, Some(listening)) => forward(&[listening], process),
         (None, None) => show(listener, process),
+    }
+}
+
+/// Shows who gives the addresses bare, as other programs of that kind take them, how they are given here.
+pub(crate) fn hint(error: &mut clap::Error) {
+    let is_own = matches!(error.get(ContextKind::Usage), Some(ContextValue::StyledStr(usage)) if usage.to_string().contains(" proxy "));
+    let is_address =
+        matches!(error.get(ContextKind::InvalidSubcommand), Some(ContextValue::String(word)) if word.contains(':'));
+    if is_own && is_address {
+        let tip = "the addresses have options: udp-retry proxy --listen ADDR --upstream HOST:PORT";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
 }
 

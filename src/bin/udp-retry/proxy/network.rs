@@ -9,7 +9,7 @@ use crate::terminal::remark;
 /// What happens to the datagrams of both directions.
 #[derive(Args)]
 pub(super) struct Network {
-    /// One of: book_half, lan, lte, wifi_lossy, geo_satellite, evil
+    /// A network by its name: book_half, lan, lte, wifi_lossy, geo_satellite, evil
     #[arg(long, value_name = "NAME", value_parser = profile)]
     profile: Option<Profile>,
     /// What happens to requests, instead of what the profile says
@@ -18,11 +18,11 @@ pub(super) struct Network {
     /// What happens to replies, instead of what the profile says
     #[arg(long, value_name = "SPEC")]
     to_client: Option<Impairments>,
-    /// What happens to both
+    /// What happens to requests and to replies
     #[arg(long, value_name = "SPEC", conflicts_with_all = ["profile", "to_server", "to_client"])]
     both: Option<Impairments>,
-    /// Loses so many each way, from 0 to 1 or a percentage, instead of what else says of loss
-    #[arg(long, value_name = "P")]
+    /// Loses this share in each direction, such as 0.3 or 30%, whatever a profile or a SPEC says of loss
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     loss: Option<Probability>,
     /// Repeats a recording: the n-th client meets what the n-th one met
     #[arg(long, value_name = "FILE", value_parser = recording, conflicts_with_all = ["profile", "to_server", "to_client", "both", "loss"])]

@@ -12,7 +12,7 @@ use crate::values::{address, duration};
 #[derive(Args)]
 pub(super) struct Process {
     /// Ends after this time, such as 90s or 5min [default: when it is told to]
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(super) lasting: Option<Duration>,
     /// Writes the report there too, as JSON; with "-" it stands alone on standard output
     #[arg(long, value_name = "FILE", value_parser = output_file())]

@@ -120,6 +120,7 @@ use udp_retry::net::UnconnectedUdp;
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, Transport};
 
+use crate::seeds::seed;
 use crate::terminal::{Misuse, Outcome};
 use crate::values::{Hosts, Id, LARGEST_PAYLOAD, at_least_one, duration, hosts, id, policy, rate};
 
@@ -173,7 +174,7 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "id", conflicts_with = "keep_id")]
     stamp: bool,
     /// Makes the jitter and the ids repeatable [default: any]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Print what came of all of them, and nothing of each: counts, the rate, percentiles to 0.4 % and a histogram
     #[arg(long)]
