@@ -115,3 +115,20 @@ impl<P: Copy + Ord> Lane<P> {
 
 /// More than the copies that one datagram adds, so that the line drains however fast datagrams come.
 const A_FEW: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_copy_is_counted_once_and_what_the_system_said_beside_it() {
+        let mut lane: Lane<u8> = Lane::new(Capacity::DEFAULT);
+        let ends = [Sent::Passed, Sent::PassedAfterError, Sent::Failed, Sent::TooBig, Sent::Nowhere];
+        for (times, sent) in (1..).zip(ends) {
+            (0..times).for_each(|_| lane.count(sent));
+        }
+        let stats = lane.stats([].into_iter());
+        assert_eq!((stats.passed, stats.failed, stats.discarded), (1 + 2, 3 + 4, 5));
+        assert_eq!((lane.path_errors(), lane.too_big()), (2, 4));
+    }
+}

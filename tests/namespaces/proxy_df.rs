@@ -2,19 +2,31 @@
 #![cfg(all(target_os = "linux", feature = "proxy"))]
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "real sockets and threads are the point")]
 
+#[cfg(feature = "cli")]
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
+#[cfg(feature = "cli")]
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
+use serde_json::Value;
 use udp_retry::ConnectedUdp;
 use udp_retry::net::{Applied, Fragmentation};
 use udp_retry::path_mtu::{EchoFormat, probe_path};
 use udp_retry::proxy::{Proxy, ProxyBuilder, ProxyStats};
 use udp_retry::transport::PathIndex;
 
+#[cfg(feature = "cli")]
+use crate::again::Ending;
 use crate::again::this_test;
+#[cfg(feature = "cli")]
+use crate::hosts::{may_have_networks, own_network};
+#[cfg(feature = "cli")]
+use crate::inside::run;
 use crate::inside::{Inside, PORT};
 use crate::path_mtu::forget_paths;
 use crate::watchdog::{MINUTE, within};
@@ -66,6 +78,37 @@ fn what_no_packet_can_hold_is_counted_and_other_sizes_pass() {
     });
 }
 
+#[cfg(feature = "cli")]
+#[test]
+fn the_tool_forbids_fragments_where_it_is_told_to_and_reports_what_was_too_big() {
+    within(MINUTE, || {
+        if cfg!(udp_retry_portable) || !may_have_networks(this_test!()) {
+            return;
+        }
+        own_network();
+        run("ip link set lo mtu 1500");
+        for (arguments, too_big) in [(&["--df"][..], 1), (&[], 0)] {
+            let service = UdpSocket::bind("127.0.0.1:0").unwrap();
+            service.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let mut tool = Command::new(env!("CARGO_BIN_EXE_udp-retry"));
+            tool.args(["proxy", "--listen", "127.0.0.1:0", "--upstream", &service.local_addr().unwrap().to_string()]);
+            let mut tool = Ending(tool.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+            let mut lines = BufReader::new(tool.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+            let listening = lines.next().unwrap();
+            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+            client.connect(listening.strip_prefix("listening on ").unwrap()).unwrap();
+            client.send(&[1; 2000]).unwrap();
+            client.send(&[2; 1000]).unwrap();
+            let came = service.recv(&mut [0; 4096]).unwrap();
+            assert_eq!(came, if too_big > 0 { 1000 } else { 2000 }, "{arguments:?}");
+            run(&format!("kill {}", tool.0.id()));
+            let report: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+            assert_eq!((&report["too_big"], &report["to_server"]["failed"]), (&too_big.into(), &too_big.into()));
+            assert!(tool.0.wait().unwrap().success());
+        }
+    });
+}
+
 /// A path of 1400 bytes, which begins with 1500.
 fn check(test: &'static str, topology: &str) {
     if cfg!(udp_retry_portable) {
@@ -80,8 +123,11 @@ fn check(test: &'static str, topology: &str) {
             forget_paths();
             let proxy = Running::start(Proxy::builder().do_not_fragment(), service);
             let found = proxy.search();
-            println!("{topology} {address}: {found:?}, {:?}", proxy.stop());
+            let stats = proxy.stop();
+            println!("{topology} {address}: {found:?}, {stats:?}");
             assert!(found.is_none_or(|found| found <= 1400 - overhead), "{topology} {address}: {found:?}");
+            // The router of the one reports what it cannot pass on, and that of the other is silent.
+            assert_eq!(stats.path_errors > 0, topology == "chain", "{topology} {address}: {stats:?}");
             found == Some(1400 - overhead)
         });
         assert!(found, "{topology} {address}");

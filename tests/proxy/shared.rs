@@ -81,6 +81,26 @@ fn numbers_and_draws_are_those_of_one_link_whoever_sends_and_however_often_sessi
     });
 }
 
+/// Where a wildcard address of IPv6 has the clients of both.
+#[cfg(target_os = "linux")]
+#[test]
+fn clients_of_both_families_share_one_link() {
+    within(MINUTE, || {
+        let service = socket("127.0.0.1:0");
+        let builder = Proxy::builder().shared().profile(to_server("script { drop 1,3,6 }".parse().unwrap()));
+        let proxy = Running::listen(builder, "[::]:0", service.local_addr().unwrap());
+        let at = |ip: &str| client(SocketAddr::new(ip.parse().unwrap(), proxy.address.port()));
+        let clients = [at("127.0.0.1"), at("::1")];
+        for n in 1..=6_u8 {
+            clients[usize::from(n) % 2].send(&[n]).unwrap();
+            proxy.until(|stats| stats.to_server.fates.received == u64::from(n));
+        }
+        assert_eq!([(); 3].map(|()| hear(&service)), [[2], [4], [5]]);
+        let stats = proxy.stop();
+        assert_eq!((stats.opened, stats.to_server.fates.links, stats.to_server.fates.dropped.script), (2, 1, 3));
+    });
+}
+
 #[test]
 fn a_change_and_a_release_are_of_the_shared_link_too() {
     within(MINUTE, || {

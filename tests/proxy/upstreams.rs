@@ -282,6 +282,42 @@ fn strangers_and_the_proxy_itself_are_no_port_of_the_service() {
     });
 }
 
+/// A packet of IPv6 holds 20 bytes more than one of IPv4.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_copy_that_no_packet_of_the_other_family_can_hold_is_counted_in_either_direction() {
+    within(MINUTE, || {
+        let largest_v6 = vec![6; 65_527];
+        if UdpSocket::bind("[::1]:0").is_err() {
+            return;
+        }
+        for (listen, service, to_server) in [("[::1]:0", "127.0.0.1:0", true), ("127.0.0.1:0", "[::1]:0", false)] {
+            let service = socket(service);
+            let mut proxy = Proxy::builder().bind(listen, service.local_addr().unwrap()).unwrap();
+            let asking = client(proxy.local_addr());
+            asking.send(if to_server { &largest_v6[..] } else { b"?" }).unwrap();
+            if !to_server {
+                run_until(&mut proxy, |proxy| proxy.stats().to_server.passed == 1);
+                let (_, session) = hear_from(&service);
+                service.send_to(&largest_v6, session).unwrap();
+            }
+            run_until(&mut proxy, |proxy| proxy.stats().too_big == 1);
+            let stats = balanced(proxy.stats());
+            let failed = [stats.to_server.failed, stats.to_client.failed];
+            assert_eq!((failed, stats.path_errors), (if to_server { [1, 0] } else { [0, 1] }, 0), "{listen}");
+        }
+    });
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_named() {
+    let (taken, service) = (socket("127.0.0.1:0"), "127.0.0.1:9");
+    let taken = taken.local_addr().unwrap();
+    let refused = Proxy::builder().bind(taken, service).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse, "{refused}");
+    assert!(refused.to_string().starts_with(&format!("cannot listen on {taken}: ")), "{refused}");
+}
+
 #[test]
 fn no_setting_and_no_address_is_taken_that_cannot_serve() {
     within(MINUTE, || {
