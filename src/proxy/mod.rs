@@ -11,6 +11,45 @@
 //! its clients, and one [`Link`](crate::fault::Link) for each direction: **a rate is that of each client**, and its queue,
 //! unless all [share](ProxyBuilder::shared) one link. Replies come from the address that the client asked.
 //!
+//! It forwards inside [`Proxy::run_for`] and nowhere else, so beside a test it runs in a thread. From there it is steered, and
+//! shows what it has done:
+//!
+//! ```
+//! use core::time::Duration;
+//! use std::net::UdpSocket;
+//! use std::sync::atomic::{AtomicBool, Ordering};
+//! use std::thread;
+//! use udp_retry::fault::{Direction, Profile};
+//! use udp_retry::proxy::Proxy;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let service = UdpSocket::bind("127.0.0.1:0")?;
+//! let lossy = Profile::both("loss 100%".parse()?);
+//! let mut proxy = Proxy::builder().profile(lossy).bind("127.0.0.1:0", service.local_addr()?)?;
+//! let (address, control, over) = (proxy.local_addr(), proxy.control(), AtomicBool::new(false));
+//! let stats = thread::scope(|scope| {
+//!     let running = scope.spawn(|| {
+//!         while !over.load(Ordering::Relaxed) {
+//!             proxy.run_for(Duration::from_millis(10)).expect("a system that waits for sockets");
+//!         }
+//!         proxy.stats()
+//!     });
+//!     // Here goes the client that is tested.
+//!     let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
+//!     client.send_to(b"lost or not", address).expect("loopback");
+//!     control.set(Direction::ToServer, "none".parse().expect("impairments"));
+//!     client.send_to(b"not lost", address).expect("loopback");
+//!     while service.recv(&mut [0; 16]).expect("a datagram") != b"not lost".len() {}
+//!     over.store(true, Ordering::Relaxed);
+//!     running.join().expect("no panic")
+//! });
+//! assert_eq!((stats.opened, stats.to_server.fates.received), (1, 2));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! For clients in other languages there is the tool's command `udp-retry proxy` (feature `cli`).
+//!
 //! No reply reaches another client than it is for: a port whose session was owed a reply when it ended serves no other for
 //! 30 s after it sent last. When all ports of the system are in use or rest, a new client is turned away and
 //! [counted](ProxyStats::unserved_by).
@@ -179,8 +218,8 @@ impl Proxy {
 
     /// What never reached it because its sockets were full: of the listening one and of the sessions that are open.
     ///
-    /// `None` where the system does not tell: it does on Linux and Android, where `/proc` may be read. That takes a
-    /// pass over all UDP sockets of the network, so it is for now and then.
+    /// `None` where the system does not tell: it does on Linux and Android, where `/proc` may be read and a descriptor is
+    /// free for it. That takes a pass over all UDP sockets of the network, so it is for now and then.
     #[must_use]
     pub fn kernel_drops(&self) -> Option<KernelDrops> {
         self.forwarder.kernel_drops()
