@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use udp_retry::proxy::Proxy;
 
 use crate::again::this_test;
-use crate::hosts::{may_have_networks, own_network};
+use crate::hosts::{alone, may_have_networks, own_network};
 use crate::inside::run;
 use crate::watchdog::{MINUTE, within};
 
@@ -31,10 +31,11 @@ fn sessions(most: usize) -> NonZeroUsize {
     NonZeroUsize::new(most).unwrap()
 }
 
-/// In a network that has no traffic but the test's.
+/// In a network and a process that no other test has: a program that one of them starts holds the sockets of all for a moment,
+/// and with them the few ports.
 fn apart(test: &'static str, check: impl FnOnce() + Send + 'static) {
     within(MINUTE, move || {
-        if may_have_networks(test) {
+        if alone(test) && may_have_networks(test) {
             own_network();
             check();
         }
