@@ -60,6 +60,15 @@ fn an_outage_ends_by_itself_and_then_holds_what_was_set_meanwhile() {
     assert_eq!(commands.stats()["to_client"]["spec"], "duplicate 100%");
     assert_eq!((ask(&client, b"after"), hear(&client)), (b"after".to_vec(), b"after".to_vec()));
 
+    // Of both directions: what was on its way by then is answered in vain.
+    commands.obeyed("set both none");
+    commands.obeyed("set to_server delay 1h");
+    client.send(b"late").unwrap();
+    commands.until(|stats| stats["to_server"]["in_flight"] == 1);
+    commands.obeyed("outage 1h");
+    commands.obeyed("release");
+    commands.until(|stats| stats["to_client"]["dropped"]["outage"] == 1);
+
     // One takes the place of another, and ends at once where that is asked for.
     commands.obeyed("set both none");
     commands.obeyed("outage 1h");

@@ -85,7 +85,7 @@ fn a_table_has_the_settings_of_each_direction_below_its_name_and_the_names_of_se
     }
     let (service, file) = (Service::echo(), Scratch::new("tables"));
     let options =
-        format!("--upstream localhost:{} --to-server 'loss 30%' --to-client 'mtu 1400'", service.address.port());
+        format!("--upstream localhost:{} --to-server 'loss 30%' --to-client 'duplicate 20%'", service.address.port());
     fs::write(&file.0, format!("a: --listen 127.0.0.1:0 {options}\nb: --listen 127.0.0.1:0 {options}\n")).unwrap();
     let tables = on_a_terminal(&format!("--config '{}'", file.path()));
     let knobs = |table: &[String], way: &str| {
@@ -100,7 +100,7 @@ fn a_table_has_the_settings_of_each_direction_below_its_name_and_the_names_of_se
         let named = format!("upstream name   localhost:{}", service.address.port());
         assert!(table.contains(&named), "{table:#?}");
         assert_eq!(knobs(&table, "to server: loss 30%"), ["asked", "loss", "mean_burst", "met"], "{table:#?}");
-        assert_eq!(knobs(&table, "to client: mtu 1400"), ["asked", "mtu", "met"], "{table:#?}");
+        assert_eq!(knobs(&table, "to client: duplicate 20%"), ["asked", "duplicate", "met"], "{table:#?}");
     }
 }
 
