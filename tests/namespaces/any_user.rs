@@ -2,8 +2,8 @@
 #![cfg(target_os = "linux")]
 
 use std::env;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -51,8 +51,11 @@ struct Readable(PathBuf);
 impl Readable {
     fn new() -> Self {
         let copy = env::temp_dir().join(format!("udp-retry-namespaces-{}", std::process::id()));
-        fs::copy(env::current_exe().unwrap(), &copy).unwrap();
-        fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+        // By a program: a child that another test starts meanwhile would inherit this one's descriptor for writing, and
+        // what is open for writing cannot be run.
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).args([&env::current_exe().unwrap(), &copy]);
+        assert!(install.status().unwrap().success());
         Self(copy)
     }
 }
