@@ -72,8 +72,13 @@ fn ten_million_peers_take_no_more_than_none() {
 fn a_responder_allocates_nothing_with_an_envelope_either() {
     use udp_retry::envelope::{Incarnation, RequestHeader};
     let incarnation = Incarnation::new(7);
-    let responder = Responder::new(ReplyLimits::default(), same_id(0..8), &SECRET, Timestamp::ZERO);
-    let mut responder = responder.envelope(incarnation.unwrap());
+    let mut made = None;
+    let taken = grown(|| {
+        let responder = Responder::new(ReplyLimits::default(), same_id(0..8), &SECRET, Timestamp::ZERO);
+        made = Some(responder.envelope(incarnation.unwrap()));
+    });
+    let mut responder = made.unwrap();
+    assert!(taken.abs_diff(responder.memory() as i64) < 1_000, "{taken}, not {}", responder.memory());
     let from = Route::from(SocketAddr::from(([192, 0, 2, 1], 700)));
     let header = RequestHeader::new(1, None, incarnation).encode();
     let reply = [7; 65_507 - 16];

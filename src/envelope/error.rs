@@ -1,4 +1,5 @@
-/// Why a datagram has no header that can be read.
+/// Why a datagram has no header that can be read: of [`RequestHeader::decode`](super::RequestHeader::decode) and
+/// [`ReplyHeader::decode`](super::ReplyHeader::decode).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {

@@ -29,7 +29,7 @@ impl Incarnation {
         }
     }
 
-    /// One that no one can foretell.
+    /// One that no one can foretell. Where the entropy is a transport's, `Incarnation::over` draws it from there.
     #[must_use]
     pub fn draw(ids: &mut IdSource) -> Self {
         let mut bytes = [0; 8];
@@ -37,7 +37,7 @@ impl Incarnation {
         Self(NonZeroU64::new(u64::from_be_bytes(bytes)).unwrap_or(NonZeroU64::MAX))
     }
 
-    /// Its number.
+    /// Its number, as it stands in a header; never 0.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0.get()

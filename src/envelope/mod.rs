@@ -6,9 +6,11 @@
 //! | how much time the client still has | a request that no one waits for any more is dropped instead of executed |
 //! | which incarnation of the server is meant | a copy that comes after a restart is answered "unknown" instead of executed again |
 //!
-//! Both ends must want it: a client by `Builder::envelope` of any requester, a server by what its responder offers. Without it nothing changes
-//! on the wire. The header is outermost: ranges of ids and keys of matchers count in the payload after it, and what is called
-//! request or reply elsewhere is that payload.
+//! Both ends must want it: a client by `Builder::envelope` of any requester, a server by
+//! [`Responder::envelope`](crate::replies::Responder::envelope). A client that has it takes no reply without, a server that has it no
+//! request without; each counts what it meets. Without it nothing changes on the wire. It is this crate's own: no RFC has it, and the
+//! table below is all that another implementation needs. The header is outermost: ranges of ids and keys of matchers count in the
+//! payload after it, and what is called request or reply elsewhere is that payload.
 //!
 //! # Format
 //!
@@ -46,6 +48,18 @@
 //! ([`ReplyHeader::was_up_for`]), the request takes that incarnation and is sent once more at once, in the same slot; this
 //! happens once. In any other case it ends with `Failure::ServerRestarted`: it may have been executed, or not.
 //!
+//! ## A first request to a young server
+//!
+//! A client that has had no answer yet names no incarnation. While the server is younger than the lifetime, 130 s by default, rule 2
+//! has it answer "unknown" to such a request, although no server may ever have restarted. That is no fault that a better guess could
+//! avoid: even a first transmission can have a copy that the network made, and that the incarnation before has executed.
+//!
+//! It costs one round trip. The server was up when the request left, so the client takes the incarnation from that answer, and the
+//! request leaves once more at once, without leave of a budget. If the server came up after the request had left, or before it by
+//! less than the answer takes to the client, the request fails instead, as it may have been executed. All that is in flight before
+//! the first answer pays this, what comes after it does not: to ask for one thing before a burst of a thousand saves 999 of such
+//! answers. [`ResponderStats::unnamed`](crate::replies::ResponderStats::unnamed) counts these apart from what names another incarnation.
+//!
 //! ## Why nothing is executed twice
 //!
 //! Let one server be at the address at a time, let clocks run as fast as each other to within 0.1 %, and let the last copy of a
@@ -78,5 +92,5 @@ pub use incarnation::Incarnation;
 pub use reply::{ReplyHeader, ReplyKind};
 pub use request::{Admission, RequestHeader};
 
-/// Bytes of a header.
+/// Bytes of a header, by which the longest payload in an envelope is shorter than one without.
 pub const HEADER_LEN: usize = 16;

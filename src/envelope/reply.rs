@@ -40,7 +40,8 @@ pub enum ReplyKind {
 }
 
 impl ReplyHeader {
-    /// A header for an answer to this transmission, from a server that is this `incarnation` and started `uptime` ago.
+    /// A header for an answer to this transmission, [as its header said](super::RequestHeader::transmission), from a server that is
+    /// this `incarnation` and started `uptime` ago.
     #[must_use]
     pub fn new(kind: ReplyKind, transmission: NonZeroU16, uptime: Duration, incarnation: Incarnation) -> Self {
         Self { kind, transmission, uptime: u32::try_from(uptime.as_millis()).unwrap_or(u32::MAX), incarnation }
@@ -97,7 +98,7 @@ impl ReplyHeader {
         self.incarnation
     }
 
-    /// Whether the server was up for at least so long when it answered, even if its clock runs up to 0.1 % faster than the
+    /// Whether the server was up for at least this long when it answered, even if its clock runs up to 0.1 % faster than the
     /// caller's: then no earlier incarnation can have received what left this long ago.
     #[must_use]
     pub fn was_up_for(&self, span: Duration) -> bool {

@@ -42,8 +42,8 @@ pub enum Admission {
 }
 
 impl RequestHeader {
-    /// A header for this transmission, counted from 1, of a request whose client gives up after `remaining`; `None` if that is
-    /// not known, or an hour and more. Without an `incarnation` none is known.
+    /// A header for this transmission, counted from 1, of a request whose client gives up after `remaining`: `None` if it never
+    /// does, which 71 minutes and more become too. Without an `incarnation` none is known.
     #[must_use]
     pub fn new(transmission: u32, remaining: Option<Duration>, incarnation: Option<Incarnation>) -> Self {
         Self { transmission: wire_number(transmission), remaining: remaining.map_or(NONE, micros_up), incarnation }
@@ -97,7 +97,8 @@ impl RequestHeader {
         self.remaining().is_some_and(|remaining| remaining <= waited)
     }
 
-    /// What a server does with it that is this `incarnation`, started `uptime` ago, and remembers requests for `lifetime`.
+    /// What a server does with it that is this `incarnation`, started `uptime` ago, and remembers requests for `lifetime`, as
+    /// [`ReplyLimits::lifetime`](crate::replies::ReplyLimits::lifetime) has it.
     #[must_use]
     pub fn admission(&self, incarnation: Incarnation, uptime: Duration, lifetime: Duration) -> Admission {
         let is_meant = match self.incarnation {

@@ -45,6 +45,8 @@
 //!   `Responder::over(…)?.envelope(Incarnation::over(&mut socket)?)` is all it takes at the server, and
 //!   [`envelope()`](crate::requester::Builder::envelope) on the builder of any requester at the client. A request then ends with
 //!   [`Failure::ServerRestarted`](crate::transaction::Failure::ServerRestarted) if a server that is gone may have executed it.
+//!   What a client asks before its first answer costs one more round trip while the server is younger than the lifetime, as it
+//!   [cannot name it yet](crate::envelope#a-first-request-to-a-young-server).
 //!   Without either, a server that restarted every 20 s ran 1.8 % of the requests above twice.
 //! - **Another address.** The key has the peer's address and port, so a client that a NAT gives another port asks anew: where that
 //!   happened every second, 21 % ran twice. With ids of 64 random bits, which no two clients have in common,
@@ -61,7 +63,7 @@
 //! | setting | too little | too much |
 //! |---|---|---|
 //! | [`lifetime`](crate::replies::ReplyLimits::with_lifetime) | late copies are executed again | entries: as many as requests arrive in it |
-//! | [`entries`](crate::replies::ReplyLimits::with_entries) | requests are refused, or forgotten early | 64 bytes each at most, all taken at the start |
+//! | [`entries`](crate::replies::ReplyLimits::with_entries) | requests are refused, or forgotten early | 44 bytes each, all taken at the start |
 //! | [`bytes`](crate::replies::ReplyLimits::with_bytes) | copies of an older request get no reply; none is executed again | memory, taken at the start |
 //! | [`per_peer`](crate::replies::ReplyLimits::with_per_peer) | a busy client, or all those behind one NAT, are refused once half is in use | one bad peer fills the rest; no help against forged addresses |
 //! | [`replays`](crate::replies::ReplyLimits::with_replays) | a client in a bad network gets no reply | a captured request makes the server send to a victim |

@@ -62,7 +62,8 @@ impl ReplyCache {
         }
     }
 
-    /// Says whether a request that arrived now is new, and remembers it if it is to be executed.
+    /// Says whether a request that arrived now is new, and remembers it if it is to be executed. A moment before the latest that it
+    /// was given counts as that one: threads may come with the clocks that they have read in any order.
     pub fn on_request(&mut self, now: Timestamp, key: &RequestKey<'_>) -> Verdict<'_> {
         self.pass(now);
         self.drop_ended(AT_ONCE);
@@ -75,7 +76,7 @@ impl ReplyCache {
                 if let Some(ended) = known {
                     self.index.remove(tag.fragment(), ended);
                 }
-                self.admit(now, tag, key)
+                self.admit(tag, key)
             }
         }
     }
@@ -85,7 +86,7 @@ impl ReplyCache {
     pub fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: &[u8]) -> Kept {
         self.pass(now);
         let Some(slot) = self.entries.in_progress(&ticket).filter(|&slot| self.lives(At::Entry(slot))) else {
-            let late = self.now.saturating_sub(ms(ticket.arrived)) > self.lifetime;
+            let late = self.now.saturating_sub(ticket.arrived) > self.lifetime;
             *(if late { &mut self.stats.late } else { &mut self.stats.forgotten }) += 1;
             return if late { Kept::Late } else { Kept::Forgotten };
         };
@@ -221,7 +222,7 @@ impl ReplyCache {
         Verdict::InProgress
     }
 
-    fn admit(&mut self, now: Timestamp, tag: Tag, key: &RequestKey<'_>) -> Verdict<'_> {
+    fn admit(&mut self, tag: Tag, key: &RequestKey<'_>) -> Verdict<'_> {
         let share = self.shares.of(&key.peer, &self.tags);
         if self.shares.is_used_up(share) && self.entries.len() > self.entries.capacity() / 2 {
             self.stats.refused_of_peer += 1;
@@ -240,7 +241,7 @@ impl ReplyCache {
         self.index.insert(tag.fragment(), At::Entry(slot));
         self.shares.add(share);
         self.stats.fresh += 1;
-        Verdict::Fresh(Ticket { number, arrived: now, check: tag.check() })
+        Verdict::Fresh(Ticket { number, arrived: self.now, check: tag.check() })
     }
 }
 

@@ -10,13 +10,15 @@ use crate::time::{Ns, checked_ns};
 /// | limit | default | of what |
 /// |---|---|---|
 /// | [`lifetime`](Self::with_lifetime) | 130 s | time from the first copy of a request, until a further copy is a new request |
-/// | [`entries`](Self::with_entries) | 65,536 | requests that are remembered |
+/// | [`entries`](Self::with_entries) | 65,536 | requests that are remembered, answered or not |
 /// | [`bytes`](Self::with_bytes) | 16 MiB | memory for replies; the oldest go first, and their requests stay known |
 /// | [`per_peer`](Self::with_per_peer) | none | requests of one peer, once more than half of the entries are in use |
 /// | [`replays`](Self::with_replays) | 16 | times that a reply is sent again |
-/// | [`when_full`](Self::when_full) | [`WhenFull::Refuse`] | what a new request meets then |
+/// | [`when_full`](Self::when_full) | [`WhenFull::Refuse`] | what a new request meets when all entries are in use |
 ///
-/// The lifetime of the default is that of the default policy: its deadline of 30 s, and 100 s for a datagram on the network.
+/// The lifetime of the default is that of the default policy: its deadline of 30 s, and 100 s for a datagram on the network (MAX_LATENCY
+/// of RFC 7252 §4.8.2). The entries last for it at 500 new requests a second, and the memory for 236 bytes of each reply. The replays
+/// are more than the retransmissions of any [published schedule](crate::policy::Preset) that ends by their number: ten at most.
 ///
 /// ```
 /// use core::time::Duration;
@@ -62,7 +64,8 @@ impl ReplyLimits {
     ///
     /// # Errors
     ///
-    /// [`ReplyLimitsError::Endless`] for a policy whose transmissions never end.
+    /// [`ReplyLimitsError::Endless`] for a policy whose transmissions never end, or if both exceed 584 years;
+    /// [`ReplyLimitsError::ZeroLifetime`] for one transmission and no time on the network.
     pub const fn for_policy(policy: &RetryPolicy, network: Duration) -> Result<Self, ReplyLimitsError> {
         let span = match policy.deadline_ns() {
             Some(deadline) => deadline,
@@ -87,26 +90,30 @@ impl ReplyLimits {
         }
     }
 
-    /// How many requests are remembered. Each takes 44 bytes, all of them from the start.
+    /// How many requests are remembered: the rate of new ones by the lifetime, and some more. Each takes 44 bytes, all of them from
+    /// the start.
     #[must_use]
     pub const fn with_entries(self, entries: NonZeroU32) -> Self {
         Self { entries, ..self }
     }
 
-    /// How much memory the replies take, all of it from the start: each what it has and 20 bytes more. With 0 none is kept, and no copy is answered.
+    /// How much memory the replies take, in bytes, all of it from the start: each what it has and 20 bytes more. With 0 none is kept,
+    /// and no copy is answered; none is executed again either.
     #[must_use]
     pub const fn with_bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }
     }
 
     /// How many requests of one peer are remembered, an IPv4 address or the /64 of an IPv6 address, once more than half of
-    /// the entries are in use. Against one greedy peer; no help against forged addresses.
+    /// the entries are in use; it takes 256 KiB. Against one greedy peer; no help against forged addresses. A few may count as one
+    /// peer, as 65,536 are told apart.
     #[must_use]
     pub const fn with_per_peer(self, requests: NonZeroU32) -> Self {
         Self { per_peer: Some(requests), ..self }
     }
 
-    /// How many times the reply to a request is sent again: a captured request must not make the server flood its sender.
+    /// How many times the reply to a request is sent again: a captured request must not make the server flood its sender. It does not
+    /// count when it is first sent, nor what is provisional. With 0 no copy is answered.
     #[must_use]
     pub const fn with_replays(self, replays: u16) -> Self {
         Self { replays, ..self }
@@ -130,7 +137,7 @@ impl ReplyLimits {
         self.entries
     }
 
-    /// How much memory the replies take.
+    /// How much memory the replies take, in bytes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes

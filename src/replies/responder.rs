@@ -71,7 +71,8 @@ impl<K: DuplicateKey> Responder<K> {
     }
 
     /// Ignores all datagrams for this long after the start: what a server executed before it was restarted is not known
-    /// any more, and copies may still arrive. As long as the lifetime, nothing is executed again. None by default.
+    /// any more, and copies may still arrive. With the [lifetime](ReplyLimits::lifetime) or more, nothing is executed again. None by
+    /// default; with an [`envelope`](Self::envelope) there is no need of any.
     #[must_use]
     pub fn silent_after_start(self, silence: Duration) -> Self {
         Self { silence, ..self }
@@ -88,8 +89,9 @@ impl<K: DuplicateKey> Responder<K> {
     /// what follows it, and so does what a handler sees.
     ///
     /// A request that no one waits for any more is not executed. One that an earlier incarnation of this server may have
-    /// executed is answered "unknown" instead, so that a restart needs no [silence](Self::silent_after_start); the
-    /// incarnation is drawn at each start, from the system's entropy.
+    /// executed is answered "unknown" instead, so that a restart needs no [silence](Self::silent_after_start). The incarnation is drawn
+    /// at each start, from the system's entropy (`Incarnation::over`): one that is used again is no help. The uptime that answers state
+    /// counts from the moment that [`new`](Self::new) was given, when the server before must be gone.
     #[must_use]
     pub fn envelope(self, incarnation: Incarnation) -> Self {
         // All at once, as the cache has its memory.
@@ -109,8 +111,9 @@ impl<K: DuplicateKey> Responder<K> {
         }
     }
 
-    /// The request was executed, and this is the reply: it is kept, and what is to be sent is returned. `None` if no one
-    /// waits for it any more, or if it exceeds the request too much.
+    /// The request was executed, and this is the reply: it is kept, and what is to be sent is returned. `None` if its lifetime has
+    /// ended, so that no one waits for it any more, or if it exceeds the request [too much](Self::at_most_times); [`stats`](Self::stats)
+    /// says which.
     pub fn finish<'r>(&'r mut self, now: Timestamp, job: Job, reply: &'r [u8]) -> Option<Answer<'r>> {
         let Job { ticket, asked } = job;
         match self.cache.on_reply(now, ticket, reply) {
@@ -139,7 +142,7 @@ impl<K: DuplicateKey> Responder<K> {
     /// Bytes of memory that it takes, from the start.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.cache.memory()
+        self.cache.memory() + self.out.capacity()
     }
 
     fn ignores(&mut self, now: Timestamp, datagram: &[u8], actual: usize) -> Option<Why> {
@@ -180,6 +183,7 @@ impl<K: DuplicateKey> Responder<K> {
             return Todo::Nothing(Why::Foreign);
         }
         self.stats.unknown += 1;
+        self.stats.unnamed += u64::from(header.incarnation().is_none());
         if let Some(header) = self.frame(now, &asked, ReplyKind::Unknown) {
             put(&mut self.out, header, request);
         }

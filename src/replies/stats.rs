@@ -52,6 +52,10 @@ pub struct ResponderStats {
     pub without_envelope: u64,
     /// Requests that no one waited for any more when they came, as their envelopes said.
     pub expired: u64,
-    /// Requests that an earlier incarnation may have executed, which were answered "unknown".
+    /// Requests that an earlier incarnation may have executed, which were answered "unknown" instead: they named that one, or none.
     pub unknown: u64,
+    /// Of these, those that named none, while this incarnation was younger than the
+    /// [lifetime](super::ReplyLimits::with_lifetime): what clients ask that no server has answered yet. It is no sign of a
+    /// restart; each learns by the answer which incarnation to name, and asks once more at once.
+    pub unnamed: u64,
 }

@@ -161,6 +161,16 @@ mod tests {
     }
 
     #[test]
+    fn fragment_and_rest_distinguish_tags_by_all_of_their_bits_but_one() {
+        let parts = |tag: Tag| (tag.fragment(), tag.rest());
+        let tag = Tag(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+        for bit in 0..64 {
+            assert_eq!(parts(Tag(tag.0 ^ 1 << bit, tag.1)) == parts(tag), bit == 0, "bit {bit}");
+            assert_ne!(parts(Tag(tag.0, tag.1 ^ 1 << bit)), parts(tag), "bit {bit} of the second half");
+        }
+    }
+
+    #[test]
     fn a_tag_is_the_same_hash_in_one_piece_and_in_several() {
         let tags = Tags::new(&core::array::from_fn(|n| n as u8));
         let bytes: Vec<u8> = (0..200).collect();

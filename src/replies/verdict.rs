@@ -1,4 +1,4 @@
-use crate::time::Timestamp;
+use super::entries::Ms;
 
 /// What a [`ReplyCache`](super::ReplyCache) says of a request. Only a [`Fresh`](Self::Fresh) one may be executed.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub enum Busy {
 pub struct Ticket {
     /// Which request, from the first that the cache has remembered.
     pub(super) number: u64,
-    pub(super) arrived: Timestamp,
+    pub(super) arrived: Ms,
     /// A ticket of another cache is none of this one.
     pub(super) check: u64,
 }

@@ -5,8 +5,9 @@
 //! | [`SharedResponder`] | a [`Responder`](crate::replies::Responder) that threads share, and the loop: [`serve`](SharedResponder::serve) |
 //! | [`Request`] | what a handler gets |
 //! | [`Handled`] | what it says of it |
+//! | [`Ended`] | why the loop has ended |
 //!
-//! With the feature `tokio` there is `SharedResponder::serve_async`, whose handlers return futures.
+//! With the feature `tokio` there is `SharedResponder::serve_async`, whose handlers get an `AsyncRequest` and return futures.
 //!
 //! The loop decides nothing: what is executed, and what is promised of that, is in [`replies`](crate::replies). What each setting
 //! costs, and what no server can promise, is in [`guide::serving`](crate::guide::serving).

@@ -22,8 +22,11 @@ use crate::time::Timestamp;
 use crate::transport::{Incoming, Received, Route, Transport};
 
 impl<K: DuplicateKey> SharedResponder<K> {
-    /// Serves under tokio, with this many requests in progress at most: each is a task of its own, and copies are answered
-    /// meanwhile. With the feature `tokio`.
+    /// Serves under tokio, with `most` requests in progress at once: each is a task of its own, and copies are answered meanwhile. With
+    /// the feature `tokio`.
+    ///
+    /// `most` bounds the memory, that of a task and the bytes of its request each: as many as what the handlers wait for can do at
+    /// once, such as the connections of a pool, or a thousand where they wait for nothing in particular.
     ///
     /// Where as many are in progress as may be, nothing is read until one has ended: what comes waits in the receive buffer, and
     /// what that does not hold is lost, so that the client asks again. A handler that panics ends its own task alone, and its

@@ -14,8 +14,9 @@ use udp_retry::transaction::{
 use udp_retry::transport::PathError;
 use udp_retry::{RetryBudget, Seed, transaction_id};
 
+use crate::answers::{reply, unknown, wrong};
 use crate::ms;
-use crate::wire::{at, policy, reply, unknown};
+use crate::wire::{at, policy};
 
 type Engine = InFlight<u32, TransactionId>;
 
@@ -124,30 +125,14 @@ fn a_reply_says_which_transmission_it_answers_and_stands_after_its_header() {
 #[test]
 fn wrong_and_old_envelopes_are_strays_that_change_nothing() {
     let of = |transmission, payload: &[u8]| reply(7, transmission, payload);
-    let mut other_version = of(1, b"id 1 pong");
-    other_version[1] = 0x22;
-    let mut no_incarnation = of(1, b"id 1 pong");
-    no_incarnation[8..16].fill(0);
-    let request = [&RequestHeader::new(1, None, None).encode()[..], b"id 1 pong"].concat();
-    for (datagram, kind) in [
-        (&b"id 1 pong"[..], Stray::Envelope),
-        (b"", Stray::Empty),
-        (&other_version, Stray::Envelope),
-        (&no_incarnation, Stray::Envelope),
-        (&request, Stray::Envelope),
-        // There was no third transmission.
-        (&of(3, b"id 1 pong"), Stray::Envelope),
-        (&of(1, b"id 2 pong"), Stray::Foreign),
-        (&of(1, b""), Stray::Empty),
-        (&unknown(8, 3, ms(1), b"id 1 ping"), Stray::Envelope),
-        (&unknown(8, 1, ms(1), b"id 2 ping"), Stray::Foreign),
-        (&unknown(8, 1, ms(1), b"id 1 pin"), Stray::Foreign),
-        (&unknown(8, 1, ms(1), b""), Stray::Foreign),
-    ] {
+    for (datagram, kind) in wrong() {
         let mut engine = asked_twice();
-        assert_eq!(engine.on_datagram(at(130), PEER, datagram, datagram.len()), Arrived::Stray(kind), "{datagram:?}");
+        assert_eq!(engine.on_datagram(at(130), PEER, &datagram, datagram.len()), Arrived::Stray(kind), "{datagram:?}");
         assert_eq!((engine.strays().total(), engine.transmits().count(), engine.len()), (1, 0, 1));
         assert_eq!(engine.strays().envelope, u32::from(kind == Stray::Envelope));
+        // Nor is its incarnation taken for one that is there.
+        submit(&mut engine, 130, b"id 3 ping");
+        assert_eq!(sealed(&mut engine, 130)[0].0, RequestHeader::new(1, Some(ms(1_000)), None), "{datagram:?}");
         assert_eq!(taken(&mut engine, 140, &of(2, b"id 1 pong")).round_trip, Some(ms(40)));
     }
     // Of one that was sent once, and of the one before.
@@ -181,6 +166,11 @@ fn what_its_first_transmission_named_is_a_requests_own_whatever_others_learn() {
     engine.on_transmitted(at(120), 1);
     let seven = reply(7, 1, b"id 4 pong");
     assert_eq!(engine.on_datagram(at(130), PEER, &seven, seven.len()), Arrived::Stray(Stray::Envelope));
+    // Nor does the one that was named say that it does not know: it executes what names it.
+    for uptime in [1, 9_999] {
+        let odd = unknown(8, 1, ms(uptime), b"id 4 ping");
+        assert_eq!(engine.on_datagram(at(130), PEER, &odd, odd.len()), Arrived::Stray(Stray::Envelope));
+    }
     taken(&mut engine, 140, &reply(9, 1, b"id 3 pong"));
     // Also while it waits for its next transmission, and with a record from the start.
     due(&mut engine, 220);
@@ -242,6 +232,9 @@ fn one_that_came_up_after_the_first_transmission_ends_the_request_unless_its_rep
         let answer = unknown(8, 1, ms(40), b"id 2 ping");
         assert_eq!(engine.on_datagram(at(540), PEER, &answer, answer.len()), Arrived::Unknown(handle));
         assert_eq!((engine.len(), engine.next_finished()), (1, None), "the queue is looked at first");
+        // What another says makes it no safer.
+        let older = unknown(9, 1, ms(9_999), b"id 2 ping");
+        assert_eq!(engine.on_datagram(at(540), PEER, &older, older.len()), Arrived::Unknown(handle));
         if is_queued {
             let finished = taken(&mut engine, 540, &reply(7, 1, b"id 2 pong"));
             assert_eq!((finished.failure, engine.len()), (None, 0));

@@ -1,5 +1,6 @@
 //! The optional header before requests and replies: its bytes, and what both ends do with it over a bad network.
 
+mod answers;
 mod codec;
 mod in_flight;
 mod many;

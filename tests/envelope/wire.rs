@@ -1,8 +1,6 @@
 //! What leaves in an envelope and what is made of answers in one, transmission by transmission.
 
-use std::time::Duration;
-
-use udp_retry::envelope::{HEADER_LEN, Incarnation, ReplyHeader, ReplyKind, RequestHeader};
+use udp_retry::envelope::{HEADER_LEN, Incarnation, RequestHeader};
 use udp_retry::policy::Backoff;
 use udp_retry::servers::{ServerSet, ServerSettings};
 use udp_retry::size::Plpmtu;
@@ -13,6 +11,7 @@ use udp_retry::transaction::{
 use udp_retry::transport::{PathError, PathIndex, Renewed};
 use udp_retry::{RetryBudget, RetryPolicy, Seed, transaction_id};
 
+use crate::answers::{reply, unknown, wrong};
 use crate::ms;
 
 const PATH: PathIndex = PathIndex::FIRST;
@@ -88,29 +87,9 @@ fn a_provisional_answer_is_the_matchers_to_know_and_is_measured_too() {
 
 #[test]
 fn wrong_and_old_envelopes_are_strays_that_change_nothing() {
-    let of = |transmission, payload: &[u8]| reply(7, transmission, payload);
-    let mut other_version = of(1, b"id 1 pong");
-    other_version[1] = 0x22;
-    let mut no_incarnation = of(1, b"id 1 pong");
-    no_incarnation[8..16].fill(0);
-    let request = [&RequestHeader::new(1, None, None).encode()[..], b"id 1 pong"].concat();
-    for (datagram, kind) in [
-        (&b"id 1 pong"[..], Stray::Envelope),
-        (b"", Stray::Empty),
-        (&other_version, Stray::Envelope),
-        (&no_incarnation, Stray::Envelope),
-        (&request, Stray::Envelope),
-        // There was no third transmission.
-        (&of(3, b"id 1 pong"), Stray::Envelope),
-        (&of(1, b"id 2 pong"), Stray::Foreign),
-        (&of(1, b""), Stray::Empty),
-        (&unknown(8, 3, ms(1), b"id 1 ping"), Stray::Envelope),
-        (&unknown(8, 1, ms(1), b"id 2 ping"), Stray::Foreign),
-        (&unknown(8, 1, ms(1), b"id 1 pin"), Stray::Foreign),
-        (&unknown(8, 1, ms(1), b""), Stray::Foreign),
-    ] {
+    for (datagram, kind) in wrong() {
         let mut transaction = asked_twice();
-        assert_eq!(transaction.on_datagram(at(130), PATH, datagram, datagram.len()), Match::Foreign, "{datagram:?}");
+        assert_eq!(transaction.on_datagram(at(130), PATH, &datagram, datagram.len()), Match::Foreign, "{datagram:?}");
         let strays = transaction.timeline().events().filter_map(|(_, event)| match event {
             Event::Stray { kind, .. } => Some(kind),
             _ => None,
@@ -118,6 +97,13 @@ fn wrong_and_old_envelopes_are_strays_that_change_nothing() {
         assert_eq!(strays.collect::<Vec<_>>(), [kind], "{datagram:?}");
         assert_eq!((transaction.strays().total(), transaction.next(at(130))), (1, Next::WaitUntil(at(300))));
         assert_eq!(transaction.strays().envelope, u32::from(kind == Stray::Envelope));
+        // Nor is its incarnation taken for one that is there.
+        transaction.start(b"id 2 ping", at(140), Seed::new(2));
+        if let Next::Renew(path, _) = transaction.next(at(140)) {
+            transaction.on_renewed(at(140), path, Ok(Renewed::FreshPort));
+        }
+        assert_eq!(transaction.next(at(140)), Next::Transmit(PATH), "{datagram:?}");
+        assert_eq!(RequestHeader::decode(transaction.datagram()).unwrap().0.incarnation(), None, "{datagram:?}");
     }
 }
 
@@ -140,6 +126,12 @@ fn the_next_request_names_who_answered_and_takes_no_reply_of_another() {
     let other = reply(8, 1, b"id 2 pong");
     assert_eq!(transaction.on_datagram(at(510), PATH, &other, other.len()), Match::Foreign);
     assert_eq!(transaction.strays().envelope, 1);
+    // Nor does the one that was named say that it does not know: it executes what names it.
+    for uptime in [1, 9_999] {
+        let odd = unknown(7, 1, ms(uptime), b"id 2 ping");
+        transaction.on_datagram(at(510), PATH, &odd, odd.len());
+    }
+    assert_eq!((transaction.strays().envelope, transaction.next(at(510))), (3, Next::WaitUntil(at(600))));
 }
 
 #[test]
@@ -177,13 +169,16 @@ fn one_that_came_up_after_the_first_transmission_ends_the_request() {
     transaction.on_transmitted(at(500));
     let answer = unknown(8, 1, ms(40), b"id 2 ping");
     transaction.on_datagram(at(540), PATH, &answer, answer.len());
+    // What another says makes it no safer.
+    let older = unknown(9, 1, ms(9_999), b"id 2 ping");
+    transaction.on_datagram(at(540), PATH, &older, older.len());
     assert_eq!(failed(&mut transaction, 540), Next::Failed(Failure::ServerRestarted));
     assert!(transaction.timeline().events().any(|(_, event)| matches!(event, Event::Unknown { .. })));
 
     // The next one is for the one that lives.
     transaction.start(b"id 3 ping", at(600), Seed::new(3));
     assert_eq!(transaction.next(at(600)), Next::Transmit(PATH));
-    assert_eq!(RequestHeader::decode(transaction.datagram()).unwrap().0.incarnation(), Incarnation::new(8));
+    assert_eq!(RequestHeader::decode(transaction.datagram()).unwrap().0.incarnation(), Incarnation::new(9));
 }
 
 #[test]
@@ -259,8 +254,17 @@ fn of_several_servers_that_were_asked_the_others_may_answer_and_none_is_asked_an
     }
     assert!(asked.contains(&0) && asked.contains(&1), "{asked:?}");
 
+    // One that only one was asked ends with that.
+    now += 1_000;
+    transaction.start(b"lost", at(now), Seed::new(98));
+    let path = sent(&mut transaction, now);
+    let lost = unknown(7 + u64::from(path.number()) + 2, 1, ms(1), b"lost");
+    transaction.on_datagram(at(now + 5), path, &lost, lost.len());
+    assert_eq!(failed(&mut transaction, now + 5), Next::Failed(Failure::ServerRestarted));
+
     now += 1_000;
     transaction.start(b"last", at(now), Seed::new(99));
+    let lives = |other: PathIndex| 7 + u64::from(other.number()) + if other == path { 2 } else { 0 };
     let path = sent(&mut transaction, now);
     let mut paths = vec![path];
     let (mut clock, end) = (now + 5, now + 900);
@@ -276,7 +280,7 @@ fn of_several_servers_that_were_asked_the_others_may_answer_and_none_is_asked_an
             }
             Next::Transmit(path) => {
                 let named = RequestHeader::decode(transaction.datagram()).unwrap().0.incarnation();
-                assert_eq!(named, Incarnation::new(7 + u64::from(path.number())), "what it named first, always");
+                assert_eq!(named, Incarnation::new(lives(path)), "what it named first, always");
                 transaction.on_transmitted(at(clock));
                 paths.push(path);
             }
@@ -286,7 +290,7 @@ fn of_several_servers_that_were_asked_the_others_may_answer_and_none_is_asked_an
     assert!(paths[1] != path && paths[2..].contains(&path), "{paths:?}");
     let other = PathIndex::new(1 - path.number());
     let number = 1 + paths.iter().position(|path| *path == other).unwrap() as u32;
-    let reply = reply(7 + u64::from(other.number()), number, b"last");
+    let reply = reply(lives(other), number, b"last");
     transaction.on_datagram(at(clock + 1), other, &reply, reply.len());
     assert_eq!((transaction.next(at(clock + 1)), transaction.reply_path()), (Next::Done, other));
 }
@@ -337,20 +341,6 @@ fn answered_by(incarnation: u64) -> Transaction<TransactionId> {
     transaction.start(b"id 2 ping", at(500), Seed::new(2));
     assert_eq!(transaction.next(at(500)), Next::Transmit(PATH));
     transaction
-}
-
-pub(crate) fn reply(incarnation: u64, transmission: u32, payload: &[u8]) -> Vec<u8> {
-    answer(ReplyKind::Reply, incarnation, transmission, ms(60_000), payload)
-}
-
-pub(crate) fn unknown(incarnation: u64, transmission: u32, uptime: Duration, request: &[u8]) -> Vec<u8> {
-    answer(ReplyKind::Unknown, incarnation, transmission, uptime, request)
-}
-
-fn answer(kind: ReplyKind, incarnation: u64, transmission: u32, uptime: Duration, payload: &[u8]) -> Vec<u8> {
-    let number = RequestHeader::new(transmission, None, None).transmission();
-    let header = ReplyHeader::new(kind, number, uptime, Incarnation::new(incarnation).unwrap());
-    [&header.encode()[..], payload].concat()
 }
 
 /// 100 ms, 200 ms, 400 ms, within a second.

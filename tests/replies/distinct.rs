@@ -28,6 +28,18 @@ fn of_a_million_requests_none_is_taken_for_another_and_each_copy_has_its_own_rep
     assert_eq!(cache.stats().entries, MILLION);
 }
 
+/// Of these, 31 bits are the same by chance in some twenty pairs.
+#[test]
+fn of_many_that_are_in_progress_none_is_taken_for_another_either() {
+    const MANY: u32 = 300_000;
+    let mut cache = ReplyCache::new(ReplyLimits::default().with_entries(NonZeroU32::new(MANY).unwrap()), &SECRET);
+    let from = peer("192.0.2.1:700");
+    for n in 0..MANY {
+        let verdict = cache.on_request(at(0), &RequestKey::new(from, &n.to_le_bytes()));
+        assert!(matches!(verdict, Verdict::Fresh(_)), "request {n}: {verdict:?}");
+    }
+}
+
 #[test]
 fn two_secrets_give_two_orders_and_a_ticket_of_one_cache_is_none_of_another() {
     let limits = ReplyLimits::default();

@@ -58,7 +58,7 @@ fn another_incarnation_and_a_young_one_answer_unknown_and_execute_nothing() {
         assert_eq!(answer.to, from());
     }
     let stats = responder.stats();
-    assert_eq!((stats.unknown, stats.replies.fresh, stats.replies.entries), (3, 0, 0));
+    assert_eq!((stats.unknown, stats.unnamed, stats.replies.fresh, stats.replies.entries), (3, 2, 0, 0));
     let asked = request(1, None, None);
     assert!(matches!(responder.on_datagram(at(OLD), from(), &asked, asked.len()), Todo::Execute { .. }));
 }
@@ -87,6 +87,26 @@ fn what_has_no_envelope_or_a_wrong_one_is_told_by_its_kind() {
     assert_eq!(nothing(&mut responder, OLD, &request(1, None, Some(8))[..18]), Why::Foreign);
     let stats = responder.stats();
     assert_eq!((stats.without_envelope, stats.foreign, stats.replies.fresh), (5, 2, 0));
+}
+
+#[test]
+fn headers_count_in_a_request_and_in_the_answer_that_may_not_exceed_it() {
+    let mut responder = responder().at_most_times(1.try_into().unwrap());
+    for (len, sent) in [(ADD.len(), true), (ADD.len() + 1, false)] {
+        let request = [&request(1, None, Some(7))[..16], b"id ", &[len as u8], b"????"].concat();
+        let Todo::Execute { job, .. } = responder.on_datagram(at(OLD), from(), &request, 24) else { panic!() };
+        assert_eq!(responder.provisional(&job, &vec![7; len]).map(|it| it.datagram.len()), sent.then_some(24));
+        assert_eq!(responder.finish(at(OLD), job, &vec![7; len]).map(|it| it.datagram.len()), sent.then_some(24));
+        match responder.on_datagram(at(OLD), from(), &request, 24) {
+            Todo::Send(answer) if sent => assert_eq!(answer.datagram.len(), 24),
+            Todo::Nothing(Why::Amplifying) if !sent => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    // Nor does "unknown" exceed what it answers.
+    let other = request(1, None, Some(8));
+    let Todo::Send(answer) = responder.on_datagram(at(OLD), from(), &other, other.len()) else { panic!() };
+    assert_eq!(answer.datagram.len(), other.len());
 }
 
 /// Any bytes, also such as differ from a request in a few of them.

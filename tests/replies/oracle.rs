@@ -46,6 +46,10 @@ struct World {
     replays: u16,
     forgets: bool,
     now: Timestamp,
+    /// What the cache is told of that: some threads are late with the clock that they have read.
+    told: Timestamp,
+    /// The latest that it was told.
+    latest: Timestamp,
     cache: ReplyCache,
     tickets: Vec<(Ticket, usize)>,
     /// All that were ever to be executed.
@@ -97,6 +101,9 @@ impl World {
         };
         // Often just before a clock of 32 bits would begin again, in milliseconds or in nanoseconds.
         let start = dice.pick(&[0, 0, (u64::from(u32::MAX) - 5) * 1_000_000, u64::from(u32::MAX) - 50, 1 << 60]);
+        let start = Timestamp::from_nanos(start);
+        let mut cache = ReplyCache::new(limits, &SECRET);
+        cache.expire(start);
         Self {
             seed,
             dice,
@@ -106,8 +113,10 @@ impl World {
             per_peer,
             replays,
             forgets,
-            now: Timestamp::from_nanos(start),
-            cache: ReplyCache::new(limits, &SECRET),
+            now: start,
+            told: start,
+            latest: start,
+            cache,
             tickets: Vec::new(),
             ever: Vec::new(),
             held: Vec::new(),
@@ -119,13 +128,13 @@ impl World {
     fn run(mut self) -> ReplyStats {
         for step in 0..200 {
             let what = self.step();
-            let wrong = self.told(step, &what);
+            let wrong = self.wrong(step, &what);
             assert!(wrong.is_none(), "{}", wrong.unwrap_or_default());
         }
         self.stats
     }
 
-    fn told(&self, step: u32, what: &Result<(), String>) -> Option<String> {
+    fn wrong(&self, step: u32, what: &Result<(), String>) -> Option<String> {
         let Self { seed, limits, now, .. } = self;
         let (stats, mut expected) = (self.cache.stats(), self.stats);
         expected.entries = stats.entries;
@@ -143,13 +152,20 @@ impl World {
             1..=9 => Duration::from_nanos(self.dice.within(0..=self.lifetime * 300_000)),
             _ => Duration::from_nanos(self.dice.within(0..=self.lifetime * 20_000)),
         };
-        self.now = self.now.after(pause);
+        if self.dice.one_in(5) {
+            let back = self.dice.within(0..=self.lifetime * 2_000_000);
+            self.now = self.latest;
+            self.told = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(back));
+        } else {
+            self.now = self.now.after(pause).max(self.latest);
+            self.told = self.now;
+        }
         match self.dice.within(0..=9) {
             0..=5 => self.request(),
             6..=7 => self.reply(),
             8 => self.abandon(),
             _ => {
-                self.cache.expire(self.now);
+                self.expire();
                 self.settle();
                 match self.cache.stats().entries as usize == self.held.len() {
                     true => Ok(()),
@@ -169,15 +185,15 @@ impl World {
         let name = Name { peer: (!any).then_some(from), id: bytes.0.into(), besides: bytes.1.into() };
         if self.per_peer.is_some() {
             // How many entries are in use decides: none that has ended shall be counted.
-            self.cache.expire(self.now);
+            self.expire();
         }
         self.settle();
-        let (now, ms) = (self.now, self.ms());
+        let (told, ms) = (self.tell(), self.ms());
         let known = self.ever.iter().rposition(|it| it.name == name && self.is_known(it));
         let share = share(from);
         let (full, used_up) = (self.is_full(), self.has_used_up(share));
         let keeps = known.map(|place| self.keeps(place));
-        let verdict = self.cache.on_request(now, &key);
+        let verdict = self.cache.on_request(told, &key);
         let Some(place) = known else {
             match verdict {
                 Verdict::Busy(Busy::Peer) if used_up => self.stats.refused_of_peer += 1,
@@ -227,7 +243,8 @@ impl World {
         let reply: Vec<u8> = (0..len).map(|n: u64| (n as u8) ^ (place as u8)).collect();
         let fits = len <= 65_527 && 20 + len.next_multiple_of(4) <= self.bytes / 4 * 4;
         let (known, ended) = (self.is_known(&self.ever[place]), self.has_ended(&self.ever[place]));
-        let kept = self.cache.on_reply(self.now, ticket, &reply);
+        let told = self.tell();
+        let kept = self.cache.on_reply(told, ticket, &reply);
         match kept {
             Kept::Kept if known && fits => {
                 self.ever[place].state = State::Done(reply);
@@ -247,12 +264,13 @@ impl World {
 
     fn abandon(&mut self) -> Result<(), String> {
         let Some((ticket, place)) = self.ticket() else { return Ok(()) };
-        // It is not told the time.
+        // It is not told the time, so the latest that it was told counts.
+        self.now = self.latest;
         if self.held.contains(&place) && !self.has_ended(&self.ever[place]) {
             self.ever[place].state = State::Abandoned;
             self.stats.abandoned += 1;
         } else if self.has_ended(&self.ever[place]) {
-            self.cache.expire(self.now);
+            self.expire();
         }
         self.cache.on_abandoned(ticket);
         self.settle();
@@ -276,6 +294,16 @@ impl World {
         let rest = self.held[from..].to_vec();
         let used = rest.iter().rposition(|&it| self.ever[it].state != State::Abandoned).map_or(0, |last| last + 1);
         self.held = rest[..used].to_vec();
+    }
+
+    fn tell(&mut self) -> Timestamp {
+        self.latest = self.latest.max(self.told);
+        self.told
+    }
+
+    fn expire(&mut self) {
+        let told = self.tell();
+        self.cache.expire(told);
     }
 
     fn ms(&self) -> u64 {

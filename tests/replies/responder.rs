@@ -32,6 +32,24 @@ fn a_reply_is_kept_before_it_is_sent_and_goes_to_whoever_asks_again() {
 }
 
 #[test]
+fn what_is_provisional_and_what_is_sent_first_is_no_replay() {
+    let mut responder = Responder::new(ReplyLimits::default().with_replays(2), same_id(0..4), &SECRET, Timestamp::ZERO);
+    let asked = from("192.0.2.1:700");
+    let Todo::Execute { job, .. } = responder.on_datagram(at(0), asked, ADD, ADD.len()) else { panic!() };
+    for _ in 0..5 {
+        assert!(responder.provisional(&job, b"id 1 working").is_some());
+        assert_eq!(nothing(&mut responder, at(0), asked, ADD), Why::InProgress);
+    }
+    assert!(responder.finish(at(0), job, b"id 1 done").is_some());
+    for _ in 0..2 {
+        assert!(matches!(responder.on_datagram(at(0), asked, ADD, ADD.len()), Todo::Send(_)));
+    }
+    assert_eq!(nothing(&mut responder, at(0), asked, ADD), Why::ReplayedOften);
+    let stats = responder.stats().replies;
+    assert_eq!((stats.fresh, stats.entries, stats.replayed, stats.replayed_often), (1, 1, 2, 1));
+}
+
+#[test]
 fn a_handler_that_panics_leaves_its_request_in_progress_for_the_whole_lifetime() {
     let mut responder = responder();
     let panicked = catch_unwind(AssertUnwindSafe(|| {

@@ -3,6 +3,7 @@
 mod loopback;
 mod many_threads;
 mod refused;
+mod restarted;
 mod scripted;
 mod simulated;
 mod tasks;

@@ -59,6 +59,7 @@ impl Transport for Scripted {
     fn recv(&mut self, buffer: &mut [u8], _now: Timestamp, until: Timestamp) -> Incoming<Route> {
         match self.arrivals.pop_front() {
             Some(Incoming::Datagram(Received { from, actual, at, .. })) => {
+                self.now = self.now.max(at);
                 let len = from.len().min(buffer.len());
                 buffer[..len].copy_from_slice(&from[..len]);
                 Incoming::Datagram(Received::new(route(), len, actual, at))
@@ -160,6 +161,17 @@ fn a_flood_keeps_no_one_past_the_time_and_what_is_queued_in_time_is_served() {
 }
 
 #[test]
+fn nor_does_one_of_copies_of_what_was_executed_in_time() {
+    let at = Timestamp::from_nanos;
+    let arrivals = [at(3)].into_iter().chain([at(5); 1000]).map(|at| arrival(b"0001", at)).collect();
+    let mut transport = Scripted { arrivals, ..Scripted::default() };
+    let responder = over(&mut transport);
+    let ended = responder.serve_until(&mut transport, at(4), |_, _| Handled::Reply);
+    // The first of them was waited for in time.
+    assert_eq!((ended, 1000 - transport.arrivals.len()), (Ended::TimeUp, 1 + 65));
+}
+
+#[test]
 fn what_was_truncated_or_has_no_id_is_not_executed() {
     let mut transport = Scripted::showing(&[b"123"]);
     let truncated = Received::new(b"0001 and".to_vec(), 8, 9, Timestamp::ZERO);
@@ -219,6 +231,25 @@ fn a_job_that_was_taken_is_replied_to_later_and_its_copies_are_ignored_until_the
     transport.arrivals.push_back(arrival(b"0001", Timestamp::ZERO));
     responder.serve(&mut transport, |_, _| panic!("it was executed"));
     assert_eq!(transport.sent, [&b"wait"[..], b"wait longer", b"done", b"done"]);
+}
+
+#[test]
+fn a_reply_that_comes_later_and_cannot_leave_is_offered_once_more_and_then_answers_the_next_copy() {
+    for (errors, sent, unsent) in [(1, 2, 0), (2, 1, 1)] {
+        let mut transport = Scripted::showing(&[b"0001"]);
+        let responder = over(&mut transport);
+        let mut jobs = Vec::new();
+        responder.serve(&mut transport, |request, _| {
+            jobs.extend(request.later());
+            Handled::Silence
+        });
+        transport.sends = [PathError::NoBuffers; 2].into_iter().take(errors).collect();
+        responder.finish(&mut transport, jobs.remove(0), b"done");
+        assert_eq!((transport.offered, responder.unsent()), (2, unsent));
+        transport.arrivals.push_back(arrival(b"0001", Timestamp::ZERO));
+        responder.serve(&mut transport, |_, _| panic!("it was executed"));
+        assert_eq!((transport.sent, responder.unsent()), (vec![b"done".to_vec(); sent], unsent));
+    }
 }
 
 #[test]

@@ -200,6 +200,125 @@ fn a_server_that_is_dropped_ends_its_handlers() {
 }
 
 #[test]
+fn what_a_server_executed_that_was_dropped_is_executed_by_no_other_of_its_responder() {
+    on_either_runtime(async || {
+        let (socket, responder) = bound();
+        let address = socket.local_addr();
+        let client = plain_client(&socket).await;
+        let first = responder.clone();
+        let serving = tokio::spawn(async move {
+            let handler = async |request: AsyncRequest| {
+                std::future::pending::<()>().await;
+                request.silence()
+            };
+            first.serve_async(socket, most(10), handler).await
+        });
+        client.send(b"0001").await.unwrap();
+        while responder.stats().replies.fresh == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        serving.abort();
+        assert!(serving.await.unwrap_err().is_cancelled());
+
+        let (socket, second) = (UnconnectedUdp::bind(address).unwrap(), responder.clone());
+        let serving = tokio::spawn(async move {
+            let handler = async |request: AsyncRequest| {
+                let reply = request.bytes().to_vec();
+                request.reply(reply)
+            };
+            second.serve_async(socket, most(10), handler).await
+        });
+        for request in [b"0001", b"0002"] {
+            client.send(request).await.unwrap();
+        }
+        assert_eq!(received(&client).await, b"0002");
+        let replies = responder.stats().replies;
+        assert_eq!((replies.fresh, replies.in_progress, replies.abandoned), (2, 1, 0));
+        serving.abort();
+    });
+}
+
+/// Where a host's addresses are not reported, one that answers from elsewhere is what these clients do not receive.
+#[cfg(all(target_os = "linux", not(udp_retry_portable)))]
+#[test]
+fn a_wildcard_answers_from_the_address_that_was_asked_under_tokio_too() {
+    on_either_runtime(async || {
+        let mut socket = UnconnectedUdp::bind("0.0.0.0:0").unwrap();
+        let (port, responder) = (socket.local_addr().port(), over(&mut socket));
+        let serving = tokio::spawn(async move {
+            let handler = async |request: AsyncRequest| {
+                let reply = request.bytes().to_vec();
+                request.reply(reply)
+            };
+            responder.serve_async(socket, most(10), handler).await
+        });
+        for address in ["127.0.0.1", "127.0.0.2", "127.1.2.3"] {
+            let client = tokio::net::UdpSocket::bind("0.0.0.0:0").await.unwrap();
+            client.connect((address, port)).await.unwrap();
+            // The second one is a copy.
+            for _ in 0..2 {
+                client.send(b"0001").await.unwrap();
+                assert_eq!(received(&client).await, b"0001", "{address}");
+            }
+        }
+        serving.abort();
+    });
+}
+
+/// It is polled by hand: nothing else can wake it.
+#[test]
+fn what_is_queued_behind_more_than_a_server_reads_at_once_is_served_and_other_tasks_have_their_turn() {
+    const OTHERS: usize = 400;
+    within(MINUTE, || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (socket, responder) = bound();
+            // For that many, which the default of some systems does not hold.
+            let _ = socket.set_receive_buffer(4 << 20);
+            let client = plain_client(&socket).await;
+            // None of these has an id.
+            for _ in 0..OTHERS {
+                client.send(b"?").await.unwrap();
+            }
+            client.send(b"0001").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+
+            let woken = Arc::new(Woken::default());
+            let waker = std::task::Waker::from(woken.clone());
+            let handler = async |request: AsyncRequest| request.silence();
+            let mut serving = std::pin::pin!(responder.serve_async(socket, most(10), handler));
+            let mut turns = 1;
+            while serving.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending() {
+                let stats = responder.stats();
+                if stats.replies.fresh == 1 {
+                    break;
+                }
+                assert!(woken.0.swap(false, Ordering::SeqCst), "it is not woken after {} of {OTHERS}", stats.foreign);
+                turns += 1;
+            }
+            assert!(turns > 1 && responder.stats().foreign == OTHERS as u64, "{turns} turns");
+            // Once all is done, it leaves the processor to others.
+            for _ in 0..3 {
+                client.send(b"?").await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                woken.0.store(false, Ordering::SeqCst);
+                assert!(serving.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+            }
+            assert!(!woken.0.load(Ordering::SeqCst), "it spins");
+        });
+    });
+}
+
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
 fn without_a_runtime_it_says_so() {
     let (socket, responder) = bound();
     let mut serving =

@@ -18,16 +18,19 @@
 //! ```text
 //! {"service":"counter","listen":"127.0.0.1:1060","seconds":10.0,"requests":161,"executed":100,"replayed":58,"in_progress":3,
 //!  "refused":0,"unanswered":0,"evicted_early":0,"foreign":0,"truncated":0,"without_envelope":0,"expired":0,"unknown":0,
-//!  "unsent":0,"counter":100}
+//!  "unnamed":0,"unsent":0,"counter":100}
 //! ```
 //!
 //! `requests` are all copies: those that were executed, and those that were answered by a reply that was kept (`replayed`), met
 //! their first copy `in_progress`, were `refused` for lack of space, or were `unanswered` as their reply was not kept any longer.
 //! While `evicted_early` is 0 nothing was executed twice within the lifetime. With `--envelope`, `expired` are requests that no one
-//! waited for any more, and `unknown` those that this server may have executed before it was restarted; neither was executed.
+//! waited for any more, and `unknown` those that a server before this one may have executed at its address; neither was executed.
+//! Most of these are no sign of a restart but `unnamed`: what clients asked that had no answer yet, and so could not name the server
+//! that they meant, while this one was younger than `--lifetime`. The answer says which it is, and their clients ask once more at once.
 //!
 //! Without arguments it shows itself on loopback: the counter behind a network that loses a fifth and duplicates a fifth in each
-//! direction, and a client that adds one a hundred times; with `--envelope` both ends have it.
+//! direction, and a client that adds one a hundred times; with `--envelope` both ends have it, and the client adds the first one
+//! before the others, so that those name the server.
 #![expect(clippy::disallowed_methods, reason = "threads that serve, work that takes time, and how long it has run")]
 
 mod demonstration;
@@ -76,7 +79,7 @@ pub(crate) struct Arguments {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasting: Option<Duration>,
     /// Takes only requests with the header of the envelope, as clients send that ask for it: a copy of before a restart is not
-    /// executed
+    /// executed. What a client asks before it has an answer costs one more round trip while the server is younger than --lifetime
     #[arg(long)]
     envelope: bool,
     /// Reports as one line of JSON

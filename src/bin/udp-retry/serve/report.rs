@@ -54,6 +54,7 @@ impl Report {
             "without_envelope": stats.without_envelope,
             "expired": stats.expired,
             "unknown": stats.unknown,
+            "unnamed": stats.unnamed,
             "unsent": unsent,
         });
         if *service == Service::Counter {
@@ -73,7 +74,8 @@ impl Report {
              refused        {refused}\n\
              evicted early  {evicted_early}\n\
              not ours       {}, truncated {}, without the envelope {}\n\
-             not executed   expired {}, unknown since a restart {}\n\
+             expired        {}\n\
+             unknown        {}: {} named an earlier incarnation, {} none yet (no restart: asked once more at once)\n\
              unsent         {unsent}",
             took.as_secs_f64(),
             stats.foreign,
@@ -81,6 +83,8 @@ impl Report {
             stats.without_envelope,
             stats.expired,
             stats.unknown,
+            stats.unknown.saturating_sub(stats.unnamed),
+            stats.unnamed,
         );
         if self.service == Service::Counter {
             text.push_str(&format!("\ncounter        {}", self.counter));
