@@ -56,5 +56,5 @@ impl Tap {
 
     pub(crate) fn entered_at(&self, _: Interface, _: &Record, _: Ends, _: &[u8]) {}
 
-    pub(crate) fn packet(&self, _: Interface, _: Timestamp, _: Ends, _: (&[u8], usize), _: fmt::Arguments<'_>) {}
+    pub(crate) fn packet(&self, _: Interface, _: Timestamp, _: Ends, _: (&[u8], usize), _: &dyn fmt::Display) {}
 }

@@ -60,7 +60,7 @@ impl File {
         nanos: u64,
         ends: Ends,
         (datagram, missing): (&[u8], usize),
-        comment: fmt::Arguments<'_>,
+        comment: &dyn fmt::Display,
     ) {
         self.append(|Open { blocks, packet, .. }| {
             if let Block::EnhancedPacket(packet) = packet {
@@ -131,12 +131,12 @@ fn packet() -> EnhancedPacketBlock<'static> {
 }
 
 /// The text of an option that is a comment.
-fn say(option: &mut EnhancedPacketOption<'static>, comment: fmt::Arguments<'_>) {
+fn say(option: &mut EnhancedPacketOption<'static>, comment: &dyn fmt::Display) {
     let EnhancedPacketOption::Comment(text) = option else { return };
     let text = text.to_mut();
     text.clear();
     // A string takes everything.
-    _ = fmt::Write::write_fmt(text, comment);
+    _ = fmt::Write::write_fmt(text, format_args!("{comment}"));
     while text.len() > usize::from(u16::MAX) {
         text.pop();
     }

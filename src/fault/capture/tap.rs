@@ -64,14 +64,14 @@ impl Tap {
     /// The same at an interface of the caller's.
     pub(crate) fn entered_at(&self, interface: Interface, record: &Record, ends: Ends, datagram: &[u8]) {
         let missing = record.len.saturating_sub(datagram.len());
-        self.packet(interface, record.at, ends, (datagram, missing), format_args!("{}", Verdict(record)));
+        self.packet(interface, record.at, ends, (datagram, missing), &Verdict(record));
     }
 
     /// A copy has left its link.
     #[inline]
     pub(crate) fn left(&self, tag: &Tag, at: Timestamp, ends: Ends, datagram: &[u8], missing: usize) {
         if self.is_on() {
-            self.packet(self.side(tag.direction.opposite()), at, ends, (datagram, missing), format_args!("{tag}"));
+            self.packet(self.side(tag.direction.opposite()), at, ends, (datagram, missing), tag);
         }
     }
 
@@ -82,7 +82,7 @@ impl Tap {
         at: Timestamp,
         ends: Ends,
         datagram: (&[u8], usize),
-        comment: fmt::Arguments<'_>,
+        comment: &dyn fmt::Display,
     ) {
         let nanos = self.start.saturating_add(at.since_ns(self.origin));
         self.with(|file| file.packet(interface.0, nanos, ends, datagram, comment));
@@ -143,7 +143,7 @@ mod tests {
     fn a_packet_at_no_interface_ends_the_file_with_an_error() {
         let capture = Capture::new(io::sink());
         let tap = Tap::new(capture.clone(), Timestamp::ZERO, SystemTime::UNIX_EPOCH);
-        tap.packet(Interface(0), Timestamp::ZERO, ends(), (&[], 0), format_args!(""));
+        tap.packet(Interface(0), Timestamp::ZERO, ends(), (&[], 0), &"");
         assert!(capture.finish().unwrap_err().to_string().contains("interface"));
         assert!(capture.finish().is_ok(), "it has been told");
     }
@@ -155,7 +155,7 @@ mod tests {
         let tap = Tap::new(capture.clone(), Timestamp::ZERO, SystemTime::UNIX_EPOCH);
         let interface = tap.interface(&"side");
         for (at, comment) in packets {
-            tap.packet(interface, Timestamp::from_nanos(*at), ends(), (b"datagram", 0), format_args!("{comment}"));
+            tap.packet(interface, Timestamp::from_nanos(*at), ends(), (b"datagram", 0), comment);
         }
         capture.finish().unwrap();
         let file = memory.0.lock().unwrap().clone();

@@ -42,7 +42,7 @@ impl<A> World<A> {
     pub(super) fn capture_stop(&mut self, host: usize, obstacle: Obstacle, ends: Ends, datagram: &[u8]) {
         let (interface, now) = (self.interface(host), self.now);
         // Older compilers end what is in it with the statement.
-        self.captured.tap.packet(interface, now, ends, (datagram, 0), format_args!("dropped ({})", obstacle.as_str()));
+        self.captured.tap.packet(interface, now, ends, (datagram, 0), &format_args!("dropped ({})", obstacle.as_str()));
     }
 
     /// A copy arrives at a host, where `dropped` may be the end of it.
@@ -52,7 +52,7 @@ impl<A> World<A> {
         let interface = self.interface(*host);
         let (comma, cause, end) = dropped.map_or(("", "", ""), |cause| (", then dropped (", cause, ")"));
         let ends = (*from, *to);
-        self.captured.tap.packet(interface, at, ends, (datagram, 0), format_args!("{tag}{comma}{cause}{end}"));
+        self.captured.tap.packet(interface, at, ends, (datagram, 0), &format_args!("{tag}{comma}{cause}{end}"));
     }
 
     fn interface(&mut self, host: usize) -> Interface {
