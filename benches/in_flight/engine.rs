@@ -33,6 +33,8 @@ const ROUNDS: usize = 15;
 const LEN: usize = 32;
 /// What a socket gives at once.
 const BATCH: usize = 64;
+/// The longest id.
+const ID: usize = 8;
 
 fn measure(name: &str, matcher: TransactionId, outstanding: usize, short: bool) {
     let mut bench = Bench::new(matcher);
@@ -47,7 +49,7 @@ fn measure(name: &str, matcher: TransactionId, outstanding: usize, short: bool) 
 
 fn growing(name: &str, matcher: TransactionId, outstanding: usize) {
     let mut bench = Bench::new(matcher);
-    bench.replies.reserve(outstanding);
+    bench.ids.reserve(outstanding);
     let mut times: Vec<f64> = (0..outstanding)
         .map(|_| {
             let start = Instant::now();
@@ -64,7 +66,8 @@ struct Bench<M> {
     peer: PeerId,
     now: Timestamp,
     draws: u64,
-    replies: Vec<[u8; LEN]>,
+    /// Of those that are outstanding, as a server's replies would repeat them: all that they need to be found by.
+    ids: Vec<[u8; ID]>,
     /// Of a batch: replies, and what is asked after each.
     coming: Vec<([u8; LEN], [u8; LEN])>,
     handles: Vec<Handle>,
@@ -78,8 +81,8 @@ impl<M: KeyedMatcher> Bench<M> {
         let ids = IdSource::from_seed(Seed::new(1));
         let mut engine = InFlight::new(RetryPolicy::default(), matcher, limits, Seed::new(1), Some(ids));
         let peer = engine.add_peer(1, RetryBudget::unlimited(), None);
-        let (replies, coming, handles) = (Vec::new(), Vec::new(), Vec::new());
-        Self { engine, peer, now: Timestamp::ZERO, draws: 1, replies, coming, handles }
+        let (outstanding, coming, handles) = (Vec::new(), Vec::new(), Vec::new());
+        Self { engine, peer, now: Timestamp::ZERO, draws: 1, ids: outstanding, coming, handles }
     }
 
     fn draw(&mut self) -> u64 {
@@ -94,8 +97,11 @@ impl<M: KeyedMatcher> Bench<M> {
         request[..8].copy_from_slice(&self.draw().to_le_bytes());
         let handle = self.engine.submit(self.now, self.peer, &request, 0).unwrap();
         self.engine.on_transmitted(self.now, 1);
-        let reply = self.engine.request(handle).unwrap();
-        self.replies.push(reply.try_into().unwrap());
+        self.note(handle);
+    }
+
+    fn note(&mut self, handle: Handle) {
+        self.ids.push(*self.engine.request(handle).unwrap().first_chunk().unwrap());
     }
 
     /// Nanoseconds for each of so many, one submitted for each that is answered.
@@ -103,15 +109,16 @@ impl<M: KeyedMatcher> Bench<M> {
     /// Replies come in batches, as a socket gives them: they are chosen, and the requests made, before the clock starts. What
     /// the program keeps of all of its requests is more than the caches hold if there are many, and no work of the engine's.
     fn answered(&mut self, requests: usize) -> f64 {
-        let batch = BATCH.min(self.replies.len());
+        let batch = BATCH.min(self.ids.len());
         let mut spent = Duration::ZERO;
         for _ in 0..requests / batch {
             self.coming.clear();
             for _ in 0..batch {
-                let reply = usize::try_from(self.draw()).unwrap() % self.replies.len();
-                let mut request = [0x5a; LEN];
-                request[..8].copy_from_slice(&self.draw().to_le_bytes());
-                self.coming.push((self.replies.swap_remove(reply), request));
+                let of = usize::try_from(self.draw()).unwrap() % self.ids.len();
+                let (mut reply, mut request) = ([0x5a; LEN], [0x5a; LEN]);
+                reply[..ID].copy_from_slice(&self.ids.swap_remove(of));
+                request[..ID].copy_from_slice(&self.draw().to_le_bytes());
+                self.coming.push((reply, request));
             }
             self.handles.clear();
             let start = Instant::now();
@@ -128,9 +135,8 @@ impl<M: KeyedMatcher> Bench<M> {
                 self.engine.on_transmitted(self.now, due);
             }
             spent += start.elapsed();
-            for &handle in &self.handles {
-                let request = self.engine.request(handle).unwrap();
-                self.replies.push(request.try_into().unwrap());
+            for n in 0..batch {
+                self.note(self.handles[n]);
             }
         }
         spent.as_nanos() as f64 / (requests / batch * batch) as f64
