@@ -19,6 +19,8 @@ use crate::program::{Running, tool};
 
 /// A good number of clients, all at once.
 const CLIENTS: u32 = 200;
+/// Between their starts: all at once, they would keep each other from being in time.
+const BETWEEN: Duration = Duration::from_millis(10);
 
 #[test]
 fn dns_lookups_come_through_as_often_as_three_attempts_do() {
@@ -89,25 +91,26 @@ fn transfers_come_through_as_often_as_three_requests_and_what_is_sent_of_a_file_
     let (port, file) = (free_port(), Scratch::new("transferred"));
     std::fs::write(&file.0, "192.0.2.7\n").unwrap();
     let mut server = Command::new("in.tftpd");
-    // After 3.2 s, and then after 6.4 s.
-    server.args(["-L", "--user", "root", "-a", &format!("127.0.0.1:{port}"), "--retransmit", "3200000"]);
+    // After 4.5 s, and then after 9 s: in the middle of what a busy machine may delay without another copy coming in time, or one
+    // fewer.
+    server.args(["-L", "--user", "root", "-a", &format!("127.0.0.1:{port}"), "--retransmit", "4500000"]);
     let _server = Running::start(server.arg(file.0.parent().unwrap()).stderr(Stdio::null()), PATIENCE);
-    // Requests at 0, 2 and 4 s, until 6 s.
+    // Requests at 0, 3 and 6 s, until 9 s.
     let get = |port: u16, timeout: u32| {
-        let script = format!("mode octet\nrexmt 2\ntimeout {timeout}\nget {} /dev/stdout\nquit\n", file.path());
+        let script = format!("mode octet\nrexmt 3\ntimeout {timeout}\nget {} /dev/stdout\nquit\n", file.path());
         let mut client = Command::new("sh");
         client.args(["-c", &format!("printf '{script}' | tftp 127.0.0.1 {port}")]);
         client
     };
     let answered = |stdout: &str| stdout.contains("192.0.2.7");
-    until_it_serves(|| answered(&stdout_of(get(port, 2))));
+    until_it_serves(|| answered(&stdout_of(get(port, 3))));
     // Of the data of the first two requests a second copy comes in time, of that of the third one none. Once the proxy has
     // seen the port of a transfer, later requests go there and are ignored.
     let expected = |p: f64| {
         let q = 1.0 - p;
         (q + p * q) * (1.0 - p * p) + p * p * q * q
     };
-    come_through(port, &["--any-port"], &expected, &|port| get(port, 6), &answered);
+    come_through(port, &["--any-port"], &expected, &|port| get(port, 9), &answered);
 }
 
 fn is_root(test: &str) -> bool {
@@ -150,7 +153,11 @@ fn come_through(
         for (loss, p) in [("0.3", 0.3_f64), ("50%", 0.5)] {
             scope.spawn(move || {
                 let proxy = Proxy::start(port, loss, proxy);
-                let clients: Vec<_> = (0..CLIENTS).map(|_| piped(client(proxy.port))).collect();
+                let started = |_| {
+                    thread::sleep(BETWEEN);
+                    piped(client(proxy.port))
+                };
+                let clients: Vec<_> = (0..CLIENTS).map(started).collect();
                 let successes =
                     clients.into_iter().map(|client| client.end().stdout).filter(|out| answered(out)).count();
                 let (rate, n) = (successes as f64 / f64::from(CLIENTS), f64::from(CLIENTS));
