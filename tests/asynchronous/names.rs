@@ -95,11 +95,13 @@ fn an_answer_that_is_too_old_is_asked_for_again_and_no_send_waits() {
         tokio::time::sleep(400 * MS).await;
         let policy = RetryPolicy::LAN.with_max_transmissions(1).unwrap();
         let gone = udp_retry::transaction::Request::new(b"........ping").policy(&policy);
-        let mut ended = Vec::new();
-        for _ in 0..5 {
-            ended.push(requester.request(gone.clone()).await.is_ok());
+        // The first one has the name asked for, by a thread that a busy machine may start after some more.
+        let mut requests = 0;
+        while requester.request(gone.clone()).await.is_ok() {
+            requests += 1;
+            assert!(requests < 100, "it leads elsewhere now");
+            tokio::time::sleep(10 * MS).await;
         }
-        assert_eq!(ended.last(), Some(&false), "it leads elsewhere now: {ended:?}");
     });
 }
 
