@@ -99,7 +99,8 @@ fn an_answer_that_is_too_old_is_asked_for_again_and_no_send_waits() {
         let mut requests = 0;
         while requester.request(gone.clone()).await.is_ok() {
             requests += 1;
-            assert!(requests < 100, "it leads elsewhere now");
+            // By then the answer is half a second old, and may be 0.3 s.
+            assert!(requests < 15, "it leads elsewhere now");
             tokio::time::sleep(10 * MS).await;
         }
     });
