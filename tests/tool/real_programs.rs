@@ -7,6 +7,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
+use std::os::unix::process::CommandExt;
 use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,7 +95,8 @@ fn transfers_come_through_as_often_as_three_requests_and_what_is_sent_of_a_file_
     // After 4.5 s, and then after 9 s: in the middle of what a busy machine may delay without another copy coming in time, or one
     // fewer.
     server.args(["-L", "--user", "root", "-a", &format!("127.0.0.1:{port}"), "--retransmit", "4500000"]);
-    let _server = Running::start(server.arg(file.0.parent().unwrap()).stderr(Stdio::null()), PATIENCE);
+    server.arg(file.0.parent().unwrap()).stderr(Stdio::null()).process_group(0);
+    let _server = Group(Running::start(&mut server, PATIENCE));
     // Requests at 0, 3 and 6 s, until 9 s.
     let get = |port: u16, timeout: u32| {
         let script = format!("mode octet\nrexmt 3\ntimeout {timeout}\nget {} /dev/stdout\nquit\n", file.path());
@@ -111,6 +113,16 @@ fn transfers_come_through_as_often_as_three_requests_and_what_is_sent_of_a_file_
         (q + p * q) * (1.0 - p * p) + p * p * q * q
     };
     come_through(port, &["--any-port"], &expected, &|port| get(port, 9), &answered);
+}
+
+/// A program with those that it has started, which all end with this: their ports are soon other tests'.
+struct Group(Running);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let all = format!("-{}", self.0.id());
+        assert!(Command::new("kill").args(["-KILL", "--", &all]).status().unwrap().success());
+    }
 }
 
 fn is_root(test: &str) -> bool {
