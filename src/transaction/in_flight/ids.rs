@@ -24,6 +24,7 @@ pub(super) struct Ids {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "an engine has one of it")]
 #[repr(u8)] // asked thrice a request, which a tag hidden in another value would make slow
 enum Kind {
     /// Stamped, of 8 bytes: the first four are the slot, the next four its generation, which is random.
@@ -56,11 +57,8 @@ impl Ids {
     pub(super) fn new(matcher: &impl KeyedMatcher, limits: &Limits, source: Option<IdSource>, seed: Seed) -> Self {
         let at = matcher.stamped_at().filter(|_| matcher.stamps());
         let kind = match at.as_ref().map(Range::len) {
-            Some(1..=2) => {
-                let at = at.unwrap_or_default();
-                let ids = ShortIds::new(at.len(), limits.rest);
-                Kind::Short(at, ids)
-            }
+            Some(1) => Kind::Short(at.unwrap_or_default(), ShortIds::new(1, limits.rest)),
+            Some(2) => Kind::Short(at.unwrap_or_default(), ShortIds::new(2, limits.rest)),
             Some(WIDE) => Kind::Eight(at.unwrap_or_default()),
             Some(WIDE..=MOST) => Kind::Wide(at.unwrap_or_default()),
             _ => Kind::Table { slots: IdTable::new(), stamps: matcher.stamps() },
@@ -106,9 +104,8 @@ impl Ids {
                 let (Some(source), Some(place)) = (source, request.get_mut(at.clone())) else {
                     return Some(Err(SubmitError::Unmatchable));
                 };
-                let id = match ids.draw(now, source) {
-                    Ok(id) => id,
-                    Err(until) => return Some(Err(SubmitError::IdsUsedUp { until })),
+                let Some(id) = ids.draw(now, source) else {
+                    return Some(Err(SubmitError::IdsUsedUp { until: ids.first_free() }));
                 };
                 match (place, id.to_be_bytes()) {
                     ([high, low], id) => [*high, *low] = id,
@@ -181,8 +178,8 @@ impl Ids {
                 let (number, _) = halves(u64::from_le_bytes(*id.first_chunk()?));
                 kept.has(number, peer, id, matcher).then_some((number, kept.slots.get(number)?))
             }
-            Kind::Short(at, ids) => {
-                let number = ids.find(number(id, at.len())?)?;
+            Kind::Short(_, ids) => {
+                let number = ids.find(ids.number(id)?)?;
                 let slot = kept.slots.get(number).filter(|slot| slot.is_open())?;
                 (slot.peer == peer).then_some((number, slot))
             }
@@ -220,11 +217,11 @@ impl Ids {
                 let id = u64::from(handle.generation) << 32 | u64::from(handle.slot);
                 self.recent.add(self.hashes.draw(id));
             }
-            Kind::Short(at, ids) => {
-                if let Some(number) = id.and_then(|id| number(id, at.len())) {
+            Kind::Short(_, ids) => {
+                if let Some(number) = id.and_then(|id| ids.number(id)) {
                     ids.release(now, number, clean);
                     // Of two bytes, the last half of all ids rest: no more need be remembered.
-                    if at.len() == 1 {
+                    if ids.width == 1 {
                         self.recent.add(self.hashes.draw(number.into()));
                     }
                 }
@@ -246,8 +243,9 @@ impl Ids {
     #[cold]
     pub(super) fn stray(&self, id: Option<&[u8]>, len: usize, actual: usize) -> Stray {
         let is_stale = id.is_some_and(|id| match &self.kind {
-            Kind::Short(at, ids) => number(id, at.len())
-                .is_some_and(|id| ids.is_resting(id) || self.recent.holds(self.hashes.draw(id.into()))),
+            Kind::Short(_, ids) => {
+                ids.number(id).is_some_and(|id| ids.is_resting(id) || self.recent.holds(self.hashes.draw(id.into())))
+            }
             _ => self.recent.holds(hash(&self.hashes, id)),
         });
         match is_stale {
@@ -291,15 +289,6 @@ fn at_peer(hash: u64, peer: u32) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "its halves")]
 pub(super) fn halves(number: u64) -> (u32, u32) {
     (number as u32, (number >> 32) as u32)
-}
-
-#[inline]
-fn number(id: &[u8], width: usize) -> Option<u16> {
-    match *id {
-        [id] if width == 1 => Some(id.into()),
-        [high, low] if width == 2 => Some(u16::from_be_bytes([high, low])),
-        _ => None,
-    }
 }
 
 /// Ids of requests that ended lately, by their hashes: a newer one takes the place of another.

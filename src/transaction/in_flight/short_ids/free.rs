@@ -1,13 +1,13 @@
 use alloc::boxed::Box;
-use alloc::vec;
+use alloc::vec::Vec;
 
 use crate::entropy::{IdSource, uniform};
 
 /// A set of ids, from which one is drawn at random.
 #[derive(Debug)]
 pub(super) struct FreeIds {
-    /// A bit for each id.
-    words: Box<[u64]>,
+    /// A bit for each id: of one byte, in the first of these.
+    words: Box<[u64; WORDS]>,
     /// The greatest id: all its bits are set.
     mask: u16,
     len: u32,
@@ -15,13 +15,14 @@ pub(super) struct FreeIds {
 
 impl FreeIds {
     pub(super) fn all(bits: u32) -> Self {
-        let mask = u16::MAX >> (u16::BITS - bits);
-        Self { words: vec![u64::MAX; 1 << bits >> 6].into_boxed_slice(), mask, len: 1 << bits }
+        let mut words = Box::new([0; WORDS]);
+        words.iter_mut().take(1 << bits >> 6).for_each(|word| *word = u64::MAX);
+        Self { words, mask: u16::MAX >> (u16::BITS - bits), len: 1 << bits }
     }
 
     #[inline]
-    pub(super) fn is_less_than_half(&self) -> bool {
-        self.len <= u32::from(self.mask / 2)
+    pub(super) fn len(&self) -> u32 {
+        self.len
     }
 
     #[inline]
@@ -29,41 +30,45 @@ impl FreeIds {
         self.words.get(usize::from(id >> 6)).is_some_and(|word| word >> (id & 63) & 1 == 1)
     }
 
-    /// Takes one out, each with the same chance.
-    #[inline]
-    pub(super) fn draw(&mut self, ids: &mut IdSource) -> Option<u16> {
-        if self.len == 0 {
-            return None;
-        }
-        // As long as half are free, 15 numbers of 16 have one.
-        for _ in 0..NUMBERS {
-            if let Some(id) = self.first_of(ids.number()) {
-                self.remove(id);
-                return Some(id);
+    /// Takes this many out, each with the same chance, and puts them into an empty hand: fewer where few are free, but one if
+    /// there is any.
+    pub(super) fn draw(&mut self, most: u32, ids: &mut IdSource, hand: &mut Vec<u16>) {
+        let most = most.min(self.len);
+        // And a place behind them for what is looked at and not taken.
+        hand.resize(most as usize + 1, 0);
+        let (mut drawn, mut in_vain) = (0, 0);
+        while drawn < most && in_vain < NUMBERS {
+            let (number, before) = (ids.number(), drawn);
+            for shift in [0, 16, 32, 48] {
+                let id = low(number >> shift) & self.mask;
+                // No branch: where half are free, no one can foresee which of them are, a processor neither.
+                let is_taken = self.has(id) & (drawn < most);
+                self.remove(id, is_taken);
+                if let Some(place) = hand.get_mut(drawn as usize) {
+                    *place = id;
+                }
+                drawn += u32::from(is_taken);
             }
+            in_vain = if drawn > before { 0 } else { in_vain + 1 };
         }
-        self.draw_few(ids)
-    }
-
-    /// The first id in this number that is free. Each is looked at, whatever came before: where half are free, which it will be
-    /// cannot be foreseen.
-    #[inline]
-    fn first_of(&self, number: u64) -> Option<u16> {
-        let ids = [0, 16, 32, 48].map(|shift| low(number >> shift) & self.mask);
-        let free = ids.iter().rev().fold(0_u32, |free, &id| free << 1 | u32::from(self.has(id)));
-        ids.get(free.trailing_zeros() as usize).copied()
+        self.len -= drawn;
+        hand.truncate(drawn as usize);
+        if drawn == 0 {
+            hand.extend(self.draw_few(ids));
+        }
     }
 
     /// Of a few: so many tries would be needed that counting takes less.
     #[cold]
     fn draw_few(&mut self, ids: &mut IdSource) -> Option<u16> {
         let mut before = uniform(0, self.len.checked_sub(1)?.into(), ids.number());
-        for (first, &word) in (0..=u16::MAX).step_by(64).zip(&self.words) {
+        for (first, &word) in (0..=u16::MAX).step_by(64).zip(self.words.iter()) {
             let here = u64::from(word.count_ones());
             if before < here {
                 let mut of_word = (first..=first | 63).filter(|id| word >> (id & 63) & 1 == 1);
                 let id = of_word.nth(usize::try_from(before).unwrap_or_default())?;
-                self.remove(id);
+                self.remove(id, true);
+                self.len -= 1;
                 return Some(id);
             }
             before -= here;
@@ -71,11 +76,11 @@ impl FreeIds {
         None
     }
 
+    /// Takes one out, if it is to be.
     #[inline]
-    fn remove(&mut self, id: u16) {
+    fn remove(&mut self, id: u16, is_taken: bool) {
         if let Some(word) = self.words.get_mut(usize::from(id >> 6)) {
-            *word &= !(1 << (id & 63));
-            self.len -= 1;
+            *word &= !(u64::from(is_taken) << (id & 63));
         }
     }
 
@@ -94,5 +99,8 @@ const fn low(number: u64) -> u16 {
     number as u16
 }
 
-/// Of random numbers, four ids each, before all ids are gone through: where half are free, one in four thousand million needs more.
+/// For ids of two bytes.
+const WORDS: usize = 1 << 16 >> 6;
+/// Of random numbers in a row that have no free id among their four, before all ids are gone through: where half are free, one
+/// in four thousand million times.
 const NUMBERS: u32 = 8;

@@ -9,66 +9,74 @@ use crate::transaction::in_flight::ids::halves;
 /// at most 65 µs earlier, as where there are many; 12 otherwise.
 #[derive(Debug)]
 pub(super) struct Resting {
-    /// Entries: in the low half the id, in the high half by how many nanoseconds it rests longer than the one before it;
-    /// if that is [`LONG`], the true number follows, its low half first.
+    /// In the low half the id, in the high half by how many nanoseconds it rests longer than the one before it; [`LONG`] if
+    /// that is the next of these.
     words: VecDeque<u32>,
-    /// Until when the first rests, if there is any; and the last.
-    pub(super) first: Timestamp,
+    longs: VecDeque<Ns>,
+    /// Until when the one before the first rested, and the last rests.
+    before: Timestamp,
     last: Timestamp,
 }
 
 impl Resting {
-    pub(super) const EMPTY: Self = Self { words: VecDeque::new(), first: Timestamp::MAX, last: Timestamp::ZERO };
+    pub(super) const EMPTY: Self =
+        Self { words: VecDeque::new(), longs: VecDeque::new(), before: Timestamp::ZERO, last: Timestamp::ZERO };
 
     #[inline]
     pub(super) fn push(&mut self, until: Timestamp, id: u16) {
-        if self.words.is_empty() {
-            (self.first, self.last) = (until, until);
-        }
         // A clock that ran backwards must not disturb the order.
-        let until = until.max(self.last);
         let longer = until.since_ns(self.last);
-        self.last = until;
-        if longer < LONG {
-            self.words.push_back(halves(longer).0 << 16 | u32::from(id));
-        } else {
-            self.push_long(longer, id);
-        }
+        self.last = until.max(self.last);
+        let half = if longer < LONG { longer } else { self.push_long(longer) };
+        self.words.push_back(halves(half).0 << 16 | u32::from(id));
     }
 
-    #[inline(never)]
-    fn push_long(&mut self, longer: Ns, id: u16) {
-        let (low, high) = halves(longer);
-        self.words.extend([halves(LONG).0 << 16 | u32::from(id), low, high]);
+    #[inline(never)] // it is rare
+    fn push_long(&mut self, longer: Ns) -> Ns {
+        self.longs.push_back(longer);
+        LONG
     }
 
-    /// Takes the first out, if it has rested.
+    /// Takes out those at the front that have rested at `now`, `most` at most, or some of them: none only if there are none. How
+    /// many those were.
     #[inline]
-    pub(super) fn pop(&mut self, now: Timestamp) -> Option<u16> {
-        let first = if self.first <= now { self.words.pop_front()? } else { return None };
-        if is_long(first) {
-            let _low = self.words.pop_front();
-            let _high = self.words.pop_front();
+    pub(super) fn take(&mut self, now: Timestamp, most: usize, mut each: impl FnMut(u16)) -> usize {
+        let (mut taken, mut before) = (0, self.before);
+        let (first, _) = self.words.as_slices();
+        for &word in first.iter().take(most) {
+            let until = before.after_ns(longer(word, &self.longs));
+            if until > now {
+                break;
+            }
+            if is_long(word) {
+                self.longs.pop_front();
+            }
+            before = until;
+            each(id_of(word));
+            taken += 1;
         }
-        self.first = match self.words.front() {
-            Some(&next) if is_long(next) => self.first.after_ns(self.longer()),
-            Some(&next) => self.first.after_ns((next >> 16).into()),
-            None => Timestamp::MAX,
-        };
-        Some(id_of(first))
+        self.before = before;
+        self.words.drain(..taken);
+        taken
     }
 
-    /// Until when the first rests.
+    /// Until when the first rests, if there is any.
     pub(super) fn until(&self) -> Option<Timestamp> {
-        (!self.words.is_empty()).then_some(self.first)
+        self.words.front().map(|&first| self.before.after_ns(longer(first, &self.longs)))
     }
+}
 
-    /// By how much the first rests longer than the one that was before it, where that follows it.
-    #[inline(never)]
-    fn longer(&self) -> Ns {
-        let word = |place| self.words.get(place).copied().map_or(0, u64::from);
-        word(1) | word(2) << 32
+#[inline]
+fn longer(word: u32, longs: &VecDeque<Ns>) -> Ns {
+    match Ns::from(word >> 16) {
+        LONG => longs.front().copied().unwrap_or(LONG),
+        longer => longer,
     }
+}
+
+#[inline]
+fn is_long(word: u32) -> bool {
+    Ns::from(word >> 16) == LONG
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "its low half")]
@@ -77,12 +85,7 @@ const fn id_of(word: u32) -> u16 {
     word as u16
 }
 
-#[inline]
-fn is_long(word: u32) -> bool {
-    Ns::from(word >> 16) == LONG
-}
-
-/// By how much longer an id rests that is written in words of its own, in nanoseconds.
+/// By how many nanoseconds longer than the one before it an id rests at least for which half a word is too short.
 const LONG: Ns = 0xffff;
 
 #[cfg(test)]
@@ -92,6 +95,12 @@ mod tests {
 
     fn at(ns: u64) -> Timestamp {
         Timestamp::from_nanos(ns)
+    }
+
+    fn pop(queue: &mut Resting, now: Timestamp) -> Option<u16> {
+        let mut popped = None;
+        assert_eq!(queue.take(now, 1, |id| popped = Some(id)), usize::from(popped.is_some()));
+        popped
     }
 
     #[test]
@@ -105,18 +114,18 @@ mod tests {
             let id = (turn * 7) as u16;
             let step = steps[draws.next().unwrap() % if turn % 1000 == 7 { 10 } else { 7 }];
             now = if turn % 97 == 0 { now.saturating_sub(step) } else { now.saturating_add(step) };
-            last = if plain.is_empty() { now } else { now.max(last) };
+            last = now.max(last);
             longs += u32::from(turn % 97 > 0 && step >= LONG);
             queue.push(at(now), id);
             plain.push_back((last, id));
             for _ in 0..draws.next().unwrap() % 3 {
                 let Some(&(until, id)) = plain.front() else {
-                    assert_eq!((queue.until(), queue.first, queue.pop(Timestamp::MAX)), (None, Timestamp::MAX, None));
+                    assert_eq!((queue.until(), pop(&mut queue, Timestamp::MAX)), (None, None));
                     break;
                 };
-                assert_eq!((queue.until(), queue.first), (Some(at(until)), at(until)));
-                assert_eq!(until.checked_sub(1).and_then(|before| queue.pop(at(before))), None);
-                assert_eq!(queue.pop(at(until)), Some(id));
+                assert_eq!(queue.until(), Some(at(until)));
+                assert_eq!(until.checked_sub(1).and_then(|before| pop(&mut queue, at(before))), None);
+                assert_eq!(pop(&mut queue, at(until)), Some(id));
                 plain.pop_front();
             }
         }
@@ -131,6 +140,7 @@ mod tests {
             sparse.push(at(u64::from(n) * 65_535), n);
         }
         // The first has none before it.
-        assert_eq!((dense.words.len(), sparse.words.len()), (10_000, 29_998));
+        assert_eq!([dense.words.len(), dense.longs.len()], [10_000, 0]);
+        assert_eq!([sparse.words.len(), sparse.longs.len()], [10_000, 9_999]);
     }
 }
