@@ -39,10 +39,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let alias = self.slots.vacancy();
         let kept = self.keep(now, &bytes, alias, PeerId(member));
         self.groups.copy = bytes;
-        let (place, generation) = kept.ok()?;
-        let mut slot = Slot::new(generation, member, place, original.policy, original.token);
+        let (place, of_id) = kept.ok()?;
+        let mut slot = Slot::new(member, place, original.policy, original.token);
         (slot.record, slot.state) = (original.record, State::Alias);
-        self.slots.insert(slot);
+        self.slots.insert(slot, of_id);
         self.groups.aliases += 1;
         self.groups.share(alias, number);
         self.groups.request_mut(number)?.asked.push(Asked::new(path, alias));

@@ -82,8 +82,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let policy = request.own_policy().map_or(Some(0), |own| self.rules.intern(own));
         let policy = policy.ok_or(SubmitError::TooManyPolicies)?;
         let number = self.slots.vacancy();
-        let (place, generation) = self.keep(now, request.bytes(), number, PeerId(first))?;
-        self.slots.insert(Slot::new(generation, first, place, policy, token));
+        let (place, of_id) = self.keep(now, request.bytes(), number, PeerId(first))?;
+        let generation = self.slots.insert(Slot::new(first, place, policy, token), of_id);
         self.keep_wait_of(number);
         self.groups.begin(number, to);
         let end_by = self.end_by(now, request);

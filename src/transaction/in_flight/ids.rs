@@ -37,6 +37,17 @@ enum Kind {
     Table { slots: IdTable, stamps: bool },
 }
 
+/// Why a request was given no id where its bytes are kept.
+#[derive(Clone, Copy)]
+pub(super) enum Unstamped {
+    /// Such ids have to be [entered](Ids::enter) in a table.
+    InTable,
+    /// There is no source of ids, or no space for one in the request.
+    NoPlace,
+    /// All are in use or rest, [until then](Ids::first_free).
+    NoneFree,
+}
+
 /// What the ids of requests are looked up in.
 #[derive(Clone, Copy)]
 pub(super) struct Kept<'k> {
@@ -72,50 +83,47 @@ impl Ids {
         Self { kind, source, hashes, recent: Recent::new() }
     }
 
-    /// Gives a request an id, which has it found by that from now on, and returns the generation of its slot. `None` if such
-    /// ids have to be [entered](Self::enter) in a table.
+    /// Gives a request an id, which has it found by that from now on, and returns the generation of its slot, if the id says that.
     ///
     /// # Errors
     ///
-    /// There is no source of ids, or no space for one in the request; or none is free.
+    /// Why it has none; then nothing has changed.
     #[inline]
-    pub(super) fn stamp(
-        &mut self,
-        now: Timestamp,
-        request: &mut [u8],
-        slot: u32,
-        slots: &Slots,
-    ) -> Option<Result<u32, SubmitError>> {
+    pub(super) fn stamp(&mut self, now: Timestamp, request: &mut [u8], slot: u32) -> Result<Option<u32>, Unstamped> {
         let Self { kind, source, .. } = self;
         match kind {
             Kind::Eight(at) | Kind::Wide(at) => {
                 let id = request.get_mut(at.clone()).and_then(|id| id.split_first_chunk_mut::<WIDE>());
-                let (Some(source), Some((first, rest))) = (source, id) else {
-                    return Some(Err(SubmitError::Unmatchable));
-                };
+                let (Some(source), Some((first, rest))) = (source, id) else { return Err(Unstamped::NoPlace) };
                 let (_, generation) = halves(source.number());
                 *first = (u64::from(generation) << 32 | u64::from(slot)).to_le_bytes();
                 if !rest.is_empty() {
                     source.fill(rest);
                 }
-                Some(Ok(generation))
+                Ok(Some(generation))
             }
             Kind::Short(at, ids) => {
                 let (Some(source), Some(place)) = (source, request.get_mut(at.clone())) else {
-                    return Some(Err(SubmitError::Unmatchable));
+                    return Err(Unstamped::NoPlace);
                 };
-                let Some(id) = ids.draw(now, source) else {
-                    return Some(Err(SubmitError::IdsUsedUp { until: ids.first_free() }));
-                };
+                let id = ids.draw(now, source).ok_or(Unstamped::NoneFree)?;
                 match (place, id.to_be_bytes()) {
                     ([high, low], id) => [*high, *low] = id,
                     ([low], [_, id]) => *low = id,
                     _ => {}
                 }
                 ids.set(id, slot);
-                Some(Ok(slots.next_generation(slot)))
+                Ok(None)
             }
-            Kind::Table { .. } => None,
+            Kind::Table { .. } => Err(Unstamped::InTable),
+        }
+    }
+
+    /// When the first id has rested, where none is free; `None` if all are in use.
+    pub(super) fn first_free(&self) -> Option<Timestamp> {
+        match &self.kind {
+            Kind::Short(_, ids) => ids.first_free(),
+            _ => None,
         }
     }
 
@@ -131,7 +139,7 @@ impl Ids {
         place: Place,
         slot: u32,
         peer: u32,
-    ) -> Result<u32, SubmitError> {
+    ) -> Result<(), SubmitError> {
         let Self { kind, source, hashes, recent } = self;
         let Kind::Table { slots: table, stamps } = kind else { return Err(SubmitError::Unmatchable) };
         let mut tries = if *stamps { DRAWS } else { 1 };
@@ -154,7 +162,7 @@ impl Ids {
             match entered {
                 Err(SubmitError::IdInUse) if tries > 0 => {}
                 Err(SubmitError::IdInUse) if *stamps => return Err(SubmitError::IdsUsedUp { until: None }),
-                entered => return entered.map(|()| slots.next_generation(slot)),
+                entered => return entered,
             }
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct Clean {
 impl Default for Slot {
     /// A free one, behind which there is none.
     fn default() -> Self {
-        let mut free = Self::new(0, 0, Place::default(), 0, 0);
+        let mut free = Self::new(0, Place::default(), 0, 0);
         free.state = State::Free;
         free.set_neighbours(NONE, NONE);
         free
@@ -141,15 +141,18 @@ impl Slots {
         self.free = self.slots.push(Slot::default());
     }
 
+    /// Fills the vacancy. The generation of the slot from now on: as its id says it, or another one than before.
     #[inline(always)]
-    pub(super) fn insert(&mut self, slot: Slot) {
-        let Some(free) = self.slots.get_mut(self.free) else { return };
+    pub(super) fn insert(&mut self, slot: Slot, of_id: Option<u32>) -> u32 {
+        let Some(free) = self.slots.get_mut(self.free) else { return 0 };
+        let generation = of_id.unwrap_or(free.generation.wrapping_add(1));
         self.used += 1;
         self.free = free.neighbours().1;
         // Field by field: what is put together elsewhere and moved here makes the processor wait.
         (free.link, free.moment, free.token) = (slot.link, slot.moment, slot.token);
-        (free.generation, free.peer, free.record) = (slot.generation, slot.peer, slot.record);
+        (free.generation, free.peer, free.record) = (generation, slot.peer, slot.record);
         (free.place, free.state, free.policy) = (slot.place, slot.state, slot.policy);
+        generation
     }
 
     /// Frees a slot; what is still to be done about it, if it was not free.
@@ -185,12 +188,6 @@ impl Slots {
     #[inline]
     pub(super) fn handle(&self, number: u32) -> Handle {
         Handle { slot: number, generation: self.slots.get(number).map_or(0, |slot| slot.generation) }
-    }
-
-    /// What a request that gets this slot next is told by from the one before, where its id does not say it.
-    #[inline]
-    pub(super) fn next_generation(&self, number: u32) -> u32 {
-        self.handle(number).generation.wrapping_add(1)
     }
 
     /// All that are in use.
@@ -321,12 +318,12 @@ impl Queue {
 
 impl Slot {
     #[inline]
-    pub(super) fn new(generation: u32, peer: u32, place: Place, policy: u8, token: u64) -> Self {
+    pub(super) fn new(peer: u32, place: Place, policy: u8, token: u64) -> Self {
         Self {
             link: Link::FREE,
             moment: 0,
             token,
-            generation,
+            generation: 0,
             peer,
             record: NONE,
             place,

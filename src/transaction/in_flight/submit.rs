@@ -2,6 +2,7 @@ use core::fmt::Debug;
 
 use super::finished::{Finished, Handle, PeerId};
 use super::groups::Addressee;
+use super::ids::Unstamped;
 use super::limits::SubmitError;
 use super::payloads::Place;
 use super::slots::Slot;
@@ -46,8 +47,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let policy = request.own_policy().map_or(Some(0), |own| self.rules.intern(own));
         let policy = policy.ok_or(SubmitError::TooManyPolicies)?;
         let number = self.slots.vacancy();
-        let (place, generation) = self.keep(now, request.bytes(), number, to)?;
-        self.slots.insert(Slot::new(generation, to.0, place, policy, token));
+        let (place, of_id) = self.keep(now, request.bytes(), number, to)?;
+        let generation = self.slots.insert(Slot::new(to.0, place, policy, token), of_id);
         self.keep_wait_of(number);
         let end_by = self.end_by(now, request);
         if end_by != Timestamp::MAX {
@@ -68,7 +69,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
-    /// Keeps the bytes of a request under an id of its own; where, and the generation of its slot.
+    /// Keeps the bytes of a request under an id of its own; where, and the generation of its slot if the id says that.
     #[inline]
     pub(super) fn keep(
         &mut self,
@@ -76,16 +77,20 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         bytes: &[u8],
         number: u32,
         to: PeerId,
-    ) -> Result<(Place, u32), SubmitError> {
+    ) -> Result<(Place, Option<u32>), SubmitError> {
         if bytes.len() > self.payloads.longest() {
             return Err(SubmitError::TooLarge { len: bytes.len() });
         }
         let Self { ids, slots, payloads, matcher, .. } = self;
-        let kept = payloads.keep_with(bytes, |kept| ids.stamp(now, kept, number, slots));
+        let kept = payloads.keep_with(bytes, |kept| ids.stamp(now, kept, number));
         let (place, stamped) = kept.ok_or(SubmitError::Full)?;
-        let stamped = stamped.unwrap_or_else(|| ids.enter(matcher, (slots, payloads), place, number, to.0));
-        let generation = stamped.inspect_err(|_| self.payloads.release(place))?;
-        Ok((place, generation))
+        let entered = match stamped {
+            Ok(of_id) => return Ok((place, of_id)),
+            Err(Unstamped::InTable) => ids.enter(matcher, (slots, payloads), place, number, to.0),
+            Err(Unstamped::NoPlace) => Err(SubmitError::Unmatchable),
+            Err(Unstamped::NoneFree) => Err(SubmitError::IdsUsedUp { until: ids.first_free() }),
+        };
+        entered.inspect_err(|_| self.payloads.release(place)).map(|()| (place, None))
     }
 
     pub(super) fn end_by(&self, now: Timestamp, request: &Request<'_>) -> Timestamp {
