@@ -54,7 +54,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         header: Option<&ReplyHeader>,
     ) -> Arrived {
         let id = self.matcher.reply_id(datagram);
-        let found = id.and_then(|id| self.ids.find(id, peer_number, self.kept(), &self.matcher));
+        // No closure: it would not be compiled into this, where the compiler keeps what it finds in registers.
+        let found = match id {
+            Some(id) => self.ids.find(id, peer_number, self.kept(), &self.matcher),
+            None => None,
+        };
         let (number, slot) = match found {
             Some((number, slot)) if self.accepts(at, number, slot) => (number, slot),
             _ => return self.on_stray(at, Some(peer_number), id, datagram, actual),
@@ -96,7 +100,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// Of a request with this id that took one transmission. What is returned is made where it is returned: moving it would
     /// take as long as all the rest.
-    #[inline]
+    #[inline(always)] // one of its callers is the usual one
     fn on_clean_reply(&mut self, at: Timestamp, clean: Clean, token: u64, id: Option<&[u8]>) -> Arrived {
         let number = clean.handle.slot;
         let waited = at.since_ns(clean.sent);

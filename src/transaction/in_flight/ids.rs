@@ -168,7 +168,7 @@ impl Ids {
     }
 
     /// The slot of the request to this peer whose id this is.
-    #[inline]
+    #[inline(always)] // what it returns is used where it is called, and else passes through memory
     pub(super) fn find<'k>(
         &self,
         id: &[u8],
@@ -191,12 +191,23 @@ impl Ids {
                 let slot = kept.slots.get(number).filter(|slot| slot.is_open())?;
                 (slot.peer == peer).then_some((number, slot))
             }
-            Kind::Table { slots, .. } => {
-                let hash = at_peer(hash(&self.hashes, id), peer);
-                let number = slots.find(hash, |slot| kept.has(slot, peer, id, matcher))?;
-                Some((number, kept.slots.get(number)?))
-            }
+            Kind::Table { slots, .. } => self.find_in(slots, id, peer, kept, matcher),
         }
+    }
+
+    /// As [`find`](Self::find), in a table. Apart from the other kinds, which are too short for a call.
+    #[inline(never)]
+    fn find_in<'k>(
+        &self,
+        table: &IdTable,
+        id: &[u8],
+        peer: u32,
+        kept: Kept<'k>,
+        matcher: &impl KeyedMatcher,
+    ) -> Option<(u32, &'k Slot)> {
+        let hash = at_peer(hash(&self.hashes, id), peer);
+        let number = table.find(hash, |slot| kept.has(slot, peer, id, matcher))?;
+        Some((number, kept.slots.get(number)?))
     }
 
     /// A request that was looked for at one peer is to be found at another from now on, where no other has its id.
@@ -218,7 +229,7 @@ impl Ids {
 
     /// A request with this id has ended: that finds nothing any more. After one transmission and one reply it is clean. It is
     /// then the reply that says the id: the bytes of the request need not come from memory again.
-    #[inline]
+    #[inline(always)] // the usual one of its callers knows that it is clean
     pub(super) fn release(&mut self, now: Timestamp, handle: Handle, peer: u32, clean: bool, id: Option<&[u8]>) {
         match &mut self.kind {
             Kind::Eight(_) => {
@@ -238,6 +249,8 @@ impl Ids {
         }
     }
 
+    /// As [`release`](Self::release), of the other kinds.
+    #[inline(never)]
     fn release_any(&mut self, slot: u32, peer: u32, id: Option<&[u8]>) {
         let Some(id) = id else { return };
         let hash = hash(&self.hashes, id);
