@@ -115,17 +115,15 @@ impl<K: DuplicateKey> Responder<K> {
     /// ended, so that no one waits for it any more, or if it exceeds the request [too much](Self::at_most_times); [`stats`](Self::stats)
     /// says which.
     pub fn finish<'r>(&'r mut self, now: Timestamp, job: Job, reply: &'r [u8]) -> Option<Answer<'r>> {
-        let Job { ticket, asked } = job;
-        match self.cache.on_reply(now, ticket, reply) {
-            Kept::Late => None,
-            Kept::Kept | Kept::TooLarge | Kept::Forgotten => self.answer(now, &asked, reply),
-        }
+        let framing = self.settle(now, job, reply)?;
+        Some(Answer { to: framing.to, datagram: framing.of(reply, &mut self.out) })
     }
 
     /// What to send to say that the request is being executed, before it is finished. It is not kept. `None` if it exceeds
     /// the request too much.
     pub fn provisional<'r>(&'r mut self, job: &Job, answer: &'r [u8]) -> Option<Answer<'r>> {
-        self.answer(job.asked.at, &job.asked, answer)
+        let framing = self.announce(job, answer)?;
+        Some(Answer { to: framing.to, datagram: framing.of(answer, &mut self.out) })
     }
 
     /// The request was **not** executed: the next copy of it may be.
@@ -184,8 +182,8 @@ impl<K: DuplicateKey> Responder<K> {
         }
         self.stats.unknown += 1;
         self.stats.unnamed += u64::from(header.incarnation().is_none());
-        if let Some(header) = self.frame(now, &asked, ReplyKind::Unknown) {
-            put(&mut self.out, header, request);
+        if let Some(header) = self.header(now, &asked, ReplyKind::Unknown) {
+            put(header, request, &mut self.out);
         }
         Todo::Send(Answer { to: from, datagram: &self.out })
     }
@@ -195,7 +193,7 @@ impl<K: DuplicateKey> Responder<K> {
             self.stats.foreign += 1;
             return Todo::Nothing(Why::Foreign);
         };
-        let frame = self.frame(now, &asked, ReplyKind::Reply);
+        let header = self.header(now, &asked, ReplyKind::Reply);
         match self.cache.on_request(now, &key) {
             Verdict::Fresh(ticket) => Todo::Execute { job: Job { ticket, asked }, request },
             Verdict::Replay(reply) if amplifies(self.at_most_times, &asked, reply) => {
@@ -203,7 +201,8 @@ impl<K: DuplicateKey> Responder<K> {
                 Todo::Nothing(Why::Amplifying)
             }
             Verdict::Replay(reply) => {
-                Todo::Send(Answer { to: asked.to, datagram: framed(&mut self.out, frame, reply) })
+                let framing = Framing { to: asked.to, header };
+                Todo::Send(Answer { to: asked.to, datagram: framing.of(reply, &mut self.out) })
             }
             Verdict::InProgress => Todo::Nothing(Why::InProgress),
             Verdict::ReplyForgotten => Todo::Nothing(Why::ReplyForgotten),
@@ -212,30 +211,53 @@ impl<K: DuplicateKey> Responder<K> {
         }
     }
 
-    fn answer<'r>(&'r mut self, now: Timestamp, asked: &Asked, payload: &'r [u8]) -> Option<Answer<'r>> {
+    /// As [`finish`](Self::finish), but the caller puts together what is sent.
+    pub(crate) fn settle(&mut self, now: Timestamp, job: Job, reply: &[u8]) -> Option<Framing> {
+        let Job { ticket, asked } = job;
+        match self.cache.on_reply(now, ticket, reply) {
+            Kept::Late => None,
+            Kept::Kept | Kept::TooLarge | Kept::Forgotten => self.framing(now, &asked, reply),
+        }
+    }
+
+    /// As [`provisional`](Self::provisional), but the caller puts together what is sent.
+    pub(crate) fn announce(&mut self, job: &Job, answer: &[u8]) -> Option<Framing> {
+        self.framing(job.asked.at, &job.asked, answer)
+    }
+
+    fn framing(&mut self, now: Timestamp, asked: &Asked, payload: &[u8]) -> Option<Framing> {
         if amplifies(self.at_most_times, asked, payload) {
             self.stats.amplifying += 1;
             return None;
         }
-        let frame = self.frame(now, asked, ReplyKind::Reply);
-        Some(Answer { to: asked.to, datagram: framed(&mut self.out, frame, payload) })
+        Some(Framing { to: asked.to, header: self.header(now, asked, ReplyKind::Reply) })
     }
 
     /// The header of an answer, if answers have one.
-    fn frame(&self, now: Timestamp, asked: &Asked, kind: ReplyKind) -> Option<ReplyHeader> {
-        let uptime = now.since(self.started);
-        Some(ReplyHeader::new(kind, asked.transmission?, uptime, self.incarnation?))
+    fn header(&self, now: Timestamp, asked: &Asked, kind: ReplyKind) -> Option<ReplyHeader> {
+        let (transmission, incarnation) = (asked.transmission?, self.incarnation?);
+        Some(ReplyHeader::new(kind, transmission, now.since(self.started), incarnation))
     }
 }
 
-/// An answer with its header; without one, as it is.
-fn framed<'r>(out: &'r mut Vec<u8>, header: Option<ReplyHeader>, payload: &'r [u8]) -> &'r [u8] {
-    let Some(header) = header else { return payload };
-    put(out, header, payload);
-    out
+/// How an answer is sent.
+pub(crate) struct Framing {
+    /// Whereto, and from which of the own addresses.
+    pub(crate) to: Route,
+    header: Option<ReplyHeader>,
 }
 
-fn put(out: &mut Vec<u8>, header: ReplyHeader, payload: &[u8]) {
+impl Framing {
+    /// The answer behind its header, put together in `out`; without one, as it is.
+    #[inline]
+    pub(crate) fn of<'r>(&self, answer: &'r [u8], out: &'r mut Vec<u8>) -> &'r [u8] {
+        let Some(header) = self.header else { return answer };
+        put(header, answer, out);
+        out
+    }
+}
+
+fn put(header: ReplyHeader, payload: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&header.encode());
     out.extend_from_slice(payload);

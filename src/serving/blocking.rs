@@ -101,7 +101,7 @@ fn serve_one<T: Transport<Peer = Route>, K: DuplicateKey>(
         Step::Execute(job, bytes) => {
             reply.clear();
             let mut provisional = |job: &_, answer: &_| line.provisional(job, answer);
-            let mut request = Request::new(bytes, received.from, received.at, job, &mut provisional);
+            let mut request = Request::new(bytes, received, job, &mut provisional);
             let handled = handler(&mut request, reply);
             // Without a job it comes later; one that is dropped here stays in progress.
             match (handled, request.later()) {

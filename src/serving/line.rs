@@ -1,8 +1,9 @@
 use alloc::vec::Vec;
+use core::mem;
 
 use super::SharedResponder;
 use super::shared::Step;
-use crate::replies::{DuplicateKey, Job};
+use crate::replies::{DuplicateKey, Framing, Job};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PathError, Received, Route, Transport};
 
@@ -42,27 +43,40 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
     pub(super) fn finish(&mut self, job: Job, reply: &[u8]) {
         let now = self.transport.now();
         self.finished = Some(now);
-        let to = self.responder.lock().finish(now, job, reply, &mut self.datagram);
-        if let Some(to) = to {
-            self.send(to);
+        let framing = self.responder.lock().finish(now, job, reply);
+        if let Some(framing) = framing {
+            self.send_framed(&framing, reply);
         }
     }
 
     pub(super) fn provisional(&mut self, job: &Job, answer: &[u8]) {
-        let to = self.responder.lock().provisional(job, answer, &mut self.datagram);
-        if let Some(to) = to {
-            self.send(to);
+        let framing = self.responder.lock().provisional(job, answer);
+        if let Some(framing) = framing {
+            self.send_framed(&framing, answer);
         }
     }
 
+    /// Sends what was copied.
     pub(super) fn send(&mut self, to: Route) {
-        let mut sent = self.transport.send(to, &self.datagram);
+        let datagram = mem::take(&mut self.datagram);
+        self.send_this(to, &datagram);
+        self.datagram = datagram;
+    }
+
+    fn send_framed(&mut self, framing: &Framing, answer: &[u8]) {
+        let mut framed = mem::take(&mut self.datagram);
+        self.send_this(framing.to, framing.of(answer, &mut framed));
+        self.datagram = framed;
+    }
+
+    fn send_this(&mut self, to: Route, datagram: &[u8]) {
+        let mut sent = self.transport.send(to, datagram);
         if sent == Err(PathError::Cancelled) {
             self.take_cancellation();
-            sent = self.transport.send(to, &self.datagram);
+            sent = self.transport.send(to, datagram);
         }
         // An error can be an earlier datagram's: then this one has not been tried.
-        let sent = sent.or_else(|_| self.transport.send(to, &self.datagram)).is_ok();
+        let sent = sent.or_else(|_| self.transport.send(to, datagram)).is_ok();
         self.responder.sent(sent);
     }
 

@@ -3,13 +3,12 @@ use core::net::SocketAddr;
 
 use crate::replies::Job;
 use crate::time::Timestamp;
-use crate::transport::Route;
+use crate::transport::{Received, Route};
 
 /// A request that is to be executed, as a handler gets it: for the first time, as far as the responder knows.
 pub struct Request<'r> {
     bytes: &'r [u8],
-    from: Route,
-    at: Timestamp,
+    received: &'r Received<Route>,
     job: Option<Job>,
     line: &'r mut dyn FnMut(&Job, &[u8]),
 }
@@ -30,12 +29,11 @@ pub enum Handled {
 impl<'r> Request<'r> {
     pub(super) fn new(
         bytes: &'r [u8],
-        from: Route,
-        at: Timestamp,
+        received: &'r Received<Route>,
         job: Job,
         line: &'r mut dyn FnMut(&Job, &[u8]),
     ) -> Self {
-        Self { bytes, from, at, job: Some(job), line }
+        Self { bytes, received, job: Some(job), line }
     }
 
     /// Its bytes.
@@ -47,19 +45,19 @@ impl<'r> Request<'r> {
     /// Who asked.
     #[must_use]
     pub const fn peer(&self) -> SocketAddr {
-        self.from.remote
+        self.received.from.remote
     }
 
     /// Who asked, at which of the own addresses, and over which interface.
     #[must_use]
     pub const fn route(&self) -> Route {
-        self.from
+        self.received.from
     }
 
     /// When it arrived, by the clock of the transport.
     #[must_use]
     pub const fn at(&self) -> Timestamp {
-        self.at
+        self.received.at
     }
 
     /// Sends an answer before the reply, such as that the work takes a while, so that the client waits instead of asking again.
@@ -86,8 +84,8 @@ impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("bytes", &self.bytes)
-            .field("from", &self.from)
-            .field("at", &self.at)
+            .field("from", &self.received.from)
+            .field("at", &self.received.at)
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::line::offer;
 use crate::entropy::IdSource;
 use crate::envelope::Incarnation;
-use crate::replies::{Answer, DuplicateKey, Job, ReplyLimits, Responder, ResponderStats, Todo};
+use crate::replies::{DuplicateKey, Framing, Job, ReplyLimits, Responder, ResponderStats, Todo};
 use crate::time::Timestamp;
 use crate::transport::{NoEntropy, Received, Route, Transport};
 
@@ -73,19 +73,18 @@ impl<K: DuplicateKey> SharedResponder<K> {
     ///
     /// If it does not leave, which [`unsent`](Self::unsent) counts, the next copy of the request is answered by it.
     pub fn finish(&self, transport: &mut impl Transport<Peer = Route>, job: Job, reply: &[u8]) {
-        let (now, mut datagram) = (transport.now(), Vec::new());
-        let to = self.lock().finish(now, job, reply, &mut datagram);
-        if let Some(to) = to {
-            self.sent(offer(transport, to, &datagram));
+        let now = transport.now();
+        let framing = self.lock().finish(now, job, reply);
+        if let Some(framing) = framing {
+            self.sent(offer(transport, framing.to, framing.of(reply, &mut Vec::new())));
         }
     }
 
     /// As [`Request::provisional`](super::Request::provisional), for a job that was taken for later.
     pub fn provisional(&self, transport: &mut impl Transport<Peer = Route>, job: &Job, answer: &[u8]) {
-        let mut datagram = Vec::new();
-        let to = self.lock().provisional(job, answer, &mut datagram);
-        if let Some(to) = to {
-            self.sent(offer(transport, to, &datagram));
+        let framing = self.lock().provisional(job, answer);
+        if let Some(framing) = framing {
+            self.sent(offer(transport, framing.to, framing.of(answer, &mut Vec::new())));
         }
     }
 
@@ -127,7 +126,7 @@ pub(super) enum Step<'d> {
     Nothing,
 }
 
-/// Whatever is to be sent is copied, so that it is sent without the lock.
+/// Nothing is sent under the lock: a reply that was kept is copied, any other is the caller's.
 impl<K: DuplicateKey> Shared<K> {
     #[inline]
     pub(super) fn on_datagram<'d>(
@@ -139,26 +138,23 @@ impl<K: DuplicateKey> Shared<K> {
         // Threads come here in another order than they read the clock, which the cache bears.
         match self.responder.on_datagram(received.at, received.from, datagram, received.actual) {
             Todo::Execute { job, request } => Step::Execute(job, request),
-            Todo::Send(answer) => Step::Send(copied(answer, to_send)),
+            Todo::Send(answer) => {
+                to_send.clear();
+                to_send.extend_from_slice(answer.datagram);
+                Step::Send(answer.to)
+            }
             Todo::Nothing(_) => Step::Nothing,
         }
     }
 
     #[inline]
-    pub(super) fn finish(&mut self, now: Timestamp, job: Job, reply: &[u8], to_send: &mut Vec<u8>) -> Option<Route> {
-        self.responder.finish(now, job, reply).map(|answer| copied(answer, to_send))
+    pub(super) fn finish(&mut self, now: Timestamp, job: Job, reply: &[u8]) -> Option<Framing> {
+        self.responder.settle(now, job, reply)
     }
 
-    pub(super) fn provisional(&mut self, job: &Job, answer: &[u8], to_send: &mut Vec<u8>) -> Option<Route> {
-        self.responder.provisional(job, answer).map(|answer| copied(answer, to_send))
+    pub(super) fn provisional(&mut self, job: &Job, answer: &[u8]) -> Option<Framing> {
+        self.responder.announce(job, answer)
     }
-}
-
-#[inline]
-fn copied(answer: Answer<'_>, to_send: &mut Vec<u8>) -> Route {
-    to_send.clear();
-    to_send.extend_from_slice(answer.datagram);
-    answer.to
 }
 
 impl<K: DuplicateKey> Responder<K> {
