@@ -8,7 +8,7 @@
 
 #[cfg(target_os = "linux")]
 fn main() {
-    let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { 15 };
+    let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { 151 };
     measured::compare(rounds);
 }
 
@@ -43,22 +43,26 @@ mod measured {
     use udp_retry::replies::{ReplyLimits, Responder, WhenFull, same_id};
     use udp_retry::serving::{Handled, SharedResponder};
 
-    const REQUESTS: u64 = 20_000;
+    const REQUESTS: u64 = 2_000;
     const BYTES: usize = 64;
     const WINDOWS: [usize; 2] = [1, 32];
-    const ENTRIES: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+    const FEW: NonZeroU32 = NonZeroU32::new(4096).unwrap();
     const MANY: NonZeroU32 = NonZeroU32::new(1 << 20).unwrap();
 
     pub(super) fn compare(rounds: usize) {
+        let many = ReplyLimits::default().when_full(WhenFull::Forget).with_entries(MANY);
+        // As much memory as the replies of that many requests take.
+        let few = many.with_entries(FEW).with_bytes(FEW.get() as usize * (BYTES + 20));
         // Each beside the bare loop that stands before it.
         let mut servers = [
             Server::new("one address: recv_from, send_to", true, "127.0.0.1:0", bare),
-            Server::new("  serve, 4,096 entries", false, "127.0.0.1:0", serve(ENTRIES, false)),
-            Server::new("  serve, 1,048,576 entries", false, "127.0.0.1:0", serve(MANY, false)),
-            Server::new("  serve with a cancel handle", false, "127.0.0.1:0", serve(ENTRIES, true)),
+            Server::new("  serve, 4,096 entries", false, "127.0.0.1:0", serve(few, false)),
+            Server::new("  serve, 4,096 entries, 16 MiB", false, "127.0.0.1:0", serve(few.with_bytes(16 << 20), false)),
+            Server::new("  serve, 1,048,576 entries, 16 MiB", false, "127.0.0.1:0", serve(many, false)),
+            Server::new("  serve with a cancel handle", false, "127.0.0.1:0", serve(few, true)),
             Server::new("all addresses: recvmsg, sendmsg", true, "0.0.0.0:0", bare_from_all),
-            Server::new("  serve, 4,096 entries", false, "0.0.0.0:0", serve(ENTRIES, false)),
-            Server::new("  serve with a cancel handle", false, "0.0.0.0:0", serve(ENTRIES, true)),
+            Server::new("  serve, 4,096 entries", false, "0.0.0.0:0", serve(few, false)),
+            Server::new("  serve with a cancel handle", false, "0.0.0.0:0", serve(few, true)),
         ];
         let mut costs = vec![[const { Vec::new() }; WINDOWS.len()]; servers.len()];
         for round in 0..=rounds {
@@ -192,14 +196,13 @@ mod measured {
         }
     }
 
-    fn serve(entries: NonZeroU32, has_handle: bool) -> impl FnOnce(UdpSocket, Meter) + Send {
+    fn serve(limits: ReplyLimits, has_handle: bool) -> impl FnOnce(UdpSocket, Meter) + Send {
         move |socket, mut meter| {
             let address: SocketAddr = socket.local_addr().unwrap();
             // Its own: what it is given would never wait in `recv`.
             drop(socket);
             let mut end = UnconnectedUdp::bind(address).unwrap();
             let _handle = has_handle.then(|| end.cancel_handle().unwrap());
-            let limits = ReplyLimits::default().with_entries(entries).when_full(WhenFull::Forget);
             let responder = SharedResponder::from(Responder::over(&mut end, limits, same_id(0..8)).unwrap());
             responder.serve(&mut end, |request, reply| {
                 meter.tick();

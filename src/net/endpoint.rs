@@ -13,7 +13,7 @@ use super::segments::{Divided, Segments};
 use super::swallowed;
 use super::sys::{self, Receiver};
 use super::trouble::Trouble;
-use crate::time::Timestamp;
+use crate::time::{Ns, Timestamp};
 
 mod looking;
 mod waited;
@@ -156,27 +156,29 @@ impl Endpoint {
         !(self.is_lent() || self.cancellable.is_possible() || self.clock.counts_sleep())
     }
 
-    /// As [`receive_until`](Self::receive_until), of a connected socket of which nothing else is asked: most waits end where
-    /// they begin, and then this is all. `Err` is what became of any other.
+    /// As [`receive_until`](Self::receive_until), where no more is asked than this call of the receiver's tells: most waits end
+    /// where they begin, and then this is all. `Err` is what became of any other.
     #[inline]
-    pub(super) fn receive_plain(
+    pub(super) fn receive_by<R>(
         &mut self,
+        block: impl FnOnce(&mut Receiver, &UdpSocket, &mut [u8], Ns) -> io::Result<Option<R>>,
         buffer: &mut [u8],
+        ask: Ask,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<(usize, usize, Timestamp), Waited> {
+    ) -> Result<(R, Timestamp), Waited> {
         if self.may_block() {
-            match self.receiver.block_plain(&self.socket, buffer, until.since_ns(now)) {
-                Ok(Some((len, actual))) => {
+            match block(&mut self.receiver, &self.socket, buffer, until.since_ns(now)) {
+                Ok(Some(received)) => {
                     self.trouble.is_over();
-                    return Ok((len, actual, self.clock.now()));
+                    return Ok((received, self.clock.now()));
                 }
                 Ok(None) => {}
                 Err(error) => return Err(self.failed(&error, buffer, until)),
             }
-            return Err(self.poll_until(buffer, Ask::Nothing, self.clock.now(), until));
+            return Err(self.poll_until(buffer, ask, self.clock.now(), until));
         }
-        Err(self.poll_until(buffer, Ask::Nothing, now, until))
+        Err(self.poll_until(buffer, ask, now, until))
     }
 
     /// Waits for a datagram; the queue is looked at once more when the time is up.

@@ -170,8 +170,7 @@ impl UnconnectedUdp {
 
     /// Whether the system picks the source, or has no choice.
     fn leaves_from_own(&self, to: Route) -> bool {
-        let ip = to.local.ip();
-        ip.is_unspecified() || ip == self.local.ip()
+        to.local == self.local || to.local.ip().is_unspecified() || to.local.ip() == self.local.ip()
     }
 
     /// Sends as many of these as can leave at once, and returns how many. A refusal that the call meets is one that a single
@@ -270,6 +269,15 @@ impl Transport for UnconnectedUdp {
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {
+        if self.ask == Ask::Sender {
+            return match self.endpoint.receive_by(sys::Receiver::block_from, buffer, Ask::Sender, now, until) {
+                Ok(((len, actual, from), at)) => {
+                    let from = self.route_to(from.unwrap_or(UNKNOWN));
+                    Incoming::Datagram(Received::new(from, len, actual, at.min(until)))
+                }
+                Err(waited) => self.incoming(waited, until),
+            };
+        }
         let waited = self.endpoint.receive_until(buffer, self.ask, now, until);
         self.incoming(waited, until)
     }

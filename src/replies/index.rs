@@ -65,14 +65,17 @@ impl Index {
     #[inline]
     pub(super) fn remove(&mut self, fragment: u32, removed: At) {
         let Some(mut gap) = self.place(fragment, removed) else { return };
-        let mut place = self.after(gap);
-        while self.get(place) != EMPTY {
+        let (mut place, mut from_gap) = (self.after(gap), 1);
+        loop {
             let moved = self.get(place);
-            if self.distance(self.home(fragment_of(moved)), place) >= self.distance(gap, place) {
-                self.put(gap, moved);
-                gap = place;
+            if moved == EMPTY {
+                break;
             }
-            place = self.after(place);
+            if self.distance(self.home(fragment_of(moved)), place) >= from_gap {
+                self.put(gap, moved);
+                (gap, from_gap) = (place, 0);
+            }
+            (place, from_gap) = (self.after(place), from_gap + 1);
         }
         self.put(gap, EMPTY);
     }

@@ -341,8 +341,8 @@ impl Transport for ConnectedUdp {
             return self.failed(error, quoted);
         }
         if self.ask == Ask::Nothing && self.has_chosen_port != Some(true) {
-            return match self.endpoint.receive_plain(buffer, now, until) {
-                Ok((len, actual, at)) => {
+            return match self.endpoint.receive_by(sys::Receiver::block_plain, buffer, Ask::Nothing, now, until) {
+                Ok(((len, actual), at)) => {
                     (self.in_vain, self.answers) = (false, true);
                     // It may have waited in the queue for a reader that was late.
                     Incoming::Datagram(Received::new(PathIndex::FIRST, len, actual, at.min(until)))

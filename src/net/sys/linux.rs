@@ -101,11 +101,21 @@ impl Receiver {
         if !self.suited.contains(&wait) && !self.suit(socket, wait)? {
             return Ok(None);
         }
-        match recv(socket, buffer, RecvFlags::TRUNC) {
-            Ok(lengths) => Ok(Some(lengths)),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(error) => Err(error.into()),
+        awaited(recv(socket, buffer, RecvFlags::TRUNC))
+    }
+
+    /// As [`block_plain`](Self::block_plain), of a bound socket, and who sent it.
+    #[inline]
+    pub(super) fn block_from(
+        &mut self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+        wait: Ns,
+    ) -> io::Result<Option<(usize, usize, Option<SocketAddr>)>> {
+        if !self.suited.contains(&wait) && !self.suit(socket, wait)? {
+            return Ok(None);
         }
+        awaited(receive_from(socket, buffer, RecvFlags::TRUNC))
     }
 
     /// Sets a timeout for waits like this one; `false` if it is too short for any.
@@ -134,15 +144,29 @@ impl Receiver {
 fn arrival(socket: &UdpSocket, buffer: &mut [u8], ask: Ask, flags: RecvFlags) -> io::Result<Option<Arrival>> {
     let received = match ask {
         Ask::Nothing => recv(socket, buffer, flags).map(|(len, actual)| Arrival { len, actual, from: None, waited: 0 }),
-        Ask::Sender => recvfrom(socket, buffer, flags).map(|(len, actual, from)| {
-            let remote = from.and_then(|from| SocketAddr::try_from(from).ok());
-            let from = remote.map(|remote| Origin { remote, local: None, interface: None });
+        Ask::Sender => receive_from(socket, buffer, flags).map(|(len, actual, from)| {
+            let from = from.map(|remote| Origin { remote, local: None, interface: None });
             Arrival { len, actual, from, waited: 0 }
         }),
         Ask::Everything => reported::receive(socket, buffer, flags),
     };
+    awaited(received)
+}
+
+#[inline]
+fn receive_from(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<(usize, usize, Option<SocketAddr>), Errno> {
+    let (len, actual, from) = recvfrom(socket, buffer, flags)?;
+    Ok((len, actual, from.and_then(|from| SocketAddr::try_from(from).ok())))
+}
+
+#[inline]
+fn awaited<R>(received: Result<R, Errno>) -> io::Result<Option<R>> {
     match received {
-        Ok(arrival) => Ok(Some(arrival)),
+        Ok(received) => Ok(Some(received)),
         Err(Errno::AGAIN | Errno::INTR) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -70,6 +70,16 @@ impl Receiver {
         Ok(None)
     }
 
+    /// As [`block`](Self::block).
+    pub(super) fn block_from(
+        &mut self,
+        _socket: &UdpSocket,
+        _buffer: &mut [u8],
+        _wait: Ns,
+    ) -> io::Result<Option<(usize, usize, Option<SocketAddr>)>> {
+        Ok(None)
+    }
+
     /// Takes a datagram that is there, without a wait.
     pub(super) fn look(&mut self, socket: &UdpSocket, buffer: &mut [u8], _ask: Ask) -> io::Result<Option<Arrival>> {
         match calls::receive(socket, &mut self.whole) {

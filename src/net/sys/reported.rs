@@ -1,6 +1,7 @@
 //! What the system reports with a datagram, where options of the socket ask for it: which of the own addresses it came to,
 //! over which interface, and when; and what it keeps of the errors that datagrams met.
 
+use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::num::NonZeroU32;
@@ -36,13 +37,20 @@ pub(in crate::net) fn report_arrival_time(socket: &UdpSocket) -> io::Result<()> 
 /// Takes a datagram, with what the system reports of it. Allocates nothing.
 pub(super) fn receive(socket: &impl AsRawFd, buffer: &mut [u8], flags: RecvFlags) -> Result<Arrival, Errno> {
     let flags = MsgFlags::from_bits_truncate(number(flags.bits()));
-    let (len, mut control) = (buffer.len(), Control([0; 512]));
-    let mut payload = [IoSliceMut::new(buffer)];
-    let message = recvmsg(socket.as_raw_fd(), &mut payload, Some(&mut control.0), flags).map_err(named)?;
-    let Reported { local, interface, waited } = reported(&message);
-    let remote = message.address.and_then(|address| address_of(&address));
-    let from = remote.map(|remote| Origin { remote, local, interface });
-    Ok(Arrival { len: message.bytes.min(len), actual: message.bytes, from, waited })
+    CONTROL.with_borrow_mut(|control| {
+        let len = buffer.len();
+        let mut payload = [IoSliceMut::new(buffer)];
+        let message = recvmsg(socket.as_raw_fd(), &mut payload, Some(&mut control.0), flags).map_err(named)?;
+        let Reported { local, interface, waited } = reported(&message);
+        let remote = message.address.and_then(|address| address_of(&address));
+        let from = remote.map(|remote| Origin { remote, local, interface });
+        Ok(Arrival { len: message.bytes.min(len), actual: message.bytes, from, waited })
+    })
+}
+
+thread_local! {
+    /// Made once per thread: to clear one for each datagram takes longer than to read what is in it.
+    static CONTROL: RefCell<Control> = const { RefCell::new(Control([0; 512])) };
 }
 
 /// What is unknown where the options do not ask for it, or ask for more than there is space for.
