@@ -269,17 +269,22 @@ impl Transport for UnconnectedUdp {
     }
 
     fn recv(&mut self, buffer: &mut [u8], now: Timestamp, until: Timestamp) -> Incoming<Route> {
-        if self.ask == Ask::Sender {
-            return match self.endpoint.receive_by(sys::Receiver::block_from, buffer, Ask::Sender, now, until) {
-                Ok(((len, actual, from), at)) => {
-                    let from = self.route_to(from.unwrap_or(UNKNOWN));
-                    Incoming::Datagram(Received::new(from, len, actual, at.min(until)))
-                }
-                Err(waited) => self.incoming(waited, until),
-            };
+        let (own, ask) = (self.local, self.ask);
+        let received = self.endpoint.receive_by(
+            |receiver, socket, buffer, wait| receiver.block_routed(socket, buffer, own, ask, wait),
+            buffer,
+            ask,
+            now,
+            until,
+        );
+        match received {
+            Ok(((len, actual, from), at)) => {
+                let from = from.unwrap_or_else(|| self.route_to(UNKNOWN));
+                // It may have waited in the queue for a reader that was late.
+                Incoming::Datagram(Received::new(from, len, actual, at.min(until)))
+            }
+            Err(waited) => self.incoming(waited, until),
         }
-        let waited = self.endpoint.receive_until(buffer, self.ask, now, until);
-        self.incoming(waited, until)
     }
 
     /// A server's clients know it by its port.

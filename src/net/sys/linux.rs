@@ -18,9 +18,11 @@ use socket2::SockRef;
 
 use super::endpoint::{Arrival, Ask, Endpoint, Origin};
 use crate::time::Ns;
+use crate::transport::Route;
 
 #[cfg(feature = "proxy")]
 mod answering;
+mod control;
 mod own_address;
 mod path_mtu;
 mod reported;
@@ -104,18 +106,25 @@ impl Receiver {
         awaited(recv(socket, buffer, RecvFlags::TRUNC))
     }
 
-    /// As [`block_plain`](Self::block_plain), of a bound socket, and who sent it.
+    /// As [`block_plain`](Self::block_plain), of a socket that is bound to `own`, and the route of an answer.
     #[inline]
-    pub(super) fn block_from(
+    pub(super) fn block_routed(
         &mut self,
         socket: &UdpSocket,
         buffer: &mut [u8],
+        own: SocketAddr,
+        ask: Ask,
         wait: Ns,
-    ) -> io::Result<Option<(usize, usize, Option<SocketAddr>)>> {
+    ) -> io::Result<Option<(usize, usize, Option<Route>)>> {
         if !self.suited.contains(&wait) && !self.suit(socket, wait)? {
             return Ok(None);
         }
-        awaited(receive_from(socket, buffer, RecvFlags::TRUNC))
+        awaited(match ask {
+            Ask::Everything => reported::receive(socket, buffer, RecvFlags::TRUNC)
+                .map(|it| (it.len, it.actual, it.from.map(|from| from.route(own)))),
+            Ask::Sender | Ask::Nothing => receive_from(socket, buffer, RecvFlags::TRUNC)
+                .map(|(len, actual, from)| (len, actual, from.map(|from| Route::new(from, own)))),
+        })
     }
 
     /// Sets a timeout for waits like this one; `false` if it is too short for any.

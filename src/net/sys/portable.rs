@@ -14,9 +14,7 @@ use super::options;
 use super::swallowed::QueuedError;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::{Ns, saturating_ns};
-use crate::transport::Fragmentation;
-#[cfg(feature = "proxy")]
-use crate::transport::Route;
+use crate::transport::{Fragmentation, Route};
 
 /// A clock of the system's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,12 +69,14 @@ impl Receiver {
     }
 
     /// As [`block`](Self::block).
-    pub(super) fn block_from(
+    pub(super) fn block_routed(
         &mut self,
         _socket: &UdpSocket,
         _buffer: &mut [u8],
+        _own: SocketAddr,
+        _ask: Ask,
         _wait: Ns,
-    ) -> io::Result<Option<(usize, usize, Option<SocketAddr>)>> {
+    ) -> io::Result<Option<(usize, usize, Option<Route>)>> {
         Ok(None)
     }
 

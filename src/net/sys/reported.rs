@@ -14,7 +14,6 @@ use nix::time::{ClockId, clock_gettime};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::own_address::{named, number};
 use crate::net::endpoint::{Arrival, Origin};
 use crate::net::swallowed::QueuedError;
 use crate::time::{Ns, saturating_ns};
@@ -123,3 +122,12 @@ const ORIGINS_OF_ERRORS: [u8; 3] = [1, 2, 3];
 /// As the system aligns what it writes there; more than all options together ask for.
 #[repr(C, align(8))]
 struct Control([u8; 512]);
+
+/// The system's types of the same number differ in their signs.
+fn number<N: TryInto<M>, M: Default>(number: N) -> M {
+    number.try_into().unwrap_or_default()
+}
+
+fn named(error: nix::Error) -> Errno {
+    Errno::from_raw_os_error(error as i32)
+}

@@ -1,17 +1,15 @@
 //! Several datagrams in one system call, which the kernel carries through its layers as one and divides at the end.
 
-use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
-use nix::cmsg_space;
+use nix::libc::{SOL_UDP, UDP_SEGMENT};
+use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::{Timestamping, UdpGsoSegment};
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, getsockopt, sendmmsg};
 use rustix::io::Errno;
 
-use super::own_address::named;
+use super::control::{Control, transmit_with};
 
 /// Whether the kernel divides: Linux 4.18 and later. One before ignores the request, and would send one large datagram.
 pub(in crate::net) fn divides(socket: &UdpSocket) -> bool {
@@ -33,16 +31,8 @@ pub(in crate::net) fn transmit_segments(
 ) -> io::Result<()> {
     let mut payload = [IoSlice::new(&[]); MOST_SEGMENTS];
     payload.iter_mut().zip(datagrams).for_each(|(slice, datagram)| *slice = IoSlice::new(datagram));
-    let payload = [payload.get(..datagrams.len()).unwrap_or_default()];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    let to = [to.map(SockaddrStorage::from)];
-    let sent = HEADER.try_with(|header| {
-        let header = &mut *header.borrow_mut();
-        let divided = [ControlMessage::UdpGsoSegments(&len)];
-        sendmmsg(socket.as_raw_fd(), header, &payload, to, divided, flags).map(drop).map_err(named)
-    });
-    // A thread that is ending has no memory any more.
-    Ok(sent.unwrap_or(Err(Errno::NOMEM))?)
+    let divided = Control::new(SOL_UDP, UDP_SEGMENT, len.to_ne_bytes());
+    transmit_with(socket, &divided, to, payload.get(..datagrams.len()).unwrap_or_default()).map(drop)
 }
 
 /// Whether such a call failed because of what it asks for: a path encrypted by the kernel, a device with a small MTU, a
@@ -54,8 +44,3 @@ pub(in crate::net) fn does_not_divide(error: &io::Error) -> bool {
 
 /// What kernels take; those of 2023 and later take twice as many.
 pub(in crate::net) const MOST_SEGMENTS: usize = 64;
-
-thread_local! {
-    static HEADER: RefCell<MultiHeaders<SockaddrStorage>> =
-        RefCell::new(MultiHeaders::preallocate(1, Some(cmsg_space!(u16))));
-}
