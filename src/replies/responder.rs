@@ -264,6 +264,7 @@ fn put(header: ReplyHeader, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Headers count in both.
+#[inline]
 fn amplifies(at_most_times: Option<NonZeroU16>, asked: &Asked, payload: &[u8]) -> bool {
     let header = asked.transmission.map_or(0, |_| HEADER_LEN);
     at_most_times.is_some_and(|times| payload.len() + header > asked.len.saturating_mul(times.get().into()))

@@ -2,7 +2,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::line::Line;
-use super::shared::Step;
 use super::{Handled, Request, SharedResponder};
 use crate::replies::DuplicateKey;
 use crate::size::LARGEST_DATAGRAM;
@@ -96,23 +95,19 @@ fn serve_one<T: Transport<Peer = Route>, K: DuplicateKey>(
     reply: &mut Vec<u8>,
     handler: &mut impl FnMut(&mut Request<'_>, &mut Vec<u8>) -> Handled,
 ) {
-    let step = line.on_datagram(received, datagram);
-    match step {
-        Step::Execute(job, bytes) => {
-            reply.clear();
-            let mut provisional = |job: &_, answer: &_| line.provisional(job, answer);
-            let mut request = Request::new(bytes, received, job, &mut provisional);
-            let handled = handler(&mut request, reply);
-            // Without a job it comes later; one that is dropped here stays in progress.
-            match (handled, request.later()) {
-                (Handled::Reply, Some(job)) => line.finish(job, reply),
-                (Handled::NotExecuted, Some(job)) => line.abandon(job),
-                _ => {}
-            }
+    line.take(received, datagram, |line, job, bytes| {
+        reply.clear();
+        let mut provisional = |job: &_, answer: &_| line.provisional(job, answer);
+        let mut request = Request::new(bytes, received, job, &mut provisional);
+        let handled = handler(&mut request, reply);
+        // Without a job it comes later; one that is dropped here stays in progress.
+        let Some(job) = request.into_job() else { return };
+        match handled {
+            Handled::Reply => line.finish(job, reply),
+            Handled::NotExecuted => line.abandon(job),
+            Handled::Silence => {}
         }
-        Step::Send(to) => line.send(to),
-        Step::Nothing => {}
-    }
+    });
 }
 
 /// Datagrams that are still served once the time is up.

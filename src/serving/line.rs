@@ -2,8 +2,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::SharedResponder;
-use super::shared::Step;
-use crate::replies::{DuplicateKey, Framing, Job};
+use crate::replies::{Answer, DuplicateKey, Framing, Job, Todo};
 use crate::time::Timestamp;
 use crate::transport::{Incoming, PathError, Received, Route, Transport};
 
@@ -29,10 +28,31 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
         self.finished.take().unwrap_or_else(|| self.transport.now())
     }
 
-    /// What is to be done about a datagram; what is to be sent is copied here.
+    /// Has a request executed by `execute`, if it is to be, and sends an answer that is kept; returns whether it has.
     #[inline]
-    pub(super) fn on_datagram<'d>(&mut self, received: &Received<Route>, datagram: &'d [u8]) -> Step<'d> {
-        self.responder.lock().on_datagram(received, datagram, &mut self.datagram)
+    pub(super) fn take<'d>(
+        &mut self,
+        received: &Received<Route>,
+        datagram: &'d [u8],
+        execute: impl FnOnce(&mut Self, Job, &'d [u8]),
+    ) -> bool {
+        let mut shared = self.responder.lock();
+        // Threads come here in another order than they read the clock, which the cache bears.
+        match shared.responder.on_datagram(received.at, received.from, datagram, received.actual) {
+            Todo::Execute { job, request } => {
+                drop(shared);
+                execute(self, job, request);
+                false
+            }
+            Todo::Send(Answer { to, datagram }) => {
+                self.datagram.clear();
+                self.datagram.extend_from_slice(datagram);
+                drop(shared);
+                self.send(to);
+                true
+            }
+            Todo::Nothing(_) => false,
+        }
     }
 
     pub(super) fn abandon(&self, job: Job) {
@@ -43,21 +63,21 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
     pub(super) fn finish(&mut self, job: Job, reply: &[u8]) {
         let now = self.transport.now();
         self.finished = Some(now);
-        let framing = self.responder.lock().finish(now, job, reply);
+        let framing = self.responder.lock().responder.settle(now, job, reply);
         if let Some(framing) = framing {
             self.send_framed(&framing, reply);
         }
     }
 
     pub(super) fn provisional(&mut self, job: &Job, answer: &[u8]) {
-        let framing = self.responder.lock().provisional(job, answer);
+        let framing = self.responder.lock().responder.announce(job, answer);
         if let Some(framing) = framing {
             self.send_framed(&framing, answer);
         }
     }
 
     /// Sends what was copied.
-    pub(super) fn send(&mut self, to: Route) {
+    fn send(&mut self, to: Route) {
         let datagram = mem::take(&mut self.datagram);
         self.send_this(to, &datagram);
         self.datagram = datagram;

@@ -36,6 +36,12 @@ impl<'r> Request<'r> {
         Self { bytes, received, job: Some(job), line }
     }
 
+    /// The job, unless it was taken.
+    #[inline]
+    pub(super) fn into_job(self) -> Option<Job> {
+        self.job
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn bytes(&self) -> &'r [u8] {

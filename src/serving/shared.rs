@@ -6,9 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::line::offer;
 use crate::entropy::IdSource;
 use crate::envelope::Incarnation;
-use crate::replies::{DuplicateKey, Framing, Job, ReplyLimits, Responder, ResponderStats, Todo};
-use crate::time::Timestamp;
-use crate::transport::{NoEntropy, Received, Route, Transport};
+use crate::replies::{DuplicateKey, Job, ReplyLimits, Responder, ResponderStats};
+use crate::transport::{NoEntropy, Route, Transport};
 
 /// A [`Responder`] behind a handle: clones are the same one, for the threads of a server and for whoever finishes a job
 /// [later](super::Request::later).
@@ -62,8 +61,9 @@ pub struct SharedResponder<K> {
     shared: Arc<Mutex<Shared<K>>>,
 }
 
+/// Nothing is sent under its lock: a reply that was kept is copied, any other is the caller's.
 pub(super) struct Shared<K> {
-    responder: Responder<K>,
+    pub(super) responder: Responder<K>,
     unsent: u64,
 }
 
@@ -74,7 +74,7 @@ impl<K: DuplicateKey> SharedResponder<K> {
     /// If it does not leave, which [`unsent`](Self::unsent) counts, the next copy of the request is answered by it.
     pub fn finish(&self, transport: &mut impl Transport<Peer = Route>, job: Job, reply: &[u8]) {
         let now = transport.now();
-        let framing = self.lock().finish(now, job, reply);
+        let framing = self.lock().responder.settle(now, job, reply);
         if let Some(framing) = framing {
             self.sent(offer(transport, framing.to, framing.of(reply, &mut Vec::new())));
         }
@@ -82,7 +82,7 @@ impl<K: DuplicateKey> SharedResponder<K> {
 
     /// As [`Request::provisional`](super::Request::provisional), for a job that was taken for later.
     pub fn provisional(&self, transport: &mut impl Transport<Peer = Route>, job: &Job, answer: &[u8]) {
-        let framing = self.lock().provisional(job, answer);
+        let framing = self.lock().responder.announce(job, answer);
         if let Some(framing) = framing {
             self.sent(offer(transport, framing.to, framing.of(answer, &mut Vec::new())));
         }
@@ -115,45 +115,6 @@ impl<K: DuplicateKey> SharedResponder<K> {
     /// No code of the caller's but its [`DuplicateKey`] runs under this lock; should that panic, what it was asked of is no request.
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared<K>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a datagram that has come leads to.
-pub(super) enum Step<'d> {
-    Execute(Job, &'d [u8]),
-    /// There, what was copied.
-    Send(Route),
-    Nothing,
-}
-
-/// Nothing is sent under the lock: a reply that was kept is copied, any other is the caller's.
-impl<K: DuplicateKey> Shared<K> {
-    #[inline]
-    pub(super) fn on_datagram<'d>(
-        &mut self,
-        received: &Received<Route>,
-        datagram: &'d [u8],
-        to_send: &mut Vec<u8>,
-    ) -> Step<'d> {
-        // Threads come here in another order than they read the clock, which the cache bears.
-        match self.responder.on_datagram(received.at, received.from, datagram, received.actual) {
-            Todo::Execute { job, request } => Step::Execute(job, request),
-            Todo::Send(answer) => {
-                to_send.clear();
-                to_send.extend_from_slice(answer.datagram);
-                Step::Send(answer.to)
-            }
-            Todo::Nothing(_) => Step::Nothing,
-        }
-    }
-
-    #[inline]
-    pub(super) fn finish(&mut self, now: Timestamp, job: Job, reply: &[u8]) -> Option<Framing> {
-        self.responder.settle(now, job, reply)
-    }
-
-    pub(super) fn provisional(&mut self, job: &Job, answer: &[u8]) -> Option<Framing> {
-        self.responder.announce(job, answer)
     }
 }
 

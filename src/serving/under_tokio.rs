@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::asynchronous::{AsyncHandled, AsyncRequest, Made};
 use super::line::Line;
-use super::shared::{SharedResponder, Step};
+use super::shared::SharedResponder;
 use crate::net::{Look, Sockets, UnconnectedUdp};
 use crate::replies::DuplicateKey;
 use crate::size::LARGEST_DATAGRAM;
@@ -186,17 +186,12 @@ impl<K: DuplicateKey, H: FnMut(AsyncRequest) -> F, F: Future<Output = AsyncHandl
 
     fn take(&mut self, received: &Received<Route>) {
         let datagram = self.buffer.get(..received.len).unwrap_or_default();
-        let step = self.line.on_datagram(received, datagram);
-        match step {
-            Step::Execute(job, bytes) => {
-                let request = AsyncRequest::new(bytes, received.at, job);
-                self.in_progress.spawn((self.handler)(request));
-            }
-            Step::Send(to) => {
-                self.line.send(to);
-                self.sockets.on_sent();
-            }
-            Step::Nothing => {}
+        let has_sent = self.line.take(received, datagram, |_, job, bytes| {
+            let request = AsyncRequest::new(bytes, received.at, job);
+            self.in_progress.spawn((self.handler)(request));
+        });
+        if has_sent {
+            self.sockets.on_sent();
         }
     }
 
