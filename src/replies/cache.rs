@@ -85,13 +85,11 @@ impl ReplyCache {
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is used once")]
     pub fn on_reply(&mut self, now: Timestamp, ticket: Ticket, reply: &[u8]) -> Kept {
         self.pass(now);
-        let Some(slot) = self.entries.in_progress(&ticket).filter(|&slot| self.lives(At::Entry(slot))) else {
-            let late = self.now.saturating_sub(ticket.arrived) > self.lifetime;
-            *(if late { &mut self.stats.late } else { &mut self.stats.forgotten }) += 1;
-            return if late { Kept::Late } else { Kept::Forgotten };
+        let found = self.entries.in_progress(&ticket).filter(|(_, entry)| !self.has_ended(entry));
+        let Some((slot, tag)) = found.map(|(slot, entry)| (slot, entry.tag)) else {
+            return self.not_kept(&ticket);
         };
         let Self { entries, index, replies, stats, .. } = self;
-        let tag = entries.get(slot).map(|entry| entry.tag).unwrap_or_default();
         let place = replies.put(slot, tag, reply, |owner, place| {
             // It may have ended meanwhile, and its slot may be another's.
             if let Some(entry) = entries.get_mut(owner).filter(|entry| entry.state == State::Done(place)) {
@@ -114,7 +112,7 @@ impl ReplyCache {
     /// The request was **not** executed: the next copy of it may be.
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is used once")]
     pub fn on_abandoned(&mut self, ticket: Ticket) {
-        let Some(slot) = self.entries.in_progress(&ticket) else { return };
+        let Some((slot, _)) = self.entries.in_progress(&ticket) else { return };
         let Some(entry) = self.entries.get_mut(slot) else { return };
         entry.state = State::Abandoned;
         self.index.remove(entry.tag.fragment(), At::Entry(slot));
@@ -220,6 +218,14 @@ impl ReplyCache {
         }
         self.stats.in_progress += 1;
         Verdict::InProgress
+    }
+
+    /// The reply to what is no longer remembered, or not in progress.
+    #[cold]
+    fn not_kept(&mut self, ticket: &Ticket) -> Kept {
+        let late = self.now.saturating_sub(ticket.arrived) > self.lifetime;
+        *(if late { &mut self.stats.late } else { &mut self.stats.forgotten }) += 1;
+        if late { Kept::Late } else { Kept::Forgotten }
     }
 
     fn admit(&mut self, tag: Tag, key: &RequestKey<'_>) -> Verdict<'_> {

@@ -106,11 +106,11 @@ impl Entries {
         self.len = self.len.saturating_sub(1);
     }
 
-    /// The slot of the request that a ticket is for, if that is remembered and in progress.
+    /// The request that a ticket is for, and its slot, if it is remembered and in progress.
     #[inline]
-    pub(super) fn in_progress(&self, ticket: &Ticket) -> Option<u32> {
-        let (slot, entry) = self.at(u32::try_from(ticket.number.wrapping_sub(self.number)).ok()?)?;
-        (entry.tag.check() == ticket.check && entry.state == State::InProgress).then_some(slot)
+    pub(super) fn in_progress(&self, ticket: &Ticket) -> Option<(u32, &Entry)> {
+        let found = self.at(u32::try_from(ticket.number.wrapping_sub(self.number)).ok()?);
+        found.filter(|(_, entry)| entry.tag.check() == ticket.check && entry.state == State::InProgress)
     }
 
     /// The one that is this far from the oldest.
@@ -178,7 +178,7 @@ mod tests {
             assert_eq!(entries.oldest().unwrap().1.arrived(), n.saturating_sub(2));
             assert_eq!(entries.newest().unwrap().1.arrived(), n);
             for (past, known) in [(0, true), (1, n >= 1), (2, n >= 2), (3, false), (u64::MAX, false)] {
-                let slot = entries.in_progress(&ticket(number.wrapping_sub(past)));
+                let slot = entries.in_progress(&ticket(number.wrapping_sub(past))).map(|(slot, _)| slot);
                 assert_eq!(slot, known.then(|| (n.wrapping_sub(past) % 3) as u32), "{n}, {past} before");
             }
             if n >= 2 {

@@ -100,6 +100,7 @@ impl<K: DuplicateKey> Responder<K> {
     }
 
     /// Says what to do about a datagram that came from there now, with `actual` bytes on the wire.
+    #[inline]
     pub fn on_datagram<'d>(&mut self, now: Timestamp, from: Route, datagram: &'d [u8], actual: usize) -> Todo<'_, 'd> {
         match self.ignores(now, datagram, actual) {
             Some(why) => Todo::Nothing(why),
@@ -143,6 +144,7 @@ impl<K: DuplicateKey> Responder<K> {
         self.cache.memory() + self.out.capacity()
     }
 
+    #[inline]
     fn ignores(&mut self, now: Timestamp, datagram: &[u8], actual: usize) -> Option<Why> {
         if actual > datagram.len() {
             self.stats.truncated += 1;
@@ -155,6 +157,7 @@ impl<K: DuplicateKey> Responder<K> {
         }
     }
 
+    #[inline(never)]
     fn on_enveloped<'d>(&mut self, now: Timestamp, from: Route, datagram: &'d [u8]) -> Todo<'_, 'd> {
         let (header, request) = match RequestHeader::decode(datagram) {
             Ok(decoded) => decoded,
@@ -188,6 +191,7 @@ impl<K: DuplicateKey> Responder<K> {
         Todo::Send(Answer { to: from, datagram: &self.out })
     }
 
+    #[inline]
     fn on_request<'d>(&mut self, now: Timestamp, asked: Asked, request: &'d [u8]) -> Todo<'_, 'd> {
         let Some(key) = self.duplicates.key(asked.to.identity(), request) else {
             self.stats.foreign += 1;
@@ -212,6 +216,7 @@ impl<K: DuplicateKey> Responder<K> {
     }
 
     /// As [`finish`](Self::finish), but the caller puts together what is sent.
+    #[inline]
     pub(crate) fn settle(&mut self, now: Timestamp, job: Job, reply: &[u8]) -> Option<Framing> {
         let Job { ticket, asked } = job;
         match self.cache.on_reply(now, ticket, reply) {
@@ -225,6 +230,7 @@ impl<K: DuplicateKey> Responder<K> {
         self.framing(job.asked.at, &job.asked, answer)
     }
 
+    #[inline]
     fn framing(&mut self, now: Timestamp, asked: &Asked, payload: &[u8]) -> Option<Framing> {
         if amplifies(self.at_most_times, asked, payload) {
             self.stats.amplifying += 1;
