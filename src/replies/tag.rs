@@ -179,13 +179,17 @@ mod tests {
     fn a_tag_is_the_same_hash_in_one_piece_and_in_several() {
         let tags = Tags::new(&core::array::from_fn(|n| n as u8));
         let bytes: Vec<u8> = (0..200).collect();
-        for len in [0, 1, 31, 32, 33, 64, 100] {
+        for len in [0_u8, 1, 31, 32, 33, 40, 41, 64, 100] {
             let peer: SocketAddr = "[2001:db8::1]:7".parse().unwrap();
-            let tag = tags.of_request(&RequestKey::new(peer, &bytes[..len]));
-            let mut message = vec![6, 0, 7, 0, 0, 0, 0, 0];
+            let tag = tags.of_request(&RequestKey::new(peer, &bytes[..len.into()]));
+            // The length of a short id stands before the peer.
+            let [low, high] = if len <= 40 { (u16::from(len) << 3 | 6).to_le_bytes() } else { [6, 0x80] };
+            let mut message = vec![low, high, 7, 0, 0, 0, 0, 0];
             message.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-            message.extend((len as u64).to_le_bytes());
-            message.extend(&bytes[..len]);
+            if len > 40 {
+                message.extend(u64::from(len).to_le_bytes());
+            }
+            message.extend(&bytes[..len.into()]);
             let hash = tags.requests.hash(&message);
             assert_eq!(tag, Tag(hash.h1, hash.h2), "{len} bytes");
         }

@@ -54,5 +54,22 @@ pub(super) fn transmit_with(
 
 const WORD: usize = size_of::<usize>();
 const HEADER: usize = WORD + 2 * size_of::<c_int>();
-/// A word more than the longest, `struct in6_pktinfo`, of 20 bytes.
+/// As much as the longest takes, `struct in6_pktinfo`: 20 bytes, in words.
 const MOST: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_message_says_its_length_without_the_bytes_that_fill_it_up() {
+        let words = |length: usize| [&length.to_ne_bytes()[..], &1_i32.to_ne_bytes(), &2_i32.to_ne_bytes()].concat();
+        let control = Control::new(1, 2, [7; 12]);
+        let expected = [words(HEADER + 12), vec![7; 12], vec![0; 12_usize.next_multiple_of(WORD) - 12]].concat();
+        assert_eq!(control.bytes(), expected);
+        // The longest has space for all of it.
+        let control = Control::new(1, 2, [7; 20]);
+        assert_eq!(control.bytes().len(), HEADER + 20_usize.next_multiple_of(WORD));
+        assert_eq!(control.bytes()[..HEADER + 20], [words(HEADER + 20), vec![7; 20]].concat());
+    }
+}
