@@ -167,18 +167,17 @@ impl Endpoint {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<(R, Timestamp), Waited> {
-        if self.may_block() {
-            match block(&mut self.receiver, &self.socket, buffer, until.since_ns(now)) {
-                Ok(Some(received)) => {
-                    self.trouble.is_over();
-                    return Ok((received, self.clock.now()));
-                }
-                Ok(None) => {}
-                Err(error) => return Err(self.failed(&error, buffer, until)),
-            }
-            return Err(self.poll_until(buffer, ask, self.clock.now(), until));
+        if !self.may_block() {
+            return Err(self.poll_until(buffer, ask, now, until));
         }
-        Err(self.poll_until(buffer, ask, now, until))
+        match block(&mut self.receiver, &self.socket, buffer, until.since_ns(now)) {
+            Ok(Some(received)) => {
+                self.trouble.is_over();
+                Ok((received, self.clock.now()))
+            }
+            Ok(None) => Err(self.poll_until(buffer, ask, self.clock.now(), until)),
+            Err(error) => Err(self.failed(&error, buffer, until)),
+        }
     }
 
     /// Waits for a datagram; the queue is looked at once more when the time is up.
@@ -230,8 +229,7 @@ impl Endpoint {
                     Ok(Some(arrival)) => return self.arrived(arrival, now),
                     Err(error) => return self.failed(&error, buffer, until),
                     Ok(None) if remaining.is_zero() => return Waited::TimeUp(time),
-                    // Woken for an entry of the error queue, for a datagram with a bad checksum, or for one that a clone
-                    // of the socket has taken.
+                    // For an entry of the error queue, a datagram with a bad checksum, or one that a clone has taken.
                     Ok(None) if sys::queued_error(&self.socket, buffer).is_some() => {}
                     Ok(None) => self.pause(until),
                 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use udp_retry::replies::SameId;
+use udp_retry::envelope::{Incarnation, ReplyHeader, ReplyKind, RequestHeader};
+use udp_retry::replies::{ReplyLimits, Responder, SameId, same_id};
 use udp_retry::serving::{Ended, Handled, SharedResponder};
 use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, NoEntropy, PathError, Received, Renewal, Renewed, Route, Transport};
@@ -250,6 +251,36 @@ fn a_reply_that_comes_later_and_cannot_leave_is_offered_once_more_and_then_answe
         responder.serve(&mut transport, |_, _| panic!("it was executed"));
         assert_eq!((transport.sent, responder.unsent()), (vec![b"done".to_vec(); sent], unsent));
     }
+}
+
+#[test]
+fn whatever_leaves_a_server_with_an_envelope_has_a_header_that_says_which_transmission_it_answers() {
+    let server = Incarnation::new(7).unwrap();
+    let copy =
+        |transmission, id: &[u8]| [&RequestHeader::new(transmission, None, Some(server)).encode()[..], id].concat();
+    let mut transport =
+        Scripted::showing(&[&copy(1, b"0001"), &copy(2, b"0001"), &copy(3, b"0002"), &copy(4, b"0002")]);
+    let responder = Responder::over(&mut transport, ReplyLimits::default(), same_id(0..4)).unwrap();
+    let responder = SharedResponder::from(responder.envelope(server));
+    let mut jobs = Vec::new();
+    responder.serve(&mut transport, |request, reply| {
+        request.provisional(b"wait");
+        reply.extend_from_slice(b"done");
+        if request.bytes() == b"0002" {
+            jobs.extend(request.later());
+        }
+        Handled::Reply
+    });
+    let job = jobs.remove(0);
+    responder.provisional(&mut transport, &job, b"wait longer");
+    responder.finish(&mut transport, job, b"late");
+    let sent = transport.sent.iter().map(|datagram| {
+        let (header, payload) = ReplyHeader::decode(datagram).unwrap();
+        assert_eq!((header.kind(), header.incarnation()), (ReplyKind::Reply, server));
+        (header.transmission().get(), payload)
+    });
+    let expected = [(1, &b"wait"[..]), (1, b"done"), (2, b"done"), (3, b"wait"), (3, b"wait longer"), (3, b"late")];
+    assert_eq!(sent.collect::<Vec<_>>(), expected);
 }
 
 #[test]

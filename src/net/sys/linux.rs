@@ -120,6 +120,7 @@ impl Receiver {
             return Ok(None);
         }
         awaited(match ask {
+            // But the time in the queue: it is reported only where others have the socket too, and no wait begins here.
             Ask::Everything => reported::receive(socket, buffer, RecvFlags::TRUNC)
                 .map(|it| (it.len, it.actual, it.from.map(|from| from.route(own)))),
             Ask::Sender | Ask::Nothing => receive_from(socket, buffer, RecvFlags::TRUNC)
