@@ -59,6 +59,7 @@ mod verdict;
 pub use self::cache::ReplyCache;
 pub use self::key::{DuplicateKey, KeyedBy, RequestKey, SameBytes, SameId, keyed_by, same_bytes, same_id};
 pub use self::limits::{ReplyLimits, ReplyLimitsError, WhenFull};
+#[cfg(feature = "std")]
 pub(crate) use self::responder::Framing;
 pub use self::responder::Responder;
 pub use self::stats::{ReplyStats, ResponderStats};
