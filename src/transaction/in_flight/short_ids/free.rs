@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::entropy::{IdSource, uniform};
@@ -15,7 +16,8 @@ pub(super) struct FreeIds {
 
 impl FreeIds {
     pub(super) fn all(bits: u32) -> Self {
-        let mut words = Box::new([0; WORDS]);
+        // Made where it stays: not all stacks have this much.
+        let mut words = vec![0; WORDS].try_into().unwrap_or_else(|_| Box::new([0; WORDS]));
         words.iter_mut().take(1 << bits >> 6).for_each(|word| *word = u64::MAX);
         Self { words, mask: u16::MAX >> (u16::BITS - bits), len: 1 << bits }
     }
