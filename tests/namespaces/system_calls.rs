@@ -125,7 +125,7 @@ fn compare(test: &str) {
                     // In the longer run by itself: what the shorter one happens to have more is no request's.
                     let of = |call| many.get(call).copied().unwrap_or(0);
                     // The first sixteen of many are ready together, and leave in one call.
-                    let sent_besides = if matches!(waits, Waits::LookingAtMany) { 16 * of("sendmmsg") } else { 0 };
+                    let sent_besides = if matches!(waits, Waits::LookingAtMany) { 16 * of("sendmsg") } else { 0 };
                     let needed = |call| (FEW + MORE) as i64 - if call == "sendto" { sent_besides } else { 0 };
                     let has_all = each_once.iter().all(|&each| of(each) >= needed(each));
                     if has_all { Ok(many) } else { Err(format!("{many:?}")) }
