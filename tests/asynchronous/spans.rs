@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::with_default;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use crate::echoes::{Echo, Manner};
 use crate::runtimes::{builder, paused};
@@ -64,6 +64,8 @@ impl Subscriber for Told {
 fn each_future_has_a_span_that_is_not_entered_and_says_how_it_ended() {
     within(MINUTE, || {
         let told = Told::default();
+        // As long as a process has one subscriber only, the first thread to meet a span decides for all whether that is wanted.
+        let _others = [(); 2].map(|()| Dispatch::new(Told::default()));
         with_default(told.clone(), || {
             paused().block_on(async {
                 let mute = crate::runtimes::mute();
