@@ -68,7 +68,7 @@ pub(crate) use pauses::Pauses;
 pub(crate) use {
     calls::{drain, uninterrupted},
     options::{allow_large_sends, any_address},
-    sys::{answer_from, ask_own_address, receive_asked},
+    sys::{answer_from, ask_own_address, kernel_dropped, receive_asked},
 };
 #[cfg(feature = "tokio")]
 pub(crate) use {paths::Answer, pollable::Look, watched::Sockets};

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::kernel_drops::kernel_drops;
 use super::lane::Lane;
 use super::listener::Listener;
 use super::pause::pause;
@@ -19,6 +18,7 @@ use super::unserved::{NoSession, Unserved};
 use super::watch::Watch;
 use super::{KernelDrops, ProxyStats};
 use crate::fault::{Changed, Control, Direction, Seen, Tag};
+use crate::net::kernel_dropped;
 use crate::size::{IpFamily, LARGEST_DATAGRAM};
 use crate::time::Timestamp;
 use crate::transport::Route;
@@ -119,7 +119,8 @@ impl Forwarder {
     }
 
     pub(super) fn kernel_drops(&self) -> Option<KernelDrops> {
-        kernel_drops(&self.listener.socket, self.sessions.open_sockets())
+        let listener = kernel_dropped(&self.listener.socket)?.into();
+        Some(KernelDrops { listener, sessions: self.sessions.kernel_dropped() })
     }
 
     /// Waits for something to do, and does some of each kind, so that none of them holds up the others for long.

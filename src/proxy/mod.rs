@@ -65,7 +65,6 @@
 mod builder;
 mod forwarder;
 mod fragmentation;
-mod kernel_drops;
 mod lane;
 mod links;
 mod listener;
@@ -88,7 +87,6 @@ use std::net::SocketAddr;
 
 pub use self::builder::ProxyBuilder;
 use self::forwarder::Forwarder;
-pub use self::kernel_drops::KernelDrops;
 pub use self::resolving::ResolveHandle;
 pub use self::unserved::Unserved;
 use crate::fault::{Control, DirectionStats};
@@ -160,6 +158,18 @@ pub struct ProxyStats {
     pub too_big: u64,
 }
 
+/// Datagrams that reached the proxy's sockets and found them full, as the proxy was too slow or had no time.
+///
+/// Nothing that the proxy itself counts knows of them. The system counts along with them what arrived with a wrong checksum.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub struct KernelDrops {
+    /// Requests, so far, modulo 2^32.
+    pub listener: u64,
+    /// Replies, so far, those to sessions that have ended included.
+    pub sessions: u64,
+}
+
 impl Proxy {
     /// Builds a proxy. By default it forwards without any impairment.
     #[must_use]
@@ -216,10 +226,9 @@ impl Proxy {
         self.forwarder.stats()
     }
 
-    /// What never reached it because its sockets were full: of the listening one and of the sessions that are open.
+    /// What never reached it because its sockets were full: the listening one and those of all sessions so far.
     ///
-    /// `None` where the system does not tell: it does on Linux and Android, where `/proc` may be read and a descriptor is
-    /// free for it. That takes a pass over all UDP sockets of the network, so it is for now and then.
+    /// `None` where the system does not tell: Linux and Android do since Linux 4.12. A system call for each open session.
     #[must_use]
     pub fn kernel_drops(&self) -> Option<KernelDrops> {
         self.forwarder.kernel_drops()

@@ -5,6 +5,7 @@ use mio::net::UdpSocket;
 
 use super::sockets;
 use super::unserved::NoSession;
+use crate::net::kernel_dropped;
 use crate::transport::{PeerAddress, Route};
 
 /// A session's socket towards the service, on a port of its own.
@@ -56,6 +57,11 @@ impl ServiceSocket {
         }
         let (len, from) = self.socket.recv_from(buffer)?;
         Ok(Reply { len, from: Some(from) })
+    }
+
+    /// Replies that the system dropped, as far as it tells.
+    pub(super) fn kernel_dropped(&self) -> u64 {
+        kernel_dropped(&self.socket).unwrap_or(0).into()
     }
 
     /// Whether it is the service that answers, from whatever port; what the client sends next goes there. `listener` is the

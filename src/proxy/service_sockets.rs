@@ -20,6 +20,8 @@ pub(super) struct ServiceSockets {
     given_up: GivenUpPorts,
     /// The own addresses of those that are open.
     open: BTreeSet<SocketAddr>,
+    /// Replies that the system dropped at those that are closed.
+    pub(super) kernel_dropped: u64,
     any_port: bool,
     do_not_fragment: bool,
     /// The last time, the system had no port to offer but known ones.
@@ -40,7 +42,16 @@ impl ServiceSockets {
     ) -> io::Result<Self> {
         let receive_buffer = sockets::sessions_buffer(upstream.current(), max_sessions)?;
         let (given_up, open) = (GivenUpPorts::default(), BTreeSet::new());
-        Ok(Self { upstream, given_up, open, any_port, do_not_fragment, has_few_ports: false, receive_buffer })
+        Ok(Self {
+            upstream,
+            given_up,
+            open,
+            kernel_dropped: 0,
+            any_port,
+            do_not_fragment,
+            has_few_ports: false,
+            receive_buffer,
+        })
     }
 
     /// A socket to the current address of the service, or to the next one that can be reached.
@@ -68,6 +79,7 @@ impl ServiceSockets {
     /// A session's socket is about to be closed; `owed_since` is when it sent last, if it was owed a reply.
     pub(super) fn on_closing(&mut self, socket: &ServiceSocket, now: Timestamp, owed_since: Option<Timestamp>) {
         self.open.remove(&socket.own);
+        self.kernel_dropped += socket.kernel_dropped();
         self.given_up.insert(socket.own.port(), now, owed_since);
     }
 

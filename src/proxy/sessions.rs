@@ -294,8 +294,10 @@ impl Sessions {
         self.shared.stats(direction).chain(apart.map(move |links| links.stats(direction)))
     }
 
-    pub(super) fn open_sockets(&self) -> impl Iterator<Item = &mio::net::UdpSocket> {
-        self.table.values().map(|session| &session.socket.socket)
+    /// What the system dropped at the sockets of all sessions that there were.
+    pub(super) fn kernel_dropped(&self) -> u64 {
+        let open = self.table.values().map(|session| session.socket.kernel_dropped());
+        self.sockets.kernel_dropped + open.sum::<u64>()
     }
 
     fn admit(

@@ -1,6 +1,9 @@
 //! What the system drops while the proxy has no time.
 
 use std::net::UdpSocket;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::thread;
 
 use udp_retry::proxy::Proxy;
 
@@ -76,6 +79,47 @@ fn what_other_sockets_have_dropped_before_it_started_is_not_the_proxys() {
         other.set_nonblocking(true).unwrap();
         let kept = std::iter::from_fn(|| other.recv(&mut [0; 8]).ok()).take(MANY as usize).count();
         assert!(kept < MANY as usize, "nothing was proved");
+    });
+}
+
+#[test]
+fn the_count_stands_still_while_sockets_of_others_come_and_go_and_outlives_its_session() {
+    within(MINUTE, || {
+        let service = socket("127.0.0.1:0");
+        let mut proxy = Proxy::builder().idle(100 * MS).bind("127.0.0.1:0", service.local_addr().unwrap()).unwrap();
+        let client = client(proxy.local_addr());
+        client.send(b"first").unwrap();
+        while proxy.stats().to_server.passed == 0 {
+            proxy.run_for(MS).unwrap();
+        }
+        let (_, session) = hear_from(&service);
+        for _ in 0..MANY {
+            client.send(&PAYLOAD).unwrap();
+            service.send_to(&PAYLOAD, session).unwrap();
+        }
+        let dropped = proxy.kernel_drops();
+        let (ended, lasts) = (AtomicBool::new(false), AtomicU64::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Relaxed) {
+                    let others: Vec<_> = (0..200).filter_map(|_| UdpSocket::bind("127.0.0.1:0").ok()).collect();
+                    lasts.fetch_add(others.len() as u64, Relaxed);
+                }
+            });
+            let mut counts = (0..500).map(|_| proxy.kernel_drops());
+            let other = counts.find(|&count| count != dropped);
+            while lasts.load(Relaxed) < 1_000 {
+                thread::yield_now();
+            }
+            ended.store(true, Relaxed);
+            assert_eq!(other, None, "instead of {dropped:?}");
+        });
+        // Nobody is heard any more, so that the session ends.
+        while proxy.stats().sessions > 0 {
+            proxy.run_for(10 * MS).unwrap();
+        }
+        assert_eq!(proxy.kernel_drops(), dropped);
+        assert_eq!(dropped.map(|dropped| dropped.listener > 0 && dropped.sessions > 0), is_known().then_some(true));
     });
 }
 

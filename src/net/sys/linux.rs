@@ -23,6 +23,8 @@ use crate::transport::Route;
 #[cfg(feature = "proxy")]
 mod answering;
 mod control;
+#[cfg(feature = "proxy")]
+mod dropped;
 mod own_address;
 mod path_mtu;
 mod reported;
@@ -30,6 +32,8 @@ mod segments;
 
 #[cfg(feature = "proxy")]
 pub(crate) use answering::{answer_from, ask_own_address, receive_asked};
+#[cfg(feature = "proxy")]
+pub(crate) use dropped::kernel_dropped;
 pub(super) use own_address::transmit_from;
 pub(super) use path_mtu::{carry_over_fragmentation, fragmentation, kernel_pmtu, set_fragmentation};
 pub(super) use reported::{queued_error, report_arrival_time, report_own_address};

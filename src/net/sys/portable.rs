@@ -195,6 +195,12 @@ pub(crate) fn answer_from(_socket: &SockRef<'_>, _route: Route, _datagram: &[u8]
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Not told.
+#[cfg(feature = "proxy")]
+pub(crate) fn kernel_dropped<S>(_socket: &S) -> Option<u32> {
+    None
+}
+
 /// What a socket needs before it is used.
 pub(super) fn prepare(socket: &UdpSocket) -> io::Result<()> {
     calls::prepare(socket)

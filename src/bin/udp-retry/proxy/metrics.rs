@@ -136,12 +136,9 @@ const WHOLE: [Whole; 11] = [
     ("kernel_dropped_total", COUNTER, "Requests that the system dropped before the proxy read them.", |it| {
         Some(it.kernel?.listener as f64)
     }),
-    (
-        "sessions_kernel_dropped",
-        GAUGE,
-        "Replies that the system dropped before the proxy read them, of open sessions.",
-        |it| Some(it.kernel?.sessions as f64),
-    ),
+    ("replies_kernel_dropped_total", COUNTER, "Replies that the system dropped before the proxy read them.", |it| {
+        Some(it.kernel?.sessions as f64)
+    }),
     ("changes_total", COUNTER, "Changes of the settings by commands.", |it| Some(it.changes as f64)),
     ("uptime_seconds", GAUGE, "Time since the start.", |it| Some(it.seconds)),
 ];
