@@ -15,11 +15,14 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Barrier;
+use udp_retry::envelope::{Incarnation, RequestHeader};
 use udp_retry::fault::{Direction, Fate, Link, Profile};
 use udp_retry::net::{UdpPaths, UnconnectedUdp};
 use udp_retry::policy::{Backoff, Jitter, RttEstimator};
+use udp_retry::replies::{ReplyLimits, Responder, same_id};
 use udp_retry::requester::Builder;
 use udp_retry::servers::{Choice, Paths, Sent, ServerSet, ServerSettings, Spread};
+use udp_retry::serving::{Ended, Handled, SharedResponder};
 use udp_retry::sim::SimNet;
 use udp_retry::time::Timestamp;
 use udp_retry::transaction::{Action, Next, ReplyMatcher, RetryTimer, Transaction};
@@ -269,6 +272,55 @@ fn a_server_allocates_nothing_for_a_datagram_wherever_it_listens() {
             };
             answer(10);
             assert_eq!(allocations(|| answer(100)), 0, "at {bound}, asked at {asked}");
+        }
+    });
+}
+
+/// Each turn as short as can be, and replies that come later.
+#[test]
+fn a_server_in_an_event_loop_allocates_nothing_after_its_first_turns() {
+    within(MINUTE, || {
+        for enveloped in [false, true] {
+            let mut socket = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+            client.connect(socket.local_addr()).unwrap();
+            client.set_read_timeout(Some(LONG)).unwrap();
+            let responder = Responder::over(&mut socket, ReplyLimits::default(), same_id(0..4)).unwrap();
+            let incarnation = Incarnation::new(7);
+            let responder =
+                SharedResponder::from(if enveloped { responder.envelope(incarnation.unwrap()) } else { responder });
+            let mut other_end = socket.try_clone().unwrap();
+            let mut turns = |ids: std::ops::Range<u32>| {
+                for id in ids {
+                    let header = RequestHeader::new(1, None, incarnation).encode();
+                    let mut request = [0; 20];
+                    request[..16].copy_from_slice(&header);
+                    request[16..].copy_from_slice(&id.to_be_bytes());
+                    // Every third is repeated, and every other one answered later.
+                    for _ in 0..=u32::from(id % 3 == 0) {
+                        client.send(&request[if enveloped { 0 } else { 16 }..]).unwrap();
+                        let mut later = None;
+                        let now = socket.now();
+                        let ended = responder.serve_until(&mut socket, now, |request, reply| {
+                            reply.extend_from_slice(request.bytes());
+                            if id % 2 == 0 {
+                                later = request.later();
+                            }
+                            Handled::Reply
+                        });
+                        assert_eq!(ended, Ended::TimeUp);
+                        if let Some(job) = later {
+                            responder.finish(&mut other_end, job, &id.to_be_bytes());
+                        }
+                        let mut answer = [0; 20];
+                        assert_eq!(client.recv(&mut answer).unwrap(), if enveloped { 20 } else { 4 });
+                        assert_eq!(answer[if enveloped { 16 } else { 0 }..][..4], id.to_be_bytes());
+                    }
+                }
+            };
+            turns(0..12);
+            assert_eq!(allocations(|| turns(12..112)), 0, "enveloped: {enveloped}");
+            assert_eq!((responder.stats().replies.fresh, responder.stats().replies.replayed), (112, 38));
         }
     });
 }

@@ -1,7 +1,7 @@
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::line::Line;
+use super::shared::Buffers;
 use super::{Handled, Request, SharedResponder};
 use crate::replies::DuplicateKey;
 use crate::size::LARGEST_DATAGRAM;
@@ -64,26 +64,28 @@ impl<K: DuplicateKey> SharedResponder<K> {
         until: Timestamp,
         mut handler: impl FnMut(&mut Request<'_>, &mut Vec<u8>) -> Handled,
     ) -> Ended {
-        let (mut buffer, mut reply, mut overdue) = (vec![0; LARGEST_DATAGRAM], Vec::new(), 0);
-        let mut line = Line::new(transport, self);
-        while overdue <= MOST_OVERDUE {
+        let Buffers { mut request, mut reply, answer } = self.take_buffers();
+        request.resize(LARGEST_DATAGRAM, 0);
+        let (mut line, mut overdue) = (Line::new(transport, self, answer), 0);
+        let ended = loop {
             let now = line.now();
-            match line.transport.recv(&mut buffer, now, until) {
+            match line.transport.recv(&mut request, now, until) {
                 Incoming::Datagram(received) => {
+                    let datagram = request.get(..received.len).unwrap_or_default();
+                    serve_one(&mut line, &received, datagram, &mut reply, &mut handler);
                     // A flood must not keep the caller past its time.
                     overdue += u32::from(now > until);
-                    let datagram = buffer.get(..received.len).unwrap_or_default();
-                    serve_one(&mut line, &received, datagram, &mut reply, &mut handler);
-                    if line.is_cancelled {
-                        return Ended::Cancelled;
+                    if line.is_cancelled || overdue > MOST_OVERDUE {
+                        break if line.is_cancelled { Ended::Cancelled } else { Ended::TimeUp };
                     }
                 }
                 Incoming::PathError { .. } => {}
-                Incoming::TimeUp(_) => return Ended::TimeUp,
-                Incoming::Cancelled => return Ended::Cancelled,
+                Incoming::TimeUp(_) => break Ended::TimeUp,
+                Incoming::Cancelled => break Ended::Cancelled,
             }
-        }
-        Ended::TimeUp
+        };
+        self.give_back(Buffers { request, reply, answer: line.answer });
+        ended
     }
 }
 

@@ -10,7 +10,8 @@ use crate::transport::{Incoming, PathError, Received, Route, Transport};
 pub(super) struct Line<'l, T, K> {
     pub(super) transport: &'l mut T,
     responder: &'l SharedResponder<K>,
-    datagram: Vec<u8>,
+    /// What an answer is put together in.
+    pub(super) answer: Vec<u8>,
     /// When the last reply was finished, if nothing else has happened since but that it was sent.
     finished: Option<Timestamp>,
     /// A send has met a cancellation, which was taken so that the answer could leave.
@@ -18,8 +19,8 @@ pub(super) struct Line<'l, T, K> {
 }
 
 impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
-    pub(super) fn new(transport: &'l mut T, responder: &'l SharedResponder<K>) -> Self {
-        Self { transport, responder, datagram: Vec::new(), finished: None, is_cancelled: false }
+    pub(super) fn new(transport: &'l mut T, responder: &'l SharedResponder<K>, answer: Vec<u8>) -> Self {
+        Self { transport, responder, answer, finished: None, is_cancelled: false }
     }
 
     /// The time as it was read a moment ago, or is read now: a reading less for each request.
@@ -45,8 +46,8 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
                 false
             }
             Todo::Send(Answer { to, datagram }) => {
-                self.datagram.clear();
-                self.datagram.extend_from_slice(datagram);
+                self.answer.clear();
+                self.answer.extend_from_slice(datagram);
                 drop(shared);
                 self.send(to);
                 true
@@ -78,15 +79,15 @@ impl<'l, T: Transport<Peer = Route>, K: DuplicateKey> Line<'l, T, K> {
 
     /// Sends what was copied.
     fn send(&mut self, to: Route) {
-        let datagram = mem::take(&mut self.datagram);
+        let datagram = mem::take(&mut self.answer);
         self.send_this(to, &datagram);
-        self.datagram = datagram;
+        self.answer = datagram;
     }
 
     fn send_framed(&mut self, framing: &Framing, answer: &[u8]) {
-        let mut framed = mem::take(&mut self.datagram);
+        let mut framed = mem::take(&mut self.answer);
         self.send_this(framing.to, framing.of(answer, &mut framed));
-        self.datagram = framed;
+        self.answer = framed;
     }
 
     fn send_this(&mut self, to: Route, datagram: &[u8]) {

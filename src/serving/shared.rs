@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::line::offer;
 use crate::entropy::IdSource;
 use crate::envelope::Incarnation;
-use crate::replies::{DuplicateKey, Job, ReplyLimits, Responder, ResponderStats};
+use crate::replies::{DuplicateKey, Framing, Job, ReplyLimits, Responder, ResponderStats};
 use crate::transport::{NoEntropy, Route, Transport};
 
 /// A [`Responder`] behind a handle: clones are the same one, for the threads of a server and for whoever finishes a job
@@ -65,6 +65,16 @@ pub struct SharedResponder<K> {
 pub(super) struct Shared<K> {
     pub(super) responder: Responder<K>,
     unsent: u64,
+    /// Of loops that have ended: as many as ran at once.
+    spare: Vec<Buffers>,
+}
+
+/// What a loop works with. The next one gets them again: it may be as short as a turn of an event loop, for one request.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) request: Vec<u8>,
+    pub(super) reply: Vec<u8>,
+    pub(super) answer: Vec<u8>,
 }
 
 impl<K: DuplicateKey> SharedResponder<K> {
@@ -76,7 +86,7 @@ impl<K: DuplicateKey> SharedResponder<K> {
         let now = transport.now();
         let framing = self.lock().responder.settle(now, job, reply);
         if let Some(framing) = framing {
-            self.sent(offer(transport, framing.to, framing.of(reply, &mut Vec::new())));
+            self.send(transport, &framing, reply);
         }
     }
 
@@ -84,7 +94,7 @@ impl<K: DuplicateKey> SharedResponder<K> {
     pub fn provisional(&self, transport: &mut impl Transport<Peer = Route>, job: &Job, answer: &[u8]) {
         let framing = self.lock().responder.announce(job, answer);
         if let Some(framing) = framing {
-            self.sent(offer(transport, framing.to, framing.of(answer, &mut Vec::new())));
+            self.send(transport, &framing, answer);
         }
     }
 
@@ -104,6 +114,20 @@ impl<K: DuplicateKey> SharedResponder<K> {
     #[must_use]
     pub fn unsent(&self) -> u64 {
         self.lock().unsent
+    }
+
+    fn send(&self, transport: &mut impl Transport<Peer = Route>, framing: &Framing, answer: &[u8]) {
+        let mut buffers = self.take_buffers();
+        self.sent(offer(transport, framing.to, framing.of(answer, &mut buffers.answer)));
+        self.give_back(buffers);
+    }
+
+    pub(super) fn take_buffers(&self) -> Buffers {
+        self.lock().spare.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back(&self, buffers: Buffers) {
+        self.lock().spare.push(buffers);
     }
 
     pub(super) fn sent(&self, sent: bool) {
@@ -151,7 +175,7 @@ impl Incarnation {
 
 impl<K> From<Responder<K>> for SharedResponder<K> {
     fn from(responder: Responder<K>) -> Self {
-        let shared = Shared { responder, unsent: 0 };
+        let shared = Shared { responder, unsent: 0, spare: Vec::new() };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 }

@@ -85,7 +85,7 @@ impl<K: DuplicateKey> SharedResponder<K> {
         let mut server = Server {
             sockets,
             dried: socket.now(),
-            line: Line::new(&mut socket, self),
+            line: Line::new(&mut socket, self, Vec::new()),
             handler,
             most: most.get(),
             in_progress: JoinSet::new(),
