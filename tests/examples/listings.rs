@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::closed::closed_port;
+use crate::ports::free_port;
 use crate::program::{piped, reader};
 
 const EXAMPLES: [&str; 5] = ["loopback_echo", "lossy_backoff", "big_datagram", "broadcast", "counter_server"];
@@ -599,11 +600,6 @@ fn json_number(number: &str) -> Option<f64> {
     let (whole, part) = number.split_once('.')?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     (digits(whole) && digits(part)).then(|| number.parse().ok())?
-}
-
-/// On every interface, so that a server on any of them can have it.
-fn free_port() -> u16 {
-    UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 
 fn socket() -> UdpSocket {

@@ -8,6 +8,8 @@ mod dns;
 mod listings;
 mod name_servers;
 mod ntp;
+#[path = "../common/ports.rs"]
+mod ports;
 mod program;
 mod protocols;
 mod server;

@@ -26,6 +26,8 @@ mod others;
 mod own_address;
 mod path_mtu;
 mod paths;
+#[path = "../common/ports.rs"]
+mod ports;
 #[cfg(target_os = "linux")]
 #[path = "../common/processor.rs"]
 mod processor;

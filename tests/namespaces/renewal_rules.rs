@@ -15,6 +15,7 @@ use udp_retry::transport::PathIndex;
 use udp_retry::{ConnectedUdp, ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 use crate::hosts::{Server, echo};
+use crate::ports::free_port;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -186,11 +187,6 @@ fn stays(server: &Server, requester: &mut ReliableRequester) {
 
 fn server() -> Server {
     Server::new(UdpSocket::bind("127.0.0.1:0").unwrap(), echo)
-}
-
-/// Outside the range that the system hands out.
-fn free_port() -> u16 {
-    (20_000..30_000).find(|&port| UdpSocket::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
 fn by_id() -> Builder {

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use udp_retry::fault::Profile;
 use udp_retry::proxy::Proxy;
 
+use crate::ports::free_port;
 use crate::tools::{LARGEST, MS, Running, Service, alone, ask, client, delayed, hear, socket};
 use crate::watchdog::{MINUTE, within};
 
@@ -113,7 +114,7 @@ fn it_listens_on_the_first_address_that_the_system_accepts_and_never_on_its_own_
 #[test]
 fn it_is_never_its_own_service_by_whatever_address() {
     within(MINUTE, || {
-        let port = socket("0.0.0.0:0").local_addr().unwrap().port();
+        let port = free_port();
         let bind = |listen: &str, upstream: &str| {
             Proxy::builder().bind(format!("{listen}:{port}"), format!("{upstream}:{port}")).map(|_| ())
         };

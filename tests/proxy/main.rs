@@ -15,6 +15,8 @@ mod links;
 mod offers;
 mod over_time;
 mod own_addresses;
+#[path = "../common/ports.rs"]
+mod ports;
 #[cfg(target_os = "linux")]
 #[path = "../common/processor.rs"]
 mod processor;

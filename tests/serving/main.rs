@@ -2,6 +2,8 @@
 
 mod loopback;
 mod many_threads;
+#[path = "../common/ports.rs"]
+mod ports;
 mod refused;
 mod restarted;
 mod scripted;

@@ -15,6 +15,7 @@ use udp_retry::serving::{AsyncRequest, SharedResponder};
 use udp_retry::transaction::{Execution, Failure};
 use udp_retry::{AsyncRequester, RequestError, RetryPolicy, transaction_id};
 
+use crate::ports::free_port;
 use crate::tasks::{most, on_either_runtime, received};
 
 /// By which lives of the server each request was executed, by its number.
@@ -27,7 +28,7 @@ const HELD: u32 = 1_000;
 fn over_a_restart_every_reply_is_right_no_unknown_is_a_reply_and_nothing_is_executed_twice() {
     on_either_runtime(async || {
         let executions = Executions::default();
-        let (address, first, serving) = serve(SocketAddr::from(([127, 0, 0, 1], 0)), 1, &executions).await;
+        let (address, first, serving) = serve(SocketAddr::from(([127, 0, 0, 1], free_port())), 1, &executions).await;
         let (busy, idle) = (requester(address).await, requester(address).await);
         all_answered(&busy, 0..100, 1).await;
         all_answered(&idle, 100..101, 1).await;

@@ -13,6 +13,7 @@ use udp_retry::serving::{AsyncHandled, AsyncRequest, SharedResponder};
 use udp_retry::{AsyncRequester, RetryPolicy, transaction_id};
 
 use crate::over;
+use crate::ports::free_port;
 use crate::watchdog::{MINUTE, within};
 
 pub(super) fn on_either_runtime(test: impl AsyncFn() + Send + Copy + 'static) {
@@ -26,7 +27,7 @@ pub(super) fn on_either_runtime(test: impl AsyncFn() + Send + Copy + 'static) {
 }
 
 pub(super) fn bound() -> (UnconnectedUdp, SharedResponder<SameId>) {
-    let mut socket = UnconnectedUdp::bind("127.0.0.1:0").unwrap();
+    let mut socket = UnconnectedUdp::bind(("127.0.0.1", free_port())).unwrap();
     let responder = over(&mut socket);
     (socket, responder)
 }

@@ -16,6 +16,7 @@ use udp_retry::time::Timestamp;
 use udp_retry::transport::{Incoming, PathError, PathIndex, Transport};
 
 #[cfg(target_os = "linux")]
+use crate::ports::free_port;
 use crate::processor::{at_most, spent, undisturbed};
 
 const MS: Duration = Duration::from_millis(1);
@@ -183,6 +184,7 @@ impl Drop for Flood {
 }
 
 fn pair() -> (ConnectedUdp, UdpSocket) {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // No one else gets it when the server is gone.
+    let server = UdpSocket::bind(("127.0.0.1", free_port())).unwrap();
     (ConnectedUdp::connect(server.local_addr().unwrap()).unwrap(), server)
 }

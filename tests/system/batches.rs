@@ -13,6 +13,7 @@ use udp_retry::net::{UdpPaths, UnconnectedUdp};
 use udp_retry::transport::{Incoming, PathError, PathIndex, Transport};
 use udp_retry::{ConcurrentRequester, ConnectedUdp, transaction_id};
 
+use crate::ports::free_port;
 use crate::watchdog::{MINUTE, within};
 
 const FIRST: PathIndex = PathIndex::FIRST;
@@ -188,7 +189,7 @@ struct Merging {
 
 impl Merging {
     fn bind() -> Self {
-        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+        Self::at(SocketAddr::from(([127, 0, 0, 1], free_port())))
     }
 
     fn at(address: SocketAddr) -> Self {

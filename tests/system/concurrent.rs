@@ -16,6 +16,7 @@ use udp_retry::{ConcurrentRequester, ConnectedUdp, Impairments, LossySink, Retry
 
 use crate::closed::closed_port;
 use crate::echoes::{Echo, Manner};
+use crate::ports::free_port;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -303,7 +304,7 @@ fn a_request_that_is_given_up_has_no_end() {
 #[test]
 fn a_window_beyond_the_buffer_is_warned_of_until_the_buffer_is_larger() {
     within(MINUTE, || {
-        let deaf = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let deaf = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let limits = Limits::default().window(NonZeroU32::new(1000).unwrap());
         let mut requester = builder().connect(deaf).unwrap();
         requester.transport_mut().set_receive_buffer(100_000).unwrap();

@@ -13,6 +13,7 @@ use udp_retry::{ConnectedUdp, ReliableRequester, any_reply};
 
 #[cfg(target_os = "linux")]
 use crate::offers::Offers;
+use crate::ports::free_port;
 use crate::waits::Waits;
 use crate::watchdog::{MINUTE, within};
 
@@ -43,8 +44,7 @@ fn every_renewal_leaves_from_another_port_with_nothing_queued() {
 fn a_port_of_the_callers_choice_cannot_be_renewed_and_the_requester_says_so() {
     within(MINUTE, || {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let fixed = UdpSocket::bind(free).unwrap();
+        let fixed = UdpSocket::bind(("127.0.0.1", free_port())).unwrap();
         fixed.connect(server.local_addr().unwrap()).unwrap();
         let transport = ConnectedUdp::from_socket(fixed).unwrap();
         let mut requester = ReliableRequester::builder(any_reply()).over(transport).unwrap();
@@ -171,7 +171,8 @@ fn a_receive_buffer_is_granted_as_reported() {
 }
 
 fn pair() -> (ConnectedUdp, UdpSocket) {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // No one else gets it when the server is gone.
+    let server = UdpSocket::bind(("127.0.0.1", free_port())).unwrap();
     let client = ConnectedUdp::connect(server.local_addr().unwrap()).unwrap();
     (client, server)
 }

@@ -18,6 +18,7 @@ use udp_retry::transport::PathError;
 use udp_retry::{ReliableRequester, RetryPolicy, any_reply, transaction_id};
 
 use crate::closed::closed_port;
+use crate::ports::free_port;
 use crate::watchdog::{MINUTE, within};
 
 const MS: Duration = Duration::from_millis(1);
@@ -89,7 +90,7 @@ fn nothing_listening_is_refused_after_the_whole_schedule_without_a_burst() {
 #[test]
 fn a_server_that_comes_up_between_two_transmissions_is_found() {
     within(MINUTE, || {
-        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let server = thread::spawn(move || {
             thread::sleep(50 * MS);
             let socket = UdpSocket::bind(address).unwrap();

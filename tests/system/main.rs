@@ -22,6 +22,8 @@ mod offers;
 mod own_address;
 mod path_names;
 mod paths;
+#[path = "../common/ports.rs"]
+mod ports;
 #[cfg(target_os = "linux")]
 #[path = "../common/processor.rs"]
 mod processor;

@@ -13,6 +13,9 @@ mod outage;
 mod outage_servers;
 mod output;
 mod path_mtu;
+#[cfg(unix)]
+#[path = "../common/ports.rs"]
+mod ports;
 mod program;
 mod prometheus;
 mod proxy;

@@ -1,12 +1,12 @@
-//! Programs of others, in other languages, through `udp-retry proxy`: clients and servers of DNS, CoAP, SNMP and TFTP. They come through a bad network as often as their own retransmissions let them.
+//! Programs of others, in other languages, through `udp-retry proxy`: clients and servers of DNS, CoAP, SNMP and TFTP. They
+//! come through a bad network as often as their own retransmissions let them.
 //!
 //! `tests/install-programs.sh` installs them; where they are not, the tests are skipped and say so, and with
 //! `UDP_RETRY_REQUIRE_ALL` set that is a failure.
 #![cfg(unix)]
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "processes take real time and free ports")]
+#![expect(clippy::disallowed_methods, reason = "processes take real time")]
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::UdpSocket;
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::files::Scratch;
 use crate::installed::installed;
+use crate::ports::free_port;
 use crate::program::{Running, tool};
 
 /// A good number of clients, all at once.
@@ -240,10 +241,6 @@ fn piped(mut client: Command) -> Running {
 
 fn stdout_of(client: Command) -> String {
     piped(client).end().stdout
-}
-
-pub(crate) fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// It knows that example.test is at 192.0.2.7.

@@ -17,8 +17,9 @@ use serde_json::Value;
 
 use crate::files::Scratch;
 use crate::installed::installed;
+use crate::ports::free_port;
 use crate::program::{Ended, Running, tool};
-use crate::real_programs::{dnsmasq, free_port, until_it_serves};
+use crate::real_programs::{dnsmasq, until_it_serves};
 use crate::request::{Server, reports};
 use crate::several::again;
 
