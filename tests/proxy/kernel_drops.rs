@@ -102,7 +102,7 @@ fn the_count_stands_still_while_sockets_of_others_come_and_go_and_outlives_its_s
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !ended.load(Relaxed) {
-                    let others: Vec<_> = (0..200).filter_map(|_| UdpSocket::bind("127.0.0.1:0").ok()).collect();
+                    let others: Vec<_> = (0..100).filter_map(|_| UdpSocket::bind("127.0.0.1:0").ok()).collect();
                     lasts.fetch_add(others.len() as u64, Relaxed);
                 }
             });
