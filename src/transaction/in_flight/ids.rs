@@ -265,7 +265,8 @@ impl Ids {
     pub(super) fn stray(&self, id: Option<&[u8]>, len: usize, actual: usize) -> Stray {
         let is_stale = id.is_some_and(|id| match &self.kind {
             Kind::Short(_, ids) => {
-                ids.number(id).is_some_and(|id| ids.is_resting(id) || self.recent.holds(self.hashes.draw(id.into())))
+                let is_remembered = |id: u16| ids.width == 1 && self.recent.holds(self.hashes.draw(id.into()));
+                ids.number(id).is_some_and(|id| ids.is_resting(id) || is_remembered(id))
             }
             _ => self.recent.holds(hash(&self.hashes, id)),
         });
