@@ -3,7 +3,6 @@
 
 use std::fmt::Debug;
 use std::ops::RangeBounds;
-use std::thread;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -38,25 +37,10 @@ pub(crate) fn undisturbed<T>(what: &str, mut a_try: impl FnMut() -> Result<T, St
     panic!("{what}: each of its tries failed: {disturbed:?}");
 }
 
-/// Whether a try has spent what is allowed, where waking up takes [`USUAL`]; where it takes longer, that is as much more.
+/// Whether a try has spent what is allowed.
 pub(crate) fn at_most(allowed: &(impl RangeBounds<Duration> + Debug), spent: Duration) -> Result<(), String> {
-    if allowed.contains(&spent) {
-        return Ok(());
-    }
-    let wake = wake();
-    let says = format!("{spent:?} of processor time where a wake takes {wake:?}, allowed are {allowed:?}");
-    let slowness = wake.max(USUAL).as_secs_f64() / USUAL.as_secs_f64();
-    allowed.contains(&spent.div_f64(slowness)).then_some(()).ok_or(says)
-}
-
-/// What it takes to wake from a sleep at present: the least of some runs.
-#[expect(clippy::disallowed_methods, reason = "sleeping is the point")]
-fn wake() -> Duration {
-    let run = || {
-        let ((), spent) = spent(|| (0..SLEEPS).for_each(|_| thread::sleep(Duration::from_millis(5))));
-        spent / SLEEPS
-    };
-    (0..RUNS).map(|_| run()).min().unwrap_or(USUAL)
+    let says = format!("{spent:?} of processor time, allowed are {allowed:?}");
+    allowed.contains(&spent).then_some(()).ok_or(says)
 }
 
 /// What it returns, and what the calling thread has used for it.
@@ -72,7 +56,3 @@ fn thread_time() -> Duration {
 }
 
 const MOST_TRIES: usize = 3;
-/// One shared machine was seen to take 15 to 60 µs, from one hour to the next.
-const USUAL: Duration = Duration::from_micros(25);
-const SLEEPS: u32 = 10;
-const RUNS: usize = 3;
