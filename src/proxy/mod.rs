@@ -166,7 +166,7 @@ pub struct ProxyStats {
 pub struct KernelDrops {
     /// Requests, so far, modulo 2^32.
     pub listener: u64,
-    /// Replies, so far, those to sessions that have ended included.
+    /// Replies, so far, those to sessions that have ended included; of each session modulo 2^32.
     pub sessions: u64,
 }
 
@@ -228,7 +228,8 @@ impl Proxy {
 
     /// What never reached it because its sockets were full: the listening one and those of all sessions so far.
     ///
-    /// `None` where the system does not tell: Linux and Android do since Linux 4.12. A system call for each open session.
+    /// `None` where the system does not tell: Linux and Android do since Linux 4.12. It takes a system call for each
+    /// session that is open.
     #[must_use]
     pub fn kernel_drops(&self) -> Option<KernelDrops> {
         self.forwarder.kernel_drops()

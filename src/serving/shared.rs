@@ -65,7 +65,7 @@ pub struct SharedResponder<K> {
 pub(super) struct Shared<K> {
     pub(super) responder: Responder<K>,
     unsent: u64,
-    /// Of loops that have ended: as many as ran at once.
+    /// Of loops and sends that have ended: as many as ran at once.
     spare: Vec<Buffers>,
 }
 
