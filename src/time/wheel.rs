@@ -76,33 +76,29 @@ impl Wheel {
     /// is the present one or has passed. One that waits already is moved, behind all others of its tick.
     pub(crate) fn insert(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
         self.remove(links, item);
-        if links.link(item).is_some() {
-            self.insert_new(links, item, due);
+        self.append(links, item, self.list_of(due));
+    }
+
+    /// As [`insert`](Self::insert), of what is due when this list is: one that stands in it already stays where it is.
+    #[inline]
+    pub(crate) fn put_in(&mut self, links: &mut impl Links, item: u32, list: u16) {
+        if links.link(item).is_none_or(|link| link.list != list) {
+            self.move_to(links, item, list);
         }
     }
 
-    /// As [`insert`](Self::insert), of an item that is in the store and does not wait.
-    #[inline]
-    pub(crate) fn insert_new(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
-        let link = self.take_in(links, item, due);
-        if let Some(place) = links.link(item) {
-            *place = link;
+    #[inline(never)]
+    fn move_to(&mut self, links: &mut impl Links, item: u32, list: u16) {
+        self.remove(links, item);
+        self.append(links, item, list);
+    }
+
+    /// An item that does not wait is the last of this list.
+    fn append(&mut self, links: &mut impl Links, item: u32, list: u16) {
+        if links.link(item).is_none() {
+            return;
         }
-    }
-
-    /// As [`insert_new`](Self::insert_new), but for the item's own link, which its owner has to put in its place.
-    #[inline]
-    #[must_use]
-    pub(crate) fn take_in(&mut self, links: &mut impl Links, item: u32, due: Timestamp) -> Link {
-        let list = self.list(first_tick_from(due));
-        self.take_into(links, item, list)
-    }
-
-    /// As [`take_in`](Self::take_in), for what is due when this list is.
-    #[inline]
-    #[must_use]
-    pub(crate) fn take_into(&mut self, links: &mut impl Links, item: u32, list: u16) -> Link {
-        let Some((occupied, last)) = self.bucket(list) else { return Link::FREE };
+        let Some((occupied, last)) = self.bucket(list) else { return };
         // What is no longer occupied names an old last item, which may wait elsewhere by now.
         let behind = if *occupied & bit(list) != 0 { links.link(*last) } else { None };
         let (first, before) = match behind {
@@ -115,13 +111,21 @@ impl Wheel {
         };
         *occupied |= bit(list);
         *last = item;
-        Link { next: first, prev: before, list }
+        if let Some(link) = links.link(item) {
+            *link = Link { next: first, prev: before, list };
+        }
     }
 
-    /// The list of what is inserted for this moment, if it would come before that, as from a level above 0.
+    /// The list that what is due at this moment is [put in](Self::put_in) at present.
+    #[inline]
+    pub(crate) fn list_of(&self, due: Timestamp) -> u16 {
+        self.list(first_tick_from(due))
+    }
+
+    /// The same, if what is there comes before it is due, as from a level above 0.
     #[inline]
     pub(crate) fn early_list(&self, due: Timestamp) -> Option<u16> {
-        Some(self.list(first_tick_from(due))).filter(|&list| list >= LISTS_OF_LEVEL_0)
+        Some(self.list_of(due)).filter(|&list| list >= LISTS_OF_LEVEL_0)
     }
 
     /// Takes `item` out, if it waits.
@@ -154,30 +158,27 @@ impl Wheel {
         }
     }
 
-    /// As [`pop`](Self::pop), of those alone that may come before they are due: `None` once the first bucket is one of level 0,
-    /// so that [`next_deadline`](Self::next_deadline) is when something is due, or lies ahead.
-    pub(crate) fn pop_early(&mut self, links: &mut impl Links, now: Timestamp) -> Option<u32> {
-        let (_, list) = self.first_bucket()?;
-        if list < LISTS_OF_LEVEL_0 { None } else { self.pop(links, now) }
-    }
-
-    /// Moves the wheel on to `now`, never back, and takes out one item whose bucket has come; to be asked until `None`.
+    /// Takes out the [`first`](Self::first) item whose bucket has come; to be asked until `None`.
     ///
     /// From level 0 it comes when it is due; from a level above at the start of its bucket: an owner who finds that it
     /// is not due yet inserts it again, upon which it stands on a lower level (or is parked again). Items of one tick
     /// come in the order in which they were inserted, unless others are inserted between a `Some` and its `None`, or
     /// one was parked. Items of several ticks that have come at once may come in any order.
     pub(crate) fn pop(&mut self, links: &mut impl Links, now: Timestamp) -> Option<u32> {
+        let first = self.first(links, now)?;
+        self.remove(links, first);
+        Some(first)
+    }
+
+    /// Moves the wheel on to `now`, never back. Of the items whose buckets have come, which is the first, that stays in the wheel.
+    pub(crate) fn first(&mut self, links: &mut impl Links, now: Timestamp) -> Option<u32> {
         let now = last_tick_until(now);
         while let Some((start, list)) = self.first_bucket().filter(|&(start, _)| start <= now) {
             self.tick = self.tick.max(start);
             let (occupied, last) = self.bucket(list)?;
             let first = links.link(*last).map(|link| link.next);
             match first {
-                Some(first) if links.link(first).is_some_and(|link| link.list == list) => {
-                    self.remove(links, first);
-                    return Some(first);
-                }
+                Some(first) if links.link(first).is_some_and(|link| link.list == list) => return Some(first),
                 // Items have left the store with their links: a bucket that leads nowhere must not hold up the others.
                 _ => *occupied &= !bit(list),
             }

@@ -127,8 +127,7 @@ impl TransactionId {
     /// The id that a datagram repeats, if it is long enough for one.
     #[inline]
     pub(super) fn id_in_reply<'d>(&self, datagram: &'d [u8]) -> Option<&'d [u8]> {
-        let end = self.found_at.checked_add(self.range.len())?;
-        datagram.get(self.found_at..end).filter(|id| !id.is_empty())
+        datagram.get(self.found_at..)?.get(..self.range.len()).filter(|id| !id.is_empty())
     }
 
     /// Where the id is written, if it is.

@@ -38,6 +38,18 @@ impl Owner {
         self.wheel.insert(&mut self.links, item, at(due));
     }
 
+    /// As an owner does who has an item stay where it may; whether it stayed.
+    fn put_in(&mut self, item: u32, due: Ns) -> bool {
+        self.due[item as usize] = due;
+        let (list, Link { next, prev, list: before }) = (self.wheel.list_of(at(due)), self.links[item as usize]);
+        self.wheel.put_in(&mut self.links, item, list);
+        let link = self.links[item as usize];
+        assert_eq!({ link.list }, list);
+        let stays = before == list;
+        assert!(!stays || ({ link.next }, { link.prev }) == (next, prev), "{item} was moved for nothing");
+        stays
+    }
+
     fn remove(&mut self, item: u32) {
         self.wheel.remove(&mut self.links, item);
     }
@@ -296,8 +308,16 @@ impl World {
             1 if !self.waiting.is_empty() => *self.waiting.values().map(|(due, _)| due).max().unwrap(),
             _ => self.now.saturating_add(ahead.min(farthest)),
         };
-        self.owner.insert(item, due);
-        self.waiting.insert(item, (due, self.insertions));
+        let stays = match self.chance.below(2) {
+            0 => self.owner.put_in(item, due),
+            _ => {
+                self.owner.insert(item, due);
+                false
+            }
+        };
+        let before = self.waiting.get(&item).filter(|_| stays).map(|&(_, insertion)| insertion);
+        assert_eq!(before.is_some(), stays);
+        self.waiting.insert(item, (due, before.unwrap_or(self.insertions)));
         self.insertions += 1;
     }
 

@@ -5,7 +5,7 @@ use core::mem;
 
 use super::finished::{Handle, PeerId};
 use super::group_request::Asked;
-use super::slots::{Freed, Slot};
+use super::slots::Slot;
 use super::{InFlight, State};
 use crate::time::Timestamp;
 use crate::transaction::KeyedMatcher;
@@ -52,17 +52,16 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// Frees a copy, its place and its id.
     pub(super) fn free_alias(&mut self, now: Timestamp, alias: u32) {
-        let Some(&Slot { peer, generation, .. }) = self.slots.get(alias) else { return };
+        let copy = self.slots.get(alias).filter(|slot| slot.state == State::Alias);
+        let Some(&Slot { peer, generation, place, .. }) = copy else { return };
         let handle = Handle { slot: alias, generation };
-        if let Some(Freed { place, .. }) = self.slots.remove(alias) {
-            self.ids.release(now, handle, peer, false, self.matcher.id(self.payloads.get(place)));
-            self.payloads.release(place);
-            self.groups.forget_copy(alias);
-            if let Some(envelopes) = &mut self.envelopes {
-                envelopes.forget(alias);
-            }
-            self.groups.aliases -= 1;
-            self.leave_place(now, alias, peer);
+        self.ids.release(now, handle, peer, false, self.matcher.id(self.payloads.get(place)));
+        self.free(alias);
+        self.groups.forget_copy(alias);
+        if let Some(envelopes) = &mut self.envelopes {
+            envelopes.forget(alias);
         }
+        self.groups.aliases -= 1;
+        self.leave_place(now, alias, peer);
     }
 }

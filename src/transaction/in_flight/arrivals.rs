@@ -4,7 +4,7 @@ use core::time::Duration;
 use super::finished::{Arrived, Finished, PeerId};
 use super::progress::{Case, Turn};
 use super::recipient::{Recipient, routed};
-use super::slots::{Clean, Freed, NONE, Slot};
+use super::slots::{Clean, NONE, Slot};
 use super::{InFlight, State};
 use crate::envelope::ReplyHeader;
 use crate::policy::RttEstimator;
@@ -113,11 +113,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                 measure(estimator, at, is_measured.then_some(waited));
             }
         }
-        if let Some(Freed { link, place }) = self.slots.remove(number) {
-            self.wheel.take_out(&mut self.slots, number, link);
-            self.ids.release(at, clean.handle, clean.peer, true, id);
-            self.payloads.release(place);
-        }
+        self.free(number);
+        self.ids.release(at, clean.handle, clean.peer, true, id);
         self.leave_place(at, number, clean.peer);
         self.settle(at);
         Arrived::Reply(Finished {

@@ -87,16 +87,17 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
         }
         let drawn_later = if self.first_waits.is_none() { self.wheel.early_list(least) } else { None };
-        let (due, link) = match drawn_later {
-            Some(list) => (least, self.wheel.take_into(&mut self.slots, number, list)),
+        let (due, list) = match drawn_later {
+            Some(list) => (least, list),
             None => {
                 let due = self.first_due(clean);
-                (due, self.wheel.take_in(&mut self.slots, number, due))
+                (due, self.wheel.list_of(due))
             }
         };
         self.soonest = self.soonest.min(due);
+        self.wheel.put_in(&mut self.slots, number, list);
         if let Some(slot) = self.slots.get_mut(number) {
-            (slot.state, slot.link) = (State::Sent, link);
+            slot.state = State::Sent;
             slot.set_at(now);
         }
     }

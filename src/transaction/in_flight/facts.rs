@@ -240,11 +240,19 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     #[cold]
     fn sort_out(&mut self, now: Timestamp) {
-        while let Some(number) = self.wheel.pop_early(&mut self.slots, now) {
-            if let Some(due) = self.due_of(number) {
-                self.wheel.insert(&mut self.slots, number, due);
+        while let Some(number) = self.wheel.first(&mut self.slots, now) {
+            match self.due_of(number) {
+                Some(due) if due <= now => break,
+                Some(due) => self.wheel.insert(&mut self.slots, number, due),
+                None => self.wheel.remove(&mut self.slots, number),
             }
         }
+        self.look_ahead();
+    }
+
+    /// Forgets what was known of when something is due, for what the wheel says now.
+    fn look_ahead(&mut self) {
+        self.cool();
         self.soonest = self.bound().unwrap_or(Timestamp::MAX);
     }
 
@@ -265,12 +273,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             self.send_probes(now);
             self.settle(now);
         }
+        self.cool();
         self.soonest = self.next_deadline().unwrap_or(Timestamp::MAX);
     }
 
     /// Counts what was read past the moment at which something is due, and looks at the time after a window's worth.
     pub(super) fn count_overdue(&mut self, at: Timestamp) {
-        self.soonest = self.bound().unwrap_or(Timestamp::MAX);
+        self.look_ahead();
         if at < self.soonest {
             return;
         }

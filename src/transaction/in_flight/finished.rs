@@ -166,7 +166,22 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         if let Some(envelopes) = &mut self.envelopes {
             envelopes.forget(number);
         }
-        if let Some(Freed { link, place }) = self.slots.remove(number) {
+        self.free(number);
+    }
+
+    /// Frees the slot of a request that has ended, and has it ready for the next one.
+    #[inline]
+    pub(super) fn free(&mut self, number: u32) {
+        if self.slots.is_warm() {
+            self.cool();
+        }
+        self.slots.leave(number);
+    }
+
+    /// Takes what was kept for a next request out of the wheel, and its bytes out of memory.
+    #[inline(never)]
+    pub(super) fn cool(&mut self) {
+        if let Some((number, Freed { link, place })) = self.slots.cool() {
             self.wheel.take_out(&mut self.slots, number, link);
             self.payloads.release(place);
         }

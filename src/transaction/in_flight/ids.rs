@@ -232,10 +232,7 @@ impl Ids {
     #[inline(always)] // the usual one of its callers knows that it is clean
     pub(super) fn release(&mut self, now: Timestamp, handle: Handle, peer: u32, clean: bool, id: Option<&[u8]>) {
         match &mut self.kind {
-            Kind::Eight(_) => {
-                let id = u64::from(handle.generation) << 32 | u64::from(handle.slot);
-                self.recent.add(self.hashes.draw(id));
-            }
+            Kind::Eight(_) => self.recent.add(spread(handle.slot, handle.generation)),
             Kind::Short(_, ids) => {
                 if let Some(number) = id.and_then(|id| ids.number(id)) {
                     ids.release(now, number, clean);
@@ -268,6 +265,10 @@ impl Ids {
                 let is_remembered = |id: u16| ids.width == 1 && self.recent.holds(self.hashes.draw(id.into()));
                 ids.number(id).is_some_and(|id| ids.is_resting(id) || is_remembered(id))
             }
+            Kind::Eight(_) => id.try_into().is_ok_and(|id| {
+                let (slot, generation) = halves(u64::from_le_bytes(id));
+                self.recent.holds(spread(slot, generation))
+            }),
             _ => self.recent.holds(hash(&self.hashes, id)),
         });
         match is_stale {
@@ -298,6 +299,12 @@ fn hash(hashes: &Draws, id: &[u8]) -> u64 {
             hashes.draw(number)
         }
     }
+}
+
+/// Stands for the hash of a generation, which is random, and its slot.
+#[inline]
+fn spread(slot: u32, generation: u32) -> u64 {
+    u64::from(slot ^ generation.rotate_left(16)) << 32 | u64::from(generation)
 }
 
 /// Many peers may be asked with one id each, the same: that must not have them all meet in one place of a table.

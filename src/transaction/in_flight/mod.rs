@@ -277,7 +277,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     fn bound(&self) -> Option<Timestamp> {
         let suspected = (self.suspects.len() > 0).then_some(self.suspected);
         let probe = if self.groups.are_used() { self.groups.next_probe() } else { None };
-        [suspected, self.paused_until, self.wheel.next_deadline(), probe].into_iter().flatten().min()
+        // What waits there for a next request alone waits for no time.
+        let due = if self.slots.used() > 0 { self.wheel.next_deadline() } else { None };
+        [suspected, self.paused_until, due, probe].into_iter().flatten().min()
     }
 
     /// The bytes of a request that has not ended, as they are sent; of one in an envelope, those in it.

@@ -27,7 +27,7 @@ pub(super) struct Payloads {
 ///
 /// From the highest bits down: the chunk, twelve bits of the block in it, 16 of the length, eight of the header's, eight of the
 /// class. One number, because what is written in parts and read as a whole makes the processor wait.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place(u64);
 
 #[derive(Clone, Debug)]
@@ -69,31 +69,50 @@ impl Payloads {
     /// Keeps a copy of `bytes`; `None` if there is no room for them, or if they are more than the [`longest`](Self::longest).
     #[cfg(test)]
     pub(super) fn keep(&mut self, bytes: &[u8]) -> Option<Place> {
-        self.keep_with(bytes, |_| ()).map(|(place, ())| place)
+        self.keep_with(bytes, Place::NOWHERE, |_| ()).map(|(place, ())| place)
     }
 
-    /// As [`keep`](Self::keep), and has the copy changed at once; what that returns. A header is empty at first.
+    /// As [`keep`](Self::keep), in the place of other bytes, which are released; has the copy changed at once, and what that
+    /// returns. A header is empty at first.
     #[inline]
-    pub(super) fn keep_with<R>(&mut self, bytes: &[u8], change: impl FnOnce(&mut [u8]) -> R) -> Option<(Place, R)> {
+    pub(super) fn keep_with<R>(
+        &mut self,
+        bytes: &[u8],
+        old: Place,
+        change: impl FnOnce(&mut [u8]) -> R,
+    ) -> Option<(Place, R)> {
         let header = self.header;
-        let len = u16::try_from(bytes.len() + usize::from(header)).ok().filter(|&len| len <= LONGEST)?;
-        let class = class_of(len);
-        let number = self.chunk_for(class)?;
-        let chunk = self.chunks.get_mut(index(number))?;
-        let block = chunk.take_block()?;
-        let start = chunk.start(block);
-        let mut kept = chunk.bytes.get_mut(start..start + usize::from(len))?;
+        let Some(len) = u16::try_from(bytes.len() + usize::from(header)).ok().filter(|&len| len <= LONGEST) else {
+            self.release(old);
+            return None;
+        };
+        let place = if old.len() == len { old } else { self.exchange(old, len)? };
+        let chunk = self.chunks.get_mut(index(place.chunk()))?;
+        let whole = chunk.whole(place);
+        let mut kept = chunk.bytes.get_mut(whole)?;
         if header > 0 {
             let (empty, payload) = kept.split_at_mut_checked(header.into())?;
             empty.fill(0);
             kept = payload;
         }
         kept.copy_from_slice(bytes);
-        let changed = change(kept);
+        Some((place, change(kept)))
+    }
+
+    /// A place for so many bytes instead of another: the same block, if it is of the right size.
+    fn exchange(&mut self, old: Place, len: u16) -> Option<Place> {
+        let (class, header) = (class_of(len), self.header);
+        if old.class() == class {
+            return Some(Place::new(old.block(), len, header, class));
+        }
+        self.release(old);
+        let number = self.chunk_for(class)?;
+        let chunk = self.chunks.get_mut(index(number))?;
+        let block = chunk.take_block()?;
         if chunk.is_full() {
             self.unlink(number);
         }
-        Some((Place::new(number << BLOCK_BITS | u32::from(block), len, header, class), changed))
+        Some(Place::new(number << BLOCK_BITS | u32::from(block), len, header, class))
     }
 
     /// The header before the bytes kept there, if they have one, and these bytes.
@@ -229,6 +248,9 @@ impl Payloads {
 
 #[expect(clippy::cast_possible_truncation, reason = "its parts")]
 impl Place {
+    /// Where nothing is kept.
+    pub(super) const NOWHERE: Self = Self(u64::MAX);
+
     #[inline]
     fn new(block: u32, len: u16, header: u8, class: u8) -> Self {
         Self(u64::from(block) << 32 | u64::from(len) << 16 | u64::from(header) << 8 | u64::from(class))

@@ -84,6 +84,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         self.wheel.insert(&mut self.slots, number, due);
     }
 
+    /// The same, at its own deadline, if it has one.
+    pub(super) fn wake_by(&mut self, number: u32, end_by: Timestamp) {
+        if end_by != Timestamp::MAX {
+            self.wake_at(number, end_by);
+        }
+    }
+
     /// Out of the wheel, and out of whatever queue it is in.
     pub(super) fn detach(&mut self, number: u32) {
         let Some(slot) = self.slots.get(number) else { return };
@@ -116,16 +123,14 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
             State::Delayed if now < end_by => {
                 self.ready.push_back(&mut self.slots, number, State::Ready);
-                if end_by != Timestamp::MAX {
-                    self.wake_at(number, end_by);
-                }
+                self.wake_by(number, end_by);
             }
             State::Sent if slot.record == NONE => match self.first_due(&slot.clean(number)) {
                 due if due > now => self.wake_at(number, due),
                 _ => self.look_on(now, number),
             },
-            State::Waiting if now < end_by => self.wake_at(number, end_by),
-            State::Ready | State::Delayed if now < end_by && !self.has_begun(&slot) => self.wake_at(number, end_by),
+            State::Waiting if now < end_by => self.wake_by(number, end_by),
+            State::Ready | State::Delayed if now < end_by && !self.has_begun(&slot) => self.wake_by(number, end_by),
             State::Free | State::Alias | State::Finished => {}
             // Whoever looks in on a group before it is time sends its probes before.
             State::Sent | State::Parked if self.groups.group_of(number).is_some() => match self.due_of(number) {
@@ -136,13 +141,13 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
-    /// When what waits in the wheel is due.
+    /// When what stands in the wheel is due; `None` of what was left there for a next request, and waits for no moment yet.
     pub(super) fn due_of(&self, number: u32) -> Option<Timestamp> {
         let slot = self.slots.get(number)?;
         let active = self.records.get(slot.record).and_then(|troubled| troubled.active.as_ref());
         match slot.state {
             State::Delayed => Some(slot.at().min(self.end_by_of(slot))),
-            State::Waiting | State::Ready => Some(self.end_by_of(slot)),
+            State::Waiting | State::Ready => Some(self.end_by_of(slot)).filter(|&end_by| end_by != Timestamp::MAX),
             State::Parked => active.map(ActiveRequest::wait_end),
             State::Sent => {
                 let due = active.map_or_else(|| self.first_due(&slot.clean(number)), ActiveRequest::wait_end);
@@ -196,9 +201,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
                     Turn::First => self.ready.push_front(&mut self.slots, number, State::Ready),
                     Turn::Last => self.ready.push_back(&mut self.slots, number, State::Ready),
                 }
-                if deadline != Timestamp::MAX {
-                    self.wake_at(number, deadline);
-                }
+                self.wake_by(number, deadline);
             }
             Next::WaitUntil(_) if active.is_suspect() => {
                 self.suspects.push_back(&mut self.slots, number, State::Suspect);

@@ -36,7 +36,7 @@ pub(super) struct Clean {
 impl Default for Slot {
     /// A free one, behind which there is none.
     fn default() -> Self {
-        let mut free = Self::new(0, Place::default(), 0, 0);
+        let mut free = Self::new(0, Place::NOWHERE, 0, 0);
         free.state = State::Free;
         free.set_neighbours(NONE, NONE);
         free
@@ -108,17 +108,22 @@ impl Slot {
 }
 
 /// All slots: places that are used again, under another generation.
+///
+/// The one freed last is *warm*: it stands in the wheel still, if its request went well, and the block of its bytes is kept.
+/// Where replies and requests alternate, the next request finds both as it needs them.
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Chunks<Slot>,
-    /// Those freed, the latest last.
+    /// Those freed, the latest first.
     free: u32,
+    /// Whether the first of those is warm. No other is.
+    is_warm: bool,
     used: u32,
 }
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { slots: Chunks::new(), free: NONE, used: 0 }
+        Self { slots: Chunks::new(), free: NONE, is_warm: false, used: 0 }
     }
 
     /// In use, those included that have ended and are to be reported.
@@ -141,31 +146,54 @@ impl Slots {
         self.free = self.slots.push(Slot::default());
     }
 
-    /// Fills the vacancy. The generation of the slot from now on: as its id says it, or another one than before.
+    /// Takes the block out that the vacancy has, if it is warm.
+    #[inline]
+    pub(super) fn take_place(&mut self) -> Place {
+        let vacancy = self.slots.get_mut(self.free);
+        vacancy.map_or(Place::NOWHERE, |slot| mem::replace(&mut slot.place, Place::NOWHERE))
+    }
+
+    /// Fills the vacancy, which stays where it stands in the wheel. The generation of the slot from now on: as its id says it, or
+    /// another one than before.
     #[inline(always)]
     pub(super) fn insert(&mut self, slot: Slot, of_id: Option<u32>) -> u32 {
         let Some(free) = self.slots.get_mut(self.free) else { return 0 };
         let generation = of_id.unwrap_or(free.generation.wrapping_add(1));
         self.used += 1;
-        self.free = free.neighbours().1;
+        (self.free, self.is_warm) = (free.neighbours().1, false);
         // Field by field: what is put together elsewhere and moved here makes the processor wait.
-        (free.link, free.moment, free.token) = (slot.link, slot.moment, slot.token);
+        (free.moment, free.token) = (slot.moment, slot.token);
         (free.generation, free.peer, free.record) = (generation, slot.peer, slot.record);
         (free.place, free.state, free.policy) = (slot.place, slot.state, slot.policy);
         generation
     }
 
-    /// Frees a slot; what is still to be done about it, if it was not free.
+    /// Frees a slot, which is warm then. None is before.
     #[inline]
-    pub(super) fn remove(&mut self, number: u32) -> Option<Freed> {
+    pub(super) fn leave(&mut self, number: u32) {
         let next = self.free;
-        let slot = self.slots.get_mut(number).filter(|slot| slot.state != State::Free)?;
-        let freed = Freed { link: mem::replace(&mut slot.link, Link::FREE), place: slot.place };
+        let Some(slot) = self.slots.get_mut(number).filter(|slot| slot.state != State::Free) else { return };
         slot.state = State::Free;
         slot.set_neighbours(NONE, next);
-        self.free = number;
+        (self.free, self.is_warm) = (number, true);
         self.used -= 1;
-        Some(freed)
+    }
+
+    /// Whether there is a warm one.
+    #[inline]
+    pub(super) fn is_warm(&self) -> bool {
+        self.is_warm
+    }
+
+    /// The warm slot is free like all others then: its number, and what is still to be done about it.
+    pub(super) fn cool(&mut self) -> Option<(u32, Freed)> {
+        if !mem::take(&mut self.is_warm) {
+            return None;
+        }
+        let slot = self.slots.get_mut(self.free)?;
+        let link = mem::replace(&mut slot.link, Link::FREE);
+        let place = mem::replace(&mut slot.place, Place::NOWHERE);
+        Some((self.free, Freed { link, place }))
     }
 
     #[inline]

@@ -82,7 +82,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             return Err(SubmitError::TooLarge { len: bytes.len() });
         }
         let Self { ids, slots, payloads, matcher, .. } = self;
-        let kept = payloads.keep_with(bytes, |kept| ids.stamp(now, kept, number));
+        let kept = payloads.keep_with(bytes, slots.take_place(), |kept| ids.stamp(now, kept, number));
         let (place, stamped) = kept.ok_or(SubmitError::Full)?;
         let entered = match stamped {
             Ok(of_id) => return Ok((place, of_id)),

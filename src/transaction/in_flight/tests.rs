@@ -230,3 +230,138 @@ fn a_request_whose_deadline_has_come_when_it_is_submitted_never_leaves() {
     assert_eq!((ended.token, ended.failure), (1, Some(Failure::TimedOut(GiveUp::Deadline))));
     assert_eq!((ended.execution, engine.len()), (Execution::NotSent, 1));
 }
+
+/// What the request answered last has left is taken over by the next: its slot, its block, its place in the wheel.
+mod warm {
+    use super::*;
+
+    fn one_chunk(matcher: TransactionId) -> (Engine, PeerId) {
+        engine(matcher, Limits::default().bytes(1 << 16).rest(Duration::ZERO, Duration::ZERO))
+    }
+
+    /// Submits one of so many bytes, or several at once, and answers them.
+    fn asked_and_answered(engine: &mut Engine, peer: PeerId, now: Timestamp, len: usize, count: usize) {
+        for token in 0..count {
+            let mut request = vec![7; len];
+            request[..8].copy_from_slice(&token.to_le_bytes());
+            engine.submit(now, peer, &request[..], 0).unwrap();
+        }
+        for (_, _, datagram) in sent(engine, now) {
+            assert!(matches!(engine.on_datagram(now, 1, &datagram, len), Arrived::Reply(_)));
+        }
+        assert_eq!((engine.len(), engine.next_deadline()), (0, None));
+    }
+
+    #[test]
+    fn what_is_left_for_the_next_request_never_keeps_its_bytes_out() {
+        for matcher in [transaction_id(0..8).stamped(), transaction_id(0..2).stamped(), transaction_id(0..8)] {
+            let (mut engine, peer) = one_chunk(matcher);
+            for n in 0..2_000 {
+                // All of one chunk, by whatever is left of what was there before.
+                let (len, count) = [(32, 1), (65_000, 1), (32, 64), (33, 2), (29, 2), (1_200, 51), (16, 1)][n % 7];
+                asked_and_answered(&mut engine, peer, ms(n as u64), len, count);
+            }
+            assert_eq!((engine.payloads.bytes_held(), engine.slots.used()), (1 << 16, 0));
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_not_taken_in_leaves_it_to_the_next() {
+        let (mut engine, peer) = one_chunk(transaction_id(0..8));
+        for n in 0..100 {
+            asked_and_answered(&mut engine, peer, ms(n), 30_000, 1);
+            assert_eq!(engine.submit(ms(n), peer, b"short", 0), Err(SubmitError::Unmatchable));
+            assert_eq!(engine.submit(ms(n), peer, &[0; 65_508], 0), Err(SubmitError::TooLarge { len: 65_508 }));
+            engine.submit(ms(n), peer, &[1; 20_000], 0).unwrap();
+            assert_eq!(engine.submit(ms(n), peer, &[1; 20_000], 0), Err(SubmitError::IdInUse));
+            engine.submit(ms(n), peer, &[2; 20_000], 0).unwrap();
+            let datagrams: Vec<_> = sent(&mut engine, ms(n)).into_iter().map(|it| it.2).collect();
+            assert_eq!(datagrams, [[1; 20_000], [2; 20_000]]);
+            for datagram in datagrams {
+                assert!(matches!(engine.on_datagram(ms(n), 1, &datagram, 20_000), Arrived::Reply(_)));
+            }
+        }
+        assert_eq!((engine.slots.used(), engine.slots.numbers().count()), (0, 2));
+    }
+
+    /// Each pair of first waits: of the request before, and of the one that takes over its slot.
+    #[test]
+    fn a_slot_used_again_is_due_when_its_own_policy_says() {
+        let waits = [1, 5, 9, 40, 100, 700, 5_000, 60_000];
+        let policies = waits.map(|wait| RetryPolicy::new(Backoff::constant(Duration::from_millis(wait)).unwrap()));
+        let (mut engine, peer) = one_chunk(transaction_id(0..8).stamped());
+        let mut now = ms(3);
+        for (before, policy) in policies.iter().flat_map(|before| policies.iter().map(move |policy| (before, policy))) {
+            let request = || Request::new(b"........ping");
+            engine.submit(now, peer, request().policy(before), 0).unwrap();
+            let datagram = sent(&mut engine, now).remove(0).2;
+            now = now.after(Duration::from_micros(500));
+            assert!(matches!(engine.on_datagram(now, 1, &datagram, 12), Arrived::Reply(_)));
+            let handle = engine.submit(now, peer, request().policy(policy), 1).unwrap();
+            sent(&mut engine, now);
+            let (due, mut looks) = (now.after(policy.backoff().initial()), 0);
+            while engine.transmits().count() == 0 {
+                now = engine.next_deadline().unwrap();
+                engine.advance(now);
+                if engine.next_deadline().unwrap() <= now {
+                    engine.on_time_up(now);
+                    assert!(engine.transmits().count() > 0, "nothing is due at {now:?}, but at {due:?}");
+                }
+                looks += 1;
+                assert!(looks < 20, "again and again before {due:?}");
+            }
+            assert!((due..due.after_ns(TICK)).contains(&now), "due at {due:?}, and sent at {now:?}");
+            engine.cancel(now, handle).unwrap();
+            assert_eq!((engine.len(), engine.next_deadline()), (0, None));
+        }
+        assert_eq!(engine.slots.numbers().count(), 1);
+    }
+
+    #[test]
+    fn a_request_that_was_not_sent_is_due_at_no_time() {
+        for (wait, is_time_up) in [5, 100, 2_000].into_iter().flat_map(|wait| [(wait, false), (wait, true)]) {
+            let policy = RetryPolicy::new(Backoff::constant(Duration::from_millis(wait)).unwrap());
+            let request = || Request::new(b"........ping").policy(&policy);
+            let (mut engine, peer) = one_chunk(transaction_id(0..8).stamped());
+            engine.submit(ms(0), peer, request(), 0).unwrap();
+            let datagram = sent(&mut engine, ms(0)).remove(0).2;
+            assert!(matches!(engine.on_datagram(ms(1), 1, &datagram, 12), Arrived::Reply(_)));
+            engine.submit(ms(1), peer, request(), 0).unwrap();
+            assert!(engine.next_deadline().is_some(), "it was left nothing, so this proves nothing");
+            let at = ms(1 + wait);
+            if is_time_up {
+                engine.on_time_up(at)
+            } else {
+                engine.advance(at)
+            }
+            assert_eq!((engine.transmits().count(), engine.next_deadline()), (1, None), "{wait} ms");
+        }
+    }
+
+    #[test]
+    fn a_request_that_waits_for_its_place_is_due_at_no_time() {
+        for wait in [5, 100, 2_000].map(Duration::from_millis) {
+            let request = || Request::new(b"........ping");
+            let policy = RetryPolicy::new(Backoff::constant(wait).unwrap());
+            let one = core::num::NonZeroU32::new(1).unwrap();
+            let (mut engine, peer) = engine(transaction_id(0..8).stamped(), Limits::default().window(one));
+            for token in 0..2 {
+                engine.submit(ms(0), peer, request().policy(&policy), token).unwrap();
+            }
+            let first = sent(&mut engine, ms(0)).remove(0).2;
+            let now = ms(0).after(wait / 2);
+            assert!(matches!(engine.on_datagram(now, 1, &first, 12), Arrived::Reply(_)));
+            // In the slot of the first, while the second is on the wire.
+            engine.submit(now, peer, request().policy(&policy), 2).unwrap();
+            assert_eq!(sent(&mut engine, now).len(), 1);
+            let (mut at, due) = (now, now.after(wait));
+            while at < due {
+                engine.advance(at);
+                assert!(engine.next_deadline().is_some_and(|next| next > at), "{wait:?}: nothing is due at {at:?}");
+                at = at.after_ns(TICK);
+            }
+            engine.on_time_up(due.after_ns(TICK));
+            assert_eq!((engine.transmits().count(), engine.len()), (1, 2));
+        }
+    }
+}
