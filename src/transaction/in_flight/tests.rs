@@ -231,6 +231,22 @@ fn a_request_whose_deadline_has_come_when_it_is_submitted_never_leaves() {
     assert_eq!((ended.execution, engine.len()), (Execution::NotSent, 1));
 }
 
+#[test]
+fn a_request_that_has_ended_waits_for_no_time_while_that_is_not_taken() {
+    let (mut engine, peer) = engine(transaction_id(0..8).stamped(), Limits::default());
+    let request = || Request::new(b"........ping");
+    for token in 0..3 {
+        // In the wheel as it was sent, and for its own deadline.
+        let own = if token == 1 { request().deadline(Duration::from_secs(9)) } else { request() };
+        engine.submit(ms(0), peer, own, token).unwrap();
+    }
+    sent(&mut engine, ms(0));
+    engine.remove_peer(ms(1), peer);
+    assert_eq!((engine.len(), engine.next_deadline()), (3, None));
+    let failures: Vec<_> = std::iter::from_fn(|| engine.next_finished()).map(|finished| finished.failure).collect();
+    assert_eq!((failures, engine.len()), (vec![Some(Failure::Cancelled); 3], 0));
+}
+
 /// What the request answered last has left is taken over by the next: its slot, its block, its place in the wheel.
 mod warm {
     use super::*;
