@@ -2,6 +2,7 @@ use core::fmt::Debug;
 use core::time::Duration;
 
 use super::finished::{Arrived, Finished, PeerId};
+use super::ids::Key;
 use super::progress::{Case, Turn};
 use super::recipient::{Recipient, routed};
 use super::slots::{Clean, NONE, Slot};
@@ -53,15 +54,18 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         actual: usize,
         header: Option<&ReplyHeader>,
     ) -> Arrived {
-        let id = self.matcher.reply_id(datagram);
-        // No closure: it would not be compiled into this, where the compiler keeps what it finds in registers.
-        let found = match id {
-            Some(id) => self.ids.find(id, peer_number, self.kept(), &self.matcher),
+        // No closures: they would not be compiled into this, where the compiler keeps what it finds in registers.
+        let key = match self.matcher.reply_id(datagram) {
+            Some(id) => self.ids.key(id),
+            None => None,
+        };
+        let found = match key {
+            Some(key) => self.ids.find(key, peer_number, self.kept(), &self.matcher),
             None => None,
         };
         let (number, slot) = match found {
             Some((number, slot)) if self.accepts(at, number, slot) => (number, slot),
-            _ => return self.on_stray(at, Some(peer_number), id, datagram, actual),
+            _ => return self.on_stray(at, Some(peer_number), key, datagram, actual),
         };
         let verdict = self.matcher.judge_found(self.payloads.get(slot.place), datagram);
         if header.is_some_and(|header| verdict != Match::Foreign && !self.fits(number, header)) {
@@ -73,7 +77,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
             Match::Reply if slot.record == NONE => {
                 let (clean, token) = (slot.clean(number), slot.token);
-                self.on_clean_reply(at, clean, token, id)
+                self.on_clean_reply(at, clean, token, key)
             }
             Match::Reply => self.on_troubled_reply(at, number, header),
             Match::Provisional(hold) => self.on_provisional(at, number, header, hold),
@@ -98,10 +102,10 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         }
     }
 
-    /// Of a request with this id that took one transmission. What is returned is made where it is returned: moving it would
+    /// Of a request with this key that took one transmission. What is returned is made where it is returned: moving it would
     /// take as long as all the rest.
     #[inline(always)] // one of its callers is the usual one
-    fn on_clean_reply(&mut self, at: Timestamp, clean: Clean, token: u64, id: Option<&[u8]>) -> Arrived {
+    fn on_clean_reply(&mut self, at: Timestamp, clean: Clean, token: u64, key: Option<Key<'_>>) -> Arrived {
         let number = clean.handle.slot;
         let waited = at.since_ns(clean.sent);
         let is_measured = self.is_in_first_wait(at, &clean);
@@ -114,7 +118,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             }
         }
         self.free(number);
-        self.ids.release(at, clean.handle, clean.peer, true, id);
+        self.ids.release(at, clean.handle, clean.peer, true, key);
         self.leave_place(at, number, clean.peer);
         self.settle(at);
         Arrived::Reply(Finished {
@@ -208,12 +212,12 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         &mut self,
         at: Timestamp,
         from: Option<u32>,
-        id: Option<&[u8]>,
+        key: Option<Key<'_>>,
         datagram: &[u8],
         actual: usize,
     ) -> Arrived {
-        let is_late = self.groups.are_used() && self.is_late(from, id, datagram);
-        let kind = if is_late { Stray::Stale } else { self.ids.stray(id, datagram.len(), actual) };
+        let is_late = self.groups.are_used() && self.is_late(from, key, datagram);
+        let kind = if is_late { Stray::Stale } else { self.ids.stray(key, datagram.len(), actual) };
         self.strays.add(kind);
         if let Some(peer) = from.filter(|_| kind == Stray::Stale) {
             self.on_sign_of_life(at, peer);
@@ -222,9 +226,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     }
 
     /// Whether it would have answered a request to a group that has not ended only because no one has looked at the time.
-    fn is_late(&self, from: Option<u32>, id: Option<&[u8]>, datagram: &[u8]) -> bool {
-        let (Some(peer), Some(id)) = (from, id) else { return false };
-        let Some((number, slot)) = self.ids.find(id, peer, self.kept(), &self.matcher) else { return false };
+    fn is_late(&self, from: Option<u32>, key: Option<Key<'_>>, datagram: &[u8]) -> bool {
+        let (Some(peer), Some(key)) = (from, key) else { return false };
+        let Some((number, slot)) = self.ids.find(key, peer, self.kept(), &self.matcher) else { return false };
         let is_asked = self.groups.group_of(number).is_some() && self.was_transmitted(number);
         is_asked && self.matcher.judge(self.payloads.get(slot.place), datagram) != Match::Foreign
     }

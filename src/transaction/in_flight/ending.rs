@@ -16,7 +16,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(slot) = self.slots.get(number) else { return };
         let handle = Handle { slot: number, generation: slot.generation };
         let (peer, place, has_place) = (slot.peer, slot.place, slot.has_place());
-        self.ids.release(now, handle, peer, false, self.matcher.id(self.payloads.get(place)));
+        let key = self.matcher.id(self.payloads.get(place)).and_then(|id| self.ids.key(id));
+        self.ids.release(now, handle, peer, false, key);
         if has_place {
             self.leave_place(now, number, peer);
         }

@@ -147,8 +147,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// A server does not know whether a request was executed before, of which it received these bytes of `actual` ones.
     fn on_unknown(&mut self, at: Timestamp, peer: u32, header: &ReplyHeader, quoted: &[u8], actual: usize) -> Arrived {
-        let id = self.matcher.id(quoted);
-        let found = id.and_then(|id| self.ids.find(id, peer, self.kept(), &self.matcher));
+        let key = self.matcher.id(quoted).and_then(|id| self.ids.key(id));
+        let found = key.and_then(|key| self.ids.find(key, peer, self.kept(), &self.matcher));
         let is_whole = |slot: &Slot| {
             let request = self.payloads.get(slot.place);
             request.len() == actual && request.starts_with(quoted)
@@ -159,7 +159,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
             Some((found, slot)) if is_whole(slot) && self.was_transmitted(found) => {
                 return self.count_stray(Stray::Stale);
             }
-            _ if self.ids.stray(id, quoted.len(), actual) == Stray::Stale => return self.count_stray(Stray::Stale),
+            _ if self.ids.stray(key, quoted.len(), actual) == Stray::Stale => return self.count_stray(Stray::Stale),
             _ => return self.count_stray(Stray::Foreign),
         };
         let number = self.groups.request(found).map_or(found, |request| request.slot);

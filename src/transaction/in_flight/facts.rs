@@ -162,9 +162,9 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// The request on the wire whose bytes these are, or begin.
     fn quoted(&self, quoted: &[u8], peer: Option<u32>) -> Option<u32> {
-        let id = self.matcher.id(quoted)?;
+        let key = self.ids.key(self.matcher.id(quoted)?)?;
         let at = |peer| {
-            let (number, slot) = self.ids.find(id, peer, self.kept(), &self.matcher)?;
+            let (number, slot) = self.ids.find(key, peer, self.kept(), &self.matcher)?;
             self.payloads.get(slot.place).starts_with(quoted).then_some(number)
         };
         peer.map_or_else(|| self.peers.numbers().find_map(at), at)

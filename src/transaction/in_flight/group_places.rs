@@ -112,8 +112,8 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
 
     /// Whether a request that may go to one of these has this id of the caller's.
     fn is_in_use(&self, group: &Group, bytes: &[u8]) -> bool {
-        let Some(id) = self.matcher.id(bytes) else { return false };
-        group.members.iter().any(|&member| self.ids.find(id, member, self.kept(), &self.matcher).is_some())
+        let Some(key) = self.matcher.id(bytes).and_then(|id| self.ids.key(id)) else { return false };
+        group.members.iter().any(|&member| self.ids.find(key, member, self.kept(), &self.matcher).is_some())
     }
 
     /// To the end of those that wait for a place at any member.
@@ -246,9 +246,11 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     /// Whether another request to this peer has its id, which is the caller's.
     fn is_taken_at(&self, member: u32, number: u32) -> bool {
         let id = self.slots.get(number).and_then(|slot| self.matcher.id(self.payloads.get(slot.place)));
+        let key = id.and_then(|id| self.ids.key(id));
         let owner = |found| self.groups.request(found).map_or(found, |request| request.slot);
-        let other = |id| self.ids.find(id, member, self.kept(), &self.matcher).is_some_and(|it| owner(it.0) != number);
-        !self.matcher.stamps() && id.is_some_and(other)
+        let other =
+            |key| self.ids.find(key, member, self.kept(), &self.matcher).is_some_and(|it| owner(it.0) != number);
+        !self.matcher.stamps() && key.is_some_and(other)
     }
 
     /// It takes a place at the peer of this path, and begins, or goes on where it was parked.

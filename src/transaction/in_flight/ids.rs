@@ -48,6 +48,14 @@ pub(super) enum Unstamped {
     NoneFree,
 }
 
+/// What a request is found by: its id, and what is made of it, once.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'i> {
+    id: &'i [u8],
+    /// The id itself, where it has eight bytes of ours or is short; else its hash.
+    number: u64,
+}
+
 /// What the ids of requests are looked up in.
 #[derive(Clone, Copy)]
 pub(super) struct Kept<'k> {
@@ -167,47 +175,43 @@ impl Ids {
         }
     }
 
-    /// The slot of the request to this peer whose id this is.
+    /// The key of an id; `None` of what can be none here.
+    #[inline(always)] // once a datagram, where the kind of the ids is then known
+    pub(super) fn key<'i>(&self, id: &'i [u8]) -> Option<Key<'i>> {
+        let number = match &self.kind {
+            Kind::Eight(_) => u64::from_le_bytes(id.try_into().ok()?),
+            Kind::Short(_, ids) => ids.number(id)?.into(),
+            Kind::Wide(_) | Kind::Table { .. } => hash(&self.hashes, id),
+        };
+        Some(Key { id, number })
+    }
+
+    /// The slot of the request to this peer whose key this is.
     #[inline(always)] // what it returns is used where it is called, and else passes through memory
     pub(super) fn find<'k>(
         &self,
-        id: &[u8],
+        key: Key<'_>,
         peer: u32,
         kept: Kept<'k>,
         matcher: &impl KeyedMatcher,
     ) -> Option<(u32, &'k Slot)> {
         match &self.kind {
             Kind::Eight(_) => {
-                let (number, generation) = halves(u64::from_le_bytes(id.try_into().ok()?));
+                let (number, generation) = halves(key.number);
                 let slot = kept.slots.get(number)?;
                 (slot.is_open() && slot.generation == generation && slot.peer == peer).then_some((number, slot))
             }
             Kind::Wide(_) => {
-                let (number, _) = halves(u64::from_le_bytes(*id.first_chunk()?));
-                kept.has(number, peer, id, matcher).then_some((number, kept.slots.get(number)?))
+                let (number, _) = halves(u64::from_le_bytes(*key.id.first_chunk()?));
+                kept.has(number, peer, key.id, matcher).then_some((number, kept.slots.get(number)?))
             }
             Kind::Short(_, ids) => {
-                let number = ids.find(ids.number(id)?)?;
+                let number = ids.find(key.short())?;
                 let slot = kept.slots.get(number).filter(|slot| slot.is_open())?;
                 (slot.peer == peer).then_some((number, slot))
             }
-            Kind::Table { slots, .. } => self.find_in(slots, id, peer, kept, matcher),
+            Kind::Table { slots, .. } => find_in(slots, key, peer, kept, matcher),
         }
-    }
-
-    /// As [`find`](Self::find), in a table. Apart from the other kinds, which are too short for a call.
-    #[inline(never)]
-    fn find_in<'k>(
-        &self,
-        table: &IdTable,
-        id: &[u8],
-        peer: u32,
-        kept: Kept<'k>,
-        matcher: &impl KeyedMatcher,
-    ) -> Option<(u32, &'k Slot)> {
-        let hash = at_peer(hash(&self.hashes, id), peer);
-        let number = table.find(hash, |slot| kept.has(slot, peer, id, matcher))?;
-        Some((number, kept.slots.get(number)?))
     }
 
     /// A request that was looked for at one peer is to be found at another from now on, where no other has its id.
@@ -227,49 +231,48 @@ impl Ids {
         }
     }
 
-    /// A request with this id has ended: that finds nothing any more. After one transmission and one reply it is clean. It is
+    /// A request with this key has ended: that finds nothing any more. After one transmission and one reply it is clean. It is
     /// then the reply that says the id: the bytes of the request need not come from memory again.
     #[inline(always)] // the usual one of its callers knows that it is clean
-    pub(super) fn release(&mut self, now: Timestamp, handle: Handle, peer: u32, clean: bool, id: Option<&[u8]>) {
+    pub(super) fn release(&mut self, now: Timestamp, handle: Handle, peer: u32, clean: bool, key: Option<Key<'_>>) {
         match &mut self.kind {
             Kind::Eight(_) => self.recent.add(spread(handle.slot, handle.generation)),
             Kind::Short(_, ids) => {
-                if let Some(number) = id.and_then(|id| ids.number(id)) {
-                    ids.release(now, number, clean);
+                if let Some(key) = key {
+                    ids.release(now, key.short(), clean);
                     // Of two bytes, the last half of all ids rest: no more need be remembered.
                     if ids.width == 1 {
-                        self.recent.add(self.hashes.draw(number.into()));
+                        self.recent.add(self.hashes.draw(key.number));
                     }
                 }
             }
-            _ => self.release_any(handle.slot, peer, id),
+            _ => self.release_any(handle.slot, peer, key),
         }
     }
 
     /// As [`release`](Self::release), of the other kinds.
     #[inline(never)]
-    fn release_any(&mut self, slot: u32, peer: u32, id: Option<&[u8]>) {
-        let Some(id) = id else { return };
-        let hash = hash(&self.hashes, id);
-        self.recent.add(hash);
+    fn release_any(&mut self, slot: u32, peer: u32, key: Option<Key<'_>>) {
+        let Some(key) = key else { return };
+        self.recent.add(key.number);
         if let Kind::Table { slots, .. } = &mut self.kind {
-            slots.remove(at_peer(hash, peer), slot);
+            slots.remove(at_peer(key.number, peer), slot);
         }
     }
 
-    /// What a datagram is that repeats this id and answers nothing.
+    /// What a datagram is that repeats the id of this key and answers nothing.
     #[cold]
-    pub(super) fn stray(&self, id: Option<&[u8]>, len: usize, actual: usize) -> Stray {
-        let is_stale = id.is_some_and(|id| match &self.kind {
+    pub(super) fn stray(&self, key: Option<Key<'_>>, len: usize, actual: usize) -> Stray {
+        let is_stale = key.is_some_and(|key| match &self.kind {
             Kind::Short(_, ids) => {
-                let is_remembered = |id: u16| ids.width == 1 && self.recent.holds(self.hashes.draw(id.into()));
-                ids.number(id).is_some_and(|id| ids.is_resting(id) || is_remembered(id))
+                let is_remembered = || ids.width == 1 && self.recent.holds(self.hashes.draw(key.number));
+                ids.is_resting(key.short()) || is_remembered()
             }
-            Kind::Eight(_) => id.try_into().is_ok_and(|id| {
-                let (slot, generation) = halves(u64::from_le_bytes(id));
+            Kind::Eight(_) => {
+                let (slot, generation) = halves(key.number);
                 self.recent.holds(spread(slot, generation))
-            }),
-            _ => self.recent.holds(hash(&self.hashes, id)),
+            }
+            Kind::Wide(_) | Kind::Table { .. } => self.recent.holds(key.number),
         });
         match is_stale {
             true => Stray::Stale,
@@ -278,6 +281,28 @@ impl Ids {
             false => Stray::Foreign,
         }
     }
+}
+
+impl Key<'_> {
+    /// That of a short id.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "of at most two bytes")]
+    fn short(self) -> u16 {
+        self.number as u16
+    }
+}
+
+/// As [`Ids::find`], in a table. Apart from the other kinds, which are too short for a call.
+#[inline(never)]
+fn find_in<'k>(
+    table: &IdTable,
+    key: Key<'_>,
+    peer: u32,
+    kept: Kept<'k>,
+    matcher: &impl KeyedMatcher,
+) -> Option<(u32, &'k Slot)> {
+    let number = table.find(at_peer(key.number, peer), |slot| kept.has(slot, peer, key.id, matcher))?;
+    Some((number, kept.slots.get(number)?))
 }
 
 /// Of an id of at most 16 bytes; longer ones are told by their first 8, their last 8 and their length.
