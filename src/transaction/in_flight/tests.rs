@@ -346,9 +346,9 @@ mod warm {
             assert!(engine.next_deadline().is_some(), "it was left nothing, so this proves nothing");
             let at = ms(1 + wait);
             if is_time_up {
-                engine.on_time_up(at)
+                engine.on_time_up(at);
             } else {
-                engine.advance(at)
+                engine.advance(at);
             }
             assert_eq!((engine.transmits().count(), engine.next_deadline()), (1, None), "{wait} ms");
         }
