@@ -28,17 +28,17 @@
 //!
 //! | in flight | batches | `send` and `recv` | `ConcurrentRequester` | over an unconnected socket | `AsyncRequester` | tokio, a map of oneshot channels with time-outs |
 //! |---|---|---|---|---|---|---|
-//! | 1 | 65 | 0.97 | 0.98 | 0.90 | 0.68 | 0.73 |
-//! | 16 | 148 | 1.03 | 1.06 | 1.05 | 0.97 | 0.73 |
-//! | 64 | 203 | 1.00 | 1.06 | 1.08 | 0.99 | 0.76 |
-//! | 256 | 173 | 0.98 | 1.11 | 1.06 | 1.03 | 0.73 |
-//! | 1,024 | 175 | 0.95 | 1.13 | 1.11 | 1.03 | 0.73 |
-//! | 10,000 | 185 | 0.96 | 1.16 | 1.14 | 0.99 | 0.61 |
+//! | 1 | 42 | 0.99 | 1.00 | 0.99 | 0.84 | 0.86 |
+//! | 16 | 476 | 0.95 | 0.96 | 0.97 | 0.92 | 0.65 |
+//! | 64 | 495 | 1.00 | 1.20 | 1.12 | 0.98 | 0.69 |
+//! | 256 | 471 | 0.97 | 1.10 | 1.07 | 0.99 | 0.77 |
+//! | 1,024 | 501 | 0.98 | 1.09 | 1.06 | 0.99 | 0.70 |
+//! | 10,000 | 448 | 1.00 | 1.13 | 1.11 | 0.99 | 0.59 |
 //!
 //! The system's calls are what matters. Requests that are ready together leave in one call where the system can divide it
 //! (`UDP_SEGMENT`), which is why many in flight cost less than with `sendmmsg`, and why what is written by hand with a channel for
 //! each request takes a third more than the requester that sends again. One request at a time, a
-//! [`ReliableRequester`](crate::ReliableRequester) takes 1.04 of a bare `send` and `recv`. With 1,200 bytes the figures are the same to 0.1. They were
+//! [`ReliableRequester`](crate::ReliableRequester) takes 1.04 of a bare `send` and `recv`. With 1,200 bytes the figures are the same to 0.13. They were
 //! taken on a shared machine of two cores, whose speed varies; the ratios are of rounds in turn.
 //!
 //! 200 callers at once, 100 requests each, over a network that loses a tenth in each direction, on a runtime of two threads: 0.156 s
