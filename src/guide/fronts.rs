@@ -28,17 +28,17 @@
 //!
 //! | in flight | batches | `send` and `recv` | `ConcurrentRequester` | over an unconnected socket | `AsyncRequester` | tokio, a map of oneshot channels with time-outs |
 //! |---|---|---|---|---|---|---|
-//! | 1 | 42 | 0.99 | 1.00 | 0.99 | 0.84 | 0.86 |
-//! | 16 | 476 | 0.95 | 0.96 | 0.97 | 0.92 | 0.65 |
-//! | 64 | 495 | 1.00 | 1.20 | 1.12 | 0.98 | 0.69 |
-//! | 256 | 471 | 0.97 | 1.10 | 1.07 | 0.99 | 0.77 |
-//! | 1,024 | 501 | 0.98 | 1.09 | 1.06 | 0.99 | 0.70 |
-//! | 10,000 | 448 | 1.00 | 1.13 | 1.11 | 0.99 | 0.59 |
+//! | 1 | 47 | 1.01 | 0.96 | 0.99 | 0.83 | 0.79 |
+//! | 16 | 440 | 1.15 | 1.22 | 1.11 | 0.82 | 0.84 |
+//! | 64 | 517 | 1.00 | 1.26 | 1.15 | 1.00 | 0.72 |
+//! | 256 | 514 | 1.01 | 1.22 | 1.14 | 0.97 | 0.72 |
+//! | 1,024 | 529 | 0.98 | 1.19 | 1.11 | 0.95 | 0.70 |
+//! | 10,000 | 495 | 1.00 | 1.26 | 1.17 | 0.96 | 0.64 |
 //!
 //! The system's calls are what matters. Requests that are ready together leave in one call where the system can divide it
 //! (`UDP_SEGMENT`), which is why many in flight cost less than with `sendmmsg`, and why what is written by hand with a channel for
 //! each request takes a third more than the requester that sends again. One request at a time, a
-//! [`ReliableRequester`](crate::ReliableRequester) takes 1.04 of a bare `send` and `recv`. With 1,200 bytes the figures are the same to 0.13. They were
+//! [`ReliableRequester`](crate::ReliableRequester) takes 1.04 of a bare `send` and `recv`. With 1,200 bytes the figures are the same to 0.11, but for 0.77 of futures at 10,000. They were
 //! taken on a shared machine of two cores, whose speed varies; the ratios are of rounds in turn.
 //!
 //! 200 callers at once, 100 requests each, over a network that loses a tenth in each direction, on a runtime of two threads: 0.156 s
