@@ -75,8 +75,7 @@ impl Wheel {
     /// Makes `item` wait for the first tick that begins at `due` or after it, at most 2^17 ns late; at once if that tick
     /// is the present one or has passed. One that waits already is moved, behind all others of its tick.
     pub(crate) fn insert(&mut self, links: &mut impl Links, item: u32, due: Timestamp) {
-        self.remove(links, item);
-        self.append(links, item, self.list_of(due));
+        self.move_to(links, item, self.list_of(due));
     }
 
     /// As [`insert`](Self::insert), of what is due when this list is: one that stands in it already stays where it is.

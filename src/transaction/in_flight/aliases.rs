@@ -55,8 +55,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let copy = self.slots.get(alias).filter(|slot| slot.state == State::Alias);
         let Some(&Slot { peer, generation, place, .. }) = copy else { return };
         let handle = Handle { slot: alias, generation };
-        let key = self.matcher.id(self.payloads.get(place)).and_then(|id| self.ids.key(id));
-        self.ids.release(now, handle, peer, false, key);
+        self.release_id(now, handle, peer, place);
         self.free(alias);
         self.groups.forget_copy(alias);
         if let Some(envelopes) = &mut self.envelopes {

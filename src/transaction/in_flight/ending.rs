@@ -2,6 +2,7 @@
 
 use core::fmt::Debug;
 
+use super::payloads::Place;
 use super::progress::{Case, Turn};
 use super::{Handle, InFlight};
 use crate::time::Timestamp;
@@ -16,11 +17,16 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
         let Some(slot) = self.slots.get(number) else { return };
         let handle = Handle { slot: number, generation: slot.generation };
         let (peer, place, has_place) = (slot.peer, slot.place, slot.has_place());
-        let key = self.matcher.id(self.payloads.get(place)).and_then(|id| self.ids.key(id));
-        self.ids.release(now, handle, peer, false, key);
+        self.release_id(now, handle, peer, place);
         if has_place {
             self.leave_place(now, number, peer);
         }
+    }
+
+    /// The id of a request whose bytes are kept there, and which did not simply go well, finds nothing any more.
+    pub(super) fn release_id(&mut self, now: Timestamp, handle: Handle, peer: u32, place: Place) {
+        let key = self.matcher.id(self.payloads.get(place)).and_then(|id| self.ids.key(id));
+        self.ids.release(now, handle, peer, false, key);
     }
 
     /// The caller no longer wants the reply.

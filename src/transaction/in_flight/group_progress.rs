@@ -228,8 +228,7 @@ impl<P: Copy + Ord + Debug, M: KeyedMatcher> InFlight<P, M> {
     pub(super) fn close_in_group(&mut self, now: Timestamp, number: u32, group: u32) {
         let Some(&slot) = self.slots.get(number) else { return };
         let handle = Handle { slot: number, generation: slot.generation };
-        let key = self.matcher.id(self.payloads.get(slot.place)).and_then(|id| self.ids.key(id));
-        self.ids.release(now, handle, slot.peer, false, key);
+        self.release_id(now, handle, slot.peer, slot.place);
         self.groups.touch(group);
         let last = self.groups.request(number).and_then(|request| request.last);
         for at in 0.. {
